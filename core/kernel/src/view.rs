@@ -1,0 +1,46 @@
+//! What can be asked of the kernel: a snapshot whose clone costs nothing.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term};
+use model::resources::{Resources, Scalar};
+use model::scheduler::Offer;
+use model::task::Task;
+use model::time::Time;
+
+use crate::state::{Agent, Framework};
+
+/// Agents, frameworks and weights are durable; connectedness, tasks and offers may be newer than the last commit.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub cluster: String,
+    pub term: Term,
+    /// When this leader was elected.
+    pub elected_at: Time,
+    pub agents: OrdMap<AgentId, Arc<AgentView>>,
+    pub frameworks: OrdMap<FrameworkId, Arc<FrameworkView>>,
+    pub weights: OrdMap<Role, Scalar>,
+    /// By framework, tasks that are not terminal or wait for an acknowledgement.
+    pub tasks: OrdMap<FrameworkId, OrdMap<TaskId, Arc<Task>>>,
+    /// The most recent ones of each framework, oldest first.
+    pub completed: OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
+    pub offers: OrdMap<OfferId, Arc<Offer>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    pub agent: Agent,
+    pub connected: bool,
+    /// By role: what its tasks hold.
+    pub in_use: OrdMap<Role, Resources>,
+    pub offered: Resources,
+    pub reregistered_at: Option<Time>,
+}
+
+#[derive(Debug, Clone)]
+pub struct FrameworkView {
+    pub framework: Framework,
+    pub connected: bool,
+    pub suppressed: bool,
+}

@@ -1,0 +1,49 @@
+//! Does this need fit this offer, and if not, why? Pure matching.
+
+use minicbor::{Decode, Encode};
+
+/// `["hostname", "UNIQUE"]`, `["rack", "GROUP_BY", "3"]`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Constraint {
+    /// `hostname`, `@hostname`, `@region`, `@zone` or an attribute's name.
+    #[n(0)]
+    pub field: String,
+    #[n(1)]
+    pub operator: Operator,
+    #[n(2)]
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Operator {
+    #[n(0)]
+    Unique,
+    #[n(1)]
+    Cluster,
+    #[n(2)]
+    GroupBy,
+    #[n(3)]
+    Like,
+    #[n(4)]
+    Unlike,
+    #[n(5)]
+    MaxPer,
+    #[n(6)]
+    Is,
+}
+
+/// Why an offer was not taken; Marathon's `NoOfferMatchReason`, shown in `/v2/queue` under these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Miss {
+    InsufficientCpus,
+    InsufficientMemory,
+    InsufficientDisk,
+    InsufficientGpus,
+    InsufficientPorts,
+    UnfulfilledRole,
+    UnfulfilledConstraint,
+    AgentMaintenance,
+    NoCorrespondingReservationFound,
+    DeclinedScarceResources,
+}

@@ -1,0 +1,232 @@
+//! Long-running services: apps, versions, deployments, instances. A scheduler like any other; what Marathon decides.
+//!
+//! Reading order: [`spec`] (what a user wants), [`state`] (what is durable), [`view`] (what can be asked), this file
+//! (who may say what).
+
+pub mod spec;
+pub mod state;
+pub mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::{AgentId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::scheduler::{Call, Event};
+use model::task::TaskStatus;
+use model::time::Time;
+
+use spec::{AppId, AppSpec};
+pub use state::Record;
+use state::{Deployment, Instance, Version};
+
+pub type Out = model::machine::Out<Record, Effect>;
+
+/// What an operator can set; the defaults are those that DC/OS starts Marathon with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Role of apps that name none and lie in no group: `slave_public`... see [`Config::default`].
+    pub default_role: Role,
+    /// Apps in a group take the top group's name as their role.
+    pub enforce_group_role: bool,
+    /// Instances launched per offer: 100.
+    pub instances_per_offer_max: u32,
+    /// An instance that was launched and not reported as starting by then is killed: 30 min.
+    pub launch_confirm_timeout: Duration,
+    /// An instance that is not running by then is killed: 24 h.
+    pub launch_timeout: Duration,
+    /// What declined offers are refused for: 5 min.
+    pub decline_duration: Duration,
+    /// Versions kept of each app: 50.
+    pub versions_max: usize,
+    /// Deployments that may run at once: 100.
+    pub deployments_max: usize,
+    /// Service ports are taken from here: 10000 to 20000, both included.
+    pub service_ports: (u16, u16),
+    /// An unanswered kill is repeated this often: 30 s.
+    pub kill_retry: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// First after recovery.
+    Lead {
+        term: Term,
+    },
+    /// `seed` is what ids of this input are made from.
+    Order {
+        order: Order,
+        seed: u64,
+    },
+    /// The kernel speaks.
+    Heard {
+        event: Event,
+        seed: u64,
+    },
+    /// The kernel did not take a call of ours.
+    Refused {
+        call: Call,
+        cause: String,
+    },
+    Tick,
+}
+
+/// What a user may ask. Whoever computes a spec from the current one names it as `base`, so that nothing is overwritten unseen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// All changes in one deployment, or none.
+    Deploy { changes: Vec<Change>, force: bool },
+    /// Kills these tasks; with `Kill::Scale` their apps shrink accordingly, in one deployment.
+    KillTasks { tasks: Vec<TaskId>, kill: Kill, force: bool },
+    /// Ends a deployment, with a deployment that goes back or as it stands.
+    Cancel { deployment: Uuid, how: Cancel },
+    /// Forgets the app's backoff delay.
+    ResetDelay { app: AppId },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Refused if the app exists.
+    Create(AppSpec),
+    /// Creates or replaces. `base` is the version that the spec was computed from: refused as stale if it has moved on;
+    /// `None` if there was no such app.
+    Put {
+        spec: AppSpec,
+        base: Option<Version>,
+    },
+    Delete(AppId),
+    /// The same spec as a new version: every instance is replaced.
+    Restart(AppId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kill {
+    /// They are replaced.
+    Replace,
+    Scale,
+    /// Replaced, and their volumes are given up.
+    Wipe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// A new deployment leads back to where this one started.
+    Rollback,
+    /// It simply stops (`force=true`).
+    Stop,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Done,
+    Deployed {
+        deployment: Uuid,
+        version: Version,
+    },
+    /// The instances as they were, and the deployment if apps were scaled.
+    Killed {
+        instances: Vec<Arc<Instance>>,
+        deployed: Option<(Uuid, Version)>,
+    },
+}
+
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Refusal {
+    #[error("App '{0}' does not exist")]
+    UnknownApp(AppId),
+    #[error("An app with id [{0}] already exists.")]
+    AppExists(AppId),
+    #[error("DeploymentPlan {0} does not exist")]
+    UnknownDeployment(Uuid),
+    #[error("Task '{0}' does not exist")]
+    UnknownTask(TaskId),
+    #[error(
+        "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
+    )]
+    Locked { apps: Vec<AppId>, deployments: Vec<Uuid> },
+    #[error(
+        "Max number ({0}) of running deployments is achieved. Wait for existing deployments to complete or cancel one."
+    )]
+    TooManyDeployments(usize),
+    #[error("app {0} has changed meanwhile")]
+    Stale(AppId),
+    /// What can only be judged against the other apps: dependency cycles, an id inside another app, ports in use.
+    #[error("Object is not valid")]
+    Invalid(Vec<Fault>),
+}
+
+/// One thing wrong with what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// `/0/dependencies`: a path into the body.
+    pub path: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// To the kernel, in the name of this framework.
+    Call(Call),
+    /// For those who watch; carried at most once, shown by `/v2/events`.
+    Notice(Arc<Notice>),
+}
+
+/// What happened, as told on the event stream. `at` is when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub at: Time,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// An app was created, changed, or removed by a user.
+    AppPosted {
+        app: AppId,
+        spec: Option<Arc<AppSpec>>,
+    },
+    AppTerminated {
+        app: AppId,
+    },
+    /// A task's status changed. The instance is as it is after the change.
+    Status {
+        instance: Arc<Instance>,
+        status: TaskStatus,
+    },
+    /// The instance's condition changed.
+    InstanceChanged {
+        instance: Arc<Instance>,
+    },
+    InstanceHealthChanged {
+        instance: Arc<Instance>,
+        healthy: Option<bool>,
+    },
+    UnhealthyKill {
+        instance: Arc<Instance>,
+        cause: String,
+    },
+    /// A task of ours that no instance knows; it is killed.
+    UnknownTerminated {
+        task: TaskId,
+        agent: Option<AgentId>,
+    },
+    DeploymentInfo {
+        deployment: Arc<Deployment>,
+    },
+    DeploymentStepSuccess {
+        deployment: Arc<Deployment>,
+    },
+    DeploymentStepFailure {
+        deployment: Arc<Deployment>,
+    },
+    DeploymentSuccess {
+        deployment: Arc<Deployment>,
+    },
+    DeploymentFailed {
+        deployment: Arc<Deployment>,
+        cause: String,
+    },
+    SchedulerRegistered {
+        framework: FrameworkId,
+    },
+    SchedulerDisconnected,
+}

@@ -1,0 +1,192 @@
+//! What services must not forget.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use model::attributes::{Attribute, FaultDomain};
+use model::id::{AgentId, Role, Serial, TaskId, Uuid};
+use model::task::{Address, TaskState};
+use model::time::Time;
+
+use crate::spec::{AppId, AppSpec};
+
+/// When an app's spec was accepted, to the millisecond; unique within the app and ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Version(#[n(0)] pub Time);
+
+/// The new value of one entity; `None` says that it is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    App(AppId, Option<Arc<App>>),
+    /// A spec that an app has or had.
+    Version(AppId, Version, Option<Arc<AppSpec>>),
+    Instance(Serial, Option<Arc<Instance>>),
+    Deployment(Serial, Option<Arc<Deployment>>),
+}
+
+/// An app and which of its versions is wanted.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct App {
+    #[cbor(n(0), with = "model::shared")]
+    pub spec: Arc<AppSpec>,
+    #[n(1)]
+    pub version: Version,
+    #[n(2)]
+    pub last_scaling_at: Version,
+    #[n(3)]
+    pub last_config_change_at: Version,
+    #[n(4)]
+    pub last_failure: Option<TaskFailure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TaskFailure {
+    #[n(0)]
+    pub task: TaskId,
+    #[n(1)]
+    pub host: String,
+    #[n(2)]
+    pub agent: Option<AgentId>,
+    #[n(3)]
+    pub state: TaskState,
+    #[n(4)]
+    pub message: String,
+    #[n(5)]
+    pub at: Time,
+    #[n(6)]
+    pub version: Version,
+}
+
+/// One launch of an app. Its task is `<app>.instance-<uuid>._app.<incarnation>`.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Instance {
+    #[n(0)]
+    pub serial: Serial,
+    #[n(1)]
+    pub app: AppId,
+    #[n(2)]
+    pub version: Version,
+    #[n(3)]
+    pub uuid: Uuid,
+    #[n(4)]
+    pub incarnation: u32,
+    #[n(5)]
+    pub task: TaskId,
+    #[cbor(n(6), with = "model::shared")]
+    pub place: Arc<Place>,
+    /// Host ports, one for each port definition.
+    #[n(7)]
+    pub ports: Vec<u16>,
+    #[n(8)]
+    pub role: Role,
+    #[n(9)]
+    pub goal: Goal,
+    #[n(10)]
+    pub state: TaskState,
+    #[n(11)]
+    pub staged_at: Time,
+    #[n(12)]
+    pub started_at: Option<Time>,
+    #[n(13)]
+    pub healthy: Option<bool>,
+    #[n(14)]
+    pub unreachable_since: Option<Time>,
+    #[n(15)]
+    pub addresses: Vec<Address>,
+    /// Passed its readiness check, or has none.
+    #[n(16)]
+    pub ready: bool,
+}
+
+impl Instance {
+    /// `prod_web.instance-<uuid>`.
+    pub fn id(&self) -> String {
+        format!("{}.instance-{}", self.app.underscored(), self.uuid)
+    }
+}
+
+/// Where an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Place {
+    #[n(0)]
+    pub agent: AgentId,
+    #[n(1)]
+    pub host: String,
+    #[n(2)]
+    pub domain: Option<FaultDomain>,
+    #[n(3)]
+    pub attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Goal {
+    #[n(0)]
+    Running,
+    /// To be killed, and not to be replaced by itself.
+    #[n(1)]
+    Decommissioned,
+}
+
+/// A change of the set of apps under way: the plan as data.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Deployment {
+    #[n(0)]
+    pub serial: Serial,
+    #[n(1)]
+    pub id: Uuid,
+    #[n(2)]
+    pub version: Version,
+    /// Run one after another; the actions of a step run together.
+    #[n(3)]
+    pub steps: Vec<Vec<Action>>,
+    /// The step under way.
+    #[n(4)]
+    pub step: u32,
+    /// What each affected app was, for the way back.
+    #[n(5)]
+    pub before: Vec<Before>,
+}
+
+/// An app as it was before a deployment; `None` if there was no such app.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Before {
+    #[n(0)]
+    pub app: AppId,
+    #[cbor(n(1), with = "model::shared::option", has_nil)]
+    pub was: Option<Arc<App>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Action {
+    #[n(0)]
+    pub kind: ActionKind,
+    #[n(1)]
+    pub app: AppId,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum ActionKind {
+    #[n(0)]
+    Start,
+    #[n(1)]
+    Stop,
+    #[n(2)]
+    Scale,
+    #[n(3)]
+    Restart,
+}
+
+impl fmt::Display for ActionKind {
+    /// As Marathon names them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ActionKind::Start => "StartApplication",
+            ActionKind::Stop => "StopApplication",
+            ActionKind::Scale => "ScaleApplication",
+            ActionKind::Restart => "RestartApplication",
+        })
+    }
+}

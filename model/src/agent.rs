@@ -1,0 +1,139 @@
+//! The language between the kernel and its agents. Each letter carries the leader's term.
+
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+
+use crate::attributes::{Attribute, FaultDomain};
+use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
+use crate::resources::Resources;
+use crate::task::{Task, TaskInfo, TaskStatus};
+
+/// The version of this protocol. A master speaks to agents of its own and the previous one.
+pub const PROTOCOL: u32 = 1;
+
+/// What a machine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct AgentInfo {
+    #[n(0)]
+    pub hostname: String,
+    /// Where tasks and the agent's own API are reached.
+    #[n(1)]
+    pub ip: String,
+    /// Of the agent's own API: 5051.
+    #[n(2)]
+    pub port: u16,
+    #[n(3)]
+    pub resources: Resources,
+    #[n(4)]
+    pub attributes: Vec<Attribute>,
+    #[n(5)]
+    pub domain: Option<FaultDomain>,
+    /// Of the program: `0.1.0`.
+    #[n(6)]
+    pub version: String,
+    /// The directory below which the sandboxes are, as the files API shows them.
+    #[n(7)]
+    pub work_dir: String,
+}
+
+/// What the master says to an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToAgent {
+    /// Admitted under this id.
+    #[n(0)]
+    Registered {
+        #[n(0)]
+        agent: AgentId,
+    },
+    /// Not admitted, and not to come back under this id: it was marked gone, or speaks another protocol.
+    #[n(1)]
+    Refused {
+        #[n(0)]
+        cause: String,
+    },
+    #[n(2)]
+    Run {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        task: TaskInfo,
+    },
+    #[n(3)]
+    Kill {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        task: TaskId,
+        /// Instead of the task's own.
+        #[n(2)]
+        grace: Option<Duration>,
+    },
+    #[n(4)]
+    Acknowledge {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        task: TaskId,
+        #[n(2)]
+        uuid: Uuid,
+    },
+    /// Answered by `Pong`.
+    #[n(5)]
+    Ping,
+    /// The framework is gone: its tasks are killed and nobody acknowledges them any more.
+    #[n(6)]
+    Shutdown {
+        #[n(0)]
+        framework: FrameworkId,
+    },
+}
+
+/// What an agent says to the master.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum FromAgent {
+    /// First on every stream. Tells all the agent holds, so that the master can settle the difference.
+    #[n(0)]
+    Register {
+        #[n(0)]
+        protocol: u32,
+        /// Unset on the very first registration.
+        #[n(1)]
+        agent: Option<AgentId>,
+        #[n(2)]
+        info: AgentInfo,
+        #[n(3)]
+        tasks: Vec<HeldTask>,
+    },
+    /// Repeated until acknowledged; one outstanding per task.
+    #[n(1)]
+    Update {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        status: TaskStatus,
+        /// The task's newest state, which `status` may lag behind while it waits for its acknowledgement: what the task
+        /// holds is free once this is terminal.
+        #[n(2)]
+        latest: crate::task::TaskState,
+    },
+    #[n(2)]
+    Pong,
+}
+
+/// A task that an agent holds: running, or ended with an update that nobody has acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HeldTask {
+    /// With its newest state and status.
+    #[n(0)]
+    pub task: Task,
+}
+
+/// One batch on the stream, in either direction. The agent answers with the term it was registered in.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Letter<M> {
+    #[n(0)]
+    pub term: Term,
+    #[n(1)]
+    pub messages: Vec<M>,
+}

@@ -1,0 +1,201 @@
+//! What a task runs in and how: command, image, volumes, health checks. The words of Mesos' `CommandInfo`,
+//! `ContainerInfo` and `HealthCheck`.
+
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+
+/// How a process is started.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CommandInfo {
+    #[n(0)]
+    pub run: Run,
+    /// In the order given; a later value of the same name wins.
+    #[n(1)]
+    pub environment: Vec<(String, String)>,
+    /// Fetched into the sandbox before the start.
+    #[n(2)]
+    pub uris: Vec<Uri>,
+    /// The Linux user; the agent's own if unset.
+    #[n(3)]
+    pub user: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Run {
+    /// `/bin/sh -c <text>`.
+    #[n(0)]
+    Shell(#[n(0)] String),
+    /// A program and its arguments, `argv[0]` included.
+    #[n(1)]
+    Exec(#[n(0)] Vec<String>),
+    /// The image's entrypoint; the arguments, if any, replace the image's own `Cmd`.
+    #[n(2)]
+    Image(#[n(0)] Vec<String>),
+}
+
+/// Something to fetch into the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Uri {
+    #[n(0)]
+    pub value: String,
+    #[n(1)]
+    pub extract: bool,
+    #[n(2)]
+    pub executable: bool,
+    #[n(3)]
+    pub cache: bool,
+    /// Where in the sandbox; the last part of the URI's path if unset.
+    #[n(4)]
+    pub output_file: Option<String>,
+}
+
+/// What surrounds the process.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerInfo {
+    #[n(0)]
+    pub kind: ContainerKind,
+    #[n(1)]
+    pub image: Option<Image>,
+    #[n(2)]
+    pub volumes: Vec<Volume>,
+    #[n(3)]
+    pub privileged: bool,
+    /// Allocates a terminal for the process.
+    #[n(4)]
+    pub tty: bool,
+    /// Words for `docker run`, kept as given.
+    #[n(5)]
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Which containerizer a user asked for. Both run on our own runtime; reads give back what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ContainerKind {
+    #[n(0)]
+    Mesos,
+    #[n(1)]
+    Docker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Image {
+    /// `nginx:1.25`, `registry:5000/team/app@sha256:...`.
+    #[n(0)]
+    pub name: String,
+    /// Asks the registry even if the image is in the store.
+    #[n(1)]
+    pub force_pull: bool,
+}
+
+/// A directory or file of the agent inside the container.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Volume {
+    /// Absolute, or relative to the sandbox.
+    #[n(0)]
+    pub container_path: String,
+    /// Absolute, or relative to the sandbox.
+    #[n(1)]
+    pub host_path: String,
+    #[n(2)]
+    pub mode: VolumeMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum VolumeMode {
+    #[n(0)]
+    ReadOnly,
+    #[n(1)]
+    ReadWrite,
+}
+
+/// A probe of a running task and what its failures lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HealthCheck {
+    #[n(0)]
+    pub probe: Probe,
+    /// Before the first probe.
+    #[n(1)]
+    pub delay: Duration,
+    #[n(2)]
+    pub interval: Duration,
+    #[n(3)]
+    pub timeout: Duration,
+    /// Failures are ignored for this long after the start, or until the first success.
+    #[n(4)]
+    pub grace: Duration,
+    /// The task is killed after so many failures in a row; 0 means never.
+    #[n(5)]
+    pub failures_max: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Probe {
+    /// Healthy means a status from 200 to 399.
+    #[n(0)]
+    Http {
+        #[n(0)]
+        scheme: Scheme,
+        #[n(1)]
+        port: u16,
+        #[n(2)]
+        path: String,
+        #[n(3)]
+        family: Family,
+        /// A 1xx answer counts neither as a success nor as a failure.
+        #[n(4)]
+        ignore_1xx: bool,
+    },
+    #[n(1)]
+    Tcp {
+        #[n(0)]
+        port: u16,
+        #[n(1)]
+        family: Family,
+    },
+    /// Runs inside the container; healthy means exit status 0.
+    #[n(2)]
+    Command(#[n(0)] Run),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Scheme {
+    #[n(0)]
+    Http,
+    #[n(1)]
+    Https,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Family {
+    #[n(0)]
+    Ipv4,
+    #[n(1)]
+    Ipv6,
+}
+
+/// Says to service discovery what a task offers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DiscoveryInfo {
+    #[n(0)]
+    pub name: String,
+    #[n(1)]
+    pub ports: Vec<DiscoveryPort>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DiscoveryPort {
+    #[n(0)]
+    pub number: u16,
+    #[n(1)]
+    pub name: Option<String>,
+    /// `tcp` or `udp`.
+    #[n(2)]
+    pub protocol: String,
+    #[n(3)]
+    pub labels: Vec<(String, String)>,
+}

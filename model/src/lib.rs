@@ -1,0 +1,19 @@
+//! The words of the domain. No behaviour beyond arithmetic and spelling.
+//!
+//! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`task`], [`framework`],
+//! [`scheduler`], [`agent`], [`machine`].
+//!
+//! Every type that crosses a process or reaches a disk carries numbered CBOR fields (`#[n(0)]`): a number is never
+//! reused, a new field is an `Option` or has a default, and so a release reads what its predecessor wrote.
+
+pub mod agent;
+pub mod attributes;
+pub mod container;
+pub mod framework;
+pub mod id;
+pub mod machine;
+pub mod resources;
+pub mod scheduler;
+pub mod shared;
+pub mod task;
+pub mod time;

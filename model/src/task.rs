@@ -1,0 +1,305 @@
+//! Tasks and their states.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+
+use crate::container::{CommandInfo, ContainerInfo, DiscoveryInfo, HealthCheck};
+use crate::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Uuid};
+use crate::resources::Resources;
+use crate::time::Time;
+
+/// Every state of Mesos v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TaskState {
+    #[n(0)]
+    Staging,
+    #[n(1)]
+    Starting,
+    #[n(2)]
+    Running,
+    #[n(3)]
+    Killing,
+    #[n(4)]
+    Finished,
+    #[n(5)]
+    Failed,
+    #[n(6)]
+    Killed,
+    /// The description of the task is at fault.
+    #[n(7)]
+    Error,
+    /// For frameworks that are not partition-aware: dropped, unreachable, gone or unknown.
+    #[n(8)]
+    Lost,
+    /// Never reached its agent.
+    #[n(9)]
+    Dropped,
+    /// Its agent does not answer. The task may come back.
+    #[n(10)]
+    Unreachable,
+    #[n(11)]
+    Gone,
+    #[n(12)]
+    GoneByOperator,
+    #[n(13)]
+    Unknown,
+}
+
+impl TaskState {
+    /// No later state follows. Unreachable and unknown tasks may come back.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost
+            | TaskState::Dropped
+            | TaskState::Gone
+            | TaskState::GoneByOperator => true,
+            TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Unreachable
+            | TaskState::Unknown => false,
+        }
+    }
+}
+
+/// What to run, as a framework describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TaskInfo {
+    #[n(0)]
+    pub id: TaskId,
+    #[n(1)]
+    pub name: String,
+    #[n(2)]
+    pub agent: AgentId,
+    #[n(3)]
+    pub resources: Resources,
+    /// The framework's role that the resources are charged to.
+    #[n(4)]
+    pub role: Role,
+    #[n(5)]
+    pub command: CommandInfo,
+    #[n(6)]
+    pub container: Option<ContainerInfo>,
+    #[n(7)]
+    pub health_checks: Vec<HealthCheck>,
+    /// From SIGTERM to SIGKILL.
+    #[n(8)]
+    pub kill_grace: Option<Duration>,
+    #[n(9)]
+    pub labels: Vec<(String, String)>,
+    #[n(10)]
+    pub discovery: Option<DiscoveryInfo>,
+}
+
+/// What the kernel keeps of a task: all but how to run it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Task {
+    #[n(0)]
+    pub id: TaskId,
+    #[n(1)]
+    pub name: String,
+    #[n(2)]
+    pub framework: FrameworkId,
+    #[n(3)]
+    pub agent: AgentId,
+    #[n(4)]
+    pub resources: Resources,
+    #[n(5)]
+    pub role: Role,
+    #[n(6)]
+    pub state: TaskState,
+    /// The latest status; `None` until the agent has said anything.
+    #[n(7)]
+    pub status: Option<TaskStatus>,
+    #[n(8)]
+    pub labels: Vec<(String, String)>,
+    #[n(9)]
+    pub discovery: Option<DiscoveryInfo>,
+    #[n(10)]
+    pub container: Option<ContainerInfo>,
+    #[n(11)]
+    pub user: Option<String>,
+}
+
+impl Task {
+    /// A task that was just launched.
+    pub fn staged(framework: FrameworkId, info: &TaskInfo) -> Self {
+        Self {
+            id: info.id.clone(),
+            name: info.name.clone(),
+            framework,
+            agent: info.agent.clone(),
+            resources: info.resources.clone(),
+            role: info.role.clone(),
+            state: TaskState::Staging,
+            status: None,
+            labels: info.labels.clone(),
+            discovery: info.discovery.clone(),
+            container: info.container.clone(),
+            user: info.command.user.clone(),
+        }
+    }
+}
+
+/// One change of a task, told to its framework until acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TaskStatus {
+    #[n(0)]
+    pub task: TaskId,
+    #[n(1)]
+    pub state: TaskState,
+    /// Unset only for a task whose agent is not known.
+    #[n(2)]
+    pub agent: Option<AgentId>,
+    #[n(3)]
+    pub source: Source,
+    #[n(4)]
+    pub reason: Option<Reason>,
+    #[n(5)]
+    pub message: Option<String>,
+    #[n(6)]
+    pub at: Time,
+    /// Names this very update. Unset for what the kernel itself says, which wants no acknowledgement.
+    #[n(7)]
+    pub uuid: Option<Uuid>,
+    /// Unset while no health check has decided.
+    #[n(8)]
+    pub healthy: Option<bool>,
+    #[n(9)]
+    pub container: Option<ContainerStatus>,
+    #[n(10)]
+    pub executor: Option<ExecutorId>,
+    /// The process's exit status, where it has ended: what `wait` returned.
+    #[n(11)]
+    pub wait_status: Option<i32>,
+}
+
+/// Where a task's container is to be found.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerStatus {
+    #[n(0)]
+    pub id: ContainerId,
+    #[n(1)]
+    pub addresses: Vec<Address>,
+    #[n(2)]
+    pub pid: Option<u32>,
+}
+
+/// An address under which a task can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address(pub IpAddr);
+
+impl<C> Encode<C> for Address {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&self.0.to_string())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Address {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        d.str()?
+            .parse()
+            .map(Self)
+            .map_err(|_| minicbor::decode::Error::message("not an IP address"))
+    }
+}
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Source {
+    #[n(0)]
+    Master,
+    #[n(1)]
+    Agent,
+    #[n(2)]
+    Executor,
+}
+
+/// Why: the reasons of Mesos v1 (`mesos.proto`, `TaskStatus.Reason`). The CBOR numbers are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Reason {
+    #[n(0)]
+    CommandExecutorFailed,
+    #[n(1)]
+    ContainerLaunchFailed,
+    #[n(2)]
+    ContainerLimitation,
+    #[n(3)]
+    ContainerLimitationDisk,
+    #[n(4)]
+    ContainerLimitationMemory,
+    #[n(5)]
+    ContainerPreempted,
+    #[n(6)]
+    ContainerUpdateFailed,
+    #[n(7)]
+    MaxCompletionTimeReached,
+    #[n(8)]
+    ExecutorRegistrationTimeout,
+    #[n(9)]
+    ExecutorReregistrationTimeout,
+    #[n(10)]
+    ExecutorTerminated,
+    #[n(11)]
+    ExecutorUnregistered,
+    #[n(12)]
+    FrameworkRemoved,
+    #[n(13)]
+    GcError,
+    #[n(14)]
+    InvalidFrameworkid,
+    #[n(15)]
+    InvalidOffers,
+    #[n(16)]
+    IoSwitchboardExited,
+    #[n(17)]
+    MasterDisconnected,
+    #[n(18)]
+    Reconciliation,
+    #[n(19)]
+    ResourcesUnknown,
+    #[n(20)]
+    AgentDisconnected,
+    #[n(21)]
+    AgentDraining,
+    #[n(22)]
+    AgentRemoved,
+    #[n(23)]
+    AgentRemovedByOperator,
+    #[n(24)]
+    AgentReregistered,
+    #[n(25)]
+    AgentRestarted,
+    #[n(26)]
+    AgentUnknown,
+    #[n(27)]
+    TaskCheckStatusUpdated,
+    #[n(28)]
+    TaskGroupInvalid,
+    #[n(29)]
+    TaskGroupUnauthorized,
+    #[n(30)]
+    TaskHealthCheckStatusUpdated,
+    #[n(31)]
+    TaskInvalid,
+    #[n(32)]
+    TaskKilledDuringLaunch,
+    #[n(33)]
+    TaskUnauthorized,
+    #[n(34)]
+    TaskUnknown,
+}
