@@ -1,1 +1,3 @@
-//! Room not furnished yet.
+//! Every byte promised to outsiders, a folder per dialect: types, both conversions, golden files. No handlers, no IO.
+
+pub mod agent;
