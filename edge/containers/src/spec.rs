@@ -1,0 +1,153 @@
+//! What to run and how, as the agent describes it. Travels to the shim as CBOR, so that it can be read by a shim of the next release.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+use model::container::{Run, Volume};
+use model::id::ContainerId;
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Spec {
+    #[n(0)]
+    pub container: ContainerId,
+    /// The task's directory on this machine; it exists and belongs to the user. Log files are written here.
+    #[n(1)]
+    pub sandbox: PathBuf,
+    #[n(2)]
+    pub run: Run,
+    /// Complete but for `MESOS_SANDBOX`, which depends on the root, and what the image itself sets.
+    #[n(3)]
+    pub environment: Vec<(String, String)>,
+    /// A name or a number, with `:group` if wanted. Unset: the image's user, or root.
+    #[n(4)]
+    pub user: Option<String>,
+    #[n(5)]
+    pub root: Root,
+    /// Relative host paths lie in the sandbox and are created; relative container paths are links or mounts in it.
+    #[n(6)]
+    pub volumes: Vec<Volume>,
+    #[n(7)]
+    pub limits: Limits,
+    /// The process gets a terminal of this size; its output goes to the `stdout` file.
+    #[n(8)]
+    pub terminal: Option<WindowSize>,
+    /// All capabilities, all devices, no seccomp. Refused unless `Config::allow_privileged`.
+    #[n(9)]
+    pub privileged: bool,
+    #[n(10)]
+    pub logs: Logs,
+    /// The host's name if unset.
+    #[n(11)]
+    pub hostname: Option<String>,
+}
+
+/// What the container sees as `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Root {
+    /// The host's own file system, as Mesos' command tasks see it.
+    #[n(0)]
+    Host,
+    /// Layers under a writable one that goes with the container.
+    #[n(1)]
+    Image {
+        /// Unpacked, the lowest first.
+        #[n(0)]
+        layers: Vec<PathBuf>,
+        #[n(1)]
+        config: ImageConfig,
+    },
+}
+
+/// The parts of an OCI image's config that say how to run it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ImageConfig {
+    #[n(0)]
+    pub entrypoint: Vec<String>,
+    #[n(1)]
+    pub command: Vec<String>,
+    #[n(2)]
+    pub environment: Vec<(String, String)>,
+    #[n(3)]
+    pub working_dir: Option<String>,
+    #[n(4)]
+    pub user: Option<String>,
+}
+
+/// What the kernel enforces. `None` means no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Limits {
+    /// Thousandths of a CPU: the weight among containers.
+    #[n(0)]
+    pub cpu_millis: u64,
+    /// Thousandths of a CPU that cannot be exceeded.
+    #[n(1)]
+    pub cpu_millis_max: Option<u64>,
+    /// Memory and swap together.
+    #[n(2)]
+    pub memory_bytes_max: Option<u64>,
+    #[n(3)]
+    pub processes_max: Option<u64>,
+}
+
+/// How much output of each stream is kept: `stdout`, `stdout.1` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Logs {
+    #[n(0)]
+    pub file_bytes_max: u64,
+    /// Older files beside the current one.
+    #[n(1)]
+    pub old_files_max: u32,
+}
+
+impl Default for Logs {
+    /// As DC/OS ships it.
+    fn default() -> Self {
+        Self { file_bytes_max: 2 * 1024 * 1024, old_files_max: 9 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct WindowSize {
+    #[n(0)]
+    pub rows: u16,
+    #[n(1)]
+    pub columns: u16,
+}
+
+/// One more process in a running container.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Exec {
+    #[n(0)]
+    pub run: Run,
+    /// On top of the container's own.
+    #[n(1)]
+    pub environment: Vec<(String, String)>,
+    /// The container's own user if unset.
+    #[n(2)]
+    pub user: Option<String>,
+    /// The container's own working directory if unset.
+    #[n(3)]
+    pub working_dir: Option<String>,
+    #[n(4)]
+    pub terminal: Option<WindowSize>,
+}
+
+/// What a container has used so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu_user: Duration,
+    pub cpu_system: Duration,
+    /// Thousandths of a CPU that cannot be exceeded.
+    pub cpu_millis_max: Option<u64>,
+    pub cpu_periods: u64,
+    pub cpu_periods_throttled: u64,
+    pub cpu_throttled: Duration,
+    /// Anonymous memory.
+    pub memory_rss_bytes: u64,
+    /// Everything charged, page cache included.
+    pub memory_bytes: u64,
+    pub memory_bytes_max: Option<u64>,
+    pub processes: u64,
+}
