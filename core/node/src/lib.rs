@@ -1,17 +1,70 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
+//!
+//! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
+//! its end), [`updates`] (what is told until acknowledged), [`checks`] (when to probe and what it means), [`start`]
+//! (what a restarted agent does about what it finds), [`view`] (what can be asked).
+//!
+//! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
+mod checks;
+mod queue;
+mod start;
+mod state;
+mod tasks;
+mod updates;
+mod view;
+mod wait;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::{AgentInfo, FromAgent, ToAgent};
 use model::container::Probe;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
-use model::task::{ContainerStatus, Reason, TaskInfo, TaskStatus};
+use model::machine::Machine;
+use model::task::{ContainerStatus, Reason, TaskInfo};
+use model::time::Time;
+
+use checks::Checks;
+use state::State;
+pub use state::{Held, Killed, KilledBy, Own, Record};
+pub use tasks::refused;
+use updates::Updates;
+pub use view::View;
 
 pub type Out = model::machine::Out<Record, Effect>;
 
+/// Timers that one tick may serve; what is left over is due at once.
+const TICK_TIMERS_MAX: usize = 1_000;
+
+/// What an operator can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// An unacknowledged update is repeated after this long at first, then after twice as long each time.
+    pub retry_min: Duration,
+    pub retry_max: Duration,
+    /// From SIGTERM to SIGKILL where neither the kill nor the task says.
+    pub kill_grace: Duration,
+    /// How long the sandbox of an ended task stays.
+    pub gc_delay: Duration,
+}
+
+impl Default for Config {
+    /// Mesos' own settings, and the two days for which DC/OS keeps sandboxes.
+    fn default() -> Self {
+        Self {
+            retry_min: Duration::from_secs(10),
+            retry_max: Duration::from_secs(600),
+            kill_grace: Duration::from_secs(3),
+            gc_delay: Duration::from_secs(2 * 24 * 3600),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// First after a start: what this agent is now (its resources may have grown) and which containers were found alive.
+    /// First after a start: what this agent is now (its resources may have grown) and which containers the runtime
+    /// knows: those that are alive, and those that have ended, whose exit follows as an input of its own.
     Started {
         info: AgentInfo,
         alive: Vec<ContainerId>,
@@ -50,7 +103,7 @@ pub enum Happened {
     Started {
         status: ContainerStatus,
     },
-    /// Never ran.
+    /// Never ran: it could not, or it was stopped before it did.
     Failed {
         reason: Reason,
         cause: String,
@@ -67,60 +120,132 @@ pub enum Effect {
     /// Lost if there is no stream; repeated from state.
     ToMaster(FromAgent),
     /// Prepare and start. A container that is there already is left alone.
-    Launch {
-        container: ContainerId,
-        framework: FrameworkId,
-        task: TaskInfo,
-    },
-    /// SIGTERM, then SIGKILL after the grace period.
-    Stop {
-        container: ContainerId,
-        grace: Duration,
-    },
-    Probe {
-        container: ContainerId,
-        check: usize,
-        probe: Probe,
-        timeout: Duration,
-    },
-    /// The sandbox may go after this long.
-    Collect {
-        container: ContainerId,
-        framework: FrameworkId,
-        task: TaskId,
-        after: Duration,
-    },
+    Launch { container: ContainerId, framework: FrameworkId, task: Arc<TaskInfo> },
+    /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
+    /// container that has ended or was never there is no concern.
+    Stop { container: ContainerId, grace: Duration },
+    /// Answered by `Probed` after `timeout` at the latest.
+    Probe { container: ContainerId, check: usize, probe: Probe, timeout: Duration },
+    /// The sandbox may go after this long, and all else of the container at once.
+    Collect { container: ContainerId, framework: FrameworkId, task: TaskId, after: Duration },
 }
 
-/// The new value of one entity; `None` says that it is gone.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Record {
-    /// Who this agent is and which master it obeys.
-    Own(Own),
-    Task(ContainerId, Option<Held>),
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("a master of term {told:?} is not obeyed: there is one of term {seen:?}")]
+    OldTerm { told: Term, seen: Term },
+    #[error("task {task} is for agent {agent}, not for this one")]
+    AnotherAgent { task: TaskId, agent: AgentId },
+    #[error("task {0} is not held here")]
+    UnknownTask(TaskId),
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Own {
-    pub agent: Option<AgentId>,
-    pub info: AgentInfo,
-    /// The highest term seen: an older master is not obeyed.
-    pub term: Term,
+/// See the crate's own words.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    state: State,
+    updates: Updates,
+    checks: Checks,
 }
 
-/// A task that was accepted, until its last update is acknowledged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Held {
-    pub framework: FrameworkId,
-    pub info: TaskInfo,
-    /// Updates nobody has acknowledged, oldest first; the first is being told.
-    pub pending: Vec<TaskStatus>,
-    pub latest: Option<TaskStatus>,
-    /// Kill was asked for.
-    pub killed: Option<Duration>,
+impl Node {
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: State::default(),
+            updates: Updates::default(),
+            checks: Checks::default(),
+        }
+    }
+
+    /// What is durable once the records of the last step are.
+    pub fn view(&self) -> View {
+        self.state.view()
+    }
+
+    fn hear(&mut self, term: Term, message: ToAgent, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        self.obey(term, turn)?;
+        match message {
+            ToAgent::Registered { agent } => self.registered(agent, turn),
+            // The edge tells the operator. Tasks run on: it may be a master of another release.
+            ToAgent::Refused { .. } => (),
+            ToAgent::Run { framework, task } => return self.run(framework, task, turn),
+            ToAgent::Kill { framework, task, grace } => {
+                return self.kill_asked(&framework, &task, grace, turn);
+            }
+            ToAgent::Acknowledge { framework, task, uuid } => {
+                self.acknowledged(&framework, &task, uuid, turn);
+            }
+            ToAgent::Ping => turn.out.effects.push(Effect::ToMaster(FromAgent::Pong)),
+            ToAgent::Shutdown { framework } => self.abandon(&framework, turn),
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.retry(turn);
+        self.probe(turn);
+    }
 }
 
-/// Names an update: from the seed of the input that caused it.
-pub fn status_uuid(seed: u64, nth: u64) -> Uuid {
-    Uuid::derive(seed, nth)
+impl Machine for Node {
+    type Input = Input;
+    type Reply = ();
+    type Refusal = Refusal;
+    type Record = Record;
+    type Effect = Effect;
+
+    fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
+        let turn = &mut Turn { now, seed: seed(&input), minted: 0, out };
+        match input {
+            Input::Started { info, alive, .. } => self.start(info, alive, turn),
+            Input::Connected { term } => return self.connect(term, turn),
+            Input::Disconnected => self.updates.disconnect(),
+            Input::Master { term, message, .. } => return self.hear(term, message, turn),
+            Input::Container { container, happened, .. } => {
+                self.happened(&container, happened, turn);
+            }
+            Input::Probed { container, check, outcome, .. } => {
+                self.probed(&container, check, outcome, turn);
+            }
+            Input::Tick => self.tick(turn),
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, record: &Record) {
+        self.state.apply(record);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        [self.updates.wake_at(), self.checks.wake_at()].into_iter().flatten().min()
+    }
+}
+
+/// Where the ids of what an input causes come from. Ticks and streams cause nothing that has an id.
+fn seed(input: &Input) -> u64 {
+    match input {
+        Input::Started { seed, .. }
+        | Input::Master { seed, .. }
+        | Input::Container { seed, .. }
+        | Input::Probed { seed, .. } => *seed,
+        Input::Connected { .. } | Input::Disconnected | Input::Tick => 0,
+    }
+}
+
+/// One step under way.
+struct Turn<'a> {
+    now: Time,
+    seed: u64,
+    minted: u64,
+    out: &'a mut Out,
+}
+
+impl Turn<'_> {
+    /// A new id, from the seed of the input.
+    fn mint(&mut self) -> Uuid {
+        self.minted += 1;
+        Uuid::derive(self.seed, self.minted)
+    }
 }

@@ -1,0 +1,201 @@
+//! What an agent must not forget: who it is, and the tasks it has accepted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdMap;
+use minicbor::{Decode, Encode};
+use model::agent::AgentInfo;
+use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term};
+use model::machine::BadRecord;
+use model::task::{TaskInfo, TaskStatus};
+use model::time::Time;
+
+use crate::view::View;
+use crate::{Node, Turn};
+
+/// The new value of one entity; `None` says that it is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Who this agent is and which master it obeys.
+    Own(Own),
+    Task(ContainerId, Option<Arc<Held>>),
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Own {
+    /// Unset until a master has admitted the agent.
+    #[n(0)]
+    pub agent: Option<AgentId>,
+    #[n(1)]
+    pub info: AgentInfo,
+    /// The highest term seen: an older master is not obeyed.
+    #[n(2)]
+    pub term: Term,
+}
+
+/// A task that was accepted, until its last update is acknowledged.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Held {
+    #[n(0)]
+    pub framework: FrameworkId,
+    #[cbor(n(1), with = "model::shared")]
+    pub info: Arc<TaskInfo>,
+    #[n(2)]
+    pub accepted_at: Time,
+    /// Updates nobody has acknowledged, oldest first; the first is being told.
+    #[n(3)]
+    pub pending: Vec<TaskStatus>,
+    #[n(4)]
+    pub latest: Option<TaskStatus>,
+    /// It is to end.
+    #[n(5)]
+    pub killed: Option<Killed>,
+    /// Its framework is gone: nobody hears of its end.
+    #[n(6)]
+    pub abandoned: bool,
+}
+
+/// Since when and why a task is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Killed {
+    #[n(0)]
+    pub at: Time,
+    /// From SIGTERM to SIGKILL.
+    #[n(1)]
+    pub grace: Duration,
+    #[n(2)]
+    pub by: KilledBy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum KilledBy {
+    /// Its framework, or the end of its framework.
+    #[n(0)]
+    Order,
+    /// Too many failures of a health check in a row.
+    #[n(1)]
+    HealthCheck,
+}
+
+/// This machine's keys begin so.
+const MACHINE: u8 = b'n';
+const OWN: u8 = b'o';
+const TASK: u8 = b't';
+
+/// Precedes every value.
+const VERSION: u8 = 1;
+
+impl model::machine::Record for Record {
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Record::Own(_) => vec![MACHINE, OWN],
+            Record::Task(container, _) => {
+                [&[MACHINE, TASK], container.as_str().as_bytes()].concat()
+            }
+        }
+    }
+
+    fn value(&self) -> Option<Vec<u8>> {
+        match self {
+            Record::Own(own) => Some(encode(own)),
+            Record::Task(_, held) => held.as_deref().map(encode),
+        }
+    }
+
+    fn read(key: &[u8], value: &[u8]) -> Result<Self, BadRecord> {
+        match key {
+            [MACHINE, OWN] => Ok(Record::Own(decode(key, value)?)),
+            [MACHINE, TASK, container @ ..] => {
+                let id = str::from_utf8(container).map_err(|cause| BadRecord::new(key, cause))?;
+                Ok(Record::Task(ContainerId::new(id), Some(Arc::new(decode(key, value)?))))
+            }
+            _ => Err(BadRecord::new(key, "no release of an agent has written such a key")),
+        }
+    }
+}
+
+fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    minicbor::encode(value, &mut bytes).expect("a vector takes all that is written");
+    bytes
+}
+
+fn decode<'b, T: Decode<'b, ()>>(key: &[u8], value: &'b [u8]) -> Result<T, BadRecord> {
+    match value {
+        [VERSION, body @ ..] => minicbor::decode(body).map_err(|cause| BadRecord::new(key, cause)),
+        [version, ..] => Err(BadRecord::new(key, format!("version {version} is not known"))),
+        [] => Err(BadRecord::new(key, "it is empty")),
+    }
+}
+
+/// The durable state and its index.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    own: Option<Arc<Own>>,
+    held: OrdMap<ContainerId, Arc<Held>>,
+    by_task: BTreeMap<(FrameworkId, TaskId), ContainerId>,
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Own(own) => self.own = Some(Arc::new(own.clone())),
+            Record::Task(container, Some(held)) => {
+                let task = (held.framework.clone(), held.info.id.clone());
+                self.by_task.insert(task, container.clone());
+                self.held.insert(container.clone(), held.clone());
+            }
+            Record::Task(container, None) => {
+                if let Some(held) = self.held.remove(container) {
+                    self.by_task.remove(&(held.framework.clone(), held.info.id.clone()));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View { own: self.own.clone(), held: self.held.clone() }
+    }
+
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.own.as_deref()
+    }
+
+    pub(crate) fn held(&self, container: &ContainerId) -> Option<&Arc<Held>> {
+        self.held.get(container)
+    }
+
+    /// A snapshot, so that what is gone through may change meanwhile.
+    pub(crate) fn all(&self) -> OrdMap<ContainerId, Arc<Held>> {
+        self.held.clone()
+    }
+
+    pub(crate) fn container_of(
+        &self,
+        framework: &FrameworkId,
+        task: &TaskId,
+    ) -> Option<&ContainerId> {
+        self.by_task.get(&(framework.clone(), task.clone()))
+    }
+
+    /// The containers of a framework's tasks.
+    pub(crate) fn of_framework(&self, framework: &FrameworkId) -> Vec<ContainerId> {
+        let first = (framework.clone(), TaskId::new(""));
+        let all = self.by_task.range(first..).take_while(|((of, _), _)| of == framework);
+        all.map(|(_, container)| container.clone()).collect()
+    }
+}
+
+impl Node {
+    pub(crate) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
+        self.state.apply(&record);
+        turn.out.records.push(record);
+    }
+
+    pub(crate) fn keep(&mut self, container: &ContainerId, held: Held, turn: &mut Turn<'_>) {
+        self.commit(Record::Task(container.clone(), Some(Arc::new(held))), turn);
+    }
+}

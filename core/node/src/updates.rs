@@ -1,0 +1,227 @@
+//! What is told to the master until it is acknowledged: one update at a time for each task, in order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::agent::FromAgent;
+use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
+use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
+use model::time::Time;
+
+use crate::queue::Queue;
+use crate::state::{Held, Own, Record};
+use crate::{Effect, Node, Refusal, TICK_TIMERS_MAX, Turn};
+
+/// Updates of one task that wait. Beyond this the newest replaces the one before it: a task that flickers while no
+/// master listens must not fill the disk.
+const PENDING_MAX: usize = 32;
+
+/// The stream and what is repeated on it.
+#[derive(Debug, Default)]
+pub(crate) struct Updates {
+    connected: bool,
+    retries: Queue<ContainerId>,
+    /// How long the last wait was.
+    waits: BTreeMap<ContainerId, Duration>,
+}
+
+impl Updates {
+    pub(crate) fn disconnect(&mut self) {
+        self.connected = false;
+        self.retries.clear();
+        self.waits.clear();
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Time> {
+        self.retries.first()
+    }
+
+    fn settled(&mut self, container: &ContainerId) {
+        self.retries.remove(container);
+        self.waits.remove(container);
+    }
+}
+
+/// What is new about a task.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) state: TaskState,
+    pub(crate) source: Source,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) message: Option<String>,
+    pub(crate) healthy: Option<bool>,
+    /// As before if unset.
+    pub(crate) container: Option<ContainerStatus>,
+    pub(crate) wait_status: Option<i32>,
+}
+
+impl News {
+    /// Without reason or message, as the task's executor would say it.
+    pub(crate) fn of(state: TaskState) -> Self {
+        Self {
+            state,
+            source: Source::Executor,
+            reason: None,
+            message: None,
+            healthy: None,
+            container: None,
+            wait_status: None,
+        }
+    }
+}
+
+impl Node {
+    /// A stream is open: tells all that is held, and each oldest update again.
+    pub(crate) fn connect(&mut self, term: Term, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        self.obey(term, turn)?;
+        self.updates.disconnect();
+        self.updates.connected = true;
+        let held = self.state.all();
+        let own = self.own();
+        turn.out.effects.push(Effect::ToMaster(FromAgent::Register {
+            protocol: model::agent::PROTOCOL,
+            agent: own.agent.clone(),
+            info: own.info.clone(),
+            tasks: held.values().map(|held| held.told()).collect(),
+        }));
+        for container in held.keys() {
+            self.tell(container, self.config.retry_min, turn);
+        }
+        Ok(())
+    }
+
+    /// Takes a letter of this term only if no later master was heard.
+    pub(crate) fn obey(&mut self, term: Term, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let own = self.own();
+        if term < own.term {
+            return Err(Refusal::OldTerm { told: term, seen: own.term });
+        }
+        if own.term < term {
+            let own = Own { term, ..own.clone() };
+            self.commit(Record::Own(own), turn);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn registered(&mut self, agent: AgentId, turn: &mut Turn<'_>) {
+        let own = self.own();
+        if own.agent.as_ref() != Some(&agent) {
+            let own = Own { agent: Some(agent), ..own.clone() };
+            self.commit(Record::Own(own), turn);
+        }
+    }
+
+    pub(crate) fn own(&self) -> &Own {
+        self.state.own().expect("an agent is started before anybody speaks to it")
+    }
+
+    /// Keeps what is new and tells it, unless an older update is still on its way or nobody listens any more.
+    pub(crate) fn report(
+        &mut self,
+        container: &ContainerId,
+        held: &Held,
+        news: News,
+        turn: &mut Turn<'_>,
+    ) {
+        let ends = news.state.is_terminal();
+        if ends {
+            self.checks.end(container);
+        }
+        if ends && held.abandoned {
+            return self.forget(container, held, turn);
+        }
+        let status = self.status(held, news, turn);
+        let mut held = Held { latest: Some(status.clone()), ..held.clone() };
+        if !held.abandoned {
+            if held.pending.len() >= PENDING_MAX {
+                held.pending.pop();
+            }
+            held.pending.push(status);
+        }
+        let first = held.pending.len() == 1;
+        self.keep(container, held, turn);
+        if first {
+            self.tell(container, self.config.retry_min, turn);
+        }
+    }
+
+    fn status(&self, held: &Held, news: News, turn: &mut Turn<'_>) -> TaskStatus {
+        let before = held.latest.as_ref().and_then(|status| status.container.clone());
+        TaskStatus {
+            task: held.info.id.clone(),
+            state: news.state,
+            agent: Some(held.info.agent.clone()),
+            source: news.source,
+            reason: news.reason,
+            message: news.message,
+            at: turn.now,
+            uuid: Some(turn.mint()),
+            healthy: news.healthy,
+            container: news.container.or(before),
+            // As Mesos' command executor, which is named after its task.
+            executor: Some(ExecutorId::new(held.info.id.as_str())),
+            wait_status: news.wait_status,
+        }
+    }
+
+    pub(crate) fn acknowledged(
+        &mut self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        uuid: Uuid,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(container) = self.state.container_of(framework, task).cloned() else { return };
+        let held = self.state.held(&container).expect("the index names what is held").clone();
+        if held.pending.first().and_then(|status| status.uuid) != Some(uuid) {
+            return;
+        }
+        self.updates.settled(&container);
+        if held.pending.len() == 1 && held.is_ended() {
+            return self.forget(&container, &held, turn);
+        }
+        let mut held = Held::clone(&held);
+        held.pending.remove(0);
+        self.keep(&container, held, turn);
+        self.tell(&container, self.config.retry_min, turn);
+    }
+
+    /// Nothing is left to be said of it.
+    pub(crate) fn forget(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
+        self.updates.settled(container);
+        self.checks.end(container);
+        self.commit(Record::Task(container.clone(), None), turn);
+        turn.out.effects.push(Effect::Collect {
+            container: container.clone(),
+            framework: held.framework.clone(),
+            task: held.info.id.clone(),
+            after: self.config.gc_delay,
+        });
+    }
+
+    /// Sends the oldest update, if there is one and somebody listens, and again after `wait`.
+    pub(crate) fn tell(&mut self, container: &ContainerId, wait: Duration, turn: &mut Turn<'_>) {
+        let Some(held) = self.state.held(container).filter(|_| self.updates.connected) else {
+            return;
+        };
+        let Some(status) = held.pending.first().cloned() else { return };
+        turn.out.effects.push(Effect::ToMaster(FromAgent::Update {
+            framework: held.framework.clone(),
+            status,
+            latest: held.state(),
+        }));
+        // A wait of nothing would have ticks without end at one time.
+        let wait = wait.max(Duration::from_millis(1));
+        self.updates.retries.set(container.clone(), turn.now + wait);
+        self.updates.waits.insert(container.clone(), wait);
+    }
+
+    /// Repeats what has waited long enough.
+    pub(crate) fn retry(&mut self, turn: &mut Turn<'_>) {
+        for container in self.updates.retries.take_due(turn.now, TICK_TIMERS_MAX) {
+            let waited = self.updates.waits.get(&container).copied().unwrap_or_default();
+            let wait = (waited * 2).min(self.config.retry_max);
+            self.tell(&container, wait, turn);
+        }
+    }
+}
