@@ -1,6 +1,15 @@
 //! Does this need fit this offer, and if not, why? Pure matching.
+//!
+//! Reading order: [`Constraint`] (what a user writes), [`rule`] (the same, ready to be asked), [`room`] (what is left of
+//! an offer), [`fit`] (the question).
+
+pub mod fit;
+pub mod room;
+pub mod rule;
 
 use minicbor::{Decode, Encode};
+
+use crate::rule::Rule;
 
 /// `["hostname", "UNIQUE"]`, `["rack", "GROUP_BY", "3"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -12,6 +21,13 @@ pub struct Constraint {
     pub operator: Operator,
     #[n(2)]
     pub value: Option<String>,
+}
+
+impl Constraint {
+    /// Whether it makes sense; the fault is told in Marathon's words.
+    pub fn check(&self) -> Result<(), String> {
+        Rule::new(self).map(drop)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
