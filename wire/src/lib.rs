@@ -1,3 +1,4 @@
 //! Every byte promised to outsiders, a folder per dialect: types, both conversions, golden files. No handlers, no IO.
 
 pub mod agent;
+pub mod marathon;

@@ -1,0 +1,134 @@
+//! From an app as it was written to the spec that is kept: old spellings rewritten, defaults filled in, all faults told.
+//!
+//! Each part of an app has its file: [`command`], [`container`], [`health`], [`ports`], [`placement`], [`strategy`].
+//! Every part gives a value even where it finds a fault, so that the other parts are judged as well.
+
+mod command;
+mod container;
+mod faults;
+mod health;
+mod later;
+mod placement;
+mod ports;
+mod quantity;
+mod strategy;
+
+use model::id::Role;
+use services::Fault;
+use services::spec::{AppId, AppSpec};
+
+use super::app::App;
+use faults::Faults;
+
+/// What the operator's settings say about apps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Of apps that name no role.
+    pub default_role: Role,
+    /// An app in a group has the top group's name as its role.
+    pub enforce_group_role: bool,
+}
+
+/// The last segments that the API needs for itself.
+const RESERVED: [&str; 3] = ["restart", "tasks", "versions"];
+
+/// An absolute path that `text` means at the root: double slashes folded, `.` and `..` resolved.
+pub fn app_id(text: &str) -> Result<AppId, String> {
+    let mut path: Vec<&str> = Vec::new();
+    for segment in text.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {
+        match segment {
+            ".." => drop(path.pop()),
+            name => path.push(name),
+        }
+    }
+    match path.last() {
+        None => return Err("Path must contain at least one path element".to_owned()),
+        Some(last) if RESERVED.contains(last) => {
+            return Err(format!(
+                "must not end with any of the following reserved keywords: {}",
+                RESERVED.join(", ")
+            ));
+        }
+        Some(_) => {}
+    }
+    path.join("/").parse().map_err(|bad: services::spec::BadAppId| bad.to_string())
+}
+
+/// The spec that `app` describes, or everything that is wrong with it.
+pub fn app(app: App, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
+    let mut faults = Faults::default();
+    later::refuse(&app, &mut faults);
+    let id = id(&app, &mut faults);
+    command::judge(&app, &mut faults);
+    let ports = ports::judge(&app, &mut faults);
+    let health_checks = health::judge(&app, ports.len(), &mut faults);
+    let role = placement::role(&app, id.as_ref(), rules, &mut faults);
+    let accepted_roles = placement::accepted_roles(&app, id.as_ref(), rules, &mut faults);
+    let constraints = placement::constraints(&app, &mut faults);
+    let dependencies = dependencies(&app, &mut faults);
+    let upgrade = strategy::upgrade(&app, &mut faults);
+    let backoff = strategy::backoff(&app, &mut faults);
+    let kill_selection = strategy::kill_selection(&app, &mut faults);
+    let unreachable = strategy::unreachable(&app, &mut faults);
+    let quantities = quantity::judge(&app, &mut faults);
+    let container = container::judge(&app, &mut faults);
+    let fetch = command::fetch(&app, &mut faults);
+    let env = command::env(&app, &mut faults);
+    command::labels(&app, &quantities, &upgrade, &mut faults);
+    let (Some(id), true) = (id, faults.is_empty()) else { return Err(faults.into_vec()) };
+    Ok(AppSpec {
+        id,
+        process: command::process(&app),
+        user: app.user,
+        env,
+        labels: app.labels.unwrap_or_default(),
+        cpus: quantities.cpus,
+        mem: quantities.mem,
+        disk: quantities.disk,
+        gpus: quantities.gpus,
+        instances: quantities.instances,
+        container,
+        ports,
+        require_ports: app.require_ports.unwrap_or(false),
+        constraints,
+        health_checks,
+        upgrade,
+        backoff,
+        kill_selection,
+        unreachable,
+        kill_grace: quantities.kill_grace,
+        fetch,
+        dependencies,
+        accepted_roles,
+        role,
+        executor: app.executor.unwrap_or_default(),
+        tty: app.tty,
+        readiness: None,
+    })
+}
+
+fn id(app: &App, faults: &mut Faults) -> Option<AppId> {
+    match app.id.as_deref().map(app_id) {
+        None => {
+            faults.add("/id", "undefined");
+            None
+        }
+        Some(Err(message)) => {
+            faults.add("/id", message);
+            None
+        }
+        Some(Ok(id)) => Some(id),
+    }
+}
+
+fn dependencies(app: &App, faults: &mut Faults) -> Vec<AppId> {
+    let mut all: Vec<AppId> = Vec::new();
+    for (n, text) in app.dependencies.iter().flatten().enumerate() {
+        match app_id(text) {
+            Ok(id) if all.contains(&id) => {}
+            Ok(id) => all.push(id),
+            Err(message) => faults.add(format!("/dependencies({n})"), message),
+        }
+    }
+    all
+}

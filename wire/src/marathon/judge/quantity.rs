@@ -1,0 +1,57 @@
+//! How much of everything an instance gets, and how many there are.
+
+use std::time::Duration;
+
+use model::resources::Scalar;
+
+use super::faults::Faults;
+use crate::marathon::app::App;
+use crate::marathon::number::Number;
+
+/// The smallest share of a processor that can be counted.
+const CPUS_MIN: f64 = 0.001;
+
+pub(super) struct Quantities {
+    pub(super) cpus: Scalar,
+    pub(super) mem: Scalar,
+    pub(super) disk: Scalar,
+    pub(super) gpus: u32,
+    pub(super) instances: u32,
+    pub(super) kill_grace: Option<Duration>,
+}
+
+pub(super) fn judge(app: &App, faults: &mut Faults) -> Quantities {
+    let grace = app.task_kill_grace_period_seconds;
+    Quantities {
+        cpus: scalar("/cpus", app.cpus, Limits { default: 1.0, min: CPUS_MIN }, faults),
+        mem: scalar("/mem", app.mem, Limits { default: 128.0, min: 0.0 }, faults),
+        disk: scalar("/disk", app.disk, Limits { default: 0.0, min: 0.0 }, faults),
+        gpus: faults.count("/gpus", app.gpus, 0),
+        instances: faults.count("/instances", app.instances, 1),
+        kill_grace: grace.map(|_| faults.seconds("/taskKillGracePeriodSeconds", grace, 0)),
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) default: f64,
+    pub(super) min: f64,
+}
+
+/// A quantity in thousandths, no less than the minimum.
+pub(super) fn scalar(
+    path: &str,
+    given: Option<Number>,
+    limits: Limits,
+    faults: &mut Faults,
+) -> Scalar {
+    let value = given.map_or(limits.default, |number| number.0);
+    if value < limits.min {
+        faults.add(path, format!("must be {} or more", limits.min));
+        return Scalar::default();
+    }
+    Scalar::from_f64(value).unwrap_or_else(|| {
+        faults.add(path, "is too large");
+        Scalar::default()
+    })
+}

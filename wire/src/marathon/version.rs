@@ -1,0 +1,54 @@
+//! Points in time as Marathon spells them: `2015-09-25T15:13:48.343Z`, always with milliseconds.
+
+use jiff::Timestamp;
+use model::time::Time;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionInfo {
+    pub last_scaling_at: String,
+    pub last_config_change_at: String,
+}
+
+/// The latest time that has four digits for its year: 9999-12-30.
+const SPELLED_MS_MAX: i64 = 253_402_200_000_000;
+
+pub fn spell(time: Time) -> String {
+    let millis = i64::try_from(time.0).unwrap_or(SPELLED_MS_MAX).min(SPELLED_MS_MAX);
+    let at = Timestamp::from_millisecond(millis).expect("SPELLED_MS_MAX lies within jiff's range");
+    format!("{at:.3}")
+}
+
+/// Reads any RFC 3339 time; `None` for what is not one, or lies before 1970.
+pub fn read(text: &str) -> Option<Time> {
+    let at: Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok().map(Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_spelled_to_the_millisecond_and_read_back() {
+        let check = |millis: u64, text: &str| {
+            assert_eq!(spell(Time(millis)), text);
+            assert_eq!(read(text), Some(Time(millis)), "{text}");
+        };
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(1_443_194_028_343, "2015-09-25T15:13:48.343Z");
+        check(1_443_194_028_000, "2015-09-25T15:13:48.000Z");
+    }
+
+    #[test]
+    fn other_spellings_of_a_time_are_read_and_nonsense_is_not() {
+        let check = |text: &str, millis: Option<u64>| assert_eq!(read(text), millis.map(Time));
+        check("2015-09-25T15:13:48Z", Some(1_443_194_028_000));
+        check("2015-09-25T17:13:48+02:00", Some(1_443_194_028_000));
+        check("1960-01-01T00:00:00Z", None);
+        check("yesterday", None);
+        check("", None);
+        assert_eq!(spell(Time(u64::MAX)), "9999-12-30T22:40:00.000Z");
+    }
+}
