@@ -1,0 +1,7 @@
+//! Scenarios that enter by the public door of the agent's brain.
+
+mod checks;
+mod start;
+mod tasks;
+mod updates;
+mod world;

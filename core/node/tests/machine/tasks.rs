@@ -1,0 +1,168 @@
+//! What becomes of a task, from the master's word to the collected sandbox.
+
+use crate::world::{World, foreign_uuid, framework, task};
+use model::agent::ToAgent;
+use model::id::{AgentId, TaskId};
+use model::task::{Reason, TaskInfo};
+use node::{Happened, Refusal};
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn a_task_is_launched_reported_acknowledged_and_collected() {
+    let mut world = World::registered();
+    assert_eq!(world.run(task("t")), ["launch t"]);
+    assert_eq!(world.started(), ["t Running"]);
+    assert_eq!(world.acknowledge(), NOTHING);
+    assert_eq!(world.exited(0), ["t Finished Command exited with status 0"]);
+    assert_eq!(world.acknowledge(), ["collect t in 48h"]);
+    assert!(world.node.view().held.is_empty());
+}
+
+#[test]
+fn a_slow_launch_is_told() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    assert_eq!(world.happened(Happened::Preparing), ["t Starting"]);
+    assert_eq!(world.started(), NOTHING, "one update at a time");
+    assert_eq!(world.acknowledge(), ["t Running"]);
+}
+
+#[test]
+fn the_end_of_a_task_says_why() {
+    let check = |happened: Happened, line: &str| {
+        let mut world = World::running(task("t"));
+        assert_eq!(world.happened(happened), [line]);
+    };
+    let exited = |wait_status| Happened::Exited { wait_status, limitation: None };
+    check(exited(0), "t Finished Command exited with status 0");
+    check(exited(3 << 8), "t Failed Command exited with status 3");
+    check(exited(9), "t Failed Command terminated with signal Killed");
+    let limitation = Some((Reason::ContainerLimitationMemory, "too much".to_owned()));
+    check(
+        Happened::Exited { wait_status: 9, limitation },
+        "t Failed ContainerLimitationMemory too much",
+    );
+}
+
+#[test]
+fn a_launch_that_fails_says_why() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    let failed =
+        Happened::Failed { reason: Reason::ContainerLaunchFailed, cause: "no image".to_owned() };
+    assert_eq!(world.happened(failed), ["t Failed ContainerLaunchFailed no image"]);
+    assert_eq!(world.acknowledge(), ["collect t in 48h"]);
+}
+
+#[test]
+fn what_is_held_is_not_run_twice() {
+    let mut world = World::running(task("t"));
+    assert_eq!(world.run(task("t")), NOTHING);
+    world.exited(0);
+    assert_eq!(world.run(task("t")), NOTHING, "its end is not acknowledged yet");
+}
+
+#[test]
+fn a_task_for_another_agent_is_refused() {
+    let mut world = World::registered();
+    let info = TaskInfo { agent: AgentId::new("S9"), ..task("t") };
+    let refusal = world.try_master(1, ToAgent::Run { framework: framework(), task: info });
+    let expected = Refusal::AnotherAgent { task: TaskId::new("t"), agent: AgentId::new("S9") };
+    assert_eq!(refusal, Err(expected));
+}
+
+#[test]
+fn an_older_master_is_not_obeyed() {
+    let mut world = World::registered();
+    world.connect(3);
+    let run = || ToAgent::Run { framework: framework(), task: task("t") };
+    assert!(matches!(world.try_master(2, run()), Err(Refusal::OldTerm { .. })));
+    assert_eq!(world.try_master(3, run()).expect("the newest"), ["launch t"]);
+    world.crash();
+    world.start(&[]);
+    assert!(matches!(world.try_master(2, ToAgent::Ping), Err(Refusal::OldTerm { .. })));
+}
+
+#[test]
+fn a_kill_has_the_shortest_grace_that_was_asked_for() {
+    let mut world = World::running(task("t"));
+    assert_eq!(world.kill("t", None), ["stop 3s"], "Mesos' default");
+    assert_eq!(world.kill("t", Some(20)), NOTHING, "it cannot become longer");
+    world.pass(1);
+    assert_eq!(world.kill("t", Some(2)), ["stop 1s"], "counted from the first kill");
+    assert_eq!(world.exited(15), ["t Killed Command terminated with signal Terminated"]);
+    assert_eq!(world.kill("t", None), NOTHING);
+}
+
+#[test]
+fn a_task_says_how_long_its_grace_is() {
+    let info = TaskInfo { kill_grace: Some(std::time::Duration::from_secs(60)), ..task("t") };
+    assert_eq!(World::running(info.clone()).kill("t", None), ["stop 60s"]);
+    assert_eq!(World::running(info).kill("t", Some(5)), ["stop 5s"]);
+}
+
+#[test]
+fn a_task_killed_before_its_start_never_ran() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    assert_eq!(world.kill("t", None), ["stop 3s"]);
+    let failed =
+        Happened::Failed { reason: Reason::ContainerLaunchFailed, cause: "stopped".to_owned() };
+    assert_eq!(world.happened(failed), ["t Killed TaskKilledDuringLaunch stopped"]);
+}
+
+#[test]
+fn a_kill_that_came_too_early_is_repeated_once_there_is_something_to_stop() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    world.kill("t", None);
+    assert_eq!(world.started(), ["t Running", "stop 3s"]);
+}
+
+#[test]
+fn a_kill_of_what_is_not_held_is_refused() {
+    let mut world = World::registered();
+    let kill = ToAgent::Kill { framework: framework(), task: TaskId::new("x"), grace: None };
+    assert_eq!(world.try_master(1, kill), Err(Refusal::UnknownTask(TaskId::new("x"))));
+}
+
+#[test]
+fn the_tasks_of_a_framework_that_is_gone_end_in_silence() {
+    let mut world = World::running(task("t"));
+    assert_eq!(world.master(ToAgent::Shutdown { framework: framework() }), ["stop 3s"]);
+    assert_eq!(world.exited(9), ["collect t in 48h"]);
+    let mut world = World::running(task("t"));
+    world.exited(0);
+    let shutdown = ToAgent::Shutdown { framework: framework() };
+    assert_eq!(world.master(shutdown), ["collect t in 48h"], "its end is not told any more");
+    assert_eq!(world.pass(3600), NOTHING);
+}
+
+#[test]
+fn a_container_that_nobody_asked_for_is_stopped() {
+    let mut world = World::registered();
+    assert_eq!(world.started(), ["stop 3s"]);
+    assert_eq!(world.exited(9), NOTHING);
+}
+
+#[test]
+fn pings_are_answered() {
+    assert_eq!(World::registered().master(ToAgent::Ping), ["pong"]);
+}
+
+#[test]
+fn only_the_update_that_was_told_can_be_acknowledged() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    world.started();
+    let acknowledge = ToAgent::Acknowledge {
+        framework: framework(),
+        task: TaskId::new("t"),
+        uuid: foreign_uuid(),
+    };
+    assert_eq!(world.master(acknowledge), NOTHING);
+    assert_eq!(world.pass(10), ["t Running"], "still told");
+    world.acknowledge();
+    assert_eq!(world.pass(3600), NOTHING);
+}

@@ -1,0 +1,270 @@
+//! An agent's brain with a clock, a stream and a disk, for tests that tell what it does.
+//!
+//! After each input the laws are checked: the records, through their bytes, make the same state; and the ticks at one
+//! time come to an end.
+
+use std::time::Duration;
+
+use model::agent::{AgentInfo, FromAgent, ToAgent};
+use model::container::{CommandInfo, HealthCheck, Probe, Run};
+use model::id::{AgentId, ContainerId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::machine::{Machine, Out, Record as _};
+use model::task::{ContainerStatus, TaskInfo, TaskStatus};
+use model::time::Time;
+use node::{Config, Effect, Happened, Input, Node, Record, Refusal};
+
+/// Ticks at one time, far more than any test's timers.
+const TICKS_MAX: usize = 100;
+
+pub(crate) struct World {
+    pub(crate) node: Node,
+    pub(crate) now: Time,
+    disk: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+    seed: u64,
+    /// The update that was told last.
+    pub(crate) told: Option<TaskStatus>,
+    /// The container that was launched last.
+    pub(crate) container: ContainerId,
+}
+
+pub(crate) fn framework() -> FrameworkId {
+    FrameworkId::new("f")
+}
+
+pub(crate) fn task(id: &str) -> TaskInfo {
+    TaskInfo {
+        id: TaskId::new(id),
+        name: id.to_owned(),
+        agent: AgentId::new("S0"),
+        resources: "cpus:1;mem:32".parse().expect("well formed"),
+        role: Role::star(),
+        command: CommandInfo {
+            run: Run::Shell("true".to_owned()),
+            environment: vec![],
+            uris: vec![],
+            user: None,
+        },
+        container: None,
+        health_checks: vec![],
+        kill_grace: None,
+        labels: vec![],
+        discovery: None,
+    }
+}
+
+/// Every 10 s from the fifth on, with 30 s of grace.
+pub(crate) fn check(failures_max: u32) -> HealthCheck {
+    HealthCheck {
+        probe: Probe::Command(Run::Shell("true".to_owned())),
+        delay: Duration::from_secs(5),
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(20),
+        grace: Duration::from_secs(30),
+        failures_max,
+    }
+}
+
+pub(crate) fn info() -> AgentInfo {
+    AgentInfo {
+        hostname: "h".to_owned(),
+        ip: "127.0.0.1".to_owned(),
+        port: 5051,
+        resources: "cpus:4;mem:1024".parse().expect("well formed"),
+        attributes: vec![],
+        domain: None,
+        version: "0.1.0".to_owned(),
+        work_dir: "/d".to_owned(),
+    }
+}
+
+impl World {
+    /// Started, connected in term 1 and registered as `S0`.
+    pub(crate) fn registered() -> Self {
+        let mut world = World {
+            node: Node::new(Config::default()),
+            now: Time(1_000_000),
+            disk: Default::default(),
+            seed: 0,
+            told: None,
+            container: ContainerId::new("none"),
+        };
+        world.start(&[]);
+        world.connect(1);
+        world.master(ToAgent::Registered { agent: AgentId::new("S0") });
+        world
+    }
+
+    /// Registered, with a task that runs; its RUNNING is acknowledged.
+    pub(crate) fn running(info: TaskInfo) -> Self {
+        let mut world = Self::registered();
+        world.run(info);
+        world.started();
+        world.acknowledge();
+        world
+    }
+
+    pub(crate) fn start(&mut self, alive: &[ContainerId]) -> Vec<String> {
+        let seed = self.seed();
+        self.feed(Input::Started { info: info(), alive: alive.to_vec(), seed })
+    }
+
+    /// All volatile state is lost; what is on the disk is not.
+    pub(crate) fn crash(&mut self) {
+        self.node = self.recovered();
+    }
+
+    pub(crate) fn connect(&mut self, term: u64) -> Vec<String> {
+        self.feed(Input::Connected { term: Term(term) })
+    }
+
+    pub(crate) fn master(&mut self, message: ToAgent) -> Vec<String> {
+        self.try_master(1, message).expect("not refused")
+    }
+
+    pub(crate) fn try_master(
+        &mut self,
+        term: u64,
+        message: ToAgent,
+    ) -> Result<Vec<String>, Refusal> {
+        let seed = self.seed();
+        self.try_feed(Input::Master { term: Term(term), message, seed })
+    }
+
+    pub(crate) fn run(&mut self, task: TaskInfo) -> Vec<String> {
+        self.master(ToAgent::Run { framework: framework(), task })
+    }
+
+    pub(crate) fn kill(&mut self, id: &str, grace_secs: Option<u64>) -> Vec<String> {
+        let grace = grace_secs.map(Duration::from_secs);
+        self.master(ToAgent::Kill { framework: framework(), task: TaskId::new(id), grace })
+    }
+
+    /// Of the update that was told last.
+    pub(crate) fn acknowledge(&mut self) -> Vec<String> {
+        let told = self.told.clone().expect("something was told");
+        let uuid = told.uuid.expect("an agent's updates have one");
+        self.master(ToAgent::Acknowledge { framework: framework(), task: told.task, uuid })
+    }
+
+    pub(crate) fn happened(&mut self, happened: Happened) -> Vec<String> {
+        let (container, seed) = (self.container.clone(), self.seed());
+        self.feed(Input::Container { container, happened, seed })
+    }
+
+    pub(crate) fn started(&mut self) -> Vec<String> {
+        let status =
+            ContainerStatus { id: self.container.clone(), addresses: vec![], pid: Some(7) };
+        self.happened(Happened::Started { status })
+    }
+
+    pub(crate) fn exited(&mut self, wait_status: i32) -> Vec<String> {
+        self.happened(Happened::Exited { wait_status, limitation: None })
+    }
+
+    pub(crate) fn probed(&mut self, check: usize, outcome: Result<(), &str>) -> Vec<String> {
+        let (container, seed) = (self.container.clone(), self.seed());
+        let outcome = outcome.map_err(str::to_owned);
+        self.feed(Input::Probed { container, check, outcome, seed })
+    }
+
+    /// Lets time pass, with every tick that is asked for.
+    pub(crate) fn pass(&mut self, secs: u64) -> Vec<String> {
+        let until = self.now + Duration::from_secs(secs);
+        let mut said = Vec::new();
+        while let Some(at) = self.node.wake_at().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            said.extend(self.tick_until_quiet());
+        }
+        self.now = until;
+        said
+    }
+
+    fn tick_until_quiet(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        for _ in 0..TICKS_MAX {
+            if self.node.wake_at().is_none_or(|at| self.now < at) {
+                return said;
+            }
+            said.extend(self.feed(Input::Tick));
+        }
+        panic!("ticks at {:?} do not come to an end", self.now);
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) -> Vec<String> {
+        self.try_feed(input).expect("not refused")
+    }
+
+    fn try_feed(&mut self, input: Input) -> Result<Vec<String>, Refusal> {
+        let mut out = Out::default();
+        self.node.step(self.now, input, &mut out)?;
+        for record in &out.records {
+            self.write(record);
+        }
+        assert_eq!(self.recovered().view(), self.node.view(), "replay");
+        Ok(out.effects.into_iter().map(|effect| self.carry_out(effect)).collect())
+    }
+
+    fn write(&mut self, record: &Record) {
+        match record.value() {
+            Some(value) => self.disk.insert(record.key(), value),
+            None => self.disk.remove(&record.key()),
+        };
+    }
+
+    fn recovered(&self) -> Node {
+        let mut node = Node::new(Config::default());
+        for (key, value) in &self.disk {
+            model::turn::remember(&mut node, key, value).expect("it reads what it wrote");
+        }
+        node
+    }
+
+    /// Says an effect in one line.
+    fn carry_out(&mut self, effect: Effect) -> String {
+        match effect {
+            Effect::ToMaster(FromAgent::Register { agent, tasks, .. }) => {
+                let agent = agent.map_or("nobody".to_owned(), |agent| agent.to_string());
+                let tasks: Vec<_> = tasks
+                    .iter()
+                    .map(|held| format!("{} {:?}", held.task.id, held.task.state))
+                    .collect();
+                format!("register {agent} {tasks:?}")
+            }
+            Effect::ToMaster(FromAgent::Update { status, latest, .. }) => {
+                let line = said(&status, latest);
+                self.told = Some(status);
+                line
+            }
+            Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
+            Effect::Launch { container, task, .. } => {
+                self.container = container;
+                format!("launch {}", task.id)
+            }
+            Effect::Stop { grace, .. } => format!("stop {}s", grace.as_secs()),
+            Effect::Probe { check, .. } => format!("probe {check}"),
+            Effect::Collect { task, after, .. } => {
+                format!("collect {task} in {}h", after.as_secs() / 3600)
+            }
+        }
+    }
+
+    fn seed(&mut self) -> u64 {
+        self.seed += 1;
+        self.seed
+    }
+}
+
+fn said(status: &TaskStatus, latest: model::task::TaskState) -> String {
+    let mut line = format!("{} {:?}", status.task, status.state);
+    let mut add = |part: Option<String>| line.extend(part.map(|part| format!(" {part}")));
+    add((latest != status.state).then(|| format!("(latest {latest:?})")));
+    add(status.healthy.map(|healthy| if healthy { "well" } else { "ill" }.to_owned()));
+    add(status.reason.map(|reason| format!("{reason:?}")));
+    add(status.message.clone());
+    line
+}
+
+/// A uuid that no update has.
+pub(crate) fn foreign_uuid() -> Uuid {
+    Uuid::derive(u64::MAX, 0)
+}
