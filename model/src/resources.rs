@@ -161,9 +161,19 @@ impl Amount {
     fn subtract(&mut self, other: &Amount) {
         match (self, other) {
             (Amount::Scalar(mine), Amount::Scalar(theirs)) => mine.0 -= theirs.0,
+            (mine, theirs) => mine.take(theirs),
+        }
+    }
+
+    /// Takes what is there of `other`.
+    fn take(&mut self, other: &Amount) {
+        match (self, other) {
+            (Amount::Scalar(mine), Amount::Scalar(theirs)) => {
+                mine.0 = mine.0.saturating_sub(theirs.0);
+            }
             (Amount::Ranges(mine), Amount::Ranges(theirs)) => *mine = mine.minus(theirs),
             (Amount::Set(mine), Amount::Set(theirs)) => mine.retain(|one| !theirs.contains(one)),
-            (mine, theirs) => panic!("subtracting {theirs:?} from {mine:?}: one name, two types"),
+            (mine, theirs) => panic!("taking {theirs:?} from {mine:?}: one name, two types"),
         }
     }
 }
@@ -236,6 +246,20 @@ impl Resources {
                 self.0.remove(at);
             }
         }
+    }
+
+    /// What is left without `other`; what is not there cannot be taken and is passed over.
+    #[must_use]
+    pub fn minus(&self, other: &Resources) -> Resources {
+        let mut rest = self.clone();
+        for theirs in &other.0 {
+            let Ok(at) = rest.position(theirs) else { continue };
+            rest.0[at].amount.take(&theirs.amount);
+            if rest.0[at].amount.is_empty() {
+                rest.0.remove(at);
+            }
+        }
+        rest
     }
 
     /// The sum over all reservations of a scalar; zero if there is none.

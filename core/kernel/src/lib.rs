@@ -1,18 +1,44 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
-//! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what).
+//! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
+//! per noun: `agents` and `settle`, `frameworks`, `offers` with `demand` and `shares`, `accept`, `tasks`, `reconcile`.
+//!
+//! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
+mod accept;
+mod agents;
+mod demand;
+mod frameworks;
+mod offers;
+mod reconcile;
+mod record;
+mod settle;
+mod shares;
 pub mod state;
+mod tasks;
+mod timers;
 pub mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
-use model::id::{Connection, FrameworkId, TaskId, Term};
+use model::id::{AgentId, Connection, FrameworkId, Serial, TaskId, Term};
+use model::machine::Machine;
 use model::scheduler::{Call, Event};
+use model::time::Time;
 
+use agents::LiveAgent;
+use frameworks::Subscription;
+use offers::Offers;
+pub use record::MACHINE;
+use shares::{Amounts, Change, Shares};
 pub use state::Record;
+use state::{Standing, State};
+use timers::{Timer, Timers};
+use view::{AgentView, FrameworkView, View};
 
 pub type Out = model::machine::Out<Record, Effect>;
 
@@ -27,6 +53,17 @@ pub struct Config {
     pub reregister_timeout: Duration,
     /// An offer that nobody has answered by then is rescinded: 2 min, as DC/OS ships it.
     pub offer_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(15),
+            pings_missed_max: 20,
+            reregister_timeout: Duration::from_secs(600),
+            offer_timeout: Duration::from_secs(120),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +110,236 @@ pub enum Refusal {
     UnknownFramework(FrameworkId),
     #[error("framework {0} has been torn down")]
     CompletedFramework(FrameworkId),
+    #[error("framework is not valid: {0}")]
+    InvalidFramework(String),
     #[error("task {0} is unknown")]
     UnknownTask(TaskId),
     #[error("stream {0:?} has not registered an agent")]
     UnknownConnection(Connection),
+}
+
+/// Timers handled in one tick: each may lose an agent, which writes a record.
+const TIMERS_PER_TICK_MAX: usize = 64;
+
+/// The machine. All but `state` is volatile: a new leader starts without it and is told by agents and frameworks.
+#[derive(Debug)]
+pub struct Kernel {
+    config: Config,
+    state: State,
+    /// Of the latest step.
+    now: Time,
+    agents: BTreeMap<AgentId, LiveAgent>,
+    connections: BTreeMap<Connection, AgentId>,
+    /// Agents that an earlier leader admitted and that have yet to return.
+    awaited: usize,
+    frameworks: BTreeMap<FrameworkId, Subscription>,
+    offers: Offers,
+    shares: Shares,
+    timers: Timers,
+    /// Holds the tasks and offers themselves, and copies of the rest.
+    view: View,
+    /// Whose copies in the view are out of date.
+    touched_agents: BTreeSet<AgentId>,
+    touched_frameworks: BTreeSet<FrameworkId>,
+}
+
+impl Machine for Kernel {
+    type Input = Input;
+    type Reply = ();
+    type Refusal = Refusal;
+    type Record = Record;
+    type Effect = Effect;
+
+    fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
+        self.now = self.now.max(now);
+        let done = self.handle(self.now, input, out);
+        self.refresh_view();
+        done
+    }
+
+    fn apply(&mut self, record: &Record) {
+        self.remember(record);
+        self.refresh_view();
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        if self.shares.anyone_waits() { Some(self.now) } else { self.timers.next_at() }
+    }
+}
+
+impl Kernel {
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: State::default(),
+            now: Time::default(),
+            agents: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            awaited: 0,
+            frameworks: BTreeMap::new(),
+            offers: Offers::default(),
+            shares: Shares::default(),
+            timers: Timers::default(),
+            view: View::default(),
+            touched_agents: BTreeSet::new(),
+            touched_frameworks: BTreeSet::new(),
+        }
+    }
+
+    /// What readers may see now; its clone costs nothing.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// What is durable.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn handle(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
+        match input {
+            Input::Lead { term, cluster } => self.lead(now, term, cluster),
+            Input::Subscribe { info } => return self.subscribe(now, info, out),
+            Input::FrameworkLost { framework } => self.framework_lost(now, &framework),
+            Input::Framework { from, call } => return self.call(now, &from, call, out),
+            Input::Agent { connection, message } => {
+                return self.hear(now, connection, message, out);
+            }
+            Input::AgentLost { connection } => self.agent_lost(connection, out),
+            Input::Tick => self.tick(now, out),
+        }
+        Ok(())
+    }
+
+    /// What was recovered is awaited: admitted agents for a while, frameworks for their failover time-outs.
+    fn lead(&mut self, now: Time, term: Term, cluster: String) {
+        (self.view.term, self.view.cluster, self.view.elected_at) = (term, cluster, now);
+        self.offers.next = Serial::first(term);
+        let by = now + self.config.reregister_timeout;
+        for (id, agent) in &self.state.agents {
+            if agent.standing == Standing::Admitted {
+                let live = LiveAgent { return_by: Some(by), ..LiveAgent::default() };
+                self.agents.insert(id.clone(), live);
+                self.timers.set(by, Timer::Return(id.clone()));
+                self.awaited += 1;
+            }
+        }
+        for (id, framework) in &self.state.frameworks {
+            if framework.completed_at.is_none() {
+                // Even one without a failover time-out gets the time to notice that the leader has changed.
+                let patience = framework.info.failover_timeout.max(self.config.reregister_timeout);
+                let at = now + patience;
+                let live = Subscription { connected: false, failover_at: Some(at) };
+                self.frameworks.insert(id.clone(), live);
+                self.timers.set(at, Timer::Failover(id.clone()));
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Out) {
+        for _ in 0..TIMERS_PER_TICK_MAX {
+            let Some(timer) = self.timers.pop_due(now) else { break };
+            match timer {
+                Timer::Ping(agent) => self.ping(now, &agent, out),
+                Timer::Return(agent) => self.missed_return(now, &agent, out),
+                Timer::Failover(framework) => self.tear_down(now, &framework, out),
+                Timer::Offer(offer) => self.rescind(&offer, out),
+                Timer::Filter(client, agent) => self.end_filter(&client, &agent),
+            }
+        }
+        self.make_offers(now, out);
+    }
+
+    /// The only way durable state changes during a step.
+    fn commit(&mut self, record: Record, out: &mut Out) {
+        self.remember(&record);
+        out.records.push(record);
+    }
+
+    /// Applies a record to the durable state and to what follows from it: shares and views.
+    fn remember(&mut self, record: &Record) {
+        match record {
+            Record::Agent(id, _) => {
+                self.count_agent(id, Change::minus);
+                self.state.apply(record);
+                self.count_agent(id, Change::plus);
+                self.touched_agents.insert(id.clone());
+            }
+            Record::Framework(id, _) => {
+                self.state.apply(record);
+                self.touched_frameworks.insert(id.clone());
+            }
+            Record::Weight(role, weight) => {
+                self.state.apply(record);
+                self.shares.set_weight(role, *weight);
+                match weight {
+                    Some(weight) => self.view.weights.insert(role.clone(), *weight),
+                    None => self.view.weights.remove(role),
+                };
+            }
+            Record::InUse(agent, role, held) => {
+                if self.state.is_admitted(agent) {
+                    let amounts = |held: Option<_>| held.map(Amounts::of).unwrap_or_default();
+                    let minus = amounts(self.state.held(agent, role));
+                    self.shares.change_role(role, Change { plus: amounts(held.as_ref()), minus });
+                }
+                self.state.apply(record);
+                self.touched_agents.insert(agent.clone());
+            }
+        }
+    }
+
+    /// An admitted agent counts in the cluster's totals, and what is held of it in its roles' shares.
+    fn count_agent(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        if agent.standing != Standing::Admitted {
+            return;
+        }
+        self.shares.change_totals(change(Amounts::of(&agent.info.resources)));
+        for (role, held) in self.state.in_use.get(id).into_iter().flatten() {
+            self.shares.change_role(role, change(Amounts::of(held)));
+        }
+    }
+
+    /// Brings the view's copies up to date with what this step has touched.
+    fn refresh_view(&mut self) {
+        while let Some(id) = self.touched_agents.pop_first() {
+            self.refresh_agent(&id);
+        }
+        while let Some(id) = self.touched_frameworks.pop_first() {
+            self.refresh_framework(&id);
+        }
+    }
+
+    fn refresh_agent(&mut self, id: &AgentId) {
+        let Some(agent) = self.state.agents.get(id) else {
+            self.view.agents.remove(id);
+            return;
+        };
+        let live = self.agents.get(id);
+        let seen = AgentView {
+            agent: agent.clone(),
+            connected: live.is_some_and(|live| live.connection.is_some()),
+            in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
+            offered: live.map(|live| live.offered.clone()).unwrap_or_default(),
+            reregistered_at: live.and_then(|live| live.returned_at),
+        };
+        self.view.agents.insert(id.clone(), Arc::new(seen));
+    }
+
+    fn refresh_framework(&mut self, id: &FrameworkId) {
+        self.view.frameworks.remove(id);
+        self.view.completed_frameworks.remove(id);
+        let Some(framework) = self.state.frameworks.get(id) else { return };
+        let clients = self.clients(id, &[]);
+        let seen = Arc::new(FrameworkView {
+            framework: framework.clone(),
+            connected: self.frameworks.get(id).is_some_and(|live| live.connected),
+            suppressed: !clients.iter().any(|client| self.offers.demands[client].wants),
+        });
+        match framework.completed_at {
+            None => self.view.frameworks.insert(id.clone(), seen),
+            Some(_) => self.view.completed_frameworks.insert(id.clone(), seen),
+        };
+    }
 }

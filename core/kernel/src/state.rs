@@ -1,5 +1,9 @@
-//! What the kernel must not forget.
+//! What the kernel must not forget, and the only code that writes it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
 use model::agent::AgentInfo;
 use model::framework::FrameworkInfo;
 use model::id::{AgentId, FrameworkId, Role};
@@ -17,27 +21,115 @@ pub enum Record {
     InUse(AgentId, Role, Option<Resources>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Agent {
-    pub info: AgentInfo,
+    #[cbor(n(0), with = "model::shared")]
+    pub info: Arc<AgentInfo>,
+    #[n(1)]
     pub standing: Standing,
+    #[n(2)]
     pub registered_at: Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Standing {
+    #[n(0)]
     Admitted,
+    #[n(1)]
     Unreachable {
+        #[n(0)]
         since: Time,
     },
     /// Never to come back under this id.
+    #[n(2)]
     Gone {
+        #[n(0)]
         since: Time,
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Framework {
+    #[n(0)]
     pub info: FrameworkInfo,
+    #[n(1)]
     pub registered_at: Time,
+    /// Set once it was torn down; kept for a while so that it is refused if it comes back.
+    #[n(2)]
+    pub completed_at: Option<Time>,
+}
+
+/// The latest value of each entity.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    pub agents: BTreeMap<AgentId, Agent>,
+    pub frameworks: BTreeMap<FrameworkId, Framework>,
+    pub weights: BTreeMap<Role, Scalar>,
+    /// By agent and role. No entry is empty.
+    pub in_use: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
+    /// Above every number in an agent's id.
+    agents_next: u64,
+    /// Above every number in a framework's id.
+    frameworks_next: u64,
+}
+
+impl State {
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Agent(id, agent) => {
+                self.agents_next = self.agents_next.max(after(id.as_str(), "-S"));
+                put(&mut self.agents, id, agent);
+            }
+            Record::Framework(id, framework) => {
+                self.frameworks_next = self.frameworks_next.max(after(id.as_str(), "-"));
+                put(&mut self.frameworks, id, framework);
+            }
+            Record::Weight(role, weight) => put(&mut self.weights, role, weight),
+            Record::InUse(agent, role, held) => self.charge(agent, role, held),
+        }
+    }
+
+    fn charge(&mut self, agent: &AgentId, role: &Role, held: &Option<Resources>) {
+        let roles = self.in_use.entry(agent.clone()).or_default();
+        put(roles, role, held);
+        if roles.is_empty() {
+            self.in_use.remove(agent);
+        }
+    }
+
+    pub fn held(&self, agent: &AgentId, role: &Role) -> Option<&Resources> {
+        self.in_use.get(agent)?.get(role)
+    }
+
+    pub fn is_admitted(&self, agent: &AgentId) -> bool {
+        self.agents.get(agent).is_some_and(|agent| agent.standing == Standing::Admitted)
+    }
+
+    /// A framework that is registered and has not been torn down.
+    pub fn active(&self, framework: &FrameworkId) -> Option<&Framework> {
+        self.frameworks.get(framework).filter(|framework| framework.completed_at.is_none())
+    }
+
+    /// An id that no agent has had. It is taken once the agent's record is written.
+    pub fn new_agent_id(&self, cluster: &str) -> AgentId {
+        AgentId::new(format!("{cluster}-S{}", self.agents_next))
+    }
+
+    /// An id that no framework has had. It is taken once the framework's record is written.
+    pub fn new_framework_id(&self, cluster: &str) -> FrameworkId {
+        FrameworkId::new(format!("{cluster}-{:04}", self.frameworks_next))
+    }
+}
+
+fn put<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, value: &Option<V>) {
+    match value {
+        Some(value) => map.insert(key.clone(), value.clone()),
+        None => map.remove(key),
+    };
+}
+
+/// One above the number that follows the last `mark` of an id; 0 for an id of another form.
+fn after(id: &str, mark: &str) -> u64 {
+    let number = id.rsplit_once(mark).and_then(|(_, number)| number.parse::<u64>().ok());
+    number.map_or(0, |number| number.saturating_add(1))
 }

@@ -1,5 +1,6 @@
 //! What can be asked of the kernel: a snapshot whose clone costs nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -19,7 +20,9 @@ pub struct View {
     /// When this leader was elected.
     pub elected_at: Time,
     pub agents: OrdMap<AgentId, Arc<AgentView>>,
+    /// Registered ones; those that were torn down are in `completed_frameworks`.
     pub frameworks: OrdMap<FrameworkId, Arc<FrameworkView>>,
+    pub completed_frameworks: OrdMap<FrameworkId, Arc<FrameworkView>>,
     pub weights: OrdMap<Role, Scalar>,
     /// By framework, tasks that are not terminal or wait for an acknowledgement.
     pub tasks: OrdMap<FrameworkId, OrdMap<TaskId, Arc<Task>>>,
@@ -33,7 +36,7 @@ pub struct AgentView {
     pub agent: Agent,
     pub connected: bool,
     /// By role: what its tasks hold.
-    pub in_use: OrdMap<Role, Resources>,
+    pub in_use: BTreeMap<Role, Resources>,
     pub offered: Resources,
     pub reregistered_at: Option<Time>,
 }
@@ -43,4 +46,10 @@ pub struct FrameworkView {
     pub framework: Framework,
     pub connected: bool,
     pub suppressed: bool,
+}
+
+impl View {
+    pub fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(framework)?.get(task)
+    }
 }

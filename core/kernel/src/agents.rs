@@ -1,0 +1,254 @@
+//! Agents come, fall silent and come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
+use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId};
+use model::resources::Resources;
+use model::time::Time;
+
+use crate::state::{Agent, Standing};
+use crate::timers::Timer;
+use crate::{Effect, Kernel, Out, Record, Refusal};
+
+/// The oldest version of the protocol that this release speaks.
+const PROTOCOL_MIN: u32 = if PROTOCOL > 1 { PROTOCOL - 1 } else { PROTOCOL };
+
+/// What the kernel knows of an agent without having to remember it.
+#[derive(Debug, Default)]
+pub(crate) struct LiveAgent {
+    pub(crate) connection: Option<Connection>,
+    /// When it last registered with this leader; before that its tasks are not known.
+    pub(crate) returned_at: Option<Time>,
+    /// Until when it must have returned to this leader.
+    pub(crate) return_by: Option<Time>,
+    pub(crate) free: Resources,
+    pub(crate) offered: Resources,
+    /// When each offer of it runs out.
+    pub(crate) offers: BTreeMap<OfferId, Time>,
+    pub(crate) tasks: BTreeSet<(FrameworkId, TaskId)>,
+    /// Kills that were asked for, with their grace periods, until the tasks have ended.
+    pub(crate) kills: BTreeMap<(FrameworkId, TaskId), Option<Duration>>,
+    pub(crate) pings: Pings,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pings {
+    due: Option<Time>,
+    unanswered: bool,
+    missed: u32,
+}
+
+/// An agent's first words.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) protocol: u32,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) info: AgentInfo,
+    pub(crate) tasks: Vec<HeldTask>,
+}
+
+impl Kernel {
+    pub(crate) fn hear(
+        &mut self,
+        now: Time,
+        connection: Connection,
+        message: FromAgent,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        if let FromAgent::Register { protocol, agent, info, tasks } = message {
+            let registration = Registration { protocol, agent, info, tasks };
+            self.register(now, connection, registration, out);
+            return Ok(());
+        }
+        let Some(agent) = self.connections.get(&connection).cloned() else {
+            out.effects.push(Effect::Disconnect(connection));
+            return Err(Refusal::UnknownConnection(connection));
+        };
+        let pings = &mut self.agents.get_mut(&agent).expect("connected agents are live").pings;
+        (pings.unanswered, pings.missed) = (false, 0);
+        match message {
+            FromAgent::Update { framework, status, latest } => {
+                self.update(now, &agent, framework, status, latest, out);
+            }
+            FromAgent::Pong => (),
+            FromAgent::Register { .. } => unreachable!("handled above"),
+        }
+        Ok(())
+    }
+
+    fn register(
+        &mut self,
+        now: Time,
+        connection: Connection,
+        registration: Registration,
+        out: &mut Out,
+    ) {
+        if let Some(cause) = self.cause_to_refuse(&registration) {
+            out.effects.push(Effect::ToAgent(connection, ToAgent::Refused { cause }));
+            out.effects.push(Effect::Disconnect(connection));
+            return;
+        }
+        let Registration { agent, info, tasks, .. } = registration;
+        let id = agent.unwrap_or_else(|| self.state.new_agent_id(&self.view.cluster));
+        let was_unreachable =
+            self.state.agents.get(&id).is_some_and(|agent| agent.standing != Standing::Admitted);
+        self.attach(&id, connection, out);
+        self.admit(now, &id, info, out);
+        out.effects.push(Effect::ToAgent(connection, ToAgent::Registered { agent: id.clone() }));
+        self.settle(now, &id, tasks, out);
+        if was_unreachable {
+            self.tell_again(now, &id, out);
+        }
+        self.expect_pongs(now, &id);
+        self.count_free(&id);
+        self.offer_again(&id);
+    }
+
+    fn cause_to_refuse(&self, registration: &Registration) -> Option<String> {
+        let protocol = registration.protocol;
+        if !(PROTOCOL_MIN..=PROTOCOL).contains(&protocol) {
+            return Some(format!(
+                "this master speaks versions {PROTOCOL_MIN} to {PROTOCOL} of the agents' protocol, not {protocol}: \
+                 install the same release on both"
+            ));
+        }
+        let id = registration.agent.as_ref()?;
+        if id.as_str().is_empty() || id.as_str().contains(|c: char| c.is_control() || c == '/') {
+            return Some(format!("{id:?} is not an agent id"));
+        }
+        match self.state.agents.get(id)?.standing {
+            Standing::Gone { .. } => Some(format!(
+                "agent {id} was marked gone and cannot come back under this id: remove its data directory"
+            )),
+            Standing::Admitted | Standing::Unreachable { .. } => None,
+        }
+    }
+
+    /// The newest stream of an agent is the one that counts.
+    fn attach(&mut self, id: &AgentId, connection: Connection, out: &mut Out) {
+        if let Some(other) = self.connections.get(&connection).filter(|other| *other != id).cloned()
+        {
+            self.detach(&other, out);
+        }
+        if let Some(older) = self.agents.get(id).and_then(|live| live.connection) {
+            self.detach(id, out);
+            if older != connection {
+                out.effects.push(Effect::Disconnect(older));
+            }
+        }
+        self.connections.insert(connection, id.clone());
+        self.agents.entry(id.clone()).or_default().connection = Some(connection);
+    }
+
+    fn admit(&mut self, now: Time, id: &AgentId, info: AgentInfo, out: &mut Out) {
+        let known = self.state.agents.get(id);
+        let agent = Agent {
+            info: Arc::new(info),
+            standing: Standing::Admitted,
+            registered_at: known.map_or(now, |known| known.registered_at),
+        };
+        if known != Some(&agent) {
+            self.commit(Record::Agent(id.clone(), Some(agent)), out);
+        }
+        let live = self.agents.get_mut(id).expect("it was attached");
+        live.returned_at = Some(now);
+        if let Some(by) = live.return_by.take() {
+            self.awaited -= 1;
+            self.timers.cancel(by, Timer::Return(id.clone()));
+        }
+    }
+
+    pub(crate) fn agent_lost(&mut self, connection: Connection, out: &mut Out) {
+        // A stream that was replaced or never registered is of no interest.
+        if let Some(id) = self.connections.get(&connection).cloned() {
+            self.detach(&id, out);
+        }
+    }
+
+    /// The agent is not connected any more: nothing of it is offered.
+    fn detach(&mut self, id: &AgentId, out: &mut Out) {
+        let live = self.agents.get_mut(id).expect("connected agents are live");
+        let Some(connection) = live.connection.take() else { return };
+        self.connections.remove(&connection);
+        let offers: Vec<OfferId> = live.offers.keys().cloned().collect();
+        self.count_free(id);
+        offers.iter().for_each(|offer| self.rescind(offer, out));
+    }
+
+    /// Pings are spread over the interval by the agent's id, so that ten thousand do not answer at once.
+    fn expect_pongs(&mut self, now: Time, id: &AgentId) {
+        let interval = self.config.ping_interval;
+        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        let first = now + Duration::from_millis(1 + spread(id) % millis);
+        let live = self.agents.get_mut(id).expect("it was attached");
+        let pings = Pings { due: Some(first), unanswered: false, missed: 0 };
+        let before = std::mem::replace(&mut live.pings, pings);
+        if let Some(due) = before.due {
+            self.timers.cancel(due, Timer::Ping(id.clone()));
+        }
+        self.timers.set(first, Timer::Ping(id.clone()));
+    }
+
+    pub(crate) fn ping(&mut self, now: Time, id: &AgentId, out: &mut Out) {
+        let missed_max = self.config.pings_missed_max.max(1);
+        let Some(live) = self.agents.get_mut(id) else { return };
+        let pings = &mut live.pings;
+        if pings.unanswered || live.connection.is_none() {
+            pings.missed += 1;
+        }
+        if pings.missed >= missed_max {
+            pings.due = None;
+            self.lose(now, id, "health check timed out", out);
+            return;
+        }
+        if let Some(connection) = live.connection {
+            pings.unanswered = true;
+            out.effects.push(Effect::ToAgent(connection, ToAgent::Ping));
+        }
+        let next = now + self.config.ping_interval.max(Duration::from_millis(1));
+        pings.due = Some(next);
+        self.timers.set(next, Timer::Ping(id.clone()));
+    }
+
+    /// An earlier leader admitted the agent, and it has not come back to this one.
+    pub(crate) fn missed_return(&mut self, now: Time, id: &AgentId, out: &mut Out) {
+        let live = self.agents.get_mut(id).expect("whoever is awaited is live");
+        live.return_by = None;
+        self.awaited -= 1;
+        self.lose(now, id, "did not register again after a change of leader", out);
+    }
+
+    /// The agent is unreachable from now on. It may come back.
+    fn lose(&mut self, now: Time, id: &AgentId, cause: &str, out: &mut Out) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        if agent.standing != Standing::Admitted {
+            return;
+        }
+        let lost = Agent { standing: Standing::Unreachable { since: now }, ..agent.clone() };
+        let cause = format!("agent {} is unreachable: {cause}", lost.info.hostname);
+        let connection = self.agents.get(id).and_then(|live| live.connection);
+        self.detach_if_live(id, out);
+        self.commit(Record::Agent(id.clone(), Some(lost)), out);
+        self.lose_tasks(now, id, &cause, out);
+        self.count_free(id);
+        // Should it only have been slow, it must register again before it counts.
+        out.effects.extend(connection.map(Effect::Disconnect));
+    }
+
+    fn detach_if_live(&mut self, id: &AgentId, out: &mut Out) {
+        if self.agents.contains_key(id) {
+            self.detach(id, out);
+        }
+    }
+}
+
+/// FNV-1a: the same number for the same id in every run.
+fn spread(id: &AgentId) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325_u64;
+    id.as_str()
+        .bytes()
+        .fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}

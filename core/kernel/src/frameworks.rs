@@ -1,0 +1,239 @@
+//! Frameworks subscribe, lose their stream, come back or are torn down.
+
+use std::collections::BTreeSet;
+
+use model::agent::ToAgent;
+use model::framework::{Capability, FrameworkInfo};
+use model::id::{AgentId, FrameworkId, OfferId, Role};
+use model::scheduler::{Call, Event};
+use model::task::{Reason, TaskState};
+use model::time::Time;
+
+use crate::demand::{Client, Demand};
+use crate::state::Framework;
+use crate::tasks::{Verdict, holds};
+use crate::timers::Timer;
+use crate::{Effect, Kernel, Out, Record, Refusal};
+
+/// Torn-down frameworks that are remembered, as DC/OS sets it.
+const COMPLETED_FRAMEWORKS_MAX: usize = 10;
+
+/// What the kernel knows of a framework without having to remember it.
+#[derive(Debug, Default)]
+pub(crate) struct Subscription {
+    pub(crate) connected: bool,
+    /// When it is torn down unless it has subscribed again.
+    pub(crate) failover_at: Option<Time>,
+}
+
+impl Kernel {
+    /// A subscription starts with no offers and no filters: those of an earlier one are void without a word.
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Time,
+        info: FrameworkInfo,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        if let Err(refusal) = self.judge(&info) {
+            if let Some(id) = info.id {
+                out.effects.push(Effect::Event(id, Event::Error(refusal.to_string())));
+            }
+            return Err(refusal);
+        }
+        let id = match &info.id {
+            Some(id) => id.clone(),
+            None => self.state.new_framework_id(&self.view.cluster),
+        };
+        let known = self.state.frameworks.get(&id);
+        let framework = Framework {
+            info: FrameworkInfo { id: Some(id.clone()), ..info },
+            registered_at: known.map_or(now, |known| known.registered_at),
+            completed_at: None,
+        };
+        if known != Some(&framework) {
+            self.commit(Record::Framework(id.clone(), Some(framework)), out);
+        }
+        self.end_subscription(&id);
+        let live = self.frameworks.entry(id.clone()).or_default();
+        live.connected = true;
+        if let Some(at) = live.failover_at.take() {
+            self.timers.cancel(at, Timer::Failover(id.clone()));
+        }
+        out.effects.push(Effect::Event(id.clone(), Event::Subscribed { framework: id.clone() }));
+        for role in self.roles(&id) {
+            self.offers.demands.insert(Client { framework: id.clone(), role }, Demand::new());
+        }
+        self.revive(&id, &[]);
+        Ok(())
+    }
+
+    fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {
+        let invalid = |cause: String| Err(Refusal::InvalidFramework(cause));
+        if let Some(bad) = info.roles.iter().find(|role| !is_role(role)) {
+            return invalid(format!("{:?} is not a role", bad.as_str()));
+        }
+        if info.roles.len() > 1 && !info.can(Capability::MultiRole) {
+            return invalid("several roles need the capability MULTI_ROLE".to_owned());
+        }
+        let Some(id) = &info.id else { return Ok(()) };
+        if id.as_str().is_empty() || id.as_str().contains(|c: char| c.is_control() || c == '/') {
+            return invalid(format!("{:?} is not a framework id", id.as_str()));
+        }
+        let known = self.state.frameworks.get(id);
+        if known.is_some_and(|known| known.completed_at.is_some()) {
+            return Err(Refusal::CompletedFramework(id.clone()));
+        }
+        Ok(())
+    }
+
+    fn roles(&self, id: &FrameworkId) -> BTreeSet<Role> {
+        let info = &self.state.frameworks[id].info;
+        if info.roles.is_empty() && !info.can(Capability::MultiRole) {
+            return BTreeSet::from([Role::star()]);
+        }
+        info.roles.iter().cloned().collect()
+    }
+
+    /// Takes back its offers and forgets what it wants.
+    fn end_subscription(&mut self, id: &FrameworkId) {
+        let clients = self.clients(id, &[]);
+        let offers: Vec<OfferId> = self.offers_of(id);
+        for client in clients {
+            self.drop_filters(&client);
+            self.offers.demands.remove(&client);
+            self.shares.forget(&client);
+        }
+        for offer in offers {
+            let Some(offer) = self.take_offer(id, &offer) else { continue };
+            self.count_free(&offer.agent_id);
+            self.offer_again(&offer.agent_id);
+        }
+        self.touched_frameworks.insert(id.clone());
+    }
+
+    fn offers_of(&self, id: &FrameworkId) -> Vec<OfferId> {
+        let offers = self.view.offers.values().filter(|offer| offer.framework == *id);
+        offers.map(|offer| offer.id.clone()).collect()
+    }
+
+    pub(crate) fn framework_lost(&mut self, now: Time, id: &FrameworkId) {
+        let Some(framework) = self.state.active(id) else { return };
+        let at = now + framework.info.failover_timeout;
+        let Some(live) = self.frameworks.get_mut(id).filter(|live| live.connected) else { return };
+        live.connected = false;
+        live.failover_at = Some(at);
+        self.timers.set(at, Timer::Failover(id.clone()));
+        self.end_subscription(id);
+    }
+
+    /// The framework is over: its tasks are killed and its id is not admitted again.
+    pub(crate) fn tear_down(&mut self, now: Time, id: &FrameworkId, out: &mut Out) {
+        let Some(framework) = self.state.active(id) else { return };
+        let over = Framework { completed_at: Some(now), ..framework.clone() };
+        if let Some(at) = self.frameworks.remove(id).and_then(|live| live.failover_at) {
+            self.timers.cancel(at, Timer::Failover(id.clone()));
+        }
+        self.end_subscription(id);
+        let mut agents: BTreeSet<AgentId> = BTreeSet::new();
+        for task in self.view.tasks.get(id).cloned().unwrap_or_default().values() {
+            agents.insert(task.agent.clone());
+            if !holds(task) {
+                self.end_unacknowledged(now, id, task);
+            }
+        }
+        for connection in agents.iter().filter_map(|agent| self.agents.get(agent)?.connection) {
+            let shutdown = ToAgent::Shutdown { framework: id.clone() };
+            out.effects.push(Effect::ToAgent(connection, shutdown));
+        }
+        self.commit(Record::Framework(id.clone(), Some(over)), out);
+        self.forget_oldest(out);
+    }
+
+    /// Nobody is left to hear of the task's end, or to wait for its agent.
+    fn end_unacknowledged(&mut self, now: Time, id: &FrameworkId, task: &model::task::Task) {
+        if !task.state.is_terminal() {
+            let verdict = Verdict::new(
+                TaskState::Killed,
+                Reason::FrameworkRemoved,
+                "its framework was torn down",
+            );
+            let tasks = self.view.tasks.get_mut(id).expect("its tasks are being walked");
+            let known = std::sync::Arc::make_mut(tasks.get_mut(&task.id).expect("likewise"));
+            known.state = TaskState::Killed;
+            known.status = Some(verdict.status(now, task.id.clone(), Some(task.agent.clone())));
+        }
+        self.complete(id, &task.id);
+    }
+
+    /// The one with the lowest number goes first, so that the highest number that was ever given stays known.
+    fn forget_oldest(&mut self, out: &mut Out) {
+        let completed = self.state.frameworks.iter().filter(|(_, one)| one.completed_at.is_some());
+        let completed: Vec<FrameworkId> = completed.map(|(id, _)| id.clone()).collect();
+        let surplus = completed.len().saturating_sub(COMPLETED_FRAMEWORKS_MAX);
+        for id in completed.into_iter().take(surplus) {
+            self.view.completed.remove(&id);
+            self.commit(Record::Framework(id, None), out);
+        }
+    }
+
+    /// A call of a framework that is not there, or no more.
+    pub(crate) fn refuse_stranger(&self, from: &FrameworkId, out: &mut Out) -> Result<(), Refusal> {
+        let refusal = match self.state.frameworks.get(from) {
+            Some(known) if known.completed_at.is_some() => {
+                Refusal::CompletedFramework(from.clone())
+            }
+            Some(_) if self.frameworks.get(from).is_some_and(|live| live.connected) => {
+                return Ok(());
+            }
+            Some(_) | None => Refusal::UnknownFramework(from.clone()),
+        };
+        out.effects.push(Effect::Event(from.clone(), Event::Error(refusal.to_string())));
+        Err(refusal)
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        now: Time,
+        from: &FrameworkId,
+        call: Call,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        if let Call::Subscribe { info } = call {
+            return self.subscribe(now, FrameworkInfo { id: Some(from.clone()), ..info }, out);
+        }
+        self.refuse_stranger(from, out)?;
+        match call {
+            Call::Subscribe { .. } => unreachable!("handled above"),
+            Call::Teardown => self.tear_down(now, from, out),
+            Call::Accept { offers, operations, filters } => {
+                self.accept(now, from, &offers, operations, filters, out);
+            }
+            Call::Decline { offers, filters } => self.decline(now, from, &offers, filters),
+            Call::Revive { roles } => self.revive(from, &roles),
+            Call::Suppress { roles } => self.suppress(from, &roles),
+            Call::Kill { task, agent, grace } => self.kill(now, from, task, agent, grace, out),
+            Call::Acknowledge { agent, task, uuid } => {
+                self.acknowledge(from, agent, task, uuid, out);
+            }
+            Call::Reconcile { tasks } => self.reconcile(now, from, tasks, out),
+        }
+        Ok(())
+    }
+
+    /// To a framework that listens. Who does not listen asks when it is back, and agents repeat what matters.
+    pub(crate) fn tell(&self, framework: &FrameworkId, event: Event, out: &mut Out) {
+        if self.frameworks.get(framework).is_some_and(|live| live.connected) {
+            out.effects.push(Effect::Event(framework.clone(), event));
+        }
+    }
+}
+
+/// As Mesos has it: `*`, or parts between slashes that are no directory names and start with no dash.
+fn is_role(role: &Role) -> bool {
+    let is_part = |part: &str| {
+        !matches!(part, "" | "." | ".." | "*")
+            && !part.starts_with('-')
+            && !part.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    role.as_str() == "*" || role.as_str().split('/').all(is_part)
+}

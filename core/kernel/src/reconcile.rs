@@ -1,0 +1,78 @@
+//! Reconciliation: a scheduler asks what has become of its tasks.
+
+use model::id::{AgentId, FrameworkId, TaskId};
+use model::scheduler::Event;
+use model::task::{Reason, TaskState};
+use model::time::Time;
+
+use crate::state::Standing;
+use crate::tasks::Verdict;
+use crate::{Kernel, Out};
+
+impl Kernel {
+    /// The named tasks, or all that the kernel knows of.
+    pub(crate) fn reconcile(
+        &mut self,
+        now: Time,
+        from: &FrameworkId,
+        tasks: Vec<(TaskId, Option<AgentId>)>,
+        out: &mut Out,
+    ) {
+        if tasks.is_empty() {
+            let known = self.view.tasks.get(from).cloned().unwrap_or_default();
+            for task in known.values() {
+                self.tell(from, self.answer_for(now, task), out);
+            }
+            return;
+        }
+        for (task, agent) in tasks {
+            self.reconcile_one(now, from, task, agent, out);
+        }
+    }
+
+    pub(crate) fn reconcile_one(
+        &mut self,
+        now: Time,
+        from: &FrameworkId,
+        task: TaskId,
+        agent: Option<AgentId>,
+        out: &mut Out,
+    ) {
+        if let Some(known) = self.view.task(from, &task) {
+            self.tell(from, self.answer_for(now, known), out);
+            return;
+        }
+        let Some((state, cause)) = self.fate(agent.as_ref()) else { return };
+        let state = self.state_for(from, state);
+        let status = Verdict::new(state, Reason::Reconciliation, cause).status(now, task, agent);
+        self.tell(from, Event::Update(status), out);
+    }
+
+    /// What has become of a task that is not known, going by its agent; `None` while that cannot be told.
+    fn fate(&self, agent: Option<&AgentId>) -> Option<(TaskState, &'static str)> {
+        let unknown = (TaskState::Unknown, "neither the task nor its agent is known");
+        let Some(id) = agent else {
+            // It may be on any agent that an earlier leader admitted and that has yet to return.
+            return self.all_returned().then_some(unknown);
+        };
+        let Some(agent) = self.state.agents.get(id) else { return Some(unknown) };
+        match agent.standing {
+            Standing::Admitted if !self.has_returned(id) => None,
+            Standing::Admitted => Some((TaskState::Gone, "its agent does not know the task")),
+            Standing::Unreachable { .. } => {
+                Some((TaskState::Unreachable, "the task's agent is unreachable"))
+            }
+            Standing::Gone { .. } => {
+                Some((TaskState::GoneByOperator, "the task's agent was marked gone"))
+            }
+        }
+    }
+
+    fn has_returned(&self, agent: &AgentId) -> bool {
+        self.agents.get(agent).is_some_and(|live| live.return_by.is_none())
+    }
+
+    fn all_returned(&self) -> bool {
+        self.awaited == 0
+    }
+}

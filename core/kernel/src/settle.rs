@@ -1,0 +1,165 @@
+//! An agent registers: what the kernel thought it runs and what it does run are made one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::agent::{HeldTask, ToAgent};
+use model::id::{AgentId, FrameworkId, Role, TaskId};
+use model::resources::Resources;
+use model::scheduler::Event;
+use model::task::{Reason, Source, Task, TaskState};
+use model::time::Time;
+
+use crate::demand::Client;
+use crate::shares::{Amounts, Change};
+use crate::tasks::{Verdict, holds};
+use crate::{Effect, Kernel, Out, Record};
+
+type TaskKey = (FrameworkId, TaskId);
+
+impl Kernel {
+    pub(crate) fn settle(&mut self, now: Time, id: &AgentId, held: Vec<HeldTask>, out: &mut Out) {
+        let of_task =
+            |held: HeldTask| ((held.task.framework.clone(), held.task.id.clone()), held.task);
+        let held: BTreeMap<TaskKey, Task> = held.into_iter().map(of_task).collect();
+        self.charge_members(id, Change::minus);
+        for key in self.keys(id) {
+            if !held.contains_key(&key) {
+                self.drop_missing(now, &key, out);
+            }
+        }
+        for (key, task) in held {
+            self.adopt(id, key, task);
+        }
+        self.charge_members(id, Change::plus);
+        self.charge_roles(id, out);
+        self.repeat_kills(id, out);
+        self.shut_down_strangers(id, out);
+    }
+
+    fn keys(&self, id: &AgentId) -> Vec<TaskKey> {
+        self.agents[id].tasks.iter().cloned().collect()
+    }
+
+    fn tasks_of<'a>(&'a self, id: &AgentId) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+        let keys = self.agents.get(id).into_iter().flat_map(|live| &live.tasks);
+        let id = id.clone();
+        keys.filter_map(|(framework, task)| self.view.task(framework, task))
+            .filter(move |task| task.agent == id)
+    }
+
+    fn charge_members(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
+        let held = self.tasks_of(id).filter(|task| holds(task)).map(|task| {
+            let client = Client { framework: task.framework.clone(), role: task.role.clone() };
+            (client, Amounts::of(&task.resources))
+        });
+        for (client, amounts) in held.collect::<Vec<_>>() {
+            self.shares.change_member(&client, change(amounts));
+        }
+    }
+
+    /// Never arrived, or was lost with the agent's memory.
+    fn drop_missing(&mut self, now: Time, (framework, task): &TaskKey, out: &mut Out) {
+        let Some(known) = self.view.task(framework, task) else { return };
+        if known.state.is_terminal() {
+            self.complete(framework, task);
+            return;
+        }
+        let state = match known.state {
+            TaskState::Unreachable => TaskState::Gone,
+            _ => TaskState::Dropped,
+        };
+        let verdict = Verdict::new(
+            self.state_for(framework, state),
+            Reason::AgentReregistered,
+            "the agent registered again without this task",
+        );
+        self.decree(now, framework, task, verdict, out);
+    }
+
+    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task) {
+        let task = Arc::new(Task { agent: id.clone(), ..task });
+        let tasks = self.view.tasks.entry(key.0.clone()).or_default();
+        tasks.insert(key.1.clone(), task);
+        self.agents.get_mut(id).expect("it was attached").tasks.insert(key);
+    }
+
+    /// One record for each role whose total is not what it was.
+    fn charge_roles(&mut self, id: &AgentId, out: &mut Out) {
+        let mut totals: BTreeMap<Role, Resources> = BTreeMap::new();
+        for task in self.tasks_of(id).filter(|task| holds(task)) {
+            totals.entry(task.role.clone()).or_default().add(&task.resources);
+        }
+        let before = self.state.in_use.get(id).cloned().unwrap_or_default();
+        for role in before.keys().filter(|role| !totals.contains_key(*role)) {
+            self.commit(Record::InUse(id.clone(), role.clone(), None), out);
+        }
+        for (role, held) in totals {
+            if !held.is_empty() && before.get(&role) != Some(&held) {
+                self.commit(Record::InUse(id.clone(), role, Some(held)), out);
+            }
+        }
+    }
+
+    /// Kills that were asked for while the agent was away.
+    fn repeat_kills(&mut self, id: &AgentId, out: &mut Out) {
+        let live = self.agents.get_mut(id).expect("it was attached");
+        let connection = live.connection.expect("it was attached");
+        live.kills.retain(|key, _| live.tasks.contains(key));
+        for ((framework, task), grace) in &live.kills {
+            let kill =
+                ToAgent::Kill { framework: framework.clone(), task: task.clone(), grace: *grace };
+            out.effects.push(Effect::ToAgent(connection, kill));
+        }
+    }
+
+    /// Tasks of frameworks that were torn down, or that a master with an older memory had admitted.
+    fn shut_down_strangers(&mut self, id: &AgentId, out: &mut Out) {
+        let live = &self.agents[id];
+        let connection = live.connection.expect("it was attached");
+        let frameworks: BTreeSet<_> = live.tasks.iter().map(|(framework, _)| framework).collect();
+        for framework in frameworks {
+            if self.state.active(framework).is_none() {
+                let shutdown = ToAgent::Shutdown { framework: framework.clone() };
+                out.effects.push(Effect::ToAgent(connection, shutdown));
+            }
+        }
+    }
+
+    /// The agent was thought unreachable: what its tasks are now is news.
+    pub(crate) fn tell_again(&mut self, now: Time, id: &AgentId, out: &mut Out) {
+        let running: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
+        for task in running {
+            let healthy = task.status.as_ref().and_then(|status| status.healthy);
+            let container = task.status.as_ref().and_then(|status| status.container.clone());
+            let verdict =
+                Verdict::new(task.state, Reason::AgentReregistered, "the agent is reachable again");
+            let mut status = verdict.status(now, task.id.clone(), Some(id.clone()));
+            (status.healthy, status.container) = (healthy, container);
+            self.tell(&task.framework, Event::Update(status), out);
+        }
+    }
+
+    /// The agent is out of reach, and so are its tasks.
+    pub(crate) fn lose_tasks(&mut self, now: Time, id: &AgentId, cause: &str, out: &mut Out) {
+        self.charge_members(id, Change::minus);
+        let live: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
+        for task in live {
+            let state = self.state_for(&task.framework, TaskState::Unreachable);
+            let verdict = Verdict::new(state, Reason::AgentRemoved, cause);
+            self.decree(now, &task.framework, &task.id, verdict, out);
+        }
+    }
+
+    /// Says what the kernel knows of a task, as the answer to a question.
+    pub(crate) fn answer_for(&self, now: Time, task: &Task) -> Event {
+        let told = task.status.as_ref();
+        let state = told.map_or(task.state, |status| status.state);
+        let verdict = Verdict::new(state, Reason::Reconciliation, "latest state of the task");
+        let mut status = verdict.status(now, task.id.clone(), Some(task.agent.clone()));
+        status.source = Source::Master;
+        status.healthy = told.and_then(|told| told.healthy);
+        status.container = told.and_then(|told| told.container.clone());
+        Event::Update(status)
+    }
+}

@@ -1,0 +1,222 @@
+//! Tasks: what agents say of them, acknowledgements, kills and their end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::agent::ToAgent;
+use model::framework::Capability;
+use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
+use model::resources::Resources;
+use model::scheduler::Event;
+use model::task::{Reason, Source, Task, TaskState, TaskStatus};
+use model::time::Time;
+
+use crate::demand::Client;
+use crate::shares::{Amounts, Change};
+use crate::{Effect, Kernel, Out, Record};
+
+/// Completed tasks that are kept of each framework, as DC/OS sets it.
+const COMPLETED_TASKS_MAX: usize = 100;
+
+/// What the kernel itself has to say of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) state: TaskState,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+impl Verdict {
+    pub(crate) fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
+        Self { state, reason, message: message.into() }
+    }
+
+    pub(crate) fn status(self, now: Time, task: TaskId, agent: Option<AgentId>) -> TaskStatus {
+        TaskStatus {
+            task,
+            state: self.state,
+            agent,
+            source: Source::Master,
+            reason: Some(self.reason),
+            message: Some(self.message),
+            at: now,
+            uuid: None,
+            healthy: None,
+            container: None,
+            executor: None,
+            wait_status: None,
+        }
+    }
+}
+
+/// Whether the task's resources are taken, as far as the kernel can see.
+pub(crate) fn holds(task: &Task) -> bool {
+    !task.state.is_terminal() && task.state != TaskState::Unreachable
+}
+
+impl Kernel {
+    /// An agent speaks of a task.
+    pub(crate) fn update(
+        &mut self,
+        now: Time,
+        agent: &AgentId,
+        framework: FrameworkId,
+        status: TaskStatus,
+        latest: TaskState,
+        out: &mut Out,
+    ) {
+        let latest = if status.state.is_terminal() { status.state } else { latest };
+        let active = self.state.active(&framework).is_some();
+        if let Some(freed) = self.note(agent, &framework, &status, latest) {
+            self.release(agent, &framework, &freed, out);
+            if !active {
+                self.complete(&framework, &status.task);
+            }
+            self.count_free(agent);
+            self.offer_again(agent);
+        }
+        if active {
+            self.tell(&framework, Event::Update(status), out);
+        } else {
+            // Nobody will ever acknowledge this.
+            let connection = self.agents[agent].connection.expect("it has just spoken");
+            out.effects.push(Effect::ToAgent(connection, ToAgent::Shutdown { framework }));
+        }
+        debug_assert!(now >= self.view.elected_at);
+    }
+
+    /// Writes down what the agent said; returns what the task has let go of by it.
+    fn note(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        status: &TaskStatus,
+        latest: TaskState,
+    ) -> Option<(Role, Resources)> {
+        let task = self.view.tasks.get_mut(framework)?.get_mut(&status.task)?;
+        if task.agent != *agent {
+            return None;
+        }
+        let held = holds(task);
+        let task = Arc::make_mut(task);
+        if !task.state.is_terminal() {
+            task.state = latest;
+        }
+        task.status = Some(status.clone());
+        (held && !holds(task)).then(|| (task.role.clone(), task.resources.clone()))
+    }
+
+    /// Gives back what a task has held.
+    fn release(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        (role, freed): &(Role, Resources),
+        out: &mut Out,
+    ) {
+        let client = Client { framework: framework.clone(), role: role.clone() };
+        self.shares.change_member(&client, Change::minus(Amounts::of(freed)));
+        let held = self.state.held(agent, role).map(|held| held.minus(freed));
+        let held = held.filter(|held| !held.is_empty());
+        self.commit(Record::InUse(agent.clone(), role.clone(), held), out);
+    }
+
+    /// A framework has seen an update. A task that has ended is over with that.
+    pub(crate) fn acknowledge(
+        &mut self,
+        from: &FrameworkId,
+        agent: AgentId,
+        task: TaskId,
+        uuid: Uuid,
+        out: &mut Out,
+    ) {
+        let live = self.agents.get(&agent);
+        // While the agent is away nothing is over: it will repeat the update.
+        let Some(connection) = live.and_then(|live| live.connection) else { return };
+        let over = self.view.task(from, &task).is_some_and(|task| {
+            let seen = task.status.as_ref().filter(|status| status.uuid == Some(uuid));
+            task.agent == agent && seen.is_some_and(|status| status.state.is_terminal())
+        });
+        if over {
+            self.complete(from, &task);
+        }
+        let acknowledge = ToAgent::Acknowledge { framework: from.clone(), task, uuid };
+        out.effects.push(Effect::ToAgent(connection, acknowledge));
+    }
+
+    pub(crate) fn kill(
+        &mut self,
+        now: Time,
+        from: &FrameworkId,
+        task: TaskId,
+        agent: Option<AgentId>,
+        grace: Option<Duration>,
+        out: &mut Out,
+    ) {
+        let known = self.view.task(from, &task).filter(|known| !known.state.is_terminal());
+        let unreachable = known.is_some_and(|known| known.state == TaskState::Unreachable);
+        if let Some(known) = known {
+            let live = self.agents.get_mut(&known.agent).expect("agents of known tasks are live");
+            // An agent that is away is told when it comes back.
+            live.kills.insert((from.clone(), task.clone()), grace);
+            if let Some(connection) = live.connection {
+                let kill = ToAgent::Kill { framework: from.clone(), task: task.clone(), grace };
+                out.effects.push(Effect::ToAgent(connection, kill));
+            }
+        }
+        if known.is_none() || unreachable {
+            self.reconcile_one(now, from, task, agent, out);
+        }
+    }
+
+    /// The task is over: it moves to the completed ones.
+    pub(crate) fn complete(&mut self, framework: &FrameworkId, id: &TaskId) {
+        let Some(tasks) = self.view.tasks.get_mut(framework) else { return };
+        let Some(task) = tasks.remove(id) else { return };
+        if tasks.is_empty() {
+            self.view.tasks.remove(framework);
+        }
+        if let Some(live) = self.agents.get_mut(&task.agent) {
+            let key = (framework.clone(), id.clone());
+            live.tasks.remove(&key);
+            live.kills.remove(&key);
+        }
+        if self.state.frameworks.contains_key(framework) {
+            let completed = self.view.completed.entry(framework.clone()).or_default();
+            completed.push_back(task);
+            if completed.len() > COMPLETED_TASKS_MAX {
+                completed.pop_front();
+            }
+        }
+    }
+
+    /// The kernel itself decides what has become of a task, and tells its framework.
+    pub(crate) fn decree(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        id: &TaskId,
+        verdict: Verdict,
+        out: &mut Out,
+    ) {
+        let tasks = self.view.tasks.get_mut(framework).expect("the framework of a known task");
+        let task = Arc::make_mut(tasks.get_mut(id).expect("a known task"));
+        let status = verdict.status(now, id.clone(), Some(task.agent.clone()));
+        task.state = status.state;
+        task.status = Some(status.clone());
+        if status.state.is_terminal() {
+            self.complete(framework, id);
+        }
+        self.tell(framework, Event::Update(status), out);
+    }
+
+    pub(crate) fn is_partition_aware(&self, framework: &FrameworkId) -> bool {
+        let known = self.state.frameworks.get(framework);
+        known.is_some_and(|known| known.info.can(Capability::PartitionAware))
+    }
+
+    /// The state as the framework knows it: those that are not partition-aware know only TASK_LOST.
+    pub(crate) fn state_for(&self, framework: &FrameworkId, state: TaskState) -> TaskState {
+        if self.is_partition_aware(framework) { state } else { TaskState::Lost }
+    }
+}
