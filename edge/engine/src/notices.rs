@@ -1,0 +1,143 @@
+//! What readers and subscribers get: the last snapshot, and a ring of numbered notices that continues it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use cluster::View;
+use services::Notice;
+use tokio::sync::watch;
+
+/// Notices kept for subscribers that are behind. Whoever is further behind is disconnected.
+pub const EVENTS_KEPT_MAX: usize = 65_536;
+
+/// A subscriber is too far behind, or the leader has changed: what comes next would not continue what it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event stream cannot be continued without a gap; subscribe again")]
+pub struct Lagged;
+
+/// The snapshot and the ring, always of the same commit.
+#[derive(Debug)]
+pub(crate) struct Published {
+    snapshot: ArcSwap<Snapshot>,
+    ring: Mutex<Ring>,
+    tail: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    view: Arc<View>,
+    /// The position of the first notice that the view does not contain.
+    position: u64,
+}
+
+/// Consecutive notices; `first` is the position of the oldest.
+#[derive(Debug, Default)]
+struct Ring {
+    first: u64,
+    notices: VecDeque<Arc<Notice>>,
+}
+
+impl Ring {
+    fn tail(&self) -> u64 {
+        self.first + self.notices.len() as u64
+    }
+
+    fn push(&mut self, notice: Arc<Notice>) {
+        if self.notices.len() == EVENTS_KEPT_MAX {
+            self.notices.pop_front();
+            self.first += 1;
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// `Ok(None)` if the notice at `position` has yet to come.
+    fn get(&self, position: u64) -> Result<Option<Arc<Notice>>, Lagged> {
+        let nth = position.checked_sub(self.first).ok_or(Lagged)?;
+        let nth = usize::try_from(nth).map_err(|_| Lagged)?;
+        Ok(self.notices.get(nth).cloned())
+    }
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self { snapshot: ArcSwap::default(), ring: Mutex::default(), tail: watch::Sender::new(0) }
+    }
+}
+
+impl Published {
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.snapshot.load().view.clone()
+    }
+
+    /// One commit's worth: readers see the view before or together with its notices.
+    pub(crate) fn publish(&self, view: View, notices: Vec<Arc<Notice>>) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        for notice in notices {
+            ring.push(notice);
+        }
+        let position = ring.tail();
+        self.snapshot.store(Arc::new(Snapshot { view: Arc::new(view), position }));
+        drop(ring);
+        self.tail.send_if_modified(|tail| std::mem::replace(tail, position) != position);
+    }
+
+    /// The leader has changed: everyone who follows has to start again.
+    pub(crate) fn cut(&self) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.first = ring.tail() + 1;
+        ring.notices.clear();
+        let (view, position) = (self.view(), ring.first);
+        self.snapshot.store(Arc::new(Snapshot { view, position }));
+        drop(ring);
+        self.tail.send_replace(position);
+    }
+
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Notices {
+        let tail = self.tail.subscribe();
+        let snapshot = self.snapshot.load_full();
+        Notices {
+            view: snapshot.view.clone(),
+            position: snapshot.position,
+            published: self.clone(),
+            tail,
+        }
+    }
+}
+
+/// A subscription: [`view`](Self::view) as it was at its beginning, then every notice after it.
+#[derive(Debug)]
+pub struct Notices {
+    view: Arc<View>,
+    position: u64,
+    published: Arc<Published>,
+    tail: watch::Receiver<u64>,
+}
+
+impl Notices {
+    /// The snapshot that the notices continue.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// The position of the next notice.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Waits for the next notice. Safe to cancel.
+    pub async fn next(&mut self) -> Result<(u64, Arc<Notice>), Lagged> {
+        loop {
+            self.tail.borrow_and_update();
+            let found = {
+                let ring = self.published.ring.lock().unwrap_or_else(PoisonError::into_inner);
+                ring.get(self.position)?
+            };
+            if let Some(notice) = found {
+                self.position += 1;
+                return Ok((self.position - 1, notice));
+            }
+            self.tail.changed().await.map_err(|_| Lagged)?;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The loop: drain, decide, commit, publish, answer, act. One thread, one owner of the machine.
+//!
+//! A commit runs on a thread of its own while the next batch is decided; its end comes back as one more thing to wait
+//! for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use cluster::{Effect, Input, View};
+use model::agent::{FromAgent, Letter};
+use model::id::Connection;
+use model::turn::{BATCHES_MAX, Released, TURN_INPUTS_MAX};
+use store::{Store, StoreError};
+
+use crate::committer::Committer;
+use crate::lead::{Leader, Subject, Token, Turns};
+use crate::run::{Run, now};
+use crate::streams::Streams;
+use crate::{CallError, Message};
+
+/// The longest the loop sleeps without looking at the clock, which may jump.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// How a reign ended.
+pub(crate) enum Fall {
+    Stopped,
+    /// Memory may be ahead of the store.
+    Commit(StoreError),
+    /// The machine asserted; this is what it had been told.
+    Stumbled(Option<Box<Input>>),
+}
+
+/// One term of one machine.
+pub(crate) struct Reign<S: Subject> {
+    turns: Turns<S>,
+    streams: Streams,
+    committer: Committer,
+    /// Messages on their way from the inbox to the turn loop.
+    drained: Vec<Message>,
+    /// A tick waits among the inputs.
+    ticking: bool,
+    stopping: bool,
+}
+
+/// What the loop waited for.
+enum Woken {
+    Committed(Result<(), StoreError>),
+    Drained,
+    Due,
+}
+
+impl<S: Subject> Reign<S> {
+    /// Publishes what the first turn has decided, which is durable.
+    pub(crate) fn begin(
+        run: &mut Run,
+        store: Box<dyn Store>,
+        leader: Leader<S>,
+    ) -> anyhow::Result<Self> {
+        let mut reign = Self {
+            turns: leader.turns,
+            streams: Streams::new(leader.term),
+            committer: Committer::spawn(store, leader.term)?,
+            drained: Vec::new(),
+            ticking: false,
+            stopping: false,
+        };
+        reign.leave(run, leader.first);
+        Ok(reign)
+    }
+
+    /// Until it falls. Gives the store back.
+    pub(crate) async fn last(mut self, run: &mut Run) -> (Box<dyn Store>, Fall) {
+        let mut fall = loop {
+            if let Err(fall) = self.turn(run).await {
+                break fall;
+            }
+        };
+        // What was decided before a stumble is sound, so it is carried through.
+        while self.turns.uncommitted() > 0 && !matches!(fall, Fall::Commit(_)) {
+            if let Err(worse) = self.settle(run).await {
+                fall = worse;
+            }
+        }
+        let lost = match &fall {
+            Fall::Commit(StoreError::NoSpace) => CallError::NoSpace,
+            Fall::Commit(_) | Fall::Stumbled(_) => CallError::NotLeading,
+            Fall::Stopped => CallError::Stopped,
+        };
+        for token in self.turns.failed() {
+            token.answer(Err(lost.clone()));
+        }
+        (self.committer.stop(), fall)
+    }
+
+    async fn turn(&mut self, run: &mut Run) -> Result<(), Fall> {
+        match self.wait(run).await {
+            Woken::Committed(Ok(())) => self.release(run),
+            Woken::Committed(Err(cause)) => return Err(Fall::Commit(cause)),
+            Woken::Drained => self.accept(run),
+            Woken::Due => (),
+        }
+        if self.stopping && self.turns.waiting() == 0 {
+            return Err(Fall::Stopped);
+        }
+        self.tick(run);
+        if self.turns.is_ready() { self.decide(run) } else { Ok(()) }
+    }
+
+    async fn wait(&mut self, run: &mut Run) -> Woken {
+        let may_decide = self.turns.uncommitted() < BATCHES_MAX;
+        let rest = match self.turns.wake_at() {
+            _ if self.turns.is_ready() => Duration::ZERO,
+            Some(at) if may_decide => at.since(now()).min(SLEEP_MAX),
+            Some(_) | None => SLEEP_MAX,
+        };
+        let room = TURN_INPUTS_MAX.saturating_sub(self.turns.waiting());
+        let sleep = async {
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = self.committer.ended(), if self.turns.uncommitted() > 0 => Woken::Committed(ended),
+            _ = run.inbox.recv_many(&mut self.drained, room), if room > 0 && !self.stopping => Woken::Drained,
+            () = sleep => Woken::Due,
+        }
+    }
+
+    /// Messages become inputs.
+    fn accept(&mut self, run: &mut Run) {
+        // Nobody can speak to the loop any more.
+        self.stopping = self.drained.is_empty();
+        for message in std::mem::take(&mut self.drained) {
+            match message {
+                Message::Call { order, reply } => {
+                    let input = Input::Services { order, seed: run.seeds.next() };
+                    self.push(run, Token::Caller(reply), input);
+                }
+                Message::Post(input) => self.push(run, Token::Nobody, input),
+                Message::AgentConnected { connection, queue } => {
+                    self.streams.open(connection, queue)
+                }
+                Message::Agent { connection, letter } => self.read(run, connection, letter),
+                Message::AgentLost(connection) => self.lose(run, connection),
+                Message::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn push(&mut self, run: &Run, token: Token, input: Input) {
+        match run.quarantine.find(&input) {
+            None => self.turns.push(token, input),
+            Some(hash) => token.answer(Err(CallError::Quarantined { hash })),
+        }
+    }
+
+    fn read(&mut self, run: &mut Run, connection: Connection, letter: Letter<FromAgent>) {
+        if !self.streams.takes(connection, letter.term) {
+            // It speaks to another leader, or its stream has just been closed.
+            self.streams.close(connection);
+            return;
+        }
+        for message in letter.messages {
+            let seed = run.seeds.next();
+            self.push(run, Token::Nobody, Input::Agent { connection, message, seed });
+        }
+    }
+
+    fn lose(&mut self, run: &mut Run, connection: Connection) {
+        self.streams.close(connection);
+        let seed = run.seeds.next();
+        self.turns.push(Token::Nobody, Input::AgentLost { connection, seed });
+    }
+
+    fn tick(&mut self, run: &mut Run) {
+        let due = self.turns.wake_at().is_some_and(|at| at <= now());
+        if due && !self.ticking {
+            self.ticking = true;
+            self.turns.push(Token::Nobody, Input::Tick { seed: run.seeds.next() });
+        }
+    }
+
+    fn decide(&mut self, run: &mut Run) -> Result<(), Fall> {
+        let mut told = None;
+        let (turns, ticking) = (&mut self.turns, &mut self.ticking);
+        let about = |input: &Input| {
+            *ticking &= !matches!(input, Input::Tick { .. });
+            told = Some(input.clone());
+        };
+        let decided = catch_unwind(AssertUnwindSafe(|| turns.decide(now(), about, S::view)));
+        let writes = decided.map_err(|_| Fall::Stumbled(told.map(Box::new)))?;
+        if writes.is_empty() && self.turns.uncommitted() == 1 {
+            self.release(run);
+        } else {
+            self.committer.commit(writes);
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest batch and lets it leave.
+    async fn settle(&mut self, run: &mut Run) -> Result<(), Fall> {
+        self.committer.ended().await.map_err(Fall::Commit)?;
+        self.release(run);
+        Ok(())
+    }
+
+    /// The oldest batch is durable.
+    fn release(&mut self, run: &mut Run) {
+        run.stumbles = 0;
+        let released = self.turns.committed();
+        self.leave(run, released);
+    }
+
+    /// Publish, answer, act.
+    fn leave(&mut self, run: &mut Run, released: Released<S, Token, View>) {
+        let mut notices = Vec::new();
+        let mut closing = Vec::new();
+        for effect in released.effects {
+            match effect {
+                Effect::Notice(notice) => notices.push(notice),
+                Effect::ToAgent(connection, message) => self.streams.tell(connection, message),
+                Effect::Disconnect(connection) => closing.push(connection),
+                // Frameworks outside this process have no door yet, so none is subscribed.
+                Effect::Event(..) => (),
+            }
+        }
+        run.published.publish(released.view, notices);
+        for (token, answer) in released.answers {
+            token.hear(answer);
+        }
+        for connection in closing {
+            self.streams.close(connection);
+        }
+        for connection in self.streams.send() {
+            tracing::warn!(
+                connection = connection.0,
+                "an agent does not keep up; its stream is closed"
+            );
+            self.lose(run, connection);
+        }
+    }
+}
