@@ -93,6 +93,8 @@ pub enum Input {
         outcome: Result<(), String>,
         seed: u64,
     },
+    /// The operator wants nothing left behind: all tasks end.
+    StopTasks,
     Tick,
 }
 
@@ -209,6 +211,7 @@ impl Machine for Node {
             Input::Probed { container, check, outcome, .. } => {
                 self.probed(&container, check, outcome, turn);
             }
+            Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
         }
         Ok(())
@@ -223,14 +226,14 @@ impl Machine for Node {
     }
 }
 
-/// Where the ids of what an input causes come from. Ticks and streams cause nothing that has an id.
+/// Where the ids of what an input causes come from. The others cause nothing that has an id.
 fn seed(input: &Input) -> u64 {
     match input {
         Input::Started { seed, .. }
         | Input::Master { seed, .. }
         | Input::Container { seed, .. }
         | Input::Probed { seed, .. } => *seed,
-        Input::Connected { .. } | Input::Disconnected | Input::Tick => 0,
+        Input::Connected { .. } | Input::Disconnected | Input::StopTasks | Input::Tick => 0,
     }
 }
 

@@ -96,6 +96,12 @@ impl Node {
         }
     }
 
+    pub(crate) fn stop_tasks(&mut self, turn: &mut Turn<'_>) {
+        for container in self.state.all().keys() {
+            self.kill(container, Kill { grace: None, by: KilledBy::Order }, turn);
+        }
+    }
+
     /// Stops a task. Asked again, the grace period can only become shorter, as in Mesos.
     pub(crate) fn kill(&mut self, container: &ContainerId, kill: Kill, turn: &mut Turn<'_>) {
         let held = self.state.held(container).expect("only what is held is killed").clone();

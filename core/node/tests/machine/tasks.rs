@@ -4,7 +4,7 @@ use crate::world::{World, foreign_uuid, framework, task};
 use model::agent::ToAgent;
 use model::id::{AgentId, TaskId};
 use model::task::{Reason, TaskInfo};
-use node::{Happened, Refusal};
+use node::{Happened, Input, Refusal};
 
 const NOTHING: [&str; 0] = [];
 
@@ -165,4 +165,14 @@ fn only_the_update_that_was_told_can_be_acknowledged() {
     assert_eq!(world.pass(10), ["t Running"], "still told");
     world.acknowledge();
     assert_eq!(world.pass(3600), NOTHING);
+}
+
+#[test]
+fn an_agent_that_is_to_leave_nothing_behind_ends_its_tasks() {
+    let mut world = World::running(task("t"));
+    world.feed(Input::Disconnected);
+    assert_eq!(world.feed(Input::StopTasks), ["stop 3s"]);
+    assert_eq!(world.exited(15), NOTHING);
+    let killed = "t Killed Command terminated with signal Terminated";
+    assert_eq!(world.connect(1), ["register S0 [\"t Killed\"]", killed]);
 }
