@@ -25,7 +25,8 @@ fn files() -> Vec<PathBuf> {
 fn kept(given: &Value) -> Value {
     let read = reading::app(given.to_string().as_bytes()).expect("an object");
     assert_eq!(read.faults, [], "{given}");
-    let spec = judge::app(read.app, &rules()).unwrap_or_else(|faults| panic!("{given}: {faults:?}"));
+    let spec =
+        judge::app(read.app, &rules()).unwrap_or_else(|faults| panic!("{given}: {faults:?}"));
     serde_json::to_value(print::spec(&spec)).expect("wire types are JSON")
 }
 

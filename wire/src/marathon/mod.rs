@@ -4,10 +4,18 @@
 //! Out: [`print`] makes an `App` of a spec again. The rest are answers only.
 
 pub mod app;
+pub mod app_info;
 pub mod container;
+pub mod deployment;
+pub mod error;
+pub mod event;
+pub mod group;
 pub mod health;
+pub mod info;
 pub mod judge;
 pub mod number;
 pub mod print;
+pub mod queue;
 pub mod reading;
+pub mod task;
 pub mod version;

@@ -153,10 +153,8 @@ fn container(container: &ContainerInfo) -> Container {
         ContainerKind::Mesos => "MESOS",
         ContainerKind::Docker => "DOCKER",
     };
-    let parameter = |(key, value): &(String, String)| Parameter {
-        key: key.clone(),
-        value: value.clone(),
-    };
+    let parameter =
+        |(key, value): &(String, String)| Parameter { key: key.clone(), value: value.clone() };
     let docker = container.image.as_ref().map(|image| DockerContainer {
         force_pull_image: Some(image.force_pull),
         image: Some(image.name.clone()),

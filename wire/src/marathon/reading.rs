@@ -35,29 +35,30 @@ pub fn json(body: &[u8]) -> Result<Value, Unreadable> {
 
 /// The body of `POST /v2/apps` and `PUT /v2/apps/{id}`.
 pub fn app(body: &[u8]) -> Result<Read, Unreadable> {
-    match json(body)? {
-        Value::Object(fields) => Ok(fields_of_app(fields)),
-        other => Err(Unreadable::Mistyped(vec![not_a("an object", &other, "/".to_owned())])),
-    }
+    let fields = object(json(body)?, "/").map_err(|fault| Unreadable::Mistyped(vec![fault]))?;
+    Ok(fields_of_app(fields))
 }
 
 /// The body of `PUT /v2/apps`: a list of apps. The paths of faults begin with the app's index.
 pub fn apps(body: &[u8]) -> Result<Vec<Read>, Unreadable> {
-    let items = match json(body)? {
-        Value::Array(items) => items,
-        other => {
-            return Err(Unreadable::Mistyped(vec![not_a("an array", &other, "/".to_owned())]));
-        }
+    let body = json(body)?;
+    let Value::Array(items) = body else {
+        return Err(Unreadable::Mistyped(vec![not_a("an array", &body, "/")]));
     };
     let mut reads = Vec::with_capacity(items.len());
     let mut faults = Vec::new();
     for (n, item) in items.into_iter().enumerate() {
-        match item {
-            Value::Object(fields) => reads.push(fields_of_app(fields)),
-            other => faults.push(not_a("an object", &other, format!("({n})"))),
+        match object(item, &format!("({n})")) {
+            Ok(fields) => reads.push(fields_of_app(fields)),
+            Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() { Ok(reads) } else { Err(Unreadable::Mistyped(faults)) }
+}
+
+fn object(value: Value, path: &str) -> Result<Map<String, Value>, Fault> {
+    let Value::Object(fields) = value else { return Err(not_a("an object", &value, path)) };
+    Ok(fields)
 }
 
 /// The body as a `T`; for types that are small enough to name one fault at a time.
@@ -103,7 +104,7 @@ fn spell(path: &Path) -> String {
     if spelled.is_empty() { "/".to_owned() } else { spelled }
 }
 
-fn not_a(expected: &str, found: &Value, path: String) -> Fault {
+fn not_a(expected: &str, found: &Value, path: &str) -> Fault {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -112,7 +113,8 @@ fn not_a(expected: &str, found: &Value, path: String) -> Fault {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Fault { path, message: format!("invalid type: {found}, expected {expected}") }
+    let message = format!("invalid type: {found}, expected {expected}");
+    Fault { path: path.to_owned(), message }
 }
 
 impl<'de> Deserialize<'de> for EnvValue {

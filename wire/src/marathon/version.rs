@@ -1,8 +1,10 @@
 //! Points in time as Marathon spells them: `2015-09-25T15:13:48.343Z`, always with milliseconds.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use model::time::Time;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,10 +16,27 @@ pub struct VersionInfo {
 /// The latest time that has four digits for its year: 9999-12-30.
 const SPELLED_MS_MAX: i64 = 253_402_200_000_000;
 
+/// A time that is spelled when it is written, without a string between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spelled(pub Time);
+
+impl fmt::Display for Spelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0.0).unwrap_or(SPELLED_MS_MAX).min(SPELLED_MS_MAX);
+        let at =
+            Timestamp::from_millisecond(millis).expect("SPELLED_MS_MAX lies within jiff's range");
+        write!(f, "{at:.3}")
+    }
+}
+
+impl Serialize for Spelled {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
 pub fn spell(time: Time) -> String {
-    let millis = i64::try_from(time.0).unwrap_or(SPELLED_MS_MAX).min(SPELLED_MS_MAX);
-    let at = Timestamp::from_millisecond(millis).expect("SPELLED_MS_MAX lies within jiff's range");
-    format!("{at:.3}")
+    Spelled(time).to_string()
 }
 
 /// Reads any RFC 3339 time; `None` for what is not one, or lies before 1970.

@@ -78,10 +78,14 @@ pub(super) fn labels(
             faults.add("/", "Single instance app may only have one instance");
         }
         if !upgrade.minimum_health_capacity.is_zero() {
-            faults.add("/upgradeStrategy/minimumHealthCapacity", "must be 0 for a single instance app");
+            faults.add(
+                "/upgradeStrategy/minimumHealthCapacity",
+                "must be 0 for a single instance app",
+            );
         }
         if !upgrade.maximum_over_capacity.is_zero() {
-            faults.add("/upgradeStrategy/maximumOverCapacity", "must be 0 for a single instance app");
+            faults
+                .add("/upgradeStrategy/maximumOverCapacity", "must be 0 for a single instance app");
         }
     }
     let given = |name: &str| label(name).is_some_and(|value| !value.is_empty());

@@ -16,9 +16,10 @@ const FAILURES: u32 = 3;
 /// `ports` is how many the app has: what `portIndex` may point at.
 pub(super) fn judge(app: &App, ports: usize, faults: &mut Faults) -> Vec<AppHealthCheck> {
     let written = app.health_checks.as_deref().unwrap_or_default();
-    let docker = app.container.as_ref().is_some_and(|container| {
-        matches!(container.kind.as_deref(), None | Some("DOCKER"))
-    });
+    let docker = app
+        .container
+        .as_ref()
+        .is_some_and(|container| matches!(container.kind.as_deref(), None | Some("DOCKER")));
     let mut checks: Vec<AppHealthCheck> = Vec::new();
     for (n, check) in written.iter().enumerate() {
         let one = Judged { check, path: format!("/healthChecks({n})"), ports, docker };
@@ -50,8 +51,16 @@ impl Judged<'_> {
         let at = |name: &str| format!("{path}/{name}");
         AppHealthCheck {
             kind: self.kind(faults),
-            grace: faults.seconds(&at("gracePeriodSeconds"), check.grace_period_seconds, GRACE_SECONDS),
-            interval: faults.seconds(&at("intervalSeconds"), check.interval_seconds, INTERVAL_SECONDS),
+            grace: faults.seconds(
+                &at("gracePeriodSeconds"),
+                check.grace_period_seconds,
+                GRACE_SECONDS,
+            ),
+            interval: faults.seconds(
+                &at("intervalSeconds"),
+                check.interval_seconds,
+                INTERVAL_SECONDS,
+            ),
             timeout: faults.seconds(&at("timeoutSeconds"), check.timeout_seconds, TIMEOUT_SECONDS),
             delay: faults.seconds(&at("delaySeconds"), check.delay_seconds, DELAY_SECONDS),
             failures_max: faults.count(

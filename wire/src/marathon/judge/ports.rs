@@ -21,7 +21,8 @@ pub(super) fn judge(app: &App, faults: &mut Faults) -> Vec<PortDefinition> {
         (None, Some(ports)) => from_numbers(ports, faults),
         (None, None) => vec![default_port()],
     };
-    let distinct = |numbers: Vec<u16>| numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len();
+    let distinct =
+        |numbers: Vec<u16>| numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len();
     if !distinct(definitions.iter().map(|one| one.port).filter(|port| *port != 0).collect()) {
         faults.add("/portDefinitions", "Ports must be unique.");
     }
@@ -85,10 +86,7 @@ fn all(definitions: &[Written], faults: &mut Faults) -> Vec<PortDefinition> {
 
 fn is_name(text: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    !text.is_empty()
-        && text.bytes().all(legal)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.bytes().all(legal) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn networks(app: &App, faults: &mut Faults) {
@@ -110,7 +108,10 @@ fn networks(app: &App, faults: &mut Faults) {
         }
         Some("HOST") => {}
         Some(other @ ("BRIDGE" | "USER" | "NONE")) => {
-            faults.add("/container/docker/network", format!("{other} is not supported yet: use HOST"));
+            faults.add(
+                "/container/docker/network",
+                format!("{other} is not supported yet: use HOST"),
+            );
         }
         Some(_) => {
             faults.add("/container/docker/network", "must be one of BRIDGE, HOST, NONE and USER");
@@ -129,9 +130,7 @@ fn judge_network(path: &str, network: &Network, faults: &mut Faults) {
         mode @ ("container" | "container/bridge") => {
             faults.add(format!("{path}/mode"), format!("{mode} is not supported yet: use host"));
         }
-        _ => faults.add(
-            format!("{path}/mode"),
-            "must be one of container, container/bridge and host",
-        ),
+        _ => faults
+            .add(format!("{path}/mode"), "must be one of container, container/bridge and host"),
     }
 }

@@ -68,7 +68,10 @@ pub(super) fn unreachable(app: &App, faults: &mut Faults) -> UnreachableStrategy
     let path = "/unreachableStrategy/expungeAfterSeconds";
     let expunge_after = faults.seconds(path, enabled.expunge_after_seconds, 0);
     if expunge_after < inactive_after {
-        faults.add("/unreachableStrategy", "inactiveAfterSeconds must be less than or equal to expungeAfterSeconds");
+        faults.add(
+            "/unreachableStrategy",
+            "inactiveAfterSeconds must be less than or equal to expungeAfterSeconds",
+        );
     }
     UnreachableStrategy::Enabled { inactive_after, expunge_after }
 }
