@@ -1,0 +1,320 @@
+//! The loop of an agent: what came in is decided, checkpointed, and then acted upon.
+//!
+//! A disk that is full does not end the agent. Tasks that come meanwhile are refused with the cause, everything else
+//! waits, and once there is room the brain is read again from its checkpoints.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use futures::FutureExt;
+use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
+use model::id::ContainerId;
+use model::time::Time;
+use model::turn::{Released, TurnLoop};
+use node::{Effect, Held, Input, Node, View};
+use store::StoreError;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::disk::Disk;
+use crate::line::{Heard, Line};
+use crate::runtime::Runtime;
+use crate::seeds::Seeds;
+
+/// Things heard that are gathered into one batch before it is decided.
+const GATHER_MAX: usize = 256;
+/// From one look for space to the next, while there is none.
+const SPACE_PROBE: Duration = Duration::from_secs(1);
+/// Ended tasks that the API still shows.
+const COMPLETED_MAX: usize = 1_000;
+/// Beyond the longest grace period: what a stop of all tasks may take.
+const STOP_LATE_MAX: Duration = Duration::from_secs(10);
+
+/// What readers see.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    /// As of the last commit.
+    pub(crate) view: watch::Receiver<View>,
+    completed: Completed,
+}
+
+/// Ended tasks whose end is acknowledged, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Completed(Arc<Mutex<VecDeque<(ContainerId, Arc<Held>)>>>);
+
+impl Board {
+    pub(crate) fn completed(&self) -> Vec<(ContainerId, Arc<Held>)> {
+        let completed = self.completed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        completed.iter().cloned().collect()
+    }
+}
+
+impl Completed {
+    fn add(&self, container: ContainerId, held: Arc<Held>) {
+        let mut completed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        completed.push_back((container, held));
+        if COMPLETED_MAX < completed.len() {
+            completed.pop_front();
+        }
+    }
+}
+
+/// What the brain is told at the start.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) info: AgentInfo,
+    pub(crate) node: node::Config,
+    pub(crate) stop_tasks: bool,
+    /// Of the lost inputs of a failed commit, those that nobody repeats are kept. Not needed where commits cannot fail.
+    pub(crate) keeps_inputs: bool,
+}
+
+pub(crate) struct Brain<R> {
+    setup: Setup,
+    turn: TurnLoop<Node, Option<Box<Input>>, View>,
+    disk: Disk,
+    line: Line,
+    runtime: R,
+    seeds: Arc<Seeds>,
+    view: watch::Sender<View>,
+    completed: Completed,
+}
+
+/// How the gathering of inputs ended.
+enum Gathered {
+    Inputs,
+    Shutdown,
+}
+
+impl<R: Runtime> Brain<R> {
+    pub(crate) fn new(
+        setup: Setup,
+        mut disk: Disk,
+        line: Line,
+        runtime: R,
+        seeds: Arc<Seeds>,
+    ) -> Result<Self, StoreError> {
+        let node = disk.load(setup.node.clone())?;
+        let view = watch::Sender::new(node.view());
+        let turn = TurnLoop::new(node);
+        let completed = Completed::default();
+        let mut brain = Self { setup, turn, disk, line, runtime, seeds, view, completed };
+        brain.start();
+        Ok(brain)
+    }
+
+    pub(crate) fn board(&self) -> Board {
+        Board { view: self.view.subscribe(), completed: self.completed.clone() }
+    }
+
+    /// Lives until it is told to end.
+    pub(crate) async fn live(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while let Gathered::Inputs = self.gather(&shutdown).await {
+            self.decide(&shutdown).await?;
+        }
+        self.line.close();
+        if self.setup.stop_tasks {
+            self.stop_tasks().await?;
+        }
+        self.runtime.close().await;
+        Ok(())
+    }
+
+    /// Tells the brain that it has just been started.
+    fn start(&mut self) {
+        let (info, alive) = (self.setup.info.clone(), self.runtime.known());
+        let seed = self.seeds.next();
+        self.push(Input::Started { info, alive, seed });
+    }
+
+    fn push(&mut self, input: Input) {
+        let kept = self.setup.keeps_inputs.then(|| Box::new(input.clone()));
+        self.turn.push(kept, input);
+    }
+
+    /// Waits for something to decide, and takes what else is there.
+    async fn gather(&mut self, shutdown: &CancellationToken) -> Gathered {
+        if self.turn.waiting() == 0 {
+            let tick_in = self.turn.wake_at().map(|at| at.since(now()));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Gathered::Shutdown,
+                input = self.runtime.next() => self.push(input),
+                heard = self.line.next() => self.hear(heard),
+                () = sleep(tick_in.unwrap_or_default()), if tick_in.is_some() => self.push(Input::Tick),
+            }
+        }
+        for _ in 0..GATHER_MAX {
+            if let Some(input) = self.runtime.next().now_or_never() {
+                self.push(input);
+            } else if let Some(heard) = self.line.next().now_or_never() {
+                self.hear(heard);
+            } else {
+                break;
+            }
+        }
+        match shutdown.is_cancelled() {
+            true => Gathered::Shutdown,
+            false => Gathered::Inputs,
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Opened(term) => self.push(Input::Connected { term }),
+            Heard::Lost => self.push(Input::Disconnected),
+            Heard::Letter(Letter { term, messages }) => {
+                for message in messages {
+                    if let ToAgent::Refused { cause } = &message {
+                        tracing::error!(cause, "the master does not admit this agent");
+                    }
+                    let seed = self.seeds.next();
+                    self.push(Input::Master { term, message, seed });
+                }
+            }
+        }
+    }
+
+    /// One turn: nothing of it leaves before it is on the disk.
+    async fn decide(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        if !self.turn.is_ready() {
+            return Ok(());
+        }
+        let writes = self.turn.decide(now(), |_| (), Node::view);
+        match self.disk.commit(writes).await {
+            Ok(()) => {
+                let released = self.turn.committed();
+                self.release(released);
+                Ok(())
+            }
+            Err(StoreError::NoSpace) => self.outlast_full_disk(shutdown).await,
+            Err(cause) => Err(cause).context("writing a checkpoint"),
+        }
+    }
+
+    fn release(&mut self, released: Released<Node, Option<Box<Input>>, View>) {
+        let before = self.view.send_replace(released.view);
+        for refusal in released.answers.into_iter().filter_map(|(_, answer)| answer.err()) {
+            tracing::info!(%refusal, "the master's word is not followed");
+        }
+        let mut messages = Vec::new();
+        for effect in released.effects {
+            match effect {
+                Effect::ToMaster(message) => messages.push(message),
+                Effect::Collect { ref container, .. } => {
+                    if let Some(held) = before.held.get(container) {
+                        self.completed.add(container.clone(), held.clone());
+                    }
+                    self.runtime.carry_out(effect);
+                }
+                Effect::Launch { .. } | Effect::Stop { .. } | Effect::Probe { .. } => {
+                    self.runtime.carry_out(effect);
+                }
+            }
+        }
+        if !self.line.send(messages) {
+            self.push(Input::Disconnected);
+        }
+    }
+
+    /// Ends all tasks and waits for their ends to be on the disk; the next start tells them.
+    async fn stop_tasks(&mut self) -> anyhow::Result<()> {
+        self.push(Input::Disconnected);
+        self.push(Input::StopTasks);
+        let never = CancellationToken::new();
+        self.decide(&never).await?;
+        let live = |view: &View| view.held.values().filter(|held| !held.is_ended()).count();
+        let graces =
+            self.view.borrow().held.values().filter_map(|held| Some(held.killed?.grace)).max();
+        let late = sleep(graces.unwrap_or_default() + STOP_LATE_MAX);
+        tokio::pin!(late);
+        while 0 < live(&self.view.borrow()) {
+            tokio::select! {
+                _ = self.gather(&never) => (),
+                () = &mut late => {
+                    tracing::error!(tasks = live(&self.view.borrow()), "some tasks do not end");
+                    return Ok(());
+                }
+            }
+            self.decide(&never).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing can be written down, so nothing is begun. Ends when there is room, with a fresh brain.
+    async fn outlast_full_disk(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        tracing::error!("no space left for checkpoints: tasks are refused until some is free");
+        let blank = TurnLoop::new(Node::new(self.setup.node.clone()));
+        let lost = std::mem::replace(&mut self.turn, blank).failed();
+        let mut waiting = Waiting::default();
+        for input in lost.into_iter().flatten() {
+            self.wait_or_refuse(*input, &mut waiting);
+        }
+        while let Err(cause) = self.disk.probe() {
+            let StoreError::NoSpace = cause else { return Err(cause).context("looking for space") };
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = sleep(SPACE_PROBE) => (),
+                input = self.runtime.next() => self.wait_or_refuse(input, &mut waiting),
+                heard = self.line.next() => self.hear_without_space(heard, &mut waiting),
+            }
+        }
+        tracing::info!("there is space for checkpoints again");
+        self.turn = TurnLoop::new(self.disk.load(self.setup.node.clone())?);
+        self.line.hang_up();
+        self.start();
+        for input in waiting.kept.into_iter().chain(waiting.kills) {
+            self.push(input);
+        }
+        Ok(())
+    }
+
+    fn hear_without_space(&mut self, heard: Heard, waiting: &mut Waiting) {
+        let Heard::Letter(Letter { term, messages }) = heard else { return };
+        for message in messages {
+            let seed = self.seeds.next();
+            self.wait_or_refuse(Input::Master { term, message, seed }, waiting);
+        }
+    }
+
+    /// The runtime says a thing once, so that is kept; the master repeats itself.
+    fn wait_or_refuse(&mut self, input: Input, waiting: &mut Waiting) {
+        match input {
+            Input::Container { .. } => waiting.kept.push(input),
+            Input::Master { term, message: ToAgent::Run { framework, task }, seed } => {
+                let cause = "The agent has no space left to write the task down".to_owned();
+                let told = node::refused(now(), framework.clone(), &task, cause, seed);
+                self.line.send(vec![told]);
+                // Nobody knows whether the failed commit is on the disk after all.
+                let message = ToAgent::Kill { framework, task: task.id, grace: None };
+                waiting.kills.push(Input::Master { term, message, seed });
+            }
+            Input::Master { message: ToAgent::Ping, .. } => {
+                self.line.send(vec![FromAgent::Pong]);
+            }
+            Input::Master { .. }
+            | Input::Started { .. }
+            | Input::Connected { .. }
+            | Input::Disconnected
+            | Input::Probed { .. }
+            | Input::StopTasks
+            | Input::Tick => (),
+        }
+    }
+}
+
+/// What a fresh brain is told once there is space.
+#[derive(Default)]
+struct Waiting {
+    kept: Vec<Input>,
+    kills: Vec<Input>,
+}
+
+/// The wall clock. The turn loop sees to it that time does not go back.
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

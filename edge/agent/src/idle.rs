@@ -1,0 +1,74 @@
+//! A runtime that does nothing: containers start at once, are healthy, and run until they are stopped.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::{Future, pending};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use model::id::ContainerId;
+use model::task::{Address, ContainerStatus};
+use node::{Effect, Happened, Input};
+
+use crate::runtime::Runtime;
+use crate::seeds::Seeds;
+
+/// What `wait` returns for a process that SIGTERM has ended.
+const TERMINATED: i32 = 15;
+
+#[derive(Debug)]
+pub(crate) struct Idle {
+    ip: IpAddr,
+    seeds: Arc<Seeds>,
+    alive: BTreeSet<ContainerId>,
+    happened: VecDeque<Input>,
+}
+
+impl Idle {
+    pub(crate) fn new(ip: IpAddr, seeds: Arc<Seeds>) -> Self {
+        Self { ip, seeds, alive: BTreeSet::new(), happened: VecDeque::new() }
+    }
+
+    fn tell(&mut self, container: ContainerId, happened: Happened) {
+        let seed = self.seeds.next();
+        self.happened.push_back(Input::Container { container, happened, seed });
+    }
+}
+
+impl Runtime for Idle {
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Launch { container, .. } => {
+                self.alive.insert(container.clone());
+                let addresses = vec![Address(self.ip)];
+                let status = ContainerStatus { id: container.clone(), addresses, pid: None };
+                self.tell(container, Happened::Started { status });
+            }
+            Effect::Stop { container, .. } => {
+                if self.alive.remove(&container) {
+                    let ended = Happened::Exited { wait_status: TERMINATED, limitation: None };
+                    self.tell(container, ended);
+                }
+            }
+            Effect::Probe { container, check, .. } => {
+                let (outcome, seed) = (Ok(()), self.seeds.next());
+                self.happened.push_back(Input::Probed { container, check, outcome, seed });
+            }
+            Effect::Collect { .. } | Effect::ToMaster(_) => (),
+        }
+    }
+
+    async fn next(&mut self) -> Input {
+        match self.happened.pop_front() {
+            Some(input) => input,
+            None => pending().await,
+        }
+    }
+
+    fn known(&self) -> Vec<ContainerId> {
+        self.alive.iter().cloned().collect()
+    }
+
+    fn close(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
