@@ -71,7 +71,7 @@ impl Kernel {
         (pings.unanswered, pings.missed) = (false, 0);
         match message {
             FromAgent::Update { framework, status, latest } => {
-                self.update(now, &agent, framework, status, latest, out);
+                self.update(&agent, framework, status, latest, out);
             }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),

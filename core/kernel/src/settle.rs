@@ -22,6 +22,11 @@ impl Kernel {
         let of_task =
             |held: HeldTask| ((held.task.framework.clone(), held.task.id.clone()), held.task);
         let held: BTreeMap<TaskKey, Task> = held.into_iter().map(of_task).collect();
+        let strangers: BTreeSet<FrameworkId> = held
+            .keys()
+            .map(|(framework, _)| framework.clone())
+            .filter(|framework| self.state.active(framework).is_none())
+            .collect();
         self.charge_members(id, Change::minus);
         for key in self.keys(id) {
             if !held.contains_key(&key) {
@@ -34,7 +39,7 @@ impl Kernel {
         self.charge_members(id, Change::plus);
         self.charge_roles(id, out);
         self.repeat_kills(id, out);
-        self.shut_down_strangers(id, out);
+        self.shut_down(id, strangers, out);
     }
 
     fn keys(&self, id: &AgentId) -> Vec<TaskKey> {
@@ -78,6 +83,11 @@ impl Kernel {
     }
 
     fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task) {
+        if task.state.is_terminal() && self.state.active(&key.0).is_none() {
+            // Nobody is left to hear of it.
+            self.complete(&key.0, &key.1);
+            return;
+        }
         let task = Arc::new(Task { agent: id.clone(), ..task });
         let tasks = self.view.tasks.entry(key.0.clone()).or_default();
         tasks.insert(key.1.clone(), task);
@@ -113,16 +123,11 @@ impl Kernel {
         }
     }
 
-    /// Tasks of frameworks that were torn down, or that a master with an older memory had admitted.
-    fn shut_down_strangers(&mut self, id: &AgentId, out: &mut Out) {
-        let live = &self.agents[id];
-        let connection = live.connection.expect("it was attached");
-        let frameworks: BTreeSet<_> = live.tasks.iter().map(|(framework, _)| framework).collect();
-        for framework in frameworks {
-            if self.state.active(framework).is_none() {
-                let shutdown = ToAgent::Shutdown { framework: framework.clone() };
-                out.effects.push(Effect::ToAgent(connection, shutdown));
-            }
+    /// Of frameworks that were torn down, or that only a master with a longer memory has known.
+    fn shut_down(&mut self, id: &AgentId, strangers: BTreeSet<FrameworkId>, out: &mut Out) {
+        let connection = self.agents[id].connection.expect("it was attached");
+        for framework in strangers {
+            out.effects.push(Effect::ToAgent(connection, ToAgent::Shutdown { framework }));
         }
     }
 

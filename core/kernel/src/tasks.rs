@@ -58,7 +58,6 @@ impl Kernel {
     /// An agent speaks of a task.
     pub(crate) fn update(
         &mut self,
-        now: Time,
         agent: &AgentId,
         framework: FrameworkId,
         status: TaskStatus,
@@ -69,9 +68,6 @@ impl Kernel {
         let active = self.state.active(&framework).is_some();
         if let Some(freed) = self.note(agent, &framework, &status, latest) {
             self.release(agent, &framework, &freed, out);
-            if !active {
-                self.complete(&framework, &status.task);
-            }
             self.count_free(agent);
             self.offer_again(agent);
         }
@@ -79,10 +75,12 @@ impl Kernel {
             self.tell(&framework, Event::Update(status), out);
         } else {
             // Nobody will ever acknowledge this.
+            if latest.is_terminal() {
+                self.complete(&framework, &status.task);
+            }
             let connection = self.agents[agent].connection.expect("it has just spoken");
             out.effects.push(Effect::ToAgent(connection, ToAgent::Shutdown { framework }));
         }
-        debug_assert!(now >= self.view.elected_at);
     }
 
     /// Writes down what the agent said; returns what the task has let go of by it.

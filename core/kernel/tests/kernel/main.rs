@@ -1,0 +1,14 @@
+//! The kernel, entered by its door: what goes in, what comes out, and the laws that hold after every step.
+
+mod accept;
+mod fairness;
+mod frameworks;
+
+mod laws;
+mod offers;
+mod reconcile;
+mod registration;
+mod scale;
+
+mod stage;
+mod tasks;
