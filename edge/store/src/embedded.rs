@@ -2,6 +2,10 @@
 //!
 //! Every commit is on the disk when it returns. The file belongs to one process at a time. After any error the file is
 //! closed and opened again on the next use, because redb refuses to go on after a failed write.
+//!
+//! After a kill redb walks the whole file before it opens: half a second for a million records of 200 bytes, and reading
+//! them takes another quarter. Its `quick_repair` would save the walk and cost a third of the commits a second at 64
+//! writes a commit, so it stays off.
 
 use std::fs::{self, File};
 use std::io;

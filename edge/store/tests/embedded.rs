@@ -1,10 +1,13 @@
 //! What only a store on a disk has to bear: kill -9, a second process, a later release, a full disk.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use model::turn::Write;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use store::{Embedded, FORMAT, Store, StoreError, dump};
 use tempfile::TempDir;
 
@@ -112,7 +115,7 @@ fn data_of_a_later_format_is_refused_and_left_alone() {
 #[test]
 fn a_file_that_is_no_store_is_refused_by_its_path() {
     let dir = TempDir::new().expect("a temporary directory");
-    std::fs::write(dir.path().join("state.redb"), "x".repeat(10_000)).expect("a file");
+    fs::write(dir.path().join("state.redb"), "x".repeat(10_000)).expect("a file");
     let refused = Embedded::open(dir.path()).expect_err("no store");
     assert!(format!("{refused:#}").contains("state.redb"), "{refused:#}");
 }
@@ -137,4 +140,48 @@ fn a_dump_shows_every_record_even_one_that_cannot_be_described() {
         "\n"
     );
     assert_eq!(String::from_utf8_lossy(&lines), expected);
+}
+
+/// Runs `work` on a thread with a small disk of its own at `dir`; both go with the thread.
+fn on_a_small_disk(dir: &Path, work: impl FnOnce() + Send) {
+    let thread = move || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of this thread (as root)");
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none).expect("mounts that nobody else sees");
+        mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), Some("size=64m"))
+            .expect("a tmpfs");
+        work();
+    };
+    std::thread::scope(|scope| scope.spawn(thread).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[test]
+fn a_full_disk_is_told_apart_and_nothing_acknowledged_is_lost() {
+    let dir = TempDir::new().expect("a temporary directory");
+    on_a_small_disk(dir.path(), || {
+        let filler = dir.path().join("filler");
+        fs::write(&filler, vec![1; 40 << 20]).expect("room for the filler");
+        let mut store = Embedded::open(&dir.path().join("store")).expect("a store of our own");
+        let term = store.lead().expect("lead");
+        let batch = |number: u32| [(number.to_be_bytes().to_vec(), Some(vec![7; 1 << 19]))];
+        let failed =
+            (0..).find_map(|number| Some((number, store.commit(term, &batch(number)).err()?)));
+        let (count, cause) = failed.expect("a small disk gets full");
+        assert!(matches!(cause, StoreError::NoSpace), "{cause:?}");
+        let full = store.probe();
+        assert!(matches!(full, Err(StoreError::NoSpace)), "{full:?}");
+
+        let mut keys = Vec::new();
+        let read = store.load(&mut |key, _| {
+            keys.push(u32::from_be_bytes(key.try_into().expect("four bytes")));
+            Ok(())
+        });
+        read.expect("a full disk can be read");
+        assert!(keys.iter().copied().take(count as usize).eq(0..count), "{count}: {keys:?}");
+
+        fs::remove_file(&filler).expect("the filler");
+        store.probe().expect("there is room again");
+        store.commit(term, &batch(count)).expect("commit");
+    });
 }
