@@ -1,0 +1,30 @@
+# Everything a newcomer needs: `make run` and `make test`. Debian 12 or Ubuntu, a Rust toolchain, root.
+
+CARGO ?= cargo
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+.PHONY: run test build deps check clean
+
+## A one-machine cluster with a web service of three instances, in the foreground until Ctrl-C (ONCE=1: until it answered).
+run: build
+	@scripts/run-demo.sh "$(CARGO_TARGET_DIR)/release/dcos"
+
+## The release binary.
+build:
+	@scripts/install-deps.sh run
+	$(CARGO) build --release --package dcos
+
+## Every test. Needs root: containers are real.
+test:
+	@scripts/install-deps.sh test
+	$(CARGO) test --workspace --profile ci
+
+## Format, lints, licences.
+check:
+	@scripts/install-deps.sh run
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) deny check bans licenses sources
+
+clean:
+	$(CARGO) clean
