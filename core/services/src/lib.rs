@@ -1,10 +1,28 @@
 //! Long-running services: apps, versions, deployments, instances. A scheduler like any other; what Marathon decides.
 //!
 //! Reading order: [`spec`] (what a user wants), [`state`] (what is durable), [`view`] (what can be asked), this file
-//! (who may say what).
+//! (who may say what), [`machine`] (what follows from each input), `deploy` (an order becomes a plan), `strategy` and
+//! `drive` (an app gets from what runs to what is wanted), `launch` and `status` (the kernel's side of it).
 
+mod crew;
+mod deploy;
+mod draft;
+mod drive;
+mod kill;
+mod launch;
+pub mod machine;
+mod memory;
+mod plan;
+mod progress;
+mod queue;
+mod reconcile;
+mod record;
 pub mod spec;
 pub mod state;
+mod status;
+mod strategy;
+mod task;
+mod timers;
 pub mod view;
 
 use std::sync::Arc;
@@ -15,6 +33,7 @@ use model::scheduler::{Call, Event};
 use model::task::TaskStatus;
 use model::time::Time;
 
+pub use machine::Services;
 use spec::{AppId, AppSpec};
 pub use state::Record;
 use state::{Deployment, Instance, Version};
@@ -24,7 +43,7 @@ pub type Out = model::machine::Out<Record, Effect>;
 /// What an operator can set; the defaults are those that DC/OS starts Marathon with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Role of apps that name none and lie in no group: `slave_public`... see [`Config::default`].
+    /// Role of apps that name none and lie in no group: `slave_public`.
     pub default_role: Role,
     /// Apps in a group take the top group's name as their role.
     pub enforce_group_role: bool,
@@ -44,6 +63,24 @@ pub struct Config {
     pub service_ports: (u16, u16),
     /// An unanswered kill is repeated this often: 30 s.
     pub kill_retry: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            default_role: Role::new("slave_public"),
+            enforce_group_role: true,
+            instances_per_offer_max: 100,
+            launch_confirm_timeout: 30 * MINUTE,
+            launch_timeout: 24 * 60 * MINUTE,
+            decline_duration: 5 * MINUTE,
+            versions_max: 50,
+            deployments_max: 100,
+            service_ports: (10_000, 20_000),
+            kill_retry: Duration::from_secs(30),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

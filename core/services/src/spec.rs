@@ -36,6 +36,21 @@ impl AppId {
     pub fn top_group(&self) -> Option<&str> {
         self.0.trim_start_matches('/').split_once('/').map(|(top, _)| top)
     }
+
+    /// The groups that it lies in, the innermost first.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = AppId> {
+        let parent = |id: &AppId| match id.0.rsplit_once('/') {
+            None | Some(("", _)) => None,
+            Some((parent, _)) => Some(AppId(parent.into())),
+        };
+        std::iter::successors(parent(self), parent)
+    }
+
+    /// Whatever lies in the group of this name sorts between these two.
+    pub(crate) fn inside(&self) -> (AppId, AppId) {
+        // `0` follows `/`.
+        (AppId(format!("{}/", self.0).into()), AppId(format!("{}0", self.0).into()))
+    }
 }
 
 impl FromStr for AppId {
@@ -148,7 +163,8 @@ pub struct AppSpec {
     pub fetch: Vec<Uri>,
     #[n(21)]
     pub dependencies: Vec<AppId>,
-    /// Resources of which roles it takes; unset: `*` unless its own role has reservations of its own.
+    /// Resources of which roles it takes; unset: `*`, what nobody has reserved
+    /// (`--accepted_resource_roles_default_behavior unreserved`).
     #[n(22)]
     pub accepted_roles: Option<Vec<Role>>,
     /// Unset on input: the default role, or the top group's name where groups enforce their role.

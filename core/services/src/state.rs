@@ -12,9 +12,42 @@ use model::time::Time;
 use crate::spec::{AppId, AppSpec};
 
 /// When an app's spec was accepted, to the millisecond; unique within the app and ascending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Version(#[n(0)] pub Time);
+
+impl Version {
+    pub const MAX: Version = Version(Time(u64::MAX));
+}
+
+impl fmt::Display for Version {
+    /// As Marathon spells it: `2015-06-12T23:28:27.949Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.0;
+        let (days, rest) = (millis / DAY_MS, millis % DAY_MS);
+        let (year, month, day) = civil(days);
+        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
+        let (second, part) = (rest / 1000 % 60, rest % 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{part:03}Z")
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// The Gregorian date that is so many days after 1970-01-01. Years are counted from March, so that the leap day is a
+/// year's last, and in eras of 400 years, which all have the same length.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const ERA_DAYS: u64 = 146_097;
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / ERA_DAYS, shifted % ERA_DAYS);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
 
 /// The new value of one entity; `None` says that it is gone.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +138,11 @@ impl Instance {
     pub fn id(&self) -> String {
         format!("{}.instance-{}", self.app.underscored(), self.uuid)
     }
+
+    /// `prod_web.instance-<uuid>._app.1`.
+    pub fn task_id(app: &AppId, uuid: Uuid, incarnation: u32) -> TaskId {
+        TaskId::new(format!("{}.instance-{uuid}._app.{incarnation}", app.underscored()))
+    }
 }
 
 /// Where an instance runs.
@@ -116,6 +154,7 @@ pub struct Place {
     pub host: String,
     #[n(2)]
     pub domain: Option<FaultDomain>,
+    /// Those that the app's constraints ask for.
     #[n(3)]
     pub attributes: Vec<Attribute>,
 }

@@ -1,0 +1,81 @@
+//! Killing: who is doomed is written down first, so that the kill can be repeated until it is answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::id::{Serial, TaskId};
+use model::scheduler::Call;
+use model::task::TaskState;
+
+use crate::deploy::Plan;
+use crate::machine::{Services, Turn};
+use crate::spec::{AppId, AppSpec};
+use crate::state::{Goal, Instance, Record};
+use crate::timers::Due;
+use crate::{Kill, Refusal, Reply};
+
+impl Services {
+    /// The instance is not to run any more.
+    pub(crate) fn doom(&mut self, serial: Serial, turn: &mut Turn<'_>) {
+        let instance = Arc::clone(&self.memory.instances[&serial]);
+        turn.kills = turn.kills.saturating_sub(1);
+        if instance.goal != Goal::Decommissioned {
+            let doomed = Instance { goal: Goal::Decommissioned, ..(*instance).clone() };
+            self.commit(Record::Instance(serial, Some(Arc::new(doomed))), turn);
+        }
+        self.send_kill(&instance, turn);
+    }
+
+    /// Repeated after a while, for the message or its answer may be lost.
+    pub(crate) fn send_kill(&mut self, instance: &Instance, turn: &mut Turn<'_>) {
+        let key = (instance.app.clone(), instance.version);
+        let grace = self.memory.view.versions.get(&key).and_then(|spec| spec.kill_grace);
+        let agent = Some(instance.place.agent.clone());
+        if instance.state != TaskState::Unreachable {
+            turn.call(Call::Kill { task: instance.task.clone(), agent, grace });
+        }
+        self.desk.timers.set(turn.now + self.config.kill_retry, instance.serial, Due::Killed);
+    }
+
+    pub(crate) fn kill_tasks(
+        &mut self,
+        tasks: Vec<TaskId>,
+        kill: Kill,
+        force: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Reply, Refusal> {
+        let find = |task: TaskId| {
+            let found = self.memory.view.tasks.get(&task).cloned();
+            found.ok_or(Refusal::UnknownTask(task))
+        };
+        let instances: Vec<Arc<Instance>> =
+            tasks.into_iter().map(find).collect::<Result<_, _>>()?;
+        let deployed = match kill {
+            Kill::Replace | Kill::Wipe => None,
+            Kill::Scale => Some(self.plan_shrinking(&instances, force)?),
+        };
+        // Doomed before the deployment begins, which would else choose others.
+        for instance in &instances {
+            self.doom(instance.serial, turn);
+        }
+        let deployed = deployed.map(|plan| self.carry_out(plan, turn));
+        Ok(Reply::Killed { instances, deployed })
+    }
+
+    /// Each app shrinks by those of its instances that are not on their way out already.
+    fn plan_shrinking(&self, instances: &[Arc<Instance>], force: bool) -> Result<Plan, Refusal> {
+        let mut fewer: BTreeMap<&AppId, u32> = BTreeMap::new();
+        for instance in instances {
+            let count = u32::from(instance.goal == Goal::Running);
+            *fewer.entry(&instance.app).or_default() += count;
+        }
+        let mut shrunk: Vec<AppSpec> = Vec::new();
+        for (id, count) in fewer {
+            let app = self.memory.view.apps.get(id);
+            let app = app.ok_or_else(|| Refusal::UnknownApp(id.clone()))?;
+            let instances = app.spec.instances.saturating_sub(count);
+            shrunk.push(AppSpec { instances, ..(*app.spec).clone() });
+        }
+        self.plan_scaling(shrunk, force)
+    }
+}

@@ -1,0 +1,203 @@
+//! Offers become instances: one `Accept` for each offer that something fits into, with all that fits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::id::{OfferId, Role, Uuid};
+use model::scheduler::{Call, Filters, Offer, Operation};
+use model::task::{TaskInfo, TaskState};
+use placement::fit::fit;
+use placement::room::Room;
+use placement::rule::{Field, Tally};
+
+use crate::crew::spot;
+use crate::machine::{Services, Turn};
+use crate::queue::Want;
+use crate::spec::AppId;
+use crate::state::{Goal, Instance, Place, Record};
+use crate::task::{Launch, Template};
+use crate::timers::Due;
+
+/// Apps that are tried on one offer.
+const APPS_PER_OFFER_MAX: usize = 200;
+
+/// Every instance is its app's first: a new launch is a new instance.
+const INCARNATION: u32 = 1;
+
+/// An offer that is being filled.
+struct Filling {
+    offer: Arc<Offer>,
+    room: Room,
+    tasks: Vec<TaskInfo>,
+}
+
+impl Services {
+    /// Answers offers until the turn has launched enough.
+    pub(crate) fn serve_offers(&mut self, turn: &mut Turn<'_>) {
+        let mut declined: BTreeMap<Role, Vec<OfferId>> = BTreeMap::new();
+        while turn.launches > 0 && turn.apps > 0 {
+            let Some(offer) = self.desk.offers.pop() else { break };
+            let (role, id) = (offer.role.clone(), offer.id.clone());
+            if !self.fill(offer, turn) {
+                declined.entry(role).or_default().push(id);
+            }
+        }
+        let mut offers = Vec::new();
+        for (role, declined) in declined {
+            self.desk.queue.filtered(&role);
+            offers.extend(declined);
+        }
+        if !offers.is_empty() {
+            let filters = Filters { refuse: self.config.decline_duration };
+            turn.call(Call::Decline { offers, filters });
+        }
+    }
+
+    /// Launches what fits; false if nothing does.
+    fn fill(&mut self, offer: Offer, turn: &mut Turn<'_>) -> bool {
+        let room = Room::new(&offer.resources);
+        let mut filling = Filling { offer: Arc::new(offer), room, tasks: Vec::new() };
+        let max = usize::try_from(self.config.instances_per_offer_max).expect("32 bits fit");
+        let role = filling.offer.role.clone();
+        let max = max.min(turn.launches);
+        for app in self.desk.queue.candidates(&role, APPS_PER_OFFER_MAX) {
+            self.fill_with(&app, &mut filling, max, turn);
+            if filling.tasks.len() == max || filling.room.is_used_up() {
+                self.desk.queue.point_past(&role, app);
+                break;
+            }
+        }
+        if filling.tasks.is_empty() {
+            return false;
+        }
+        // What is left is wanted at once if only the number of launches was exhausted.
+        let filters = match filling.tasks.len() == max {
+            true => Filters { refuse: Duration::ZERO },
+            false => Filters::default(),
+        };
+        self.desk.queue.filtered(&role);
+        let operations = vec![Operation::Launch(filling.tasks)];
+        turn.call(Call::Accept { offers: vec![filling.offer.id.clone()], operations, filters });
+        true
+    }
+
+    /// Launches instances of one app until it has enough, or the offer has no more room, or so many are launched.
+    fn fill_with(&mut self, app: &AppId, filling: &mut Filling, max: usize, turn: &mut Turn<'_>) {
+        let Some(Want { template, count }) = self.desk.queue.want(app) else { return };
+        let (template, mut count) = (Arc::clone(template), *count);
+        let offer = Arc::clone(&filling.offer);
+        let place = Arc::new(place(&template, &offer));
+        let mut misses = Vec::new();
+        let before = filling.tasks.len();
+        let other_tallies = self.tallies(&template);
+        while count > 0 && filling.tasks.len() < max {
+            let serial = self.desk.serial;
+            let uuid = Uuid::derive(turn.seed, serial.0);
+            let seed = u64::from_be_bytes(uuid.0[..8].try_into().expect("8 of 16 bytes"));
+            let crew = self.memory.crews.get(app);
+            let tallies = match (&other_tallies, crew) {
+                (Some(tallies), _) => tallies,
+                (None, Some(crew)) => &crew.tallies,
+                (None, None) => return,
+            };
+            let taken = match fit(&template.need, &filling.room, &offer.agent, tallies, seed) {
+                Ok(taken) => taken,
+                Err(why) => {
+                    misses = why;
+                    break;
+                }
+            };
+            let resources = filling.room.take(&taken);
+            let instance = self.launched(&template, uuid, &place, taken.ports().collect(), turn);
+            filling.tasks.push(template.task(Launch {
+                task: instance.task.clone(),
+                agent: offer.agent_id.clone(),
+                host: &place.host,
+                resources,
+                ports: &instance.ports,
+            }));
+            turn.launches -= 1;
+            count -= 1;
+        }
+        if before < filling.tasks.len() {
+            misses.clear();
+            let is_constrained = !template.need.rules.is_empty();
+            self.desk.queue.set(app, Some(Want { template, count }), turn.now);
+            if is_constrained {
+                // What a constraint refused before, it may allow now.
+                self.desk.queue.thirst(app);
+            }
+        }
+        self.desk.queue.note(app, &offer, turn.now, &misses);
+    }
+
+    /// Where the instances of a configuration are that is not the app's current one.
+    fn tallies(&self, template: &Template) -> Option<Vec<Tally>> {
+        let crew = self.memory.crews.get(&template.app)?;
+        if crew.since() == Some(template.since) {
+            return None;
+        }
+        let mut tallies = vec![Tally::default(); template.need.rules.len()];
+        let all = self.memory.view.instances.get(&template.app);
+        for instance in all.into_iter().flat_map(|all| all.values()) {
+            if instance.version >= template.since {
+                for (rule, tally) in template.need.rules.iter().zip(&mut tallies) {
+                    tally.add(rule.value(spot(&instance.place)));
+                }
+            }
+        }
+        Some(tallies)
+    }
+
+    fn launched(
+        &mut self,
+        template: &Template,
+        uuid: Uuid,
+        place: &Arc<Place>,
+        ports: Vec<u16>,
+        turn: &mut Turn<'_>,
+    ) -> Arc<Instance> {
+        let serial = self.next_serial();
+        let instance = Arc::new(Instance {
+            serial,
+            app: template.app.clone(),
+            version: template.version,
+            uuid,
+            incarnation: INCARNATION,
+            task: Instance::task_id(&template.app, uuid, INCARNATION),
+            place: Arc::clone(place),
+            ports,
+            role: template.role.clone(),
+            goal: Goal::Running,
+            state: TaskState::Staging,
+            staged_at: turn.now,
+            started_at: None,
+            healthy: None,
+            unreachable_since: None,
+            addresses: Vec::new(),
+            ready: true,
+        });
+        self.commit(Record::Instance(serial, Some(Arc::clone(&instance))), turn);
+        turn.notice(crate::What::InstanceChanged { instance: Arc::clone(&instance) });
+        let timers = &mut self.desk.timers;
+        timers.set(turn.now + self.config.launch_confirm_timeout, serial, Due::Confirmed);
+        timers.set(turn.now + self.config.launch_timeout, serial, Due::Launched);
+        instance
+    }
+}
+
+/// Of the attributes it keeps those that the app's constraints ask for.
+fn place(template: &Template, offer: &Offer) -> Place {
+    let agent = &offer.agent;
+    let asked = |name: &str| {
+        let of = |field: &Field| matches!(field, Field::Attribute(asked) if asked == name);
+        template.need.rules.iter().any(|rule| of(&rule.field))
+    };
+    Place {
+        agent: offer.agent_id.clone(),
+        host: agent.hostname.clone(),
+        domain: agent.domain.clone(),
+        attributes: agent.attributes.iter().filter(|one| asked(&one.name)).cloned().collect(),
+    }
+}

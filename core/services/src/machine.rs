@@ -1,0 +1,298 @@
+//! The machine itself: what it remembers, what it merely knows, and what follows from each input.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::framework::{Capability, FrameworkInfo};
+use model::id::{FrameworkId, OfferId, Role, Serial, Term};
+use model::machine::Machine;
+use model::scheduler::{Call, Event, Offer};
+use model::time::Time;
+
+use crate::memory::Memory;
+use crate::queue::Queue;
+use crate::spec::AppId;
+use crate::timers::Timers;
+use crate::view::View;
+use crate::{Config, Effect, Input, Notice, Order, Out, Record, Refusal, Reply, What};
+
+/// Tasks launched in one step; further offers wait for the next.
+pub const TURN_LAUNCHES_MAX: usize = 2_000;
+/// Instances chosen to be killed in one step.
+pub const TURN_KILLS_MAX: usize = 2_000;
+/// Apps looked at in one step.
+pub const TURN_APPS_MAX: usize = 2_000;
+/// How long the framework's tasks live on without it, as DC/OS sets it: a week.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Marathon.
+#[derive(Debug)]
+pub struct Services {
+    pub(crate) config: Config,
+    framework: FrameworkId,
+    pub(crate) memory: Memory,
+    pub(crate) desk: Desk,
+}
+
+/// What is known only while this process leads. All of it follows from the memory and from what the kernel says.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) now: Time,
+    pub(crate) serial: Serial,
+    pub(crate) is_subscribed: bool,
+    /// Told to the kernel as ours.
+    pub(crate) roles: BTreeSet<Role>,
+    /// Apps have changed since the roles were told.
+    pub(crate) roles_may_differ: bool,
+    /// Apps whose next step has to be thought about.
+    pub(crate) dirty: BTreeSet<AppId>,
+    /// Which actions of each deployment's current step are not complete.
+    pub(crate) pending: BTreeMap<Serial, BTreeSet<AppId>>,
+    pub(crate) queue: Queue,
+    pub(crate) timers: Timers,
+    /// Unreachable instances that do not count any more.
+    pub(crate) inactive: BTreeMap<AppId, BTreeSet<Serial>>,
+    /// Instances that their agents have spoken of, until they run.
+    pub(crate) confirmed: BTreeSet<Serial>,
+    pub(crate) offers: Offers,
+    /// The next instance to ask the kernel about, while a reconciliation is under way.
+    pub(crate) asking: Option<Serial>,
+    pub(crate) reconcile_at: Option<Time>,
+}
+
+/// Offers that no turn has got round to yet.
+#[derive(Debug, Default)]
+pub(crate) struct Offers {
+    waiting: VecDeque<Offer>,
+    rescinded: BTreeSet<OfferId>,
+}
+
+impl Offers {
+    pub(crate) fn push(&mut self, offer: Offer) {
+        self.waiting.push_back(offer);
+    }
+
+    pub(crate) fn rescind(&mut self, offer: OfferId) {
+        if !self.waiting.is_empty() {
+            self.rescinded.insert(offer);
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Offer> {
+        loop {
+            let Some(offer) = self.waiting.pop_front() else {
+                self.rescinded.clear();
+                return None;
+            };
+            if !self.rescinded.remove(&offer.id) {
+                return Some(offer);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// One step: when it happens, what its ids are made from, what it may still do, and what it has done.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Time,
+    pub(crate) seed: u64,
+    pub(crate) launches: usize,
+    pub(crate) kills: usize,
+    pub(crate) apps: usize,
+    pub(crate) out: &'a mut Out,
+}
+
+impl<'a> Turn<'a> {
+    fn new(now: Time, seed: u64, out: &'a mut Out) -> Self {
+        let (launches, kills, apps) = (TURN_LAUNCHES_MAX, TURN_KILLS_MAX, TURN_APPS_MAX);
+        Self { now, seed, launches, kills, apps, out }
+    }
+
+    pub(crate) fn call(&mut self, call: Call) {
+        self.out.effects.push(Effect::Call(call));
+    }
+
+    pub(crate) fn notice(&mut self, what: What) {
+        self.out.effects.push(Effect::Notice(Arc::new(Notice { at: self.now, what })));
+    }
+}
+
+impl Machine for Services {
+    type Input = Input;
+    type Reply = Reply;
+    type Refusal = Refusal;
+    type Record = Record;
+    type Effect = Effect;
+
+    fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<Reply, Refusal> {
+        let now = now.max(self.desk.now);
+        self.desk.now = now;
+        let seed = match &input {
+            Input::Order { seed, .. } | Input::Heard { seed, .. } => *seed,
+            Input::Lead { .. } | Input::Refused { .. } | Input::Tick => now.0,
+        };
+        let mut turn = Turn::new(now, seed, out);
+        let reply = match input {
+            Input::Lead { term } => {
+                self.lead(term);
+                Ok(Reply::Done)
+            }
+            Input::Order { order, .. } => self.order(order, &mut turn),
+            Input::Heard { event, .. } => {
+                self.heard(event, &mut turn);
+                Ok(Reply::Done)
+            }
+            Input::Refused { call, cause } => {
+                self.refused(call, &cause, &mut turn);
+                Ok(Reply::Done)
+            }
+            Input::Tick => {
+                self.tick(&mut turn);
+                Ok(Reply::Done)
+            }
+        };
+        self.settle(&mut turn);
+        reply
+    }
+
+    fn apply(&mut self, record: &Record) {
+        self.memory.apply(record);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let desk = &self.desk;
+        let has_backlog = !desk.dirty.is_empty()
+            || desk.is_subscribed && (!desk.offers.is_empty() || desk.asking.is_some());
+        if has_backlog {
+            return Some(desk.now);
+        }
+        [desk.timers.wake_at(), desk.queue.wake_at(), desk.reconcile_at].into_iter().flatten().min()
+    }
+}
+
+impl Services {
+    pub fn new(config: Config, framework: FrameworkId) -> Self {
+        let view = View { framework: Some(framework.clone()), ..View::default() };
+        let memory = Memory { view, ..Memory::default() };
+        Self { config, framework, memory, desk: Desk::default() }
+    }
+
+    /// What can be asked; taking it costs nothing.
+    pub fn view(&self) -> View {
+        View { queue: self.desk.queue.shown.clone(), ..self.memory.view.clone() }
+    }
+
+    /// How it introduces itself to the kernel. The roles are those of its apps.
+    pub fn framework_info(&self) -> FrameworkInfo {
+        FrameworkInfo {
+            id: Some(self.framework.clone()),
+            name: "marathon".to_owned(),
+            user: "root".to_owned(),
+            roles: self.roles().into_iter().collect(),
+            failover_timeout: FAILOVER_TIMEOUT,
+            checkpoint: true,
+            hostname: String::new(),
+            principal: Some("dcos_marathon".to_owned()),
+            webui_url: None,
+            capabilities: vec![
+                Capability::PartitionAware,
+                Capability::TaskKillingState,
+                Capability::MultiRole,
+                Capability::GpuResources,
+                Capability::RegionAware,
+                Capability::ReservationRefinement,
+            ],
+            labels: Vec::new(),
+        }
+    }
+
+    pub(crate) fn roles(&self) -> BTreeSet<Role> {
+        let default = std::iter::once(&self.config.default_role);
+        default.chain(self.memory.roles.keys()).cloned().collect()
+    }
+
+    /// Writes a record. Whatever an app's records say is thought about before the turn ends.
+    pub(crate) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
+        match &record {
+            Record::App(app, _) => {
+                self.desk.roles_may_differ = true;
+                self.desk.dirty.insert(app.clone());
+            }
+            Record::Instance(serial, instance) => {
+                let was = self.memory.instances.get(serial);
+                if let Some(either) = instance.as_ref().or(was) {
+                    if !self.desk.dirty.contains(&either.app) {
+                        self.desk.dirty.insert(either.app.clone());
+                    }
+                }
+            }
+            Record::Version(..) | Record::Deployment(..) => (),
+        }
+        self.memory.apply(&record);
+        turn.out.records.push(record);
+    }
+
+    pub(crate) fn next_serial(&mut self) -> Serial {
+        let serial = self.desk.serial;
+        self.desk.serial = serial.next();
+        serial
+    }
+
+    /// Knows nothing yet but what it remembers.
+    fn lead(&mut self, term: Term) {
+        let memory = &self.memory;
+        let instance = memory.instances.keys().next_back().copied();
+        let deployment = memory.view.deployments.get_max().map(|(serial, _)| *serial);
+        let last = instance.max(deployment).map_or(Serial(0), Serial::next);
+        let apps = memory.view.apps.keys().chain(memory.crews.keys()).chain(memory.held.keys());
+        self.desk = Desk {
+            now: self.desk.now,
+            serial: Serial::first(term).max(last),
+            dirty: apps.cloned().collect(),
+            ..Desk::default()
+        };
+        self.resume_deployments();
+        self.resume_timers();
+    }
+
+    fn order(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Reply, Refusal> {
+        match order {
+            Order::Deploy { changes, force } => self.deploy(changes, force, turn),
+            Order::KillTasks { tasks, kill, force } => self.kill_tasks(tasks, kill, force, turn),
+            Order::Cancel { deployment, how } => self.cancel(deployment, how, turn),
+            Order::ResetDelay { app } => {
+                if !self.memory.view.apps.contains_key(&app) {
+                    return Err(Refusal::UnknownApp(app));
+                }
+                self.desk.queue.reset_delay(&app, turn.now);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn heard(&mut self, event: Event, turn: &mut Turn<'_>) {
+        match event {
+            Event::Subscribed { framework } => self.subscribed(framework, turn),
+            Event::Offers(offers) => offers.into_iter().for_each(|one| self.desk.offers.push(one)),
+            Event::Rescind(offer) => self.desk.offers.rescind(offer),
+            Event::Update(status) => self.heard_update(&status, turn),
+            // Each of its tasks gets an update of its own.
+            Event::Failure { .. } => (),
+            Event::Error(_) => {
+                self.desk.is_subscribed = false;
+                turn.notice(What::SchedulerDisconnected);
+            }
+        }
+    }
+
+    fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.desk.queue.tick(turn.now);
+        self.fire_timers(turn);
+        self.reconcile(turn);
+    }
+}

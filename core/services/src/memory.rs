@@ -1,0 +1,203 @@
+//! All that services remember. Built from records and from nothing else, indexes included.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::OrdSet;
+use model::id::{Role, Serial};
+use placement::rule::Rule;
+
+use crate::crew::{Checks, Crew};
+use crate::spec::{AppId, AppSpec};
+use crate::state::{ActionKind, App, Deployment, Instance, Record, Version};
+use crate::view::{Counts, View};
+
+/// The durable state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    /// What is shown is what is kept. The queue in here stays empty.
+    pub(crate) view: View,
+    pub(crate) instances: BTreeMap<Serial, Arc<Instance>>,
+    pub(crate) crews: BTreeMap<AppId, Crew>,
+    /// What the deployments under way do with each app.
+    pub(crate) held: BTreeMap<AppId, Held>,
+    /// How many apps are in each role.
+    pub(crate) roles: BTreeMap<Role, u32>,
+    /// How many apps have each service port.
+    pub(crate) service_ports: BTreeMap<u16, u32>,
+}
+
+/// An app's part in a deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) deployment: Serial,
+    /// In which of its steps.
+    pub(crate) step: u32,
+    pub(crate) kind: ActionKind,
+    pub(crate) was: Option<Arc<App>>,
+}
+
+impl Memory {
+    /// The only writer.
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::App(id, app) => self.apply_app(id, app.as_ref()),
+            Record::Version(app, version, spec) => {
+                self.apply_version(app, *version, spec.as_ref());
+            }
+            Record::Instance(serial, instance) => self.apply_instance(*serial, instance.as_ref()),
+            Record::Deployment(serial, deployment) => {
+                self.apply_deployment(*serial, deployment.as_ref());
+            }
+        }
+    }
+
+    fn apply_app(&mut self, id: &AppId, app: Option<&Arc<App>>) {
+        let was = match app {
+            Some(app) => self.view.apps.insert(id.clone(), Arc::clone(app)),
+            None => self.view.apps.remove(id),
+        };
+        if let Some(was) = &was {
+            self.count_spec(&was.spec, |count| *count -= 1);
+        }
+        if let Some(app) = app {
+            self.count_spec(&app.spec, |count| *count += 1);
+        }
+        let since = app.map(|app| app.last_config_change_at);
+        let crew = self.crews.entry(id.clone()).or_default();
+        if crew.since() != since {
+            let rules = app.map_or_else(Vec::new, |app| rules(&app.spec));
+            crew.configure(since, rules);
+        }
+        if app.is_none() && crew.is_empty() {
+            self.crews.remove(id);
+        }
+    }
+
+    fn count_spec(&mut self, spec: &AppSpec, change: impl Fn(&mut u32)) {
+        if let Some(role) = &spec.role {
+            change_count(&mut self.roles, role.clone(), &change);
+        }
+        for port in &spec.ports {
+            change_count(&mut self.service_ports, port.port, &change);
+        }
+    }
+
+    fn apply_version(&mut self, app: &AppId, version: Version, spec: Option<&Arc<AppSpec>>) {
+        let key = (app.clone(), version);
+        match spec {
+            Some(spec) => self.view.versions.insert(key, Arc::clone(spec)),
+            None => self.view.versions.remove(&key),
+        };
+    }
+
+    fn apply_instance(&mut self, serial: Serial, instance: Option<&Arc<Instance>>) {
+        let was = match instance {
+            Some(instance) => self.instances.insert(serial, Arc::clone(instance)),
+            None => self.instances.remove(&serial),
+        };
+        let Some(app) = instance.or(was.as_ref()).map(|either| either.app.clone()) else { return };
+        let crew = self.crews.entry(app.clone()).or_default();
+        if let Some(was) = &was {
+            crew.leave(was);
+        }
+        if let Some(instance) = instance {
+            let versions = &self.view.versions;
+            crew.enter(instance, || {
+                let spec = versions.get(&(app.clone(), instance.version));
+                spec.map_or(Checks::None, |spec| Checks::of(spec))
+            });
+        }
+        let counts = crew.counts;
+        if crew.is_empty() && crew.since().is_none() {
+            self.crews.remove(&app);
+        }
+        match instance {
+            Some(instance) => self.show_instance(app.clone(), instance),
+            None => self.hide_instance(&app, &was.expect("what is removed was there")),
+        }
+        match counts == Counts::default() {
+            true => drop(self.view.counts.remove(&app)),
+            false => drop(self.view.counts.insert(app, counts)),
+        }
+    }
+
+    fn show_instance(&mut self, app: AppId, instance: &Arc<Instance>) {
+        self.view.tasks.insert(instance.task.clone(), Arc::clone(instance));
+        let of_app = self.view.instances.entry(app).or_default();
+        of_app.insert(instance.serial, Arc::clone(instance));
+    }
+
+    fn hide_instance(&mut self, app: &AppId, was: &Instance) {
+        self.view.tasks.remove(&was.task);
+        if let Some(of_app) = self.view.instances.get_mut(app) {
+            of_app.remove(&was.serial);
+            if of_app.is_empty() {
+                self.view.instances.remove(app);
+            }
+        }
+    }
+
+    fn apply_deployment(&mut self, serial: Serial, deployment: Option<&Arc<Deployment>>) {
+        let was = match deployment {
+            Some(deployment) => self.view.deployments.insert(serial, Arc::clone(deployment)),
+            None => self.view.deployments.remove(&serial),
+        };
+        match (was, deployment) {
+            (None, Some(deployment)) => self.hold(serial, deployment),
+            (Some(was), None) => self.release(serial, &was),
+            // A step further: who is held does not change.
+            (Some(_), Some(_)) | (None, None) => (),
+        }
+    }
+
+    fn hold(&mut self, serial: Serial, deployment: &Deployment) {
+        let was: BTreeMap<&AppId, &Option<Arc<App>>> =
+            deployment.before.iter().map(|before| (&before.app, &before.was)).collect();
+        for (step, actions) in (0..).zip(&deployment.steps) {
+            for action in actions {
+                let was = was.get(&action.app).copied().cloned().flatten();
+                let held = Held { deployment: serial, step, kind: action.kind.clone(), was };
+                // A new app is first started and then scaled; the last action is the one that matters.
+                self.held.insert(action.app.clone(), held);
+                let mut by = self.view.locked.get(&action.app).cloned().unwrap_or_default();
+                by.insert(serial);
+                self.view.locked.insert(action.app.clone(), by);
+            }
+        }
+    }
+
+    fn release(&mut self, serial: Serial, deployment: &Deployment) {
+        for action in deployment.steps.iter().flatten() {
+            if self.held.get(&action.app).is_some_and(|held| held.deployment == serial) {
+                self.held.remove(&action.app);
+            }
+            let by = self.view.locked.get(&action.app).cloned().unwrap_or_default();
+            let others: OrdSet<Serial> = by.without(&serial);
+            match others.is_empty() {
+                true => self.view.locked.remove(&action.app),
+                false => self.view.locked.insert(action.app.clone(), others),
+            };
+        }
+    }
+
+    /// The specs of an app, oldest first.
+    pub(crate) fn versions_of(&self, app: &AppId) -> impl DoubleEndedIterator<Item = Version> {
+        let range = (app.clone(), Version::default())..=(app.clone(), Version::MAX);
+        self.view.versions.range(range).map(|((_, version), _)| *version)
+    }
+}
+
+/// What is counted and not there any more has no entry.
+fn change_count<K: Ord + Clone>(counts: &mut BTreeMap<K, u32>, key: K, change: impl Fn(&mut u32)) {
+    let count = counts.entry(key.clone()).or_default();
+    change(count);
+    if *count == 0 {
+        counts.remove(&key);
+    }
+}
+
+/// The constraints of an accepted spec; they were checked when it was accepted.
+pub(crate) fn rules(spec: &AppSpec) -> Vec<Rule> {
+    spec.constraints.iter().filter_map(|constraint| Rule::new(constraint).ok()).collect()
+}

@@ -1,0 +1,188 @@
+//! How records are kept: keys, and values in their first format.
+//!
+//! A key is `s`, a byte for the entity, and its id; apps and versions sort before the instances that refer to them,
+//! which recovery relies on. A value is the format's number and then CBOR.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use model::id::{Role, Serial, Uuid};
+use model::machine::BadRecord;
+use model::task::{Address, TaskState};
+use model::time::Time;
+
+use crate::spec::AppId;
+use crate::state::{Goal, Instance, Place, Record, Version};
+
+const MACHINE: u8 = b's';
+const APP: u8 = 1;
+const VERSION: u8 = 2;
+const INSTANCE: u8 = 3;
+const DEPLOYMENT: u8 = 4;
+
+/// The format that this release writes, and the only one it reads.
+const FORMAT: u8 = 1;
+
+/// Bytes of a version or serial within a key.
+const NUMBER_BYTES: usize = 8;
+
+impl model::machine::Record for Record {
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Record::App(app, _) => key(APP, &[app.as_str().as_bytes()]),
+            Record::Version(app, version, _) => {
+                key(VERSION, &[app.as_str().as_bytes(), &version.0.0.to_be_bytes()])
+            }
+            Record::Instance(serial, _) => key(INSTANCE, &[&serial.0.to_be_bytes()]),
+            Record::Deployment(serial, _) => key(DEPLOYMENT, &[&serial.0.to_be_bytes()]),
+        }
+    }
+
+    fn value(&self) -> Option<Vec<u8>> {
+        match self {
+            Record::App(_, app) => app.as_deref().map(spell),
+            Record::Version(_, _, spec) => spec.as_deref().map(spell),
+            Record::Instance(_, instance) => {
+                instance.as_deref().map(|instance| spell(&Stored::new(instance)))
+            }
+            Record::Deployment(_, deployment) => deployment.as_deref().map(spell),
+        }
+    }
+
+    fn read(key: &[u8], value: &[u8]) -> Result<Self, BadRecord> {
+        let bad = |cause: String| BadRecord::new(key, cause);
+        let [MACHINE, entity, id @ ..] = key else {
+            return Err(bad("not a key of services".to_owned()));
+        };
+        let body = match value {
+            [FORMAT, body @ ..] => body,
+            [format, ..] => return Err(bad(format!("format {format} is not known"))),
+            [] => return Err(bad("it is empty".to_owned())),
+        };
+        match *entity {
+            APP => Ok(Record::App(app_id(key, id)?, Some(Arc::new(parse(key, body)?)))),
+            VERSION => {
+                let at = id.len().checked_sub(NUMBER_BYTES);
+                let (app, version) = id.split_at(at.ok_or_else(|| bad("too short".to_owned()))?);
+                let version = Version(Time(number(key, version)?));
+                Ok(Record::Version(app_id(key, app)?, version, Some(Arc::new(parse(key, body)?))))
+            }
+            INSTANCE => {
+                let serial = Serial(number(key, id)?);
+                let stored: Stored = parse(key, body)?;
+                Ok(Record::Instance(serial, Some(Arc::new(stored.into_instance(serial)))))
+            }
+            DEPLOYMENT => {
+                let serial = Serial(number(key, id)?);
+                Ok(Record::Deployment(serial, Some(Arc::new(parse(key, body)?))))
+            }
+            other => Err(bad(format!("entity {other} is not known"))),
+        }
+    }
+}
+
+fn key(entity: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![MACHINE, entity];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn spell<T: Encode<()>>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(192);
+    bytes.push(FORMAT);
+    minicbor::encode(value, &mut bytes).expect("writing to memory does not fail");
+    bytes
+}
+
+fn parse<'b, T: Decode<'b, ()>>(key: &[u8], body: &'b [u8]) -> Result<T, BadRecord> {
+    minicbor::decode(body).map_err(|error| BadRecord::new(key, error))
+}
+
+fn number(key: &[u8], bytes: &[u8]) -> Result<u64, BadRecord> {
+    let bytes = bytes.try_into().map_err(|_| BadRecord::new(key, "its number is not 8 bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn app_id(key: &[u8], bytes: &[u8]) -> Result<AppId, BadRecord> {
+    let text = std::str::from_utf8(bytes).map_err(|error| BadRecord::new(key, error))?;
+    text.parse().map_err(|error| BadRecord::new(key, error))
+}
+
+/// An instance without what its key or its other fields say already: there are as many as tasks.
+#[derive(Encode, Decode)]
+struct Stored {
+    #[n(0)]
+    app: AppId,
+    #[n(1)]
+    version: Version,
+    #[n(2)]
+    uuid: Uuid,
+    #[n(3)]
+    incarnation: u32,
+    #[cbor(n(4), with = "model::shared")]
+    place: Arc<Place>,
+    #[n(5)]
+    ports: Vec<u16>,
+    #[n(6)]
+    role: Role,
+    #[n(7)]
+    goal: Goal,
+    #[n(8)]
+    state: TaskState,
+    #[n(9)]
+    staged_at: Time,
+    #[n(10)]
+    started_at: Option<Time>,
+    #[n(11)]
+    healthy: Option<bool>,
+    #[n(12)]
+    unreachable_since: Option<Time>,
+    #[n(13)]
+    addresses: Vec<Address>,
+    #[n(14)]
+    ready: bool,
+}
+
+impl Stored {
+    fn new(instance: &Instance) -> Self {
+        Self {
+            app: instance.app.clone(),
+            version: instance.version,
+            uuid: instance.uuid,
+            incarnation: instance.incarnation,
+            place: Arc::clone(&instance.place),
+            ports: instance.ports.clone(),
+            role: instance.role.clone(),
+            goal: instance.goal,
+            state: instance.state,
+            staged_at: instance.staged_at,
+            started_at: instance.started_at,
+            healthy: instance.healthy,
+            unreachable_since: instance.unreachable_since,
+            addresses: instance.addresses.clone(),
+            ready: instance.ready,
+        }
+    }
+
+    fn into_instance(self, serial: Serial) -> Instance {
+        Instance {
+            serial,
+            task: Instance::task_id(&self.app, self.uuid, self.incarnation),
+            app: self.app,
+            version: self.version,
+            uuid: self.uuid,
+            incarnation: self.incarnation,
+            place: self.place,
+            ports: self.ports,
+            role: self.role,
+            goal: self.goal,
+            state: self.state,
+            staged_at: self.staged_at,
+            started_at: self.started_at,
+            healthy: self.healthy,
+            unreachable_since: self.unreachable_since,
+            addresses: self.addresses,
+            ready: self.ready,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What the kernel says of tasks becomes the instances' state.
+
+use std::sync::Arc;
+
+use model::id::TaskId;
+use model::scheduler::{Call, Operation};
+use model::task::{Reason, Source, TaskState, TaskStatus};
+
+use crate::What;
+use crate::machine::{Services, Turn};
+use crate::spec::UnreachableStrategy;
+use crate::state::{App, Goal, Instance, Record, TaskFailure};
+use crate::timers::Due;
+
+impl Services {
+    /// The records of an update are in the same turn as its acknowledgement, so none is lost.
+    pub(crate) fn heard_update(&mut self, status: &TaskStatus, turn: &mut Turn<'_>) {
+        match self.memory.view.tasks.get(&status.task).cloned() {
+            Some(instance) => self.update(&instance, status, turn),
+            None => unknown(status, turn),
+        }
+        if let (Some(uuid), Some(agent)) = (status.uuid, &status.agent) {
+            let (agent, task) = (agent.clone(), status.task.clone());
+            turn.call(Call::Acknowledge { agent, task, uuid });
+        }
+    }
+
+    fn update(&mut self, instance: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        match status.state {
+            TaskState::Staging | TaskState::Starting => self.confirm(instance, status, turn),
+            TaskState::Running | TaskState::Killing => self.alive(instance, status, turn),
+            TaskState::Unreachable => self.unreachable(instance, status, turn),
+            TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost
+            | TaskState::Dropped
+            | TaskState::Gone
+            | TaskState::GoneByOperator
+            // Nobody knows it any more. Should it turn up again, it is killed.
+            | TaskState::Unknown => self.ended(instance, status, turn),
+        }
+    }
+
+    /// Its agent has it. Not written down: after a restart the agent says so again.
+    fn confirm(&mut self, instance: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        if instance.state == TaskState::Unreachable {
+            return self.alive(instance, status, turn);
+        }
+        if instance.state == TaskState::Staging && status.state == TaskState::Starting {
+            self.keep_pace(instance, turn);
+            if self.desk.confirmed.insert(instance.serial) {
+                let (instance, status) = (Arc::clone(instance), status.clone());
+                turn.notice(What::Status { instance, status });
+            }
+        }
+    }
+
+    fn alive(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        let is_running = status.state == TaskState::Running;
+        let addresses = status.container.as_ref().map(|container| &container.addresses);
+        let instance = Instance {
+            state: status.state,
+            started_at: was.started_at.or(is_running.then_some(status.at)),
+            healthy: status.healthy.or(was.healthy),
+            unreachable_since: None,
+            addresses: addresses
+                .filter(|addresses| !addresses.is_empty())
+                .map_or_else(|| was.addresses.clone(), Clone::clone),
+            ..(**was).clone()
+        };
+        if instance == **was {
+            return;
+        }
+        let instance = Arc::new(instance);
+        self.commit(Record::Instance(was.serial, Some(Arc::clone(&instance))), turn);
+        if is_running {
+            self.desk.confirmed.remove(&was.serial);
+        }
+        if was.state == TaskState::Unreachable {
+            self.forget_inactive(was);
+            if was.goal == Goal::Decommissioned {
+                self.send_kill(&instance, turn);
+            }
+        }
+        if was.state != instance.state {
+            self.keep_pace(&instance, turn);
+        }
+        tell(was, &instance, status, turn);
+    }
+
+    fn keep_pace(&mut self, instance: &Instance, turn: &Turn<'_>) {
+        if let Some(app) = self.memory.view.apps.get(&instance.app) {
+            let since = app.last_config_change_at;
+            self.desk.queue.keep_pace(&instance.app, since, turn.now);
+        }
+    }
+
+    fn unreachable(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        if was.state == TaskState::Unreachable {
+            return;
+        }
+        let lost = Arc::new(Instance {
+            state: TaskState::Unreachable,
+            unreachable_since: Some(turn.now),
+            ..(**was).clone()
+        });
+        self.commit(Record::Instance(was.serial, Some(Arc::clone(&lost))), turn);
+        tell(was, &lost, status, turn);
+        self.watch_unreachable(&lost);
+        // Most are given up at once, which is no reason to wait for a tick.
+        self.fire_timers(turn);
+    }
+
+    /// Sets the times at which it stops counting, and at which it is given up.
+    pub(crate) fn watch_unreachable(&mut self, instance: &Instance) {
+        let Some(since) = instance.unreachable_since else { return };
+        let key = (instance.app.clone(), instance.version);
+        let spec = self.memory.view.versions.get(&key);
+        match spec.map(|spec| spec.unreachable) {
+            None | Some(UnreachableStrategy::Disabled) => (),
+            Some(UnreachableStrategy::Enabled { inactive_after, expunge_after }) => {
+                let timers = &mut self.desk.timers;
+                timers.set(since + inactive_after, instance.serial, Due::Inactive);
+                timers.set(since + expunge_after, instance.serial, Due::Expunged);
+            }
+        }
+    }
+
+    pub(crate) fn forget_inactive(&mut self, instance: &Instance) {
+        if let Some(inactive) = self.desk.inactive.get_mut(&instance.app) {
+            inactive.remove(&instance.serial);
+            if inactive.is_empty() {
+                self.desk.inactive.remove(&instance.app);
+            }
+        }
+    }
+
+    /// The instance is no more, and is not asked about again.
+    pub(crate) fn give_up(&mut self, instance: &Instance, turn: &mut Turn<'_>) {
+        self.commit(Record::Instance(instance.serial, None), turn);
+        self.desk.confirmed.remove(&instance.serial);
+        self.forget_inactive(instance);
+    }
+
+    fn ended(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        self.give_up(was, turn);
+        let healthy = status.healthy.or(was.healthy);
+        let ended = Arc::new(Instance { state: status.state, healthy, ..(**was).clone() });
+        let message = status.message.clone().unwrap_or_default();
+        let is_unhealthy = status.healthy == Some(false) && was.goal == Goal::Running;
+        if is_unhealthy {
+            let (instance, cause) = (Arc::clone(&ended), message.clone());
+            turn.notice(What::UnhealthyKill { instance, cause });
+        }
+        tell(was, &ended, status, turn);
+        self.note_failure(&ended, status, is_unhealthy, turn);
+        self.back_off(&ended, status, turn);
+    }
+
+    /// What `lastTaskFailure` shows.
+    fn note_failure(
+        &mut self,
+        ended: &Instance,
+        status: &TaskStatus,
+        is_unhealthy: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(app) = self.memory.view.apps.get(&ended.app) else { return };
+        if !is_unhealthy && !is_failure(status.state) {
+            return;
+        }
+        let message = status.message.clone().unwrap_or_default();
+        let message = match is_unhealthy {
+            true => format!("Task was killed since health check failed. Reason: {message}"),
+            false => message,
+        };
+        let failure = TaskFailure {
+            task: ended.task.clone(),
+            host: ended.place.host.clone(),
+            agent: Some(ended.place.agent.clone()),
+            state: status.state,
+            message,
+            at: status.at,
+            version: ended.version,
+        };
+        let app = App { last_failure: Some(failure), ..(**app).clone() };
+        self.commit(Record::App(ended.app.clone(), Some(Arc::new(app))), turn);
+    }
+
+    /// As Marathon's `NotifyRateLimiterStep`: what ended by itself is launched again with a growing delay; what was
+    /// killed is not held against the app, and neither is a drained agent.
+    fn back_off(&mut self, ended: &Instance, status: &TaskStatus, turn: &Turn<'_>) {
+        let Some(app) = self.memory.view.apps.get(&ended.app) else { return };
+        let is_current = app.last_config_change_at <= ended.version;
+        let (since, backoff) = (app.last_config_change_at, app.spec.backoff);
+        match status.state {
+            TaskState::Killed | TaskState::GoneByOperator
+                if status.reason == Some(Reason::AgentDraining) =>
+            {
+                self.desk.queue.reset_delay(&ended.app, turn.now);
+            }
+            TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Error
+            | TaskState::Dropped
+            | TaskState::Gone
+                if is_current && ended.goal == Goal::Running =>
+            {
+                self.desk.queue.slow_down(&ended.app, since, backoff, turn.now);
+            }
+            TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Error
+            | TaskState::Dropped
+            | TaskState::Gone
+            | TaskState::Killed
+            | TaskState::GoneByOperator
+            | TaskState::Lost
+            | TaskState::Unknown
+            | TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Unreachable => (),
+        }
+    }
+
+    /// What is due by now, as far as the turn has room.
+    pub(crate) fn fire_timers(&mut self, turn: &mut Turn<'_>) {
+        while turn.kills > 0 {
+            let Some((serial, due)) = self.desk.timers.pop(turn.now) else { break };
+            turn.kills -= 1;
+            let Some(instance) = self.memory.instances.get(&serial).cloned() else { continue };
+            let confirmed = self.desk.confirmed.contains(&serial);
+            match (due, instance.state) {
+                (Due::Confirmed, TaskState::Staging) if !confirmed => self.doom(serial, turn),
+                (Due::Launched, TaskState::Staging | TaskState::Starting) => {
+                    self.doom(serial, turn);
+                }
+                (Due::Killed, _) if instance.goal == Goal::Decommissioned => {
+                    self.send_kill(&instance, turn);
+                }
+                (Due::Inactive, TaskState::Unreachable) => {
+                    let inactive = self.desk.inactive.entry(instance.app.clone()).or_default();
+                    if instance.goal == Goal::Running {
+                        inactive.insert(serial);
+                    }
+                    self.desk.dirty.insert(instance.app.clone());
+                }
+                (Due::Expunged, TaskState::Unreachable) => self.give_up(&instance, turn),
+                (
+                    Due::Confirmed | Due::Launched | Due::Killed | Due::Inactive | Due::Expunged,
+                    _,
+                ) => (),
+            }
+        }
+    }
+
+    /// After a restart.
+    pub(crate) fn resume_timers(&mut self) {
+        let instances: Vec<Arc<Instance>> = self.memory.instances.values().cloned().collect();
+        let (confirm, launch) = (self.config.launch_confirm_timeout, self.config.launch_timeout);
+        for instance in instances {
+            let timers = &mut self.desk.timers;
+            if instance.state == TaskState::Staging {
+                timers.set(instance.staged_at + confirm, instance.serial, Due::Confirmed);
+                timers.set(instance.staged_at + launch, instance.serial, Due::Launched);
+            }
+            if instance.goal == Goal::Decommissioned {
+                timers.set(self.desk.now, instance.serial, Due::Killed);
+            }
+            if instance.state == TaskState::Unreachable {
+                self.watch_unreachable(&instance);
+            }
+        }
+    }
+
+    /// The kernel did not take a call. What it did not launch is launched again, though not at once.
+    pub(crate) fn refused(&mut self, call: Call, cause: &str, turn: &mut Turn<'_>) {
+        match call {
+            Call::Accept { operations, .. } => {
+                for Operation::Launch(tasks) in operations {
+                    tasks.iter().for_each(|task| self.not_launched(&task.id, cause, turn));
+                }
+            }
+            Call::Kill { task, agent, .. } => {
+                turn.call(Call::Reconcile { tasks: vec![(task, agent)] });
+            }
+            Call::Subscribe { .. } | Call::Teardown => self.desk.is_subscribed = false,
+            Call::Decline { .. }
+            | Call::Revive { .. }
+            | Call::Suppress { .. }
+            | Call::Acknowledge { .. }
+            | Call::Reconcile { .. } => (),
+        }
+    }
+
+    fn not_launched(&mut self, task: &TaskId, cause: &str, turn: &mut Turn<'_>) {
+        let Some(instance) = self.memory.view.tasks.get(task).cloned() else { return };
+        let status = TaskStatus {
+            task: task.clone(),
+            state: TaskState::Dropped,
+            agent: Some(instance.place.agent.clone()),
+            source: Source::Master,
+            reason: Some(Reason::InvalidOffers),
+            message: Some(cause.to_owned()),
+            at: turn.now,
+            uuid: None,
+            healthy: None,
+            container: None,
+            executor: None,
+            wait_status: None,
+        };
+        self.ended(&instance, &status, turn);
+    }
+}
+
+/// A task that no instance knows: it was given up, or its app is gone.
+fn unknown(status: &TaskStatus, turn: &mut Turn<'_>) {
+    let (task, agent) = (status.task.clone(), status.agent.clone());
+    match status.state {
+        TaskState::Staging | TaskState::Starting | TaskState::Running => {
+            turn.call(Call::Kill { task, agent, grace: None });
+        }
+        TaskState::Killing | TaskState::Unknown => (),
+        TaskState::Finished
+        | TaskState::Failed
+        | TaskState::Killed
+        | TaskState::Error
+        | TaskState::Lost
+        | TaskState::Dropped
+        | TaskState::Gone
+        | TaskState::GoneByOperator
+        | TaskState::Unreachable => turn.notice(What::UnknownTerminated { task, agent }),
+    }
+}
+
+/// As Marathon's `TaskFailure.isFailureState`.
+fn is_failure(state: TaskState) -> bool {
+    match state {
+        TaskState::Failed
+        | TaskState::Error
+        | TaskState::Lost
+        | TaskState::Dropped
+        | TaskState::Gone
+        | TaskState::GoneByOperator
+        | TaskState::Unknown => true,
+        TaskState::Staging
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Killing
+        | TaskState::Finished
+        | TaskState::Killed
+        | TaskState::Unreachable => false,
+    }
+}
+
+fn tell(was: &Instance, is: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+    if was.state != is.state {
+        turn.notice(What::Status { instance: Arc::clone(is), status: status.clone() });
+        turn.notice(What::InstanceChanged { instance: Arc::clone(is) });
+    }
+    if was.healthy != is.healthy {
+        let (instance, healthy) = (Arc::clone(is), is.healthy);
+        turn.notice(What::InstanceHealthChanged { instance, healthy });
+    }
+}

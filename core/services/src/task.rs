@@ -1,0 +1,284 @@
+//! What the kernel is told to run: an app's spec and a place become a `TaskInfo`.
+//!
+//! Names, environment and discovery are those of Marathon's `TaskBuilder`, `EnvironmentHelper` and `PortDiscovery`.
+
+use std::sync::Arc;
+
+use model::container::{
+    CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, HealthCheck, Probe,
+    Run,
+};
+use model::id::{AgentId, Role, TaskId};
+use model::resources::{Resources, Scalar};
+use model::task::TaskInfo;
+use placement::fit::{GpuUse, Need, Ports};
+
+use crate::memory::rules;
+use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
+use crate::state::Version;
+
+/// Labels with longer keys or values are not told to the task, as in Marathon.
+const ENVIRONMENT_VALUE_CHARS_MAX: usize = 512;
+const LABEL_PREFIX: &str = "MARATHON_APP_LABEL_";
+
+/// All of a version's tasks that does not vary from one to the next.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) app: AppId,
+    pub(crate) version: Version,
+    /// Since when the app's configuration is this one.
+    pub(crate) since: Version,
+    pub(crate) spec: Arc<AppSpec>,
+    pub(crate) role: Role,
+    pub(crate) need: Need,
+    name: String,
+    run: Run,
+    /// Before the task's own variables.
+    context: Vec<(String, String)>,
+    container: Option<ContainerInfo>,
+    labels: Vec<(String, String)>,
+}
+
+/// What varies.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) task: TaskId,
+    pub(crate) agent: AgentId,
+    pub(crate) host: &'a str,
+    pub(crate) resources: Resources,
+    pub(crate) ports: &'a [u16],
+}
+
+impl Template {
+    pub(crate) fn new(spec: &Arc<AppSpec>, version: Version, since: Version) -> Self {
+        let role = spec.role.clone().expect("an accepted spec has a role");
+        Self {
+            app: spec.id.clone(),
+            version,
+            since,
+            need: need(spec),
+            name: hostname(&spec.id),
+            run: run(spec),
+            context: context(spec, version),
+            container: container(spec),
+            labels: pairs(&spec.labels),
+            spec: Arc::clone(spec),
+            role,
+        }
+    }
+
+    pub(crate) fn task(&self, launch: Launch<'_>) -> TaskInfo {
+        let spec = &*self.spec;
+        TaskInfo {
+            command: CommandInfo {
+                run: self.run.clone(),
+                environment: self.environment(&launch),
+                uris: spec.fetch.clone(),
+                user: spec.user.clone(),
+            },
+            id: launch.task,
+            name: self.name.clone(),
+            agent: launch.agent,
+            resources: launch.resources,
+            role: self.role.clone(),
+            container: self.container.clone(),
+            health_checks: spec
+                .health_checks
+                .iter()
+                .filter_map(|check| health_check(check, launch.ports))
+                .collect(),
+            kill_grace: spec.kill_grace,
+            labels: self.labels.clone(),
+            discovery: Some(DiscoveryInfo {
+                name: self.name.clone(),
+                ports: spec.ports.iter().zip(launch.ports).flat_map(discovery_ports).collect(),
+            }),
+        }
+    }
+
+    /// Later ones win, so that what the user set is not overridden.
+    fn environment(&self, launch: &Launch<'_>) -> Vec<(String, String)> {
+        let mut all = Vec::with_capacity(
+            self.context.len() + self.spec.env.len() + 3 * launch.ports.len() + 4,
+        );
+        all.extend_from_slice(&self.context);
+        all.push(("MESOS_TASK_ID".to_owned(), launch.task.as_str().to_owned()));
+        port_variables(&self.spec.ports, launch.ports, &mut all);
+        all.push(("HOST".to_owned(), launch.host.to_owned()));
+        all.extend(self.spec.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        all
+    }
+}
+
+fn need(spec: &AppSpec) -> Need {
+    let ports = match spec.require_ports {
+        true => Ports::Exactly(spec.ports.iter().map(|port| port.port).collect()),
+        false => Ports::Some(spec.ports.len()),
+    };
+    let unrestricted = spec.labels.get("GPU_SCHEDULING_BEHAVIOR").map(String::as_str);
+    Need {
+        scalars: [spec.cpus, spec.mem, spec.disk, Scalar::whole(spec.gpus.into())],
+        ports,
+        accepts: spec.accepted_roles.clone().unwrap_or_else(|| vec![Role::star()]),
+        rules: rules(spec),
+        instances: spec.instances,
+        gpus: match unrestricted {
+            Some("unrestricted") => GpuUse::Unrestricted,
+            Some(_) | None => GpuUse::Restricted,
+        },
+    }
+}
+
+/// `/prod/web` is `web.prod`.
+fn hostname(app: &AppId) -> String {
+    let mut segments: Vec<&str> = app.as_str().trim_start_matches('/').split('/').collect();
+    segments.reverse();
+    segments.join(".")
+}
+
+fn run(spec: &AppSpec) -> Run {
+    let has_image = spec.container.as_ref().is_some_and(|container| container.image.is_some());
+    match &spec.process {
+        Process::Cmd(cmd) => Run::Shell(cmd.clone()),
+        Process::Args(args) if has_image => Run::Image(args.clone()),
+        Process::Args(args) => Run::Exec(args.clone()),
+        Process::Image => Run::Image(Vec::new()),
+    }
+}
+
+fn container(spec: &AppSpec) -> Option<ContainerInfo> {
+    let tty = spec.tty == Some(true);
+    match &spec.container {
+        Some(container) => Some(ContainerInfo { tty: container.tty || tty, ..container.clone() }),
+        None => tty.then(|| ContainerInfo {
+            kind: ContainerKind::Mesos,
+            image: None,
+            volumes: Vec::new(),
+            privileged: false,
+            tty,
+            parameters: Vec::new(),
+        }),
+    }
+}
+
+fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
+    set("MARATHON_APP_ID", spec.id.to_string());
+    set("MARATHON_APP_VERSION", version.to_string());
+    let image = spec.container.as_ref().and_then(|container| container.image.as_ref());
+    if let Some(image) = image.filter(|_| is_docker(spec)) {
+        set("MARATHON_APP_DOCKER_IMAGE", image.name.clone());
+    }
+    set("MARATHON_APP_RESOURCE_CPUS", decimal(spec.cpus));
+    set("MARATHON_APP_RESOURCE_MEM", decimal(spec.mem));
+    set("MARATHON_APP_RESOURCE_DISK", decimal(spec.disk));
+    set("MARATHON_APP_RESOURCE_GPUS", spec.gpus.to_string());
+    let labels: Vec<(String, &String)> = spec
+        .labels
+        .iter()
+        .filter(|(key, value)| {
+            key.len() < ENVIRONMENT_VALUE_CHARS_MAX - LABEL_PREFIX.len()
+                && value.len() < ENVIRONMENT_VALUE_CHARS_MAX
+        })
+        .map(|(key, value)| (variable(key), value))
+        .collect();
+    let names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
+    set("MARATHON_APP_LABELS", names.join(" "));
+    for (name, value) in &labels {
+        set(&format!("{LABEL_PREFIX}{name}"), (*value).clone());
+    }
+    all
+}
+
+fn is_docker(spec: &AppSpec) -> bool {
+    spec.container.as_ref().is_some_and(|container| container.kind == ContainerKind::Docker)
+}
+
+/// As Scala spells a double: `1.0`, `0.1`.
+fn decimal(value: Scalar) -> String {
+    match value.0 % 1000 {
+        0 => format!("{value}.0"),
+        _ => value.to_string(),
+    }
+}
+
+/// `my-label.x` is `MY_LABEL_X`: whatever is not a letter, digit or underscore becomes one underscore for each run.
+fn variable(key: &str) -> String {
+    let mut name = String::with_capacity(key.len());
+    let mut in_gap = false;
+    for c in key.chars() {
+        let legal = c.is_ascii_alphanumeric() || c == '_';
+        if legal {
+            name.push(c.to_ascii_uppercase());
+        } else if !in_gap {
+            name.push('_');
+        }
+        in_gap = !legal;
+    }
+    name
+}
+
+fn port_variables(wanted: &[PortDefinition], given: &[u16], all: &mut Vec<(String, String)>) {
+    let Some(first) = given.first() else { return };
+    let mut set = |name: String, value: String| all.push((name, value));
+    for (n, port) in given.iter().enumerate() {
+        set(format!("PORT{n}"), port.to_string());
+    }
+    for (definition, port) in wanted.iter().zip(given) {
+        let number = if definition.port == 0 { *port } else { definition.port };
+        set(format!("PORT_{number}"), port.to_string());
+    }
+    for (definition, port) in wanted.iter().zip(given) {
+        if let Some(name) = &definition.name {
+            set(format!("PORT_{}", name.to_uppercase()), port.to_string());
+        }
+    }
+    let listed: Vec<String> = given.iter().map(u16::to_string).collect();
+    set("PORT".to_owned(), first.to_string());
+    set("PORTS".to_owned(), listed.join(","));
+}
+
+/// One for each protocol of `udp,tcp`.
+fn discovery_ports((definition, number): (&PortDefinition, &u16)) -> Vec<DiscoveryPort> {
+    let port = |protocol: &str| DiscoveryPort {
+        number: *number,
+        name: definition.name.clone(),
+        protocol: protocol.to_owned(),
+        labels: pairs(&definition.labels),
+    };
+    definition.protocol.split(',').map(port).collect()
+}
+
+fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// `None` if it probes a port that the app does not have.
+fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<HealthCheck> {
+    let number = |port: &CheckPort| match port {
+        CheckPort::Index(at) => ports.get(usize::from(*at)).copied(),
+        CheckPort::Number(number) => Some(*number),
+    };
+    let probe = match &check.kind {
+        CheckKind::Http { scheme, path, port, family, mesos: _ } => Probe::Http {
+            scheme: *scheme,
+            port: number(port)?,
+            path: path.clone().unwrap_or_else(|| "/".to_owned()),
+            family: *family,
+            ignore_1xx: check.ignore_http_1xx,
+        },
+        CheckKind::Tcp { port, family, mesos: _ } => {
+            Probe::Tcp { port: number(port)?, family: *family }
+        }
+        CheckKind::Command(command) => Probe::Command(Run::Shell(command.clone())),
+    };
+    Some(HealthCheck {
+        probe,
+        delay: check.delay,
+        interval: check.interval,
+        timeout: check.timeout,
+        grace: check.grace,
+        failures_max: check.failures_max,
+    })
+}
