@@ -9,9 +9,19 @@
 //!
 //! [`Fetcher`] does what a task's `fetch` says: URIs into the sandbox, unpacked, executable, through a cache.
 
+mod archive;
+mod credentials;
 mod error;
 mod fetch;
+mod files;
+mod flight;
+mod index;
+mod layer;
+mod manifest;
+mod name;
+mod registry;
 mod store;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

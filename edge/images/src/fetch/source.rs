@@ -1,0 +1,138 @@
+//! What a URI of a task's `fetch` means.
+
+use std::path::{Path, PathBuf};
+
+use model::container::Uri;
+use reqwest::Url;
+
+use crate::FetchError;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Web(Url),
+    Local(PathBuf),
+}
+
+/// A URI that has been understood.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) source: Source,
+    /// For messages: without a password.
+    pub(super) shown: String,
+    /// Relative to the sandbox.
+    pub(super) output: String,
+}
+
+pub(super) fn parse(uri: &Uri) -> Result<Order, FetchError> {
+    let value = uri.value.trim();
+    let shown = without_password(value);
+    let refuse = |cause: String| FetchError::Refused { uri: shown.clone(), cause };
+    let source = source(value).map_err(refuse)?;
+    let output = match &uri.output_file {
+        Some(output) => output.clone(),
+        None => last_part(&source)
+            .ok_or_else(|| refuse("it names no file; say how to call it by output_file".into()))?,
+    };
+    let leads_out = output.starts_with('/') || output.split('/').any(|part| part == "..");
+    if leads_out || output.is_empty() || output.ends_with('/') || output.contains('\0') {
+        return Err(refuse(format!("output_file {output:?} must be a path inside the sandbox")));
+    }
+    Ok(Order { source, output, shown })
+}
+
+fn source(value: &str) -> Result<Source, String> {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        let local = Path::new(value);
+        return if local.is_absolute() {
+            Ok(Source::Local(local.to_owned()))
+        } else {
+            Err("it is neither an absolute path nor does it begin with http://, https:// or file://".into())
+        };
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => match Url::parse(value) {
+            Ok(url) if url.has_host() => Ok(Source::Web(url)),
+            Ok(_) => Err("it names no host".into()),
+            Err(error) => Err(error.to_string()),
+        },
+        "file" => match rest.strip_prefix("localhost").unwrap_or(rest) {
+            path if path.starts_with('/') => Ok(Source::Local(path.into())),
+            _ => Err("a file URI is file:// and an absolute path of the agent's machine".into()),
+        },
+        "docker" => {
+            Err("images are named by container.docker.image, not fetched into the sandbox".into())
+        }
+        other => Err(format!(
+            "{other}:// is not supported; put the file on a web server or on the agent's machine"
+        )),
+    }
+}
+
+fn last_part(source: &Source) -> Option<String> {
+    let name = match source {
+        Source::Web(url) => url.path_segments()?.next_back()?.to_owned(),
+        Source::Local(path) => path.file_name()?.to_str()?.to_owned(),
+    };
+    (!name.is_empty()).then_some(name)
+}
+
+/// Messages are read by more people than the URI is written by.
+fn without_password(value: &str) -> String {
+    match Url::parse(value) {
+        Ok(mut url) if url.password().is_some() => {
+            // It fails for URLs that can have no password, and this one has.
+            let _ = url.set_password(Some("..."));
+            url.into()
+        }
+        Ok(_) | Err(_) => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(value: &str, output_file: Option<&str>) -> Uri {
+        let output_file = output_file.map(Into::into);
+        Uri { value: value.into(), extract: false, executable: false, cache: false, output_file }
+    }
+
+    #[test]
+    fn a_uri_names_a_file_on_the_web_or_on_this_machine() {
+        let web = |url: &str| Source::Web(Url::parse(url).expect("a URL"));
+        let check = |value: &str, output: Option<&str>, source: Source, expected: &str| {
+            let order = parse(&uri(value, output)).expect(value);
+            assert_eq!((order.source, order.output.as_str()), (source, expected), "{value}");
+        };
+        check("http://h/a/b.tgz?token=1#x", None, web("http://h/a/b.tgz?token=1#x"), "b.tgz");
+        check(" HTTPS://h/a", None, web("https://h/a"), "a");
+        check("file:///opt/a.jar", None, Source::Local("/opt/a.jar".into()), "a.jar");
+        check("file://localhost/opt/a.jar", None, Source::Local("/opt/a.jar".into()), "a.jar");
+        check("/opt/a.jar", Some("lib/b.jar"), Source::Local("/opt/a.jar".into()), "lib/b.jar");
+    }
+
+    #[test]
+    fn a_uri_that_cannot_be_fetched_is_refused_with_what_to_do() {
+        let check = |value: &str, output: Option<&str>, cause: &str| {
+            let refusal = parse(&uri(value, output)).expect_err(value).to_string();
+            assert!(refusal.contains(cause) && refusal.starts_with(value.trim()), "{refusal}");
+        };
+        check("hdfs://h/a", None, "hdfs:// is not supported; put the file on a web server");
+        check("s3://bucket/a", None, "s3:// is not supported");
+        check("ftp://h/a", None, "ftp:// is not supported");
+        check("docker://nginx", None, "container.docker.image");
+        check("a/b.tgz", None, "neither an absolute path");
+        check("file://host/a", None, "an absolute path of the agent's machine");
+        check("http://h/", None, "output_file");
+        check("http://h", None, "output_file");
+        check("http://h/a", Some("../a"), "inside the sandbox");
+        check("http://h/a", Some("/etc/a"), "inside the sandbox");
+        check("http://h/a", Some("a/../../b"), "inside the sandbox");
+        check("http://h/a", Some(""), "inside the sandbox");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("http://u:secret@h/a"), "http://u:...@h/a");
+    }
+}
