@@ -39,6 +39,10 @@ pub struct AgentInfo {
 
 /// What the master says to an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most letters are `Run`, and a box would be one more allocation for each"
+)]
 pub enum ToAgent {
     /// Admitted under this id.
     #[n(0)]
