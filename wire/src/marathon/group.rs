@@ -21,7 +21,6 @@ pub struct GroupInfo<'a> {
     pub pods: Option<[(); 0]>,
     pub dependencies: [(); 0],
     pub version: Spelled,
-    pub enforce_role: bool,
 }
 
 /// What an answer shows of each group.
@@ -31,8 +30,6 @@ pub struct GroupEmbed {
     pub apps: bool,
     pub pods: bool,
     pub of_apps: Embed,
-    /// Whether top groups lend their apps their name as role.
-    pub enforce_role: bool,
 }
 
 /// The group at `path` (`/` is the root) with what `embed` asks for; `None` if no app lies below it.
@@ -80,7 +77,6 @@ impl Tree {
         }
         let child =
             |(name, below)| self.build(&format!("{}/{name}", path.trim_end_matches('/')), below);
-        let top = path.trim_matches('/').split('/').count() == 1 && path != "/";
         GroupInfo {
             id: path.to_owned(),
             apps: self.embed.apps.then_some(own),
@@ -88,7 +84,6 @@ impl Tree {
             pods: self.embed.pods.then_some([]),
             dependencies: [],
             version: self.version,
-            enforce_role: self.embed.enforce_role && top,
         }
     }
 }

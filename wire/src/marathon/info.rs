@@ -47,7 +47,6 @@ fn config(info: &Info) -> Value {
         "local_port_min": config.service_ports.0,
         "master": info.mesos_master,
         "max_instances_per_offer": config.instances_per_offer_max,
-        "max_running_deployments": config.deployments_max,
         "mesos_leader_ui_url": format!("http://{}/", info.mesos_master),
         "mesos_role": config.default_role.as_str(),
         "new_group_enforce_role": if config.enforce_group_role { "top" } else { "off" },

@@ -18,6 +18,7 @@ use services::Fault;
 use services::spec::{AppId, AppSpec};
 
 use super::app::App;
+use super::reading::Read;
 use faults::Faults;
 
 /// What the operator's settings say about apps.
@@ -52,6 +53,24 @@ pub fn app_id(text: &str) -> Result<AppId, String> {
         Some(_) => {}
     }
     path.join("/").parse().map_err(|bad: services::spec::BadAppId| bad.to_string())
+}
+
+/// The same for what was read from a body: its unreadable fields are told beside what is wrong with the others.
+pub fn read(read: Read, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
+    let Read { app: readable, faults } = read;
+    if faults.is_empty() {
+        return app(readable, rules);
+    }
+    // Faults of a field that was left out, or of the whole, may come from its absence.
+    let field =
+        |path: &str| path.split(['/', '(']).find(|part| !part.is_empty()).map(str::to_owned);
+    let unread: Vec<_> = faults.iter().map(|fault| field(&fault.path)).collect();
+    let others = app(readable, rules).err().unwrap_or_default();
+    let known = others.into_iter().filter(|fault| {
+        let name = field(&fault.path);
+        name.is_some() && !unread.contains(&name)
+    });
+    Err(faults.into_iter().chain(known).collect())
 }
 
 /// The spec that `app` describes, or everything that is wrong with it.
