@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use model::agent::ToAgent;
-use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId};
+use model::id::{FrameworkId, OfferId, TaskId};
 use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer, Operation};
 use model::task::{Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
-use crate::demand::Client;
+use crate::offers::client_of;
 use crate::shares::{Amounts, Change};
 use crate::tasks::Verdict;
 use crate::{Effect, Kernel, Out, Record};
@@ -17,50 +17,58 @@ use crate::{Effect, Kernel, Out, Record};
 /// Characters of a task's id: it becomes a directory name.
 const TASK_ID_CHARS_MAX: usize = 255;
 
+/// What a framework answers to offers that it takes.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) offers: Vec<OfferId>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) filters: Filters,
+}
+
 /// What was accepted in one call: offers of one agent to one role.
 #[derive(Debug)]
 struct Lot {
-    agent: AgentId,
-    role: Role,
-    /// What is left of it.
+    /// One of them, for what they have in common.
+    offer: Arc<Offer>,
     rest: Resources,
     launched: Resources,
 }
 
 impl Kernel {
-    pub(crate) fn accept(
-        &mut self,
-        now: Time,
-        from: &FrameworkId,
-        offers: &[OfferId],
-        operations: Vec<Operation>,
-        filters: Filters,
-        out: &mut Out,
-    ) {
+    pub(crate) fn accept(&mut self, now: Time, from: &FrameworkId, answer: Answer, out: &mut Out) {
+        let Answer { offers, operations, filters } = answer;
         let tasks = operations.into_iter().flat_map(|Operation::Launch(tasks)| tasks);
-        match self.lot(from, offers) {
-            Ok((lot, taken)) => {
-                self.launch_lot(now, from, lot, tasks.collect(), out, &taken, filters)
-            }
+        let mut lot = match self.lot(from, &offers) {
+            Ok(lot) => lot,
             Err(cause) => {
                 // What was good about them is free again, and refused like anything that is not used.
-                self.decline(now, from, offers, filters);
+                self.decline(now, from, &offers, filters);
                 let state = self.state_for(from, TaskState::Dropped);
                 for task in tasks {
                     let verdict = Verdict::new(state, Reason::InvalidOffers, cause);
                     let status = verdict.status(now, task.id, Some(task.agent));
                     self.tell(from, Event::Update(status), out);
                 }
+                return;
+            }
+        };
+        for task in tasks {
+            match self.fault(from, &lot, &task) {
+                None => self.launch(from, &mut lot, task, out),
+                Some(fault) => {
+                    let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
+                    let agent = lot.offer.agent_id.clone();
+                    let status = verdict.status(now, task.id, Some(agent));
+                    self.tell(from, Event::Update(status), out);
+                }
             }
         }
+        self.charge(&lot, out);
+        self.give_back(now, lot, filters);
     }
 
     /// Takes the offers if they belong together.
-    fn lot(
-        &mut self,
-        from: &FrameworkId,
-        ids: &[OfferId],
-    ) -> Result<(Lot, Vec<Arc<Offer>>), &'static str> {
+    fn lot(&mut self, from: &FrameworkId, ids: &[OfferId]) -> Result<Lot, &'static str> {
         let mut offers: Vec<&Arc<Offer>> = Vec::with_capacity(ids.len());
         for id in ids {
             let known = self.view.offers.get(id).filter(|offer| offer.framework == *from);
@@ -70,69 +78,49 @@ impl Kernel {
             }
             offers.push(offer);
         }
-        let first = *offers.first().ok_or("no offer is named")?;
+        let first = Arc::clone(offers.first().ok_or("no offer is named")?);
         if offers.iter().any(|one| one.agent_id != first.agent_id) {
             return Err("the offers are of several agents");
         }
         if offers.iter().any(|one| one.role != first.role) {
             return Err("the offers are to several roles");
         }
-        let (agent, role) = (first.agent_id.clone(), first.role.clone());
         let mut rest = Resources::default();
-        let taken: Vec<_> = ids.iter().filter_map(|id| self.take_offer(from, id)).collect();
-        taken.iter().for_each(|offer| rest.add(&offer.resources));
-        Ok((Lot { agent, role, rest, launched: Resources::default() }, taken))
+        for offer in ids.iter().filter_map(|id| self.take_offer(from, id)) {
+            rest.add(&offer.resources);
+        }
+        Ok(Lot { offer: first, rest, launched: Resources::default() })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call")]
-    fn launch_lot(
-        &mut self,
-        now: Time,
-        from: &FrameworkId,
-        mut lot: Lot,
-        tasks: Vec<TaskInfo>,
-        out: &mut Out,
-        taken: &[Arc<Offer>],
-        filters: Filters,
-    ) {
-        let asked = tasks.len();
-        for task in tasks {
-            match self.fault(from, &lot, &task) {
-                None => self.launch(from, &mut lot, task, out),
-                Some(fault) => {
-                    let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
-                    let status = verdict.status(now, task.id, Some(lot.agent.clone()));
-                    self.tell(from, Event::Update(status), out);
-                }
-            }
+    /// The rest is free again. Who has launched something and asks for no filter may have it at once: it has shrunk, so
+    /// this comes to an end.
+    fn give_back(&mut self, now: Time, lot: Lot, filters: Filters) {
+        let agent = lot.offer.agent_id.clone();
+        self.count_free(&agent);
+        let at_once = filters.refuse.is_zero() && !lot.launched.is_empty();
+        if !lot.rest.is_empty() && !at_once {
+            self.refuse(now, &lot.offer, lot.rest, filters.refuse);
         }
-        let launched = !lot.launched.is_empty();
-        self.charge(from, &lot, out);
-        self.count_free(&lot.agent);
-        let offer = taken.first().expect("a lot has offers");
-        debug_assert!(asked > 0 || !launched);
-        if !lot.rest.is_empty() && !(launched && filters.refuse.is_zero()) {
-            self.refuse(now, offer, lot.rest, filters.refuse);
-        }
-        self.offer_again(&lot.agent);
+        self.offer_again(&agent);
     }
 
     /// Charges what was launched: one record, however many tasks.
-    fn charge(&mut self, from: &FrameworkId, lot: &Lot, out: &mut Out) {
+    fn charge(&mut self, lot: &Lot, out: &mut Out) {
         if lot.launched.is_empty() {
             return;
         }
-        let client = Client { framework: from.clone(), role: lot.role.clone() };
+        let (agent, role) = (&lot.offer.agent_id, &lot.offer.role);
+        let client = client_of(&lot.offer);
         self.shares.change_member(&client, Change::plus(Amounts::of(&lot.launched)));
-        let mut held = self.state.held(&lot.agent, &lot.role).cloned().unwrap_or_default();
+        let mut held = self.state.held(agent, role).cloned().unwrap_or_default();
         held.add(&lot.launched);
-        self.commit(Record::InUse(lot.agent.clone(), lot.role.clone(), Some(held)), out);
+        self.commit(Record::InUse(agent.clone(), role.clone(), Some(held)), out);
     }
 
     fn launch(&mut self, from: &FrameworkId, lot: &mut Lot, info: TaskInfo, out: &mut Out) {
         lot.rest.subtract(&info.resources);
         lot.launched.add(&info.resources);
-        let live = self.agents.get_mut(&lot.agent).expect("offers are of live agents");
+        let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         let connection = live.connection.expect("offers are of connected agents");
         live.tasks.insert((from.clone(), info.id.clone()));
         let task = Arc::new(Task::staged(from.clone(), &info));
@@ -146,17 +134,15 @@ impl Kernel {
         if let Some(fault) = id_fault(&task.id) {
             return Some(fault);
         }
-        if task.agent != lot.agent {
+        let Offer { agent_id, role, .. } = lot.offer.as_ref();
+        if task.agent != *agent_id {
             return Some(format!(
-                "the task names agent {}, the offer is of {}",
-                task.agent, lot.agent
+                "the task names agent {}, the offer is of {agent_id}",
+                task.agent
             ));
         }
-        if task.role != lot.role {
-            return Some(format!(
-                "the task names role {}, the offer is to {}",
-                task.role, lot.role
-            ));
+        if task.role != *role {
+            return Some(format!("the task names role {}, the offer is to {role}", task.role));
         }
         if task.resources.is_empty() {
             return Some("the task uses no resources".to_owned());

@@ -10,6 +10,7 @@ use model::resources::Resources;
 use model::time::Time;
 
 use crate::state::{Agent, Standing};
+use crate::tasks::Report;
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out, Record, Refusal};
 
@@ -71,7 +72,7 @@ impl Kernel {
         (pings.unanswered, pings.missed) = (false, 0);
         match message {
             FromAgent::Update { framework, status, latest } => {
-                self.update(&agent, framework, status, latest, out);
+                self.update(&agent, Report { framework, status, latest }, out);
             }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),

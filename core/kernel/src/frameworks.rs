@@ -1,17 +1,19 @@
 //! Frameworks subscribe, lose their stream, come back or are torn down.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use model::agent::ToAgent;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, FrameworkId, OfferId, Role};
 use model::scheduler::{Call, Event};
-use model::task::{Reason, TaskState};
+use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
+use crate::accept::Answer;
 use crate::demand::{Client, Demand};
 use crate::state::Framework;
-use crate::tasks::{Verdict, holds};
+use crate::tasks::{Kill, Seen, Verdict, holds};
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out, Record, Refusal};
 
@@ -46,7 +48,7 @@ impl Kernel {
         };
         let known = self.state.frameworks.get(&id);
         let framework = Framework {
-            info: FrameworkInfo { id: Some(id.clone()), ..info },
+            info: Arc::new(FrameworkInfo { id: Some(id.clone()), ..info }),
             registered_at: known.map_or(now, |known| known.registered_at),
             completed_at: None,
         };
@@ -150,7 +152,7 @@ impl Kernel {
     }
 
     /// Nobody is left to hear of the task's end, or to wait for its agent.
-    fn end_unacknowledged(&mut self, now: Time, id: &FrameworkId, task: &model::task::Task) {
+    fn end_unacknowledged(&mut self, now: Time, id: &FrameworkId, task: &Task) {
         if !task.state.is_terminal() {
             let verdict = Verdict::new(
                 TaskState::Killed,
@@ -158,7 +160,7 @@ impl Kernel {
                 "its framework was torn down",
             );
             let tasks = self.view.tasks.get_mut(id).expect("its tasks are being walked");
-            let known = std::sync::Arc::make_mut(tasks.get_mut(&task.id).expect("likewise"));
+            let known = Arc::make_mut(tasks.get_mut(&task.id).expect("likewise"));
             known.state = TaskState::Killed;
             known.status = Some(verdict.status(now, task.id.clone(), Some(task.agent.clone())));
         }
@@ -206,14 +208,16 @@ impl Kernel {
             Call::Subscribe { .. } => unreachable!("handled above"),
             Call::Teardown => self.tear_down(now, from, out),
             Call::Accept { offers, operations, filters } => {
-                self.accept(now, from, &offers, operations, filters, out);
+                self.accept(now, from, Answer { offers, operations, filters }, out);
             }
             Call::Decline { offers, filters } => self.decline(now, from, &offers, filters),
             Call::Revive { roles } => self.revive(from, &roles),
             Call::Suppress { roles } => self.suppress(from, &roles),
-            Call::Kill { task, agent, grace } => self.kill(now, from, task, agent, grace, out),
+            Call::Kill { task, agent, grace } => {
+                self.kill(now, from, Kill { task, agent, grace }, out)
+            }
             Call::Acknowledge { agent, task, uuid } => {
-                self.acknowledge(from, agent, task, uuid, out);
+                self.acknowledge(from, Seen { agent, task, uuid }, out);
             }
             Call::Reconcile { tasks } => self.reconcile(now, from, tasks, out),
         }

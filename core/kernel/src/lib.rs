@@ -97,6 +97,10 @@ pub enum Input {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most effects are letters, and a box would be one more allocation for each"
+)]
 pub enum Effect {
     Event(FrameworkId, Event),
     ToAgent(Connection, ToAgent),

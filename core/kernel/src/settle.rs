@@ -70,10 +70,8 @@ impl Kernel {
             self.complete(framework, task);
             return;
         }
-        let state = match known.state {
-            TaskState::Unreachable => TaskState::Gone,
-            _ => TaskState::Dropped,
-        };
+        let was_unreachable = known.state == TaskState::Unreachable;
+        let state = if was_unreachable { TaskState::Gone } else { TaskState::Dropped };
         let verdict = Verdict::new(
             self.state_for(framework, state),
             Reason::AgentReregistered,

@@ -50,8 +50,8 @@ pub enum Standing {
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Framework {
-    #[n(0)]
-    pub info: FrameworkInfo,
+    #[cbor(n(0), with = "model::shared")]
+    pub info: Arc<FrameworkInfo>,
     #[n(1)]
     pub registered_at: Time,
     /// Set once it was torn down; kept for a while so that it is refused if it comes back.

@@ -18,6 +18,30 @@ use crate::{Effect, Kernel, Out, Record};
 /// Completed tasks that are kept of each framework, as DC/OS sets it.
 const COMPLETED_TASKS_MAX: usize = 100;
 
+/// What an agent says of a task.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) framework: FrameworkId,
+    pub(crate) status: TaskStatus,
+    pub(crate) latest: TaskState,
+}
+
+/// What a framework wants killed.
+#[derive(Debug)]
+pub(crate) struct Kill {
+    pub(crate) task: TaskId,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) grace: Option<Duration>,
+}
+
+/// Which update a framework has seen.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) agent: AgentId,
+    pub(crate) task: TaskId,
+    pub(crate) uuid: Uuid,
+}
+
 /// What the kernel itself has to say of a task.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
@@ -59,9 +83,7 @@ impl Kernel {
     pub(crate) fn update(
         &mut self,
         agent: &AgentId,
-        framework: FrameworkId,
-        status: TaskStatus,
-        latest: TaskState,
+        Report { framework, status, latest }: Report,
         out: &mut Out,
     ) {
         let latest = if status.state.is_terminal() { status.state } else { latest };
@@ -123,9 +145,7 @@ impl Kernel {
     pub(crate) fn acknowledge(
         &mut self,
         from: &FrameworkId,
-        agent: AgentId,
-        task: TaskId,
-        uuid: Uuid,
+        Seen { agent, task, uuid }: Seen,
         out: &mut Out,
     ) {
         let live = self.agents.get(&agent);
@@ -146,9 +166,7 @@ impl Kernel {
         &mut self,
         now: Time,
         from: &FrameworkId,
-        task: TaskId,
-        agent: Option<AgentId>,
-        grace: Option<Duration>,
+        Kill { task, agent, grace }: Kill,
         out: &mut Out,
     ) {
         let known = self.view.task(from, &task).filter(|known| !known.state.is_terminal());

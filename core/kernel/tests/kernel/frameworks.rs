@@ -13,7 +13,7 @@ use crate::stage::{BIG, Stage, framework, held, offers, register, told};
 const AWARE: &[Capability] = &[Capability::PartitionAware];
 
 fn again(stage: &Stage, id: &FrameworkId) -> FrameworkInfo {
-    stage.kernel.state().frameworks[id].info.clone()
+    stage.kernel.state().frameworks[id].info.as_ref().clone()
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl World {
         if let Some(id) = self.dice.pick(&self.frameworks).cloned()
             && let Some(known) = self.stage.kernel.state().active(&id)
         {
-            let info = known.info.clone();
+            let info = known.info.as_ref().clone();
             return self.input(Input::Subscribe { info });
         }
         if self.frameworks.len() < 6 {

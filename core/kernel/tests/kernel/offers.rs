@@ -159,7 +159,7 @@ fn offers_of_an_earlier_leader_are_strangers() {
     let framework = stage.framework("*");
     let old = offers(&stage.settle()).remove(0);
     stage.restart();
-    let mut info = stage.kernel.state().frameworks[&framework].info.clone();
+    let mut info = stage.kernel.state().frameworks[&framework].info.as_ref().clone();
     info.id = Some(framework);
     stage.step(Input::Subscribe { info });
     let agent = old.agent_id.clone();

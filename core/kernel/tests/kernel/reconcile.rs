@@ -31,7 +31,7 @@ fn stage(capabilities: &[Capability]) -> (Stage, FrameworkId) {
         stage.stored.insert(key(&record), value(&record));
     }
     stage.restart();
-    let mut info = stage.kernel.state().frameworks[&framework].info.clone();
+    let mut info = stage.kernel.state().frameworks[&framework].info.as_ref().clone();
     info.id = Some(framework.clone());
     stage.subscribe(info);
     let tasks = vec![held(&framework, &agent, "t", "cpus:1;mem:128", TaskState::Running)];
