@@ -8,31 +8,44 @@
 //!
 //! `main` must call [`dispatch`] before anything else, and before any thread is started.
 
+mod cgroup;
+mod channel;
+mod daemon;
+mod packet;
+mod protocol;
+mod run_dir;
 pub mod session;
+mod shim;
 pub mod spec;
+mod watch;
+mod zygote;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use model::id::ContainerId;
 use model::task::Reason;
-use tokio::sync::mpsc;
 
-use crate::session::Session;
-use crate::spec::{Exec, Spec, Usage};
+use crate::daemon::Daemon;
 
-/// Runs the hidden subcommands (`zygote`) and says how `main` must exit; `None` for everything else. Call it first in `main`.
+/// Runs the hidden subcommands (`zygote`) and says how `main` must exit; `None` for everything else. Takes the
+/// arguments as `std::env::args_os` gives them. Call it first in `main`.
 pub fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Option<i32> {
-    let _ = arguments;
-    unimplemented!()
+    let mut arguments = arguments.into_iter().skip(1);
+    if arguments.next()? != zygote::COMMAND {
+        return None;
+    }
+    Some(zygote::main(&arguments.next().unwrap_or_default()))
 }
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Sockets, exit statuses and writable layers of the containers, a directory each. Must survive the daemon, not the machine.
+    /// Sockets and exit statuses of the containers, a directory each. Must survive the daemon, not the machine: a tmpfs.
     pub run_dir: PathBuf,
-    /// The cgroup under which ours lie, in every hierarchy: `/dcos/<instance>`.
+    /// Writable layers of the containers that have an image, a directory each. On a disk.
+    pub layer_dir: PathBuf,
+    /// The cgroup under which ours lie, in every hierarchy: `/dcos/<instance>`. Nobody else may use it.
     pub cgroup_parent: String,
     /// The binary whose `main` calls [`dispatch`].
     pub zygote_program: PathBuf,
@@ -40,20 +53,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Uses the running binary itself as the zygote.
-    pub fn new(run_dir: PathBuf, cgroup_parent: String) -> Self {
-        Self {
-            run_dir,
-            cgroup_parent,
-            zygote_program: "/proc/self/exe".into(),
-            allow_privileged: false,
-        }
+    /// Uses the running binary itself as the zygote, and allows no privileged containers.
+    pub fn new(run_dir: PathBuf, layer_dir: PathBuf, cgroup_parent: String) -> Self {
+        let zygote_program = "/proc/self/exe".into();
+        Self { run_dir, layer_dir, cgroup_parent, zygote_program, allow_privileged: false }
     }
 }
 
 /// The containers of one agent. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Containers {}
+pub struct Containers(Arc<Daemon>);
 
 /// What happened to a container that was launched or recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +82,7 @@ pub struct Exited {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
-    /// The main process as the host numbers it.
+    /// The container's first process as the host numbers it: the parent of the main process, in the same namespaces.
     pub pid: u32,
 }
 
@@ -98,53 +107,4 @@ pub enum FoundState {
     Alive { pid: u32 },
     /// Ended while no daemon looked. No event will follow.
     Exited(Exited),
-}
-
-impl Containers {
-    /// Starts the zygote. Needs root.
-    pub async fn open(config: Config) -> anyhow::Result<(Containers, mpsc::Receiver<Event>)> {
-        let _ = config;
-        unimplemented!()
-    }
-
-    /// Finds what an earlier daemon left in the run directory. Call it once, before the first launch.
-    pub async fn recover(&self) -> anyhow::Result<Vec<Found>> {
-        unimplemented!()
-    }
-
-    /// Returns when the program has been executed. From then on an event will tell how it ends.
-    pub async fn launch(&self, spec: Spec) -> Result<Started, LaunchError> {
-        let _ = spec;
-        unimplemented!()
-    }
-
-    /// SIGTERM to every process, and SIGKILL after `grace`, even if the daemon is gone by then. Returns at once; a
-    /// container that has ended already is no error. A second call can only shorten the grace.
-    pub async fn stop(&self, container: &ContainerId, grace: Duration) -> anyhow::Result<()> {
-        let _ = (container, grace);
-        unimplemented!()
-    }
-
-    /// Sends a signal to the main process.
-    pub async fn signal(&self, container: &ContainerId, signal: i32) -> anyhow::Result<()> {
-        let _ = (container, signal);
-        unimplemented!()
-    }
-
-    /// Starts one more process in the container's namespaces, cgroup and confinement.
-    pub async fn exec(&self, container: &ContainerId, exec: Exec) -> anyhow::Result<Session> {
-        let _ = (container, exec);
-        unimplemented!()
-    }
-
-    pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
-        let _ = container;
-        unimplemented!()
-    }
-
-    /// Forgets an ended container: its writable layer, its status. The sandbox stays. An alive one is killed first.
-    pub async fn remove(&self, container: &ContainerId) -> anyhow::Result<()> {
-        let _ = container;
-        unimplemented!()
-    }
 }

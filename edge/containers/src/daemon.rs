@@ -1,0 +1,326 @@
+//! The daemon's side: asks the zygote for shims, and shims for what they can do.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::Context;
+use model::id::ContainerId;
+use model::task::Reason;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use crate::cgroup::Hierarchies;
+use crate::channel::Channel;
+use crate::protocol::{Answer, Ask, Launch};
+use crate::session::{Control, Session, Streams, Terminal};
+use crate::spec::{Exec, Spec, Usage};
+use crate::watch::{self, Watched};
+use crate::zygote::Zygote;
+use crate::{
+    Config, Containers, Event, Exited, Found, FoundState, LaunchError, Started, packet, run_dir,
+};
+
+/// Ends that wait for the agent; beyond that the watching waits.
+const EVENTS_WAITING_MAX: usize = 1024;
+
+/// An id names directories and cgroups.
+const CONTAINER_ID_BYTES_MAX: usize = 128;
+
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    config: Config,
+    hierarchies: Arc<Hierarchies>,
+    zygote: Mutex<Zygote>,
+    watched: mpsc::UnboundedSender<Watched>,
+}
+
+/// A zygote that dies under a request is replaced, once.
+enum Failed {
+    ZygoteGone { pid: u32 },
+    Launch(LaunchError),
+}
+
+impl Containers {
+    /// Starts the zygote. Needs root.
+    pub async fn open(config: Config) -> anyhow::Result<(Containers, mpsc::Receiver<Event>)> {
+        anyhow::ensure!(rustix::process::geteuid().is_root(), "containers need root; run as root");
+        let hierarchies = Arc::new(Hierarchies::detect()?);
+        for dir in [&config.run_dir, &config.layer_dir] {
+            make_private(dir).with_context(|| format!("creating {}", dir.display()))?;
+        }
+        let zygote = Zygote::start(&config.zygote_program, &home(&config))?;
+        let (watched, new) = mpsc::unbounded_channel();
+        let (events, ends) = mpsc::channel(EVENTS_WAITING_MAX);
+        tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
+        let zygote = Mutex::new(zygote);
+        Ok((Containers(Arc::new(Daemon { config, hierarchies, zygote, watched })), ends))
+    }
+
+    /// Finds what an earlier daemon left in the run directory. Call it once, before the first launch.
+    pub async fn recover(&self) -> anyhow::Result<Vec<Found>> {
+        let run_dir = &self.0.config.run_dir;
+        let entries =
+            std::fs::read_dir(run_dir).with_context(|| format!("reading {}", run_dir.display()))?;
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string())
+            {
+                let container = ContainerId::new(name);
+                let state = self.0.look_at(&container).await?;
+                found.push(Found { container, state });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns when the program has been executed. From then on an event will tell how it ends.
+    pub async fn launch(&self, spec: Spec) -> Result<Started, LaunchError> {
+        let launch = self.0.describe(spec)?;
+        for last in [false, true] {
+            match self.0.try_launch(&launch).await {
+                Ok(started) => return Ok(started),
+                Err(Failed::Launch(e)) => return Err(e),
+                Err(Failed::ZygoteGone { pid }) if !last => self.0.replace_zygote(pid)?,
+                Err(Failed::ZygoteGone { .. }) => {}
+            }
+        }
+        Err(launch_failed(
+            "the zygote ends as soon as it is started; its complaint is in the daemon's log".into(),
+        ))
+    }
+
+    /// SIGTERM to every process, and SIGKILL after `grace`, even if the daemon is gone by then. Returns at once; a
+    /// container that has ended already is no error. A second call can only shorten the grace.
+    pub async fn stop(&self, container: &ContainerId, grace: Duration) -> anyhow::Result<()> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        match self.0.connect(container)? {
+            Some(channel) => obeyed(&channel, Ask::Stop { grace_ms }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a signal to the main process and those that share its session.
+    pub async fn signal(&self, container: &ContainerId, signal: i32) -> anyhow::Result<()> {
+        let channel = self.0.connect(container)?.context("the container has ended")?;
+        obeyed(&channel, Ask::Signal(signal)).await
+    }
+
+    /// Starts one more process in the container's namespaces, cgroup and confinement.
+    pub async fn exec(&self, container: &ContainerId, exec: Exec) -> anyhow::Result<Session> {
+        let channel = self.0.connect(container)?.context("the container has ended")?;
+        if exec.terminal.is_some() {
+            channel.ask(Ask::Exec(exec), &[])?;
+            let terminal = executed(&channel).await?.into_iter().next();
+            let terminal = Terminal::new(terminal.context("no terminal came from the container")?)?;
+            return Ok(Session { streams: Streams::Terminal(terminal), control: Control(channel) });
+        }
+        let (stdin, ours_in) = std::io::pipe()?;
+        let (ours_out, stdout) = std::io::pipe()?;
+        let (ours_err, stderr) = std::io::pipe()?;
+        channel.ask(Ask::Exec(exec), &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+        drop((stdin, stdout, stderr));
+        executed(&channel).await?;
+        let streams = Streams::Pipes {
+            stdin: pipe::Sender::from_owned_fd(ours_in.into())?,
+            stdout: pipe::Receiver::from_owned_fd(ours_out.into())?,
+            stderr: pipe::Receiver::from_owned_fd(ours_err.into())?,
+        };
+        Ok(Session { streams, control: Control(channel) })
+    }
+
+    pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
+        self.0.hierarchies.usage(&self.0.cgroup(container))
+    }
+
+    /// Forgets a container: its writable layer, its status. The sandbox stays. An alive one is killed first.
+    pub async fn remove(&self, container: &ContainerId) -> anyhow::Result<()> {
+        if let Some(channel) = self.0.connect(container)? {
+            channel.ask(Ask::Stop { grace_ms: 0 }, &[])?;
+            while channel.receive().await?.is_some() {}
+        }
+        let daemon = Arc::clone(&self.0);
+        let container = container.clone();
+        let clear = move || daemon.clear(&container);
+        tokio::task::spawn_blocking(clear).await.expect("removing files does not panic")
+    }
+}
+
+impl Daemon {
+    fn describe(&self, spec: Spec) -> Result<Launch, LaunchError> {
+        let name = spec.container.as_str();
+        let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !named || name.starts_with('.') || name.is_empty() || name.len() > CONTAINER_ID_BYTES_MAX
+        {
+            return Err(launch_failed(format!("{name:?} cannot name a container")));
+        }
+        if spec.privileged && !self.config.allow_privileged {
+            return Err(launch_failed(
+                "privileged containers are not allowed on this agent".into(),
+            ));
+        }
+        Ok(Launch {
+            run_dir: self.run_dir(&spec.container),
+            layer_dir: self.layer_dir(&spec.container),
+            cgroup: self.cgroup(&spec.container),
+            spec,
+        })
+    }
+
+    async fn try_launch(&self, launch: &Launch) -> Result<Started, Failed> {
+        let mishap = |e: anyhow::Error| Failed::Launch(launch_failed(format!("{e:#}")));
+        let (ours, theirs) = packet::pair().map_err(|e| mishap(e.into()))?;
+        let pid = {
+            let zygote = self.zygote();
+            match zygote.fork(launch, &theirs) {
+                Ok(()) => zygote.pid(),
+                Err(e)
+                    if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+                {
+                    return Err(Failed::ZygoteGone { pid: zygote.pid() });
+                }
+                Err(e) => return Err(mishap(anyhow::Error::from(e).context("asking the zygote"))),
+            }
+        };
+        drop(theirs);
+        let channel = Channel::new(ours).map_err(mishap)?;
+        let mut greeted = false;
+        loop {
+            match channel.receive().await.map_err(mishap)?.map(|packet| packet.message) {
+                Some(Answer::Started { pid }) => {
+                    self.watch(&launch.spec.container, channel);
+                    return Ok(Started { pid });
+                }
+                Some(Answer::Failed { reason, cause }) => {
+                    return Err(Failed::Launch(LaunchError { reason, cause }));
+                }
+                Some(_) => greeted = true,
+                None if !greeted => return Err(Failed::ZygoteGone { pid }),
+                None => return Err(Failed::Launch(self.launch_lost(&launch.spec.container).await)),
+            }
+        }
+    }
+
+    /// The shim is gone before the program ran.
+    async fn launch_lost(&self, container: &ContainerId) -> LaunchError {
+        let exited = self.without_shim(container).await;
+        let cause = exited.limitation.map_or("the shim has ended".into(), |(_, cause)| cause);
+        match self.clear(container) {
+            Ok(()) => launch_failed(cause),
+            Err(e) => launch_failed(format!("{cause}; {e:#}")),
+        }
+    }
+
+    /// Of several that see the same zygote dead, the first starts a new one.
+    fn replace_zygote(&self, pid: u32) -> Result<(), LaunchError> {
+        let mut zygote = self.zygote();
+        if zygote.pid() == pid {
+            tracing::warn!(pid, "the zygote is gone; starting another");
+            *zygote = Zygote::start(&self.config.zygote_program, &home(&self.config))
+                .map_err(|e| launch_failed(format!("{e:#}")))?;
+        }
+        Ok(())
+    }
+
+    fn zygote(&self) -> MutexGuard<'_, Zygote> {
+        self.zygote.lock().expect("nobody panics while holding it")
+    }
+
+    async fn look_at(&self, container: &ContainerId) -> anyhow::Result<FoundState> {
+        if let Some(channel) = self.connect(container)? {
+            channel.ask(Ask::Subscribe, &[])?;
+            while let Some(packet) = channel.receive().await? {
+                match packet.message {
+                    Answer::Started { pid } => {
+                        self.watch(container, channel);
+                        return Ok(FoundState::Alive { pid });
+                    }
+                    Answer::Exited(status) => return Ok(FoundState::Exited(status.into())),
+                    Answer::Refused(cause) => anyhow::bail!("container {container}: {cause}"),
+                    Answer::Preparing | Answer::Failed { .. } | Answer::Done | Answer::Executed => {
+                    }
+                }
+            }
+        }
+        Ok(FoundState::Exited(self.without_shim(container).await))
+    }
+
+    async fn without_shim(&self, container: &ContainerId) -> Exited {
+        let (run_dir, cgroup) = (self.run_dir(container), self.cgroup(container));
+        watch::without_shim(run_dir, cgroup, Arc::clone(&self.hierarchies)).await
+    }
+
+    fn watch(&self, container: &ContainerId, channel: Channel) {
+        let watched = Watched {
+            container: container.clone(),
+            run_dir: self.run_dir(container),
+            cgroup: self.cgroup(container),
+            channel,
+        };
+        // The watching ends only when nobody listens to events any more.
+        let _ = self.watched.send(watched);
+    }
+
+    fn connect(&self, container: &ContainerId) -> anyhow::Result<Option<Channel>> {
+        run_dir::connect(&self.run_dir(container))?.map(Channel::new).transpose()
+    }
+
+    fn clear(&self, container: &ContainerId) -> anyhow::Result<()> {
+        self.hierarchies.remove(&self.cgroup(container))?;
+        for dir in [self.layer_dir(container), self.run_dir(container)] {
+            match std::fs::remove_dir_all(&dir) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("removing {}", dir.display()))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn run_dir(&self, container: &ContainerId) -> PathBuf {
+        self.config.run_dir.join(container.as_str())
+    }
+
+    fn layer_dir(&self, container: &ContainerId) -> PathBuf {
+        self.config.layer_dir.join(container.as_str())
+    }
+
+    fn cgroup(&self, container: &ContainerId) -> String {
+        format!("{}/{container}", self.config.cgroup_parent)
+    }
+}
+
+/// Where the zygote and the shims live.
+fn home(config: &Config) -> String {
+    format!("{}/shims", config.cgroup_parent)
+}
+
+fn launch_failed(cause: String) -> LaunchError {
+    LaunchError { reason: Reason::ContainerLaunchFailed, cause }
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// A container that ends meanwhile has obeyed.
+async fn obeyed(channel: &Channel, ask: Ask) -> anyhow::Result<()> {
+    channel.ask(ask, &[])?;
+    match channel.receive().await?.map(|packet| packet.message) {
+        Some(Answer::Refused(cause)) => anyhow::bail!(cause),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The descriptors that come back from a process that runs.
+async fn executed(channel: &Channel) -> anyhow::Result<Vec<std::os::fd::OwnedFd>> {
+    let packet = channel.receive().await?.context("the container has ended")?;
+    match packet.message {
+        Answer::Executed => Ok(packet.fds),
+        Answer::Refused(cause) => anyhow::bail!(cause),
+        other => anyhow::bail!("an unexpected answer: {other:?}"),
+    }
+}

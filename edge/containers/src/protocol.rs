@@ -1,0 +1,168 @@
+//! What daemon, zygote, shim and a container's init say to each other.
+//!
+//! A shim lives as long as its container and may be older than the daemon: messages only ever grow at their ends, and
+//! a daemon speaks to shims of its own version and the one before.
+
+use std::path::PathBuf;
+
+use minicbor::{Decode, Encode};
+use model::task::Reason;
+
+use crate::spec::{Exec, Spec};
+
+pub(crate) const VERSION: u16 = 1;
+
+/// The oldest version that this side still understands.
+pub(crate) const VERSION_MIN: u16 = 1;
+
+/// What the zygote is told. With it come the shim's end of a channel to the daemon and a file that holds a [`Launch`].
+#[derive(Debug, Encode, Decode)]
+pub(crate) enum ToZygote {
+    #[n(0)]
+    Fork,
+}
+
+/// All that a shim needs to know.
+#[derive(Debug, Encode, Decode)]
+pub(crate) struct Launch {
+    #[n(0)]
+    pub(crate) spec: Spec,
+    /// The container's own directory for sockets and status.
+    #[n(1)]
+    pub(crate) run_dir: PathBuf,
+    /// Where the writable layer goes; on a disk.
+    #[n(2)]
+    pub(crate) layer_dir: PathBuf,
+    /// The container's cgroup below the root of each hierarchy.
+    #[n(3)]
+    pub(crate) cgroup: String,
+}
+
+/// The first packet on a connection to a shim.
+#[derive(Debug, Encode, Decode)]
+pub(crate) struct Request {
+    #[n(0)]
+    pub(crate) version: u16,
+    #[n(1)]
+    pub(crate) ask: Ask,
+}
+
+#[derive(Debug, Encode, Decode)]
+pub(crate) enum Ask {
+    /// Answered by `Started` as soon as it runs, and by `Exited` at the end.
+    #[n(0)]
+    Subscribe,
+    #[n(1)]
+    Stop {
+        #[n(0)]
+        grace_ms: u64,
+    },
+    #[n(2)]
+    Signal(#[n(0)] i32),
+    /// With it come standard input, output and errors, unless a terminal is asked for. Answered by `Executed` with the
+    /// terminal, then by `Exited`. Closing the connection kills the process.
+    #[n(3)]
+    Exec(#[n(0)] Exec),
+    /// Sends a signal to the process that this connection has started.
+    #[n(4)]
+    SignalExec(#[n(0)] i32),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Answer {
+    /// The shim lives and sets the container up.
+    #[n(0)]
+    Preparing,
+    #[n(1)]
+    Started {
+        #[n(0)]
+        pid: u32,
+    },
+    /// It never ran, and nothing of it is left.
+    #[n(2)]
+    Failed {
+        #[n(0)]
+        reason: Reason,
+        #[n(1)]
+        cause: String,
+    },
+    #[n(3)]
+    Exited(#[n(0)] Status),
+    #[n(4)]
+    Done,
+    #[n(5)]
+    Executed,
+    #[n(6)]
+    Refused(#[n(0)] String),
+}
+
+/// How a container ended; also what the status file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Status {
+    #[n(0)]
+    pub(crate) wait_status: i32,
+    #[n(1)]
+    pub(crate) limitation: Option<Limitation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Limitation {
+    #[n(0)]
+    pub(crate) reason: Reason,
+    #[n(1)]
+    pub(crate) cause: String,
+}
+
+/// Numbers a process that a container's init has started. The main process is [`MAIN`].
+pub(crate) type ProcessNumber = u64;
+
+pub(crate) const MAIN: ProcessNumber = 0;
+
+/// What a shim tells its container's init.
+#[derive(Debug, Encode, Decode)]
+pub(crate) enum ToInit {
+    /// With it come standard input, output and errors, unless a terminal is asked for.
+    #[n(0)]
+    Exec {
+        #[n(0)]
+        process: ProcessNumber,
+        #[n(1)]
+        exec: Exec,
+    },
+    /// To the process and those it shares a session with.
+    #[n(1)]
+    Signal {
+        #[n(0)]
+        process: ProcessNumber,
+        #[n(1)]
+        signal: i32,
+    },
+    /// SIGTERM to all.
+    #[n(2)]
+    Terminate,
+}
+
+/// What a container's init tells its shim.
+#[derive(Debug, Encode, Decode)]
+pub(crate) enum FromInit {
+    /// With it comes the terminal, if one was asked for.
+    #[n(0)]
+    Executed {
+        #[n(0)]
+        process: ProcessNumber,
+    },
+    #[n(1)]
+    Failed {
+        #[n(0)]
+        process: ProcessNumber,
+        #[n(1)]
+        cause: String,
+    },
+    #[n(2)]
+    Exited {
+        #[n(0)]
+        process: ProcessNumber,
+        #[n(1)]
+        wait_status: i32,
+    },
+}

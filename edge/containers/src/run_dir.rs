@@ -1,0 +1,53 @@
+//! What lies in a container's run directory, and how it is read by those who come later.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Context;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::protocol::Status;
+
+/// Where the shim listens.
+pub(crate) const SOCKET: &str = "shim.sock";
+
+/// How the container ended, and what the file is called until it is whole.
+pub(crate) const STATUS: &str = "status";
+pub(crate) const STATUS_PARTIAL: &str = "status.partial";
+
+/// What the shim and its builder write to their standard error.
+pub(crate) const COMPLAINTS: &str = "log";
+
+/// Connects to the shim. `None`: there is none, or there is no directory.
+pub(crate) fn connect(run_dir: &Path) -> anyhow::Result<Option<OwnedFd>> {
+    let dir = match std::fs::File::open(run_dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        dir => dir.with_context(|| format!("opening {}", run_dir.display()))?,
+    };
+    // Addresses of sockets are short; by way of the open directory its path may be long.
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => Ok(Some(socket)),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("connecting to {}/{SOCKET}", run_dir.display())),
+    }
+}
+
+/// `None`: the shim has not written any.
+pub(crate) fn read_status(run_dir: &Path) -> anyhow::Result<Option<Status>> {
+    let path = run_dir.join(STATUS);
+    let bytes = match std::fs::read(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let status = minicbor::decode(&bytes);
+    Ok(Some(status.with_context(|| format!("{} is not a status", path.display()))?))
+}
+
+/// The last words of a shim that is gone.
+pub(crate) fn read_complaints(run_dir: &Path) -> String {
+    std::fs::read_to_string(run_dir.join(COMPLAINTS)).unwrap_or_default().trim().to_string()
+}

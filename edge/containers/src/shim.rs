@@ -1,0 +1,382 @@
+//! A container's parent. One thread, one loop over everything that can happen: output to be kept, requests, signals,
+//! what the container's init reports, the grace period. Small, because there are as many as there are containers.
+
+mod builder;
+mod connections;
+mod ending;
+mod init;
+mod logs;
+mod oci;
+mod root;
+mod seccomp;
+mod start;
+mod users;
+
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use model::task::Reason;
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use self::connections::Connections;
+use self::logs::LogFile;
+use crate::cgroup::Hierarchies;
+use crate::packet;
+use crate::protocol::{Answer, FromInit, Launch, MAIN, ToInit};
+use crate::spec::Exec;
+
+/// Setting up takes milliseconds; what takes this long hangs.
+const SET_UP_MS_MAX: u64 = 60_000;
+
+const OUTPUT_BYTES_AT_ONCE: usize = 64 * 1024;
+
+/// What `wait` returns for a killed process.
+const KILLED: i32 = 9;
+
+/// A shim's whole life: what it returns to the system.
+pub(crate) fn main(launch: Launch, channel: OwnedFd, hierarchies: &Hierarchies) -> i32 {
+    match start::start(&launch, channel, hierarchies) {
+        Ok(shim) => shim.serve(),
+        Err(code) => code,
+    }
+}
+
+struct Shim<'a> {
+    place: Place,
+    hierarchies: &'a Hierarchies,
+    memory_bytes_max: Option<u64>,
+    signals: SignalFd,
+    connections: Connections,
+    /// Our end of the socket to the container's init.
+    init: OwnedFd,
+    phase: Phase,
+    /// Set by the first request to stop.
+    kill_at: Option<Instant>,
+    outputs: Vec<Output>,
+    /// For the terminal, which arrives with init's first report.
+    terminal_log: Option<LogFile>,
+    buffer: Vec<u8>,
+}
+
+/// What must go when the container goes.
+#[derive(Debug)]
+struct Place {
+    run_dir: PathBuf,
+    layer_dir: PathBuf,
+    cgroup: String,
+}
+
+struct Output {
+    from: OwnedFd,
+    log: LogFile,
+}
+
+enum Phase {
+    /// `built` tells the process id of init, which may report before.
+    Building {
+        builder: Pid,
+        built: PipeReader,
+        executed: bool,
+        give_up_at: Instant,
+    },
+    /// Init is there and has not yet executed the program.
+    Starting {
+        init: Pid,
+    },
+    /// `ended` is what init has seen the main process end with.
+    Running {
+        init: Pid,
+        ended: Option<i32>,
+    },
+    Failed {
+        reason: Reason,
+        cause: String,
+    },
+    /// With what `wait` returned for the main process.
+    Ended(i32),
+}
+
+/// Where something has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Init,
+    Built,
+    Signals,
+    Output(usize),
+    Listener,
+    Connection(u64),
+}
+
+impl Shim<'_> {
+    fn serve(mut self) -> i32 {
+        loop {
+            match self.phase {
+                Phase::Building { .. } | Phase::Starting { .. } | Phase::Running { .. } => {
+                    for source in self.wait() {
+                        self.heed(source);
+                    }
+                    self.keep_deadlines();
+                }
+                Phase::Failed { reason, cause } => {
+                    let failed = Answer::Failed { reason, cause };
+                    return ending::give_up(
+                        &self.place,
+                        self.hierarchies,
+                        &self.connections,
+                        &failed,
+                    );
+                }
+                Phase::Ended(wait_status) => return self.finish(wait_status),
+            }
+        }
+    }
+
+    /// Sources in the order in which they are to be heeded: who reports before who has ended.
+    fn wait(&self) -> Vec<Source> {
+        let mut sources = vec![(Source::Init, self.init.as_fd())];
+        if let Phase::Building { built, .. } = &self.phase {
+            sources.push((Source::Built, built.as_fd()));
+        }
+        sources.push((Source::Signals, self.signals.as_fd()));
+        sources.push((Source::Listener, self.connections.listener()));
+        let outputs = self.outputs.iter().enumerate().rev();
+        sources.extend(outputs.map(|(n, output)| (Source::Output(n), output.from.as_fd())));
+        sources.extend(self.connections.sockets().map(|(key, fd)| (Source::Connection(key), fd)));
+        let mut polled: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        if rustix::event::poll(&mut polled, self.time_left().as_ref()).is_err() {
+            return Vec::new();
+        }
+        let ready = polled.iter().zip(&sources).filter(|(fd, _)| !fd.revents().is_empty());
+        ready.map(|(_, (source, _))| *source).collect()
+    }
+
+    fn time_left(&self) -> Option<Timespec> {
+        let give_up_at = match self.phase {
+            Phase::Building { give_up_at, .. } => Some(give_up_at),
+            Phase::Starting { .. }
+            | Phase::Running { .. }
+            | Phase::Failed { .. }
+            | Phase::Ended(_) => None,
+        };
+        let at = [give_up_at, self.kill_at].into_iter().flatten().min()?;
+        let left = at.saturating_duration_since(Instant::now());
+        Some(Timespec::try_from(left).expect("deadlines are near"))
+    }
+
+    fn heed(&mut self, source: Source) {
+        match source {
+            Source::Init => self.hear_init(),
+            Source::Built => self.hear_builder(),
+            Source::Signals => self.reap(),
+            Source::Output(n) => {
+                if !self.keep_output(n) {
+                    self.outputs.remove(n);
+                }
+            }
+            Source::Listener => self.connections.accept(),
+            Source::Connection(key) => self.serve_connection(key),
+        }
+    }
+
+    fn hear_init(&mut self) {
+        let packet = match packet::receive::<FromInit>(&self.init) {
+            Ok(Some(packet)) => packet,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+            // It has ended, or talks nonsense; the signal of its end follows, or is brought about.
+            Ok(None) | Err(_) => return self.lose_init(),
+        };
+        match packet.message {
+            FromInit::Executed { process: MAIN } => {
+                if let (Some(log), Some(from)) =
+                    (self.terminal_log.take(), packet.fds.into_iter().next())
+                {
+                    self.outputs.push(Output { from, log });
+                }
+                self.main_executed();
+            }
+            FromInit::Executed { process } => self.connections.executed(process, packet.fds),
+            FromInit::Failed { process: MAIN, cause } => self.fail(cause),
+            FromInit::Failed { process, cause } => {
+                self.connections.end(process, &Answer::Refused(cause))
+            }
+            FromInit::Exited { process: MAIN, wait_status } => {
+                if let Phase::Running { ended, .. } = &mut self.phase {
+                    *ended = Some(wait_status);
+                }
+            }
+            FromInit::Exited { process, wait_status } => {
+                self.connections.exited(process, wait_status)
+            }
+        }
+    }
+
+    /// A closed socket would be ready for ever.
+    fn lose_init(&mut self) {
+        if let Ok((silent, other)) = packet::pair() {
+            self.init = silent;
+            // Kept open by nobody would be ready, too.
+            std::mem::forget(other);
+        }
+        if let Some(init) = self.init_process() {
+            let _ = rustix::process::kill_process(init, Signal::KILL);
+        }
+    }
+
+    fn init_process(&self) -> Option<Pid> {
+        match self.phase {
+            Phase::Starting { init } | Phase::Running { init, .. } => Some(init),
+            Phase::Building { .. } | Phase::Failed { .. } | Phase::Ended(_) => None,
+        }
+    }
+
+    fn main_executed(&mut self) {
+        match &mut self.phase {
+            Phase::Building { executed, .. } => *executed = true,
+            Phase::Starting { init } => {
+                let init = *init;
+                self.run(init);
+            }
+            Phase::Running { .. } | Phase::Failed { .. } | Phase::Ended(_) => {}
+        }
+    }
+
+    fn hear_builder(&mut self) {
+        let Phase::Building { built, executed, .. } = &mut self.phase else { return };
+        let executed = *executed;
+        let mut bytes = Vec::new();
+        let told = match built.read_to_end(&mut bytes) {
+            Ok(_) => minicbor::decode::<Result<u32, String>>(&bytes).ok(),
+            Err(_) => None,
+        };
+        match told {
+            Some(Ok(pid)) => {
+                let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+                let init = pid.expect("the kernel gave it to libcontainer");
+                self.phase = Phase::Starting { init };
+                if executed {
+                    self.run(init);
+                }
+            }
+            Some(Err(cause)) => self.fail(cause),
+            None => self.fail("the process that sets up the container has been killed".into()),
+        }
+    }
+
+    fn run(&mut self, init: Pid) {
+        self.phase = Phase::Running { init, ended: None };
+        self.connections.started(init.as_raw_nonzero().get().unsigned_abs());
+        if self.kill_at.is_some() {
+            self.tell_init(&ToInit::Terminate);
+        }
+    }
+
+    fn fail(&mut self, cause: String) {
+        let reason = match self.kill_at {
+            Some(_) => Reason::TaskKilledDuringLaunch,
+            None => Reason::ContainerLaunchFailed,
+        };
+        self.phase = Phase::Failed { reason, cause };
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        // Init is left alone until its process id is known: its status must not be lost.
+        let Some(init) = self.init_process() else { return };
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == init {
+                self.ended(status.as_raw());
+            }
+        }
+    }
+
+    fn ended(&mut self, init_status: i32) {
+        // Its last words may still be on their way.
+        while matches!(self.phase, Phase::Starting { .. } | Phase::Running { ended: None, .. }) {
+            let Ok(Some(packet)) = packet::receive::<FromInit>(&self.init) else { break };
+            match packet.message {
+                FromInit::Executed { process: MAIN } => self.main_executed(),
+                FromInit::Failed { process: MAIN, cause } => return self.fail(cause),
+                FromInit::Exited { process: MAIN, wait_status } => {
+                    self.phase = Phase::Ended(wait_status);
+                    return;
+                }
+                FromInit::Executed { .. } | FromInit::Failed { .. } | FromInit::Exited { .. } => {}
+            }
+        }
+        self.phase = match self.phase {
+            Phase::Starting { .. } => {
+                return self.fail(
+                    "the container's init has been killed; is its memory limit too low?".into(),
+                );
+            }
+            Phase::Running { ended: Some(status), .. } => Phase::Ended(status),
+            _ => Phase::Ended(init_status),
+        };
+    }
+
+    /// False when nobody will write any more.
+    fn keep_output(&mut self, index: usize) -> bool {
+        let output = &mut self.outputs[index];
+        match rustix::io::read(&output.from, &mut self.buffer[..]) {
+            Ok(0) => false,
+            Ok(length) => {
+                output.log.write(&self.buffer[..length]);
+                true
+            }
+            Err(Errno::AGAIN | Errno::INTR) => true,
+            // A terminal that nobody has open any more.
+            Err(_) => false,
+        }
+    }
+
+    fn keep_deadlines(&mut self) {
+        let now = Instant::now();
+        if self.kill_at.is_some_and(|at| at <= now) {
+            match &self.phase {
+                Phase::Building { builder, .. } => {
+                    let _ = rustix::process::kill_process(*builder, Signal::KILL);
+                }
+                Phase::Starting { init } | Phase::Running { init, .. } => {
+                    let _ = rustix::process::kill_process(*init, Signal::KILL);
+                }
+                Phase::Failed { .. } | Phase::Ended(_) => {}
+            }
+            // Once is enough.
+            self.kill_at = Some(now + Duration::from_millis(SET_UP_MS_MAX));
+        }
+        if let Phase::Building { give_up_at, .. } = self.phase
+            && give_up_at <= now
+        {
+            self.fail(format!("it was not set up within {SET_UP_MS_MAX} ms"));
+        }
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        let at = Instant::now() + grace;
+        if self.kill_at.is_none() {
+            self.tell_init(&ToInit::Terminate);
+        }
+        self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// False if it could not be told: it ends, or is too busy.
+    fn tell_init(&self, message: &ToInit) -> bool {
+        packet::send(&self.init, message, &[]).is_ok()
+    }
+
+    fn exec(&self, process: u64, exec: Exec, fds: &[OwnedFd]) -> Result<(), String> {
+        match self.phase {
+            Phase::Running { ended: None, .. } => {}
+            _ => return Err("the container is not running".into()),
+        }
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        packet::send(&self.init, &ToInit::Exec { process, exec }, &fds)
+            .map_err(|e| format!("asking the container's init: {e}"))
+    }
+}

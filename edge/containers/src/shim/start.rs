@@ -1,0 +1,195 @@
+//! From a fork of the zygote to a shim with a builder at work.
+#![allow(unsafe_code)]
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use model::task::Reason;
+use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::ForkResult;
+use rustix::fs::OFlags;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::Pid;
+
+use super::builder::{self, Ends};
+use super::connections::Connections;
+use super::logs::LogFile;
+use super::{OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, ending};
+use crate::cgroup::Hierarchies;
+use crate::packet;
+use crate::protocol::{Answer, Launch};
+use crate::run_dir::{COMPLAINTS, SOCKET};
+use crate::spec::{Root, Spec};
+
+const EXIT_FAILED: i32 = 1;
+
+const CONNECTIONS_WAITING_MAX: i32 = 64;
+
+/// On failure the daemon has been told and nothing is left.
+pub(super) fn start<'a>(
+    launch: &Launch,
+    channel: OwnedFd,
+    hierarchies: &'a Hierarchies,
+) -> Result<Shim<'a>, i32> {
+    let started = channel.try_clone().context("the daemon's socket").and_then(|channel| {
+        become_parent(&channel)?;
+        assemble(launch, channel, hierarchies)
+    });
+    started.map_err(|e| {
+        ending::clear(&place(launch), hierarchies);
+        let cause = format!("{e:#}");
+        let failed = Answer::Failed { reason: Reason::ContainerLaunchFailed, cause };
+        let _ = packet::send(&channel, &failed, &[]);
+        EXIT_FAILED
+    })
+}
+
+fn place(launch: &Launch) -> Place {
+    Place {
+        run_dir: launch.run_dir.clone(),
+        layer_dir: launch.layer_dir.clone(),
+        cgroup: launch.cgroup.clone(),
+    }
+}
+
+/// Out of reach of what is done to the daemon, and heir of all that the container leaves.
+fn become_parent(channel: &OwnedFd) -> anyhow::Result<()> {
+    nix::unistd::setsid().context("a session of its own")?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .context("becoming a subreaper")?;
+    rustix::thread::set_name(c"dcos-shim").context("naming the process")?;
+    // SAFETY: the default action calls no code of ours. The zygote ignores the signal, and so would we.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+    set_nonblocking(channel)
+}
+
+fn assemble<'a>(
+    launch: &Launch,
+    channel: OwnedFd,
+    hierarchies: &'a Hierarchies,
+) -> anyhow::Result<Shim<'a>> {
+    let spec = &launch.spec;
+    make_dirs(launch)?;
+    quieten(&launch.run_dir)?;
+    let listener = listen(&launch.run_dir)?;
+    packet::send(&channel, &Answer::Preparing, &[]).context("greeting the daemon")?;
+    let mask = SigSet::from(Signal::SIGCHLD);
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let (init, inits_end) = packet::pair().context("a socket for the container's init")?;
+    set_nonblocking(&init)?;
+    let (mut streams, ends) = Streams::open(spec, inits_end)?;
+    let phase = fork_builder(launch, hierarchies, ends)?;
+    Ok(Shim {
+        place: place(launch),
+        hierarchies,
+        memory_bytes_max: spec.limits.memory_bytes_max,
+        signals,
+        connections: Connections::new(listener, channel),
+        init,
+        phase,
+        kill_at: None,
+        outputs: std::mem::take(&mut streams.outputs),
+        terminal_log: streams.terminal_log,
+        buffer: vec![0; OUTPUT_BYTES_AT_ONCE],
+    })
+}
+
+fn make_dirs(launch: &Launch) -> anyhow::Result<()> {
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    let run_dir = launch.run_dir.display();
+    // One that is there already belongs to a container of the same name.
+    private.create(&launch.run_dir).with_context(|| format!("creating {run_dir}"))?;
+    if matches!(launch.spec.root, Root::Image { .. }) {
+        let layer_dir = launch.layer_dir.display();
+        private.create(&launch.layer_dir).with_context(|| format!("creating {layer_dir}"))?;
+    }
+    Ok(())
+}
+
+/// What the shim or its builder writes goes to a file beside the socket, not to the daemon's terminal.
+fn quieten(run_dir: &Path) -> anyhow::Result<()> {
+    let nothing =
+        OpenOptions::new().read(true).write(true).open("/dev/null").context("/dev/null")?;
+    let complaints = File::create(run_dir.join(COMPLAINTS)).context("a file for complaints")?;
+    nix::unistd::dup2_stdin(&nothing)?;
+    nix::unistd::dup2_stdout(&nothing)?;
+    nix::unistd::dup2_stderr(&complaints)?;
+    Ok(())
+}
+
+/// Addresses of sockets are short; by way of the open directory its path may be long.
+fn listen(run_dir: &Path) -> anyhow::Result<OwnedFd> {
+    let dir = File::open(run_dir).with_context(|| format!("opening {}", run_dir.display()))?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::bind(&socket, &address).context("binding the shim's socket")?;
+    rustix::net::listen(&socket, CONNECTIONS_WAITING_MAX)?;
+    Ok(socket)
+}
+
+struct Streams {
+    outputs: Vec<Output>,
+    terminal_log: Option<LogFile>,
+}
+
+impl Streams {
+    /// The container's ends come back beside ours.
+    fn open(spec: &Spec, init: OwnedFd) -> anyhow::Result<(Streams, Ends)> {
+        let nothing: OwnedFd = File::open("/dev/null").context("/dev/null")?.into();
+        let stdout_log = LogFile::open(&spec.sandbox, "stdout", &spec.logs)?;
+        let stderr_log = LogFile::open(&spec.sandbox, "stderr", &spec.logs)?;
+        if spec.terminal.is_some() {
+            let (stdout, stderr) = (nothing.try_clone()?, nothing.try_clone()?);
+            let streams = Streams { outputs: Vec::new(), terminal_log: Some(stdout_log) };
+            return Ok((streams, Ends { init, stdin: nothing, stdout, stderr }));
+        }
+        let (stdout, stdout_end) = pipe()?;
+        let (stderr, stderr_end) = pipe()?;
+        let outputs = vec![
+            Output { from: stdout, log: stdout_log },
+            Output { from: stderr, log: stderr_log },
+        ];
+        let streams = Streams { outputs, terminal_log: None };
+        Ok((streams, Ends { init, stdin: nothing, stdout: stdout_end, stderr: stderr_end }))
+    }
+}
+
+fn pipe() -> anyhow::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = std::io::pipe().context("a pipe")?;
+    set_nonblocking(&read)?;
+    Ok((read.into(), write.into()))
+}
+
+pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+    Ok(())
+}
+
+fn fork_builder(launch: &Launch, hierarchies: &Hierarchies, ends: Ends) -> anyhow::Result<Phase> {
+    let (built, mut building) = std::io::pipe().context("a pipe")?;
+    // SAFETY: this process has one thread, so the child may do whatever its parent may.
+    match unsafe { nix::unistd::fork() }.context("forking the builder")? {
+        ForkResult::Child => {
+            drop(built);
+            let outcome = builder::build(launch, hierarchies, ends);
+            let bytes = minicbor::to_vec(&outcome).expect("a number or text can be encoded");
+            let told = building.write_all(&bytes);
+            std::process::exit(i32::from(told.is_err()))
+        }
+        ForkResult::Parent { child } => {
+            let builder = Pid::from_raw(child.as_raw()).expect("children have process ids");
+            let give_up_at = Instant::now() + Duration::from_millis(SET_UP_MS_MAX);
+            Ok(Phase::Building { builder, built, executed: false, give_up_at })
+        }
+    }
+}
