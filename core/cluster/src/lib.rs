@@ -1,5 +1,8 @@
 //! The control plane's machines as one machine, and the letters between them.
 
+mod machine;
+mod record;
+
 use std::sync::Arc;
 
 use model::agent::{FromAgent, ToAgent};
@@ -7,6 +10,8 @@ use model::framework::FrameworkInfo;
 use model::id::{Connection, FrameworkId, Term};
 use model::scheduler::{Call, Event};
 use services::{Notice, Order};
+
+pub use machine::{Cluster, LETTERS_MAX, RECORDS_MAX};
 
 pub type Out = model::machine::Out<Record, Effect>;
 

@@ -1,6 +1,6 @@
 //! Taking the lead: a new term, the state as the store tells it, and the machine's first turn.
 
-use cluster::{Effect, Input, Record, Refusal, Reply, View};
+use cluster::{Cluster, Effect, Input, Record, Refusal, Reply, View};
 use model::id::Term;
 use model::machine::Machine;
 use model::time::Time;
@@ -18,6 +18,16 @@ pub(crate) trait Subject:
 {
     fn new(config: &Config) -> Self;
     fn view(&self) -> View;
+}
+
+impl Subject for Cluster {
+    fn new(config: &Config) -> Self {
+        Cluster::new(&config.cluster, config.kernel.clone(), config.services.clone())
+    }
+
+    fn view(&self) -> View {
+        Cluster::view(self)
+    }
 }
 
 /// Who is to hear the answer.

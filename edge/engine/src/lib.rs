@@ -56,6 +56,10 @@ pub enum Ended {
 }
 
 /// Recovers the state, takes the lead and starts the loop. Readers can be served once it returns.
+pub fn start(store: Box<dyn Store>, config: Config) -> anyhow::Result<Engine> {
+    start_subject::<cluster::Cluster>(store, config)
+}
+
 fn start_subject<S: Subject>(store: Box<dyn Store>, config: Config) -> anyhow::Result<Engine> {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let published = Arc::new(Published::default());
@@ -164,3 +168,6 @@ enum Message {
     AgentLost(Connection),
     Stop,
 }
+
+#[cfg(test)]
+mod tests;
