@@ -225,8 +225,10 @@ async fn changed(
     request: reqwest::RequestBuilder,
     change: &Change,
 ) -> Result<()> {
-    let force = if change.force { "true" } else { "false" };
-    let Changed { deployment } = client.json(request.query(&[("force", force)])).await?;
+    // Unset is not `false`: each endpoint has a default of its own.
+    let force = change.force.then_some([("force", "true")]);
+    let Changed { deployment } =
+        client.json(request.query(force.as_slice().as_flattened())).await?;
     screen.line(format_args!("Created deployment {deployment}"))?;
     follow(screen, client, &deployment, Some(&absolute(app)), &change.wait).await
 }

@@ -1,0 +1,5 @@
+//! Commands as users type them, against a cluster that answers from a table.
+
+mod fake;
+mod marathon;
+mod tasks;
