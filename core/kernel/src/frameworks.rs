@@ -178,8 +178,12 @@ impl Kernel {
         }
     }
 
-    /// A call of a framework that is not there, or no more.
-    pub(crate) fn refuse_stranger(&self, from: &FrameworkId, out: &mut Out) -> Result<(), Refusal> {
+    /// Refuses calls of a framework that is not there, or no more.
+    pub(crate) fn require_subscribed(
+        &self,
+        from: &FrameworkId,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
         let refusal = match self.state.frameworks.get(from) {
             Some(known) if known.completed_at.is_some() => {
                 Refusal::CompletedFramework(from.clone())
@@ -203,7 +207,7 @@ impl Kernel {
         if let Call::Subscribe { info } = call {
             return self.subscribe(now, FrameworkInfo { id: Some(from.clone()), ..info }, out);
         }
-        self.refuse_stranger(from, out)?;
+        self.require_subscribed(from, out)?;
         match call {
             Call::Subscribe { .. } => unreachable!("handled above"),
             Call::Teardown => self.tear_down(now, from, out),

@@ -183,11 +183,9 @@ impl Kernel {
 
     /// The framework's clients: of these roles, or of all if none is named.
     pub(crate) fn clients(&self, framework: &FrameworkId, roles: &[Role]) -> Vec<Client> {
-        let of_framework = Client { framework: framework.clone(), role: Role::new("") }..=Client {
-            framework: framework.clone(),
-            role: Role::new("\u{10ffff}"),
-        };
-        let demands = self.offers.demands.range(of_framework).map(|(client, _)| client);
+        let first = Client { framework: framework.clone(), role: Role::new("") };
+        let demands = self.offers.demands.range(first..).map(|(client, _)| client);
+        let demands = demands.take_while(|client| client.framework == *framework);
         demands.filter(|one| roles.is_empty() || roles.contains(&one.role)).cloned().collect()
     }
 

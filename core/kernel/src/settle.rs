@@ -34,7 +34,7 @@ impl Kernel {
             }
         }
         for (key, task) in held {
-            self.adopt(id, key, task);
+            self.adopt(id, key, task, out);
         }
         self.charge_members(id, Change::plus);
         self.charge_roles(id, out);
@@ -80,16 +80,35 @@ impl Kernel {
         self.decree(now, framework, task, verdict, out);
     }
 
-    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task) {
+    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task, out: &mut Out) {
         if task.state.is_terminal() && self.state.active(&key.0).is_none() {
             // Nobody is left to hear of it.
             self.complete(&key.0, &key.1);
             return;
         }
+        self.part(id, &key, out);
         let task = Arc::new(Task { agent: id.clone(), ..task });
         let tasks = self.view.tasks.entry(key.0.clone()).or_default();
         tasks.insert(key.1.clone(), task);
         self.agents.get_mut(id).expect("it was attached").tasks.insert(key);
+    }
+
+    /// Two agents hold a task of the same id: its framework used the id again while a new leader could not know. The
+    /// one that speaks last is believed; what the other holds is counted when it registers again.
+    fn part(&mut self, id: &AgentId, key: &TaskKey, out: &mut Out) {
+        let Some(known) = self.view.task(&key.0, &key.1) else { return };
+        let other = known.agent.clone();
+        if other == *id {
+            return;
+        }
+        let held = holds(known).then(|| (known.role.clone(), known.resources.clone()));
+        if let Some(live) = self.agents.get_mut(&other) {
+            live.tasks.remove(key);
+        }
+        if let Some(held) = held {
+            self.release(&other, &key.0, &held, out);
+        }
+        self.count_free(&other);
     }
 
     /// One record for each role whose total is not what it was.

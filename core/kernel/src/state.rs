@@ -112,12 +112,14 @@ impl State {
 
     /// An id that no agent has had. It is taken once the agent's record is written.
     pub fn new_agent_id(&self, cluster: &str) -> AgentId {
-        AgentId::new(format!("{cluster}-S{}", self.agents_next))
+        let ids = (self.agents_next..).map(|n| AgentId::new(format!("{cluster}-S{n}")));
+        first_free(ids, &self.agents)
     }
 
     /// An id that no framework has had. It is taken once the framework's record is written.
     pub fn new_framework_id(&self, cluster: &str) -> FrameworkId {
-        FrameworkId::new(format!("{cluster}-{:04}", self.frameworks_next))
+        let ids = (self.frameworks_next..).map(|n| FrameworkId::new(format!("{cluster}-{n:04}")));
+        first_free(ids, &self.frameworks)
     }
 }
 
@@ -130,6 +132,11 @@ fn put<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, value: &Opti
 
 /// One above the number that follows the last `mark` of an id; 0 for an id of another form.
 fn after(id: &str, mark: &str) -> u64 {
-    let number = id.rsplit_once(mark).and_then(|(_, number)| number.parse::<u64>().ok());
-    number.map_or(0, |number| number.saturating_add(1))
+    // Who comes back under an id of its own making must not use up all numbers: a larger one does not count.
+    let number = id.rsplit_once(mark).and_then(|(_, number)| number.parse::<u32>().ok());
+    number.map_or(0, |number| u64::from(number) + 1)
+}
+
+fn first_free<K: Ord, V>(mut ids: impl Iterator<Item = K>, taken: &BTreeMap<K, V>) -> K {
+    ids.find(|id| !taken.contains_key(id)).expect("numbers do not run out")
 }

@@ -127,7 +127,7 @@ impl Kernel {
     }
 
     /// Gives back what a task has held.
-    fn release(
+    pub(crate) fn release(
         &mut self,
         agent: &AgentId,
         framework: &FrameworkId,

@@ -24,11 +24,10 @@ fn check(
     }
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
     let mut frameworks = Vec::new();
-    for (role, need) in needs {
+    for (role, _) in needs {
         let id = stage.subscribe(framework(role, &[Capability::PartitionAware]));
         frameworks.push(id.clone());
         counts.insert(id, 0);
-        let _ = need;
     }
     for n in 0..agents {
         stage.agent(u64::try_from(n).expect("few") + 1, "cpus:1;mem:1000");

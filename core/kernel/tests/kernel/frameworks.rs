@@ -133,3 +133,18 @@ fn a_framework_of_an_earlier_leader_has_time_to_come_back() {
     check(0, 600);
     check(3600, 3600);
 }
+
+#[test]
+fn numbers_of_ids_are_not_used_up_by_strange_ids() {
+    let check = |strange: &str, next: &str| {
+        let mut stage = Stage::new();
+        let id = Some(FrameworkId::new(strange));
+        stage.subscribe(FrameworkInfo { id, ..framework("*", AWARE) });
+        assert_eq!(stage.framework("*"), FrameworkId::new(next));
+    };
+    check("c-0041", "c-0042");
+    check("elsewhere-0007", "c-0008");
+    check("marathon", "c-0000");
+    check("c-18446744073709551615", "c-0000");
+    check("c-4294967295", "c-4294967296");
+}

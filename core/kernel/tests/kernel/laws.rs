@@ -104,8 +104,12 @@ impl World {
     fn event(&mut self, event: Event) {
         match event {
             Event::Offers(offers) => self.offers.extend(offers),
-            Event::Rescind(id) => self.offers.retain(|offer| offer.id != id || id.as_str() == ""),
-            Event::Subscribed { .. }
+            // Sometimes the news comes too late.
+            Event::Rescind(id) if self.dice.roll(4) > 0 => {
+                self.offers.retain(|offer| offer.id != id)
+            }
+            Event::Rescind(_)
+            | Event::Subscribed { .. }
             | Event::Update(_)
             | Event::Failure { .. }
             | Event::Error(_) => {}
@@ -387,7 +391,7 @@ fn run(seed: u64) -> Vec<Record> {
 
 #[test]
 fn a_random_run_keeps_the_laws_and_ends_in_agreement() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         run(seed);
     }
 }

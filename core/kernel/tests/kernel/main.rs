@@ -7,6 +7,7 @@ mod frameworks;
 mod laws;
 mod offers;
 mod reconcile;
+mod record;
 mod registration;
 mod scale;
 

@@ -205,3 +205,21 @@ fn an_update_of_a_task_on_another_agent_changes_nothing() {
     stage.report(2, &framework, "t", TaskState::Failed, TaskState::Failed);
     assert_eq!(stage.state_of(&framework, "t"), Some(Running));
 }
+
+#[test]
+fn of_two_agents_with_the_same_task_the_last_to_speak_is_believed() {
+    let mut stage = Stage::new();
+    let (first, framework) = stage.running(AWARE);
+    let second = stage.agent(2, BIG);
+    let tasks = vec![held(&framework, &second, "t", "cpus:2;mem:64", Running)];
+    stage.hear(3, register(Some(&second), BIG, tasks));
+    let view = stage.kernel.view();
+    let task = view.task(&framework, &TaskId::new("t")).expect("known");
+    assert_eq!(task.agent, second);
+    assert!(view.agents[&first].in_use.is_empty());
+    let tasks = vec![held(&framework, &first, "t", "cpus:1;mem:128", Running)];
+    stage.hear(4, register(Some(&first), BIG, tasks));
+    stage.report(4, &framework, "t", Finished, Finished);
+    let view = stage.kernel.view();
+    assert!(view.agents.values().all(|agent| agent.in_use.is_empty()));
+}
