@@ -1,0 +1,156 @@
+//! Agents.
+
+use std::collections::BTreeMap;
+
+use kernel::state::Standing;
+use kernel::view::AgentView;
+use model::attributes::{Attribute, AttributeValue, FaultDomain};
+use model::id::AgentId;
+use model::resources::Resources;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::master::seconds;
+use super::resource::{self, Sum};
+
+const CAPABILITIES: [&str; 5] = [
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "TASK_RESOURCE_LIMITS",
+];
+
+/// As in `/state` and `/state-summary`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Agent<'a> {
+    pub id: &'a str,
+    pub hostname: &'a str,
+    pub port: u16,
+    pub attributes: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Value>,
+    pub pid: String,
+    pub registered_time: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reregistered_time: Option<f64>,
+    pub resources: Sum,
+    pub used_resources: Sum,
+    pub offered_resources: Sum,
+    pub reserved_resources: BTreeMap<String, Sum>,
+    pub unreserved_resources: Sum,
+    pub active: bool,
+    pub deactivated: bool,
+    pub version: &'static str,
+    pub capabilities: [&'static str; 5],
+}
+
+/// As in `/slaves`: resources in full as well.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FullAgent<'a> {
+    #[serde(flatten)]
+    pub agent: Agent<'a>,
+    pub reserved_resources_full: BTreeMap<String, Vec<Value>>,
+    pub unreserved_resources_full: Vec<Value>,
+    pub used_resources_full: Vec<Value>,
+    pub offered_resources_full: Vec<Value>,
+}
+
+/// Registered agents are listed; one that does not answer or is gone for good is not.
+pub fn is_registered(agent: &AgentView) -> bool {
+    match agent.agent.standing {
+        Standing::Admitted => true,
+        Standing::Unreachable { .. } | Standing::Gone { .. } => false,
+    }
+}
+
+pub fn pid(agent: &AgentView) -> String {
+    let info = &agent.agent.info;
+    format!("slave(1)@{}:{}", info.ip, info.port)
+}
+
+pub fn used(agent: &AgentView) -> Resources {
+    let mut used = Resources::default();
+    agent.in_use.values().for_each(|part| used.add(part));
+    used
+}
+
+pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
+    let info = &agent.agent.info;
+    Agent {
+        id: id.as_str(),
+        hostname: &info.hostname,
+        port: info.port,
+        attributes: info.attributes.iter().map(attribute).collect(),
+        domain: info.domain.as_ref().map(domain),
+        pid: pid(agent),
+        registered_time: seconds(agent.agent.registered_at),
+        reregistered_time: agent.reregistered_at.map(seconds),
+        resources: resource::sum(&info.resources),
+        used_resources: resource::sum(&used(agent)),
+        offered_resources: resource::sum(&agent.offered),
+        reserved_resources: resource::reserved(&info.resources),
+        unreserved_resources: resource::sum(&info.resources.unreserved()),
+        active: agent.connected,
+        deactivated: false,
+        version: super::master::VERSION,
+        capabilities: CAPABILITIES,
+    }
+}
+
+pub fn full<'a>(id: &'a AgentId, view: &'a AgentView) -> FullAgent<'a> {
+    let total = &view.agent.info.resources;
+    FullAgent {
+        agent: agent(id, view),
+        reserved_resources_full: resource::reserved_full(total),
+        unreserved_resources_full: resource::full(&total.unreserved()),
+        used_resources_full: resource::full(&used(view)),
+        offered_resources_full: resource::full(&view.offered),
+    }
+}
+
+fn attribute(attribute: &Attribute) -> (String, Value) {
+    let value = match &attribute.value {
+        AttributeValue::Text(text) => json!(text),
+        AttributeValue::Scalar(scalar) => json!(scalar.as_f64()),
+        AttributeValue::Ranges(ranges) => json!(ranges.to_string()),
+    };
+    (attribute.name.clone(), value)
+}
+
+fn domain(domain: &FaultDomain) -> Value {
+    let (region, zone) = (&domain.region, &domain.zone);
+    json!({ "fault_domain": { "region": { "name": region }, "zone": { "name": zone } } })
+}
+
+/// As the v1 message `AgentInfo` is spelled.
+pub(super) fn info(id: &AgentId, agent: &AgentView) -> Value {
+    let info = &agent.agent.info;
+    let mut spelled = json!({
+        "id": { "value": id.as_str() },
+        "hostname": info.hostname,
+        "port": info.port,
+        "resources": resource::full(&info.resources),
+        "attributes": info.attributes.iter().map(full_attribute).collect::<Vec<_>>(),
+    });
+    if let Some(fault_domain) = &info.domain {
+        spelled["domain"] = domain(fault_domain);
+    }
+    spelled
+}
+
+fn full_attribute(attribute: &Attribute) -> Value {
+    let name = &attribute.name;
+    match &attribute.value {
+        AttributeValue::Text(text) => {
+            json!({ "name": name, "type": "TEXT", "text": { "value": text } })
+        }
+        AttributeValue::Scalar(scalar) => {
+            json!({ "name": name, "type": "SCALAR", "scalar": { "value": scalar.as_f64() } })
+        }
+        AttributeValue::Ranges(ranges) => {
+            let ranges = resource::ranges(ranges);
+            json!({ "name": name, "type": "RANGES", "ranges": { "range": ranges } })
+        }
+    }
+}

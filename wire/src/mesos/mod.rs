@@ -1,0 +1,16 @@
+//! Mesos' JSON: what the master tells of agents, frameworks and tasks. Unset fields are left out, 64-bit integers are
+//! numbers, enums are their names.
+//!
+//! [`state`] and [`summary`] are the big answers of the v0 API, made of [`agent`], [`framework`] and [`task`];
+//! [`operator`] is the v1 API.
+
+pub mod agent;
+pub mod framework;
+pub mod master;
+pub mod metrics;
+pub mod operator;
+pub mod resource;
+pub mod roles;
+pub mod state;
+pub mod summary;
+pub mod task;

@@ -1,0 +1,212 @@
+//! Tasks. Borrowed, because there may be many.
+
+use model::container::{ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, VolumeMode};
+use model::task::{ContainerStatus, Source, Task, TaskStatus};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::master::seconds;
+use super::resource::{self, Sum};
+use crate::marathon::task as marathon;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpelledTask<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub framework_id: &'a str,
+    /// Empty for tasks without an executor of their own.
+    pub executor_id: &'a str,
+    pub slave_id: &'a str,
+    pub state: &'static str,
+    pub resources: Sum,
+    pub role: &'a str,
+    pub statuses: Vec<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Label<'a> {
+    pub key: &'a str,
+    pub value: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status<'a> {
+    pub state: &'static str,
+    pub timestamp: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_status: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
+}
+
+/// As in `/state` and `/tasks`.
+pub fn task(task: &Task) -> SpelledTask<'_> {
+    SpelledTask {
+        id: task.id.as_str(),
+        name: &task.name,
+        framework_id: task.framework.as_str(),
+        executor_id: "",
+        slave_id: task.agent.as_str(),
+        state: marathon::state(task.state),
+        resources: resource::sum(&task.resources),
+        role: task.role.as_str(),
+        statuses: task.status.iter().map(status).collect(),
+        user: task.user.as_deref(),
+        labels: labels(&task.labels),
+        discovery: task.discovery.as_ref().map(discovery),
+        container: task.container.as_ref().map(container),
+    }
+}
+
+pub(super) fn labels(labels: &[(String, String)]) -> Vec<Label<'_>> {
+    labels.iter().map(|(key, value)| Label { key, value }).collect()
+}
+
+fn status(status: &TaskStatus) -> Status<'_> {
+    Status {
+        state: marathon::state(status.state),
+        timestamp: seconds(status.at),
+        container_status: status.container.as_ref().map(container_status),
+        healthy: status.healthy,
+        message: status.message.as_deref(),
+    }
+}
+
+fn container_status(status: &ContainerStatus) -> Value {
+    let mut spelled = json!({ "container_id": { "value": status.id.as_str() } });
+    if !status.addresses.is_empty() {
+        let addresses: Vec<Value> = status.addresses.iter().map(address).collect();
+        spelled["network_infos"] = json!([{ "ip_addresses": addresses }]);
+    }
+    if let Some(pid) = status.pid {
+        spelled["executor_pid"] = json!(pid);
+    }
+    spelled
+}
+
+fn address(address: &model::task::Address) -> Value {
+    let spelled = marathon::ip_address(address);
+    json!({ "ip_address": spelled.ip_address, "protocol": spelled.protocol })
+}
+
+fn discovery(info: &DiscoveryInfo) -> Value {
+    let ports: Vec<Value> = info.ports.iter().map(discovery_port).collect();
+    json!({ "visibility": "FRAMEWORK", "name": info.name, "ports": { "ports": ports } })
+}
+
+fn discovery_port(port: &DiscoveryPort) -> Value {
+    let mut spelled = json!({ "number": port.number, "protocol": port.protocol });
+    if let Some(name) = &port.name {
+        spelled["name"] = json!(name);
+    }
+    if !port.labels.is_empty() {
+        spelled["labels"] = json!({ "labels": labels(&port.labels) });
+    }
+    spelled
+}
+
+fn container(info: &ContainerInfo) -> Value {
+    let volume = |volume: &model::container::Volume| {
+        let mode = match volume.mode {
+            VolumeMode::ReadOnly => "RO",
+            VolumeMode::ReadWrite => "RW",
+        };
+        json!({ "container_path": volume.container_path, "host_path": volume.host_path, "mode": mode })
+    };
+    let mut spelled = match info.kind {
+        ContainerKind::Mesos => mesos_container(info),
+        ContainerKind::Docker => docker_container(info),
+    };
+    if !info.volumes.is_empty() {
+        spelled["volumes"] = info.volumes.iter().map(volume).collect();
+    }
+    spelled
+}
+
+fn mesos_container(info: &ContainerInfo) -> Value {
+    let image = |image: &model::container::Image| {
+        json!({
+            "image": {
+                "type": "DOCKER",
+                "docker": { "name": image.name },
+                "cached": !image.force_pull,
+            }
+        })
+    };
+    json!({ "type": "MESOS", "mesos": info.image.as_ref().map_or(json!({}), image) })
+}
+
+fn docker_container(info: &ContainerInfo) -> Value {
+    let image = info.image.as_ref();
+    let mut docker = json!({
+        "image": image.map_or("", |image| image.name.as_str()),
+        "network": "HOST",
+        "privileged": info.privileged,
+        "force_pull_image": image.is_some_and(|image| image.force_pull),
+    });
+    if !info.parameters.is_empty() {
+        docker["parameters"] = json!(labels(&info.parameters));
+    }
+    json!({ "type": "DOCKER", "docker": docker })
+}
+
+/// As the v1 message `Task` is spelled.
+pub(super) fn full(task: &Task) -> Value {
+    let mut spelled = json!({
+        "name": task.name,
+        "task_id": { "value": task.id.as_str() },
+        "framework_id": { "value": task.framework.as_str() },
+        "agent_id": { "value": task.agent.as_str() },
+        "state": marathon::state(task.state),
+        "resources": resource::full(&task.resources),
+        "statuses": task.status.iter().map(|one| full_status(task, one)).collect::<Vec<_>>(),
+    });
+    if let Some(user) = &task.user {
+        spelled["user"] = json!(user);
+    }
+    if !task.labels.is_empty() {
+        spelled["labels"] = json!({ "labels": labels(&task.labels) });
+    }
+    if let Some(info) = &task.discovery {
+        spelled["discovery"] = discovery(info);
+    }
+    if let Some(info) = &task.container {
+        spelled["container"] = container(info);
+    }
+    spelled
+}
+
+fn full_status(task: &Task, status: &TaskStatus) -> Value {
+    let source = match status.source {
+        Source::Master => "SOURCE_MASTER",
+        Source::Agent => "SOURCE_AGENT",
+        Source::Executor => "SOURCE_EXECUTOR",
+    };
+    let mut spelled = json!({
+        "task_id": { "value": task.id.as_str() },
+        "state": marathon::state(status.state),
+        "source": source,
+        "timestamp": seconds(status.at),
+        "agent_id": { "value": task.agent.as_str() },
+    });
+    if let Some(message) = &status.message {
+        spelled["message"] = json!(message);
+    }
+    if let Some(healthy) = status.healthy {
+        spelled["healthy"] = json!(healthy);
+    }
+    if let Some(container) = &status.container {
+        spelled["container_status"] = container_status(container);
+    }
+    spelled
+}
