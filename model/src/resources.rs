@@ -173,7 +173,8 @@ impl Amount {
             }
             (Amount::Ranges(mine), Amount::Ranges(theirs)) => *mine = mine.minus(theirs),
             (Amount::Set(mine), Amount::Set(theirs)) => mine.retain(|one| !theirs.contains(one)),
-            (mine, theirs) => panic!("taking {theirs:?} from {mine:?}: one name, two types"),
+            // What is of another type is not there.
+            (Amount::Scalar(_) | Amount::Ranges(_) | Amount::Set(_), _) => (),
         }
     }
 }
@@ -460,6 +461,17 @@ mod tests {
         assert_eq!(all.unreserved().cpus(), Scalar::whole(4));
         assert_eq!(all.allocatable_to(&Role::new("slave_public/web")).cpus(), Scalar::whole(6));
         assert_eq!(all.allocatable_to(&Role::new("dev")).cpus(), Scalar::whole(4));
+    }
+
+    #[test]
+    fn what_is_not_there_is_passed_over() {
+        let check = |all: &str, other: &str, rest: &str| {
+            assert_eq!(bag(all).minus(&bag(other)), bag(rest), "{all} - {other}");
+        };
+        check("cpus:4;mem:8", "cpus:1;mem:8", "cpus:3");
+        check("cpus:1;ports:[1-5]", "cpus:2;ports:[4-9];disk:1", "ports:[1-3]");
+        check("cpus:1;cpus(a):2", "cpus(b):1;cpus(a):1", "cpus:1;cpus(a):1");
+        check("lanes:{a,b};tags:3", "lanes:{b,c};tags:{x}", "lanes:{a};tags:3");
     }
 
     #[test]

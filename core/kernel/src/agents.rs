@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId};
-use model::resources::Resources;
+use model::resources::{Amount, Resource, Resources};
 use model::time::Time;
 
 use crate::state::{Agent, Standing};
@@ -21,9 +21,9 @@ const PROTOCOL_MIN: u32 = if PROTOCOL > 1 { PROTOCOL - 1 } else { PROTOCOL };
 #[derive(Debug, Default)]
 pub(crate) struct LiveAgent {
     pub(crate) connection: Option<Connection>,
-    /// When it last registered with this leader; before that its tasks are not known.
+    /// When it last registered, if not for the first time.
     pub(crate) returned_at: Option<Time>,
-    /// Until when it must have returned to this leader.
+    /// Until when it must have returned to this leader; its tasks are not known before.
     pub(crate) return_by: Option<Time>,
     pub(crate) free: Resources,
     pub(crate) offered: Resources,
@@ -116,6 +116,11 @@ impl Kernel {
                  install the same release on both"
             ));
         }
+        if let Some(name) = clash(&registration.info.resources, &registration.tasks) {
+            return Some(format!(
+                "its tasks hold {name} of another type than the agent has: restore it"
+            ));
+        }
         let id = registration.agent.as_ref()?;
         if id.as_str().is_empty() || id.as_str().contains(|c: char| c.is_control() || c == '/') {
             return Some(format!("{id:?} is not an agent id"));
@@ -146,6 +151,7 @@ impl Kernel {
 
     fn admit(&mut self, now: Time, id: &AgentId, info: AgentInfo, out: &mut Out) {
         let known = self.state.agents.get(id);
+        let returned_at = known.map(|_| now);
         let agent = Agent {
             info: Arc::new(info),
             standing: Standing::Admitted,
@@ -155,7 +161,7 @@ impl Kernel {
             self.commit(Record::Agent(id.clone(), Some(agent)), out);
         }
         let live = self.agents.get_mut(id).expect("it was attached");
-        live.returned_at = Some(now);
+        live.returned_at = returned_at;
         if let Some(by) = live.return_by.take() {
             self.awaited -= 1;
             self.timers.cancel(by, Timer::Return(id.clone()));
@@ -171,7 +177,7 @@ impl Kernel {
 
     /// The agent is not connected any more: nothing of it is offered.
     fn detach(&mut self, id: &AgentId, out: &mut Out) {
-        let live = self.agents.get_mut(id).expect("connected agents are live");
+        let live = self.agents.get_mut(id).expect("it has registered or is awaited");
         let Some(connection) = live.connection.take() else { return };
         self.connections.remove(&connection);
         let offers: Vec<OfferId> = live.offers.keys().cloned().collect();
@@ -195,7 +201,7 @@ impl Kernel {
 
     pub(crate) fn ping(&mut self, now: Time, id: &AgentId, out: &mut Out) {
         let missed_max = self.config.pings_missed_max.max(1);
-        let Some(live) = self.agents.get_mut(id) else { return };
+        let live = self.agents.get_mut(id).expect("whoever is pinged is live");
         let pings = &mut live.pings;
         if pings.unanswered || live.connection.is_none() {
             pings.missed += 1;
@@ -231,19 +237,23 @@ impl Kernel {
         let lost = Agent { standing: Standing::Unreachable { since: now }, ..agent.clone() };
         let cause = format!("agent {} is unreachable: {cause}", lost.info.hostname);
         let connection = self.agents.get(id).and_then(|live| live.connection);
-        self.detach_if_live(id, out);
+        self.detach(id, out);
         self.commit(Record::Agent(id.clone(), Some(lost)), out);
         self.lose_tasks(now, id, &cause, out);
         self.count_free(id);
         // Should it only have been slow, it must register again before it counts.
         out.effects.extend(connection.map(Effect::Disconnect));
     }
+}
 
-    fn detach_if_live(&mut self, id: &AgentId, out: &mut Out) {
-        if self.agents.contains_key(id) {
-            self.detach(id, out);
-        }
-    }
+/// A resource that is a number here and a range there: the two cannot be reckoned with.
+fn clash<'a>(total: &Resources, tasks: &'a [HeldTask]) -> Option<&'a str> {
+    let kind = |amount: &Amount| std::mem::discriminant(amount);
+    let of_agent: BTreeMap<_, _> = total.iter().map(|one| (&one.name, kind(&one.amount))).collect();
+    let mut held = tasks.iter().flat_map(|held| held.task.resources.iter());
+    let differs =
+        |one: &&Resource| of_agent.get(&one.name).is_some_and(|known| *known != kind(&one.amount));
+    held.find(differs).map(|one| one.name.as_str())
 }
 
 /// FNV-1a: the same number for the same id in every run.

@@ -21,7 +21,7 @@ pub(crate) struct Client {
 const OFFERS_PER_ROUND_MIN: usize = 16;
 
 /// Offers that one client gets in one round; each round that is used up doubles the next until then.
-pub(crate) const OFFERS_PER_ROUND_MAX: usize = 512;
+const OFFERS_PER_ROUND_MAX: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Demand {
@@ -67,30 +67,33 @@ impl Walk {
 
     fn next(&mut self, available: &BTreeSet<AgentId>) -> Option<AgentId> {
         if self.leg == Leg::Out {
-            let next = match &self.last {
-                Some(last) => available.range((Excluded(last), Unbounded)).next(),
-                None => available.first(),
-            };
-            if let Some(next) = next {
-                self.last = Some(next.clone());
-                return Some(next.clone());
+            if let Some(next) = self.ahead(available) {
+                return self.step(next);
             }
             self.leg = if self.stop.is_some() { Leg::Home } else { Leg::Over };
             self.last = None;
         }
         if self.leg == Leg::Home {
-            let next = match &self.last {
-                Some(last) => available.range((Excluded(last), Unbounded)).next(),
-                None => available.first(),
-            };
-            if let Some(next) = next.filter(|next| Some(*next) <= self.stop.as_ref()) {
-                self.last = Some(next.clone());
-                return Some(next.clone());
+            let next = self.ahead(available).filter(|next| Some(*next) <= self.stop.as_ref());
+            if let Some(next) = next {
+                return self.step(next);
             }
             self.leg = Leg::Over;
             self.last = self.stop.take();
         }
         None
+    }
+
+    fn ahead<'a>(&self, available: &'a BTreeSet<AgentId>) -> Option<&'a AgentId> {
+        match &self.last {
+            Some(last) => available.range((Excluded(last), Unbounded)).next(),
+            None => available.first(),
+        }
+    }
+
+    fn step(&mut self, to: &AgentId) -> Option<AgentId> {
+        self.last = Some(to.clone());
+        self.last.clone()
     }
 }
 

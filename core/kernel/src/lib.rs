@@ -25,12 +25,13 @@ use std::time::Duration;
 
 use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
-use model::id::{AgentId, Connection, FrameworkId, Serial, TaskId, Term};
+use model::id::{AgentId, Connection, FrameworkId, Serial, Term};
 use model::machine::Machine;
 use model::scheduler::{Call, Event};
 use model::time::Time;
 
 use agents::LiveAgent;
+use demand::Client;
 use frameworks::Subscription;
 use offers::Offers;
 pub use record::MACHINE;
@@ -116,8 +117,6 @@ pub enum Refusal {
     CompletedFramework(FrameworkId),
     #[error("framework is not valid: {0}")]
     InvalidFramework(String),
-    #[error("task {0} is unknown")]
-    UnknownTask(TaskId),
     #[error("stream {0:?} has not registered an agent")]
     UnknownConnection(Connection),
 }
@@ -336,10 +335,11 @@ impl Kernel {
         self.view.completed_frameworks.remove(id);
         let Some(framework) = self.state.frameworks.get(id) else { return };
         let clients = self.clients(id, &[]);
+        let wants = |client: &Client| self.offers.demands[client].wants;
         let seen = Arc::new(FrameworkView {
             framework: framework.clone(),
             connected: self.frameworks.get(id).is_some_and(|live| live.connected),
-            suppressed: !clients.iter().any(|client| self.offers.demands[client].wants),
+            suppressed: !clients.is_empty() && !clients.iter().any(wants),
         });
         match framework.completed_at {
             None => self.view.frameworks.insert(id.clone(), seen),

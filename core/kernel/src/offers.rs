@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::framework::Capability;
+use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, FrameworkId, OfferId, Role, Serial};
 use model::resources::{Amount, ResourceName, Resources, Scalar};
 use model::scheduler::{Event, Filters, Offer};
@@ -143,16 +143,10 @@ impl Kernel {
     }
 
     /// Keeps what the client gave back of an offer from being offered to it again for a while.
-    pub(crate) fn refuse(
-        &mut self,
-        now: Time,
-        offer: &Offer,
-        refused: Resources,
-        refuse: Duration,
-    ) {
+    pub(crate) fn refuse(&mut self, now: Time, offer: &Offer, refused: Resources, span: Duration) {
         let client = client_of(offer);
         let least = Duration::from_millis(REFUSE_MS_MIN);
-        let until = now + refuse.clamp(least, Duration::from_millis(REFUSE_MS_MAX));
+        let until = now + span.clamp(least, Duration::from_millis(REFUSE_MS_MAX));
         let Some(demand) = self.offers.demands.get_mut(&client) else { return };
         let before = demand.filters.insert(offer.agent_id.clone(), Filter { refused, until });
         let timer = Timer::Filter(client, offer.agent_id.clone());
@@ -261,6 +255,6 @@ fn is_worth_offering(free: &Resources, total: &Resources) -> bool {
 }
 
 /// Agents with GPUs are kept for frameworks that know what to do with them.
-fn may_see_gpus(framework: &model::framework::FrameworkInfo, total: &Resources) -> bool {
+fn may_see_gpus(framework: &FrameworkInfo, total: &Resources) -> bool {
     total.gpus().is_zero() || framework.can(Capability::GpuResources)
 }

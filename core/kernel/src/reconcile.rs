@@ -2,7 +2,7 @@
 
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::scheduler::Event;
-use model::task::{Reason, TaskState};
+use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::state::Standing;
@@ -46,6 +46,13 @@ impl Kernel {
         let state = self.state_for(from, state);
         let status = Verdict::new(state, Reason::Reconciliation, cause).status(now, task, agent);
         self.tell(from, Event::Update(status), out);
+    }
+
+    /// What was told last: an end that the framework has not been told yet will be, in its turn.
+    fn answer_for(&self, now: Time, task: &Task) -> Event {
+        let told = task.status.as_ref().map_or(task.state, |status| status.state);
+        let verdict = Verdict::new(told, Reason::Reconciliation, "latest state of the task");
+        Event::Update(verdict.about(now, task))
     }
 
     /// What has become of a task that is not known, going by its agent; `None` while that cannot be told.

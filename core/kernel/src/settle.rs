@@ -7,7 +7,7 @@ use model::agent::{HeldTask, ToAgent};
 use model::id::{AgentId, FrameworkId, Role, TaskId};
 use model::resources::Resources;
 use model::scheduler::Event;
-use model::task::{Reason, Source, Task, TaskState};
+use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::demand::Client;
@@ -152,13 +152,9 @@ impl Kernel {
     pub(crate) fn tell_again(&mut self, now: Time, id: &AgentId, out: &mut Out) {
         let running: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
         for task in running {
-            let healthy = task.status.as_ref().and_then(|status| status.healthy);
-            let container = task.status.as_ref().and_then(|status| status.container.clone());
             let verdict =
                 Verdict::new(task.state, Reason::AgentReregistered, "the agent is reachable again");
-            let mut status = verdict.status(now, task.id.clone(), Some(id.clone()));
-            (status.healthy, status.container) = (healthy, container);
-            self.tell(&task.framework, Event::Update(status), out);
+            self.tell(&task.framework, Event::Update(verdict.about(now, &task)), out);
         }
     }
 
@@ -171,17 +167,5 @@ impl Kernel {
             let verdict = Verdict::new(state, Reason::AgentRemoved, cause);
             self.decree(now, &task.framework, &task.id, verdict, out);
         }
-    }
-
-    /// Says what the kernel knows of a task, as the answer to a question.
-    pub(crate) fn answer_for(&self, now: Time, task: &Task) -> Event {
-        let told = task.status.as_ref();
-        let state = told.map_or(task.state, |status| status.state);
-        let verdict = Verdict::new(state, Reason::Reconciliation, "latest state of the task");
-        let mut status = verdict.status(now, task.id.clone(), Some(task.agent.clone()));
-        status.source = Source::Master;
-        status.healthy = told.and_then(|told| told.healthy);
-        status.container = told.and_then(|told| told.container.clone());
-        Event::Update(status)
     }
 }

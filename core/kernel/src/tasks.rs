@@ -71,6 +71,16 @@ impl Verdict {
             wait_status: None,
         }
     }
+
+    /// The same of a known task, with what else is known of it.
+    pub(crate) fn about(self, now: Time, task: &Task) -> TaskStatus {
+        let told = task.status.as_ref();
+        TaskStatus {
+            healthy: told.and_then(|told| told.healthy),
+            container: told.and_then(|told| told.container.clone()),
+            ..self.status(now, task.id.clone(), Some(task.agent.clone()))
+        }
+    }
 }
 
 /// Whether the task's resources are taken, as far as the kernel can see.
@@ -83,9 +93,10 @@ impl Kernel {
     pub(crate) fn update(
         &mut self,
         agent: &AgentId,
-        Report { framework, status, latest }: Report,
+        Report { framework, mut status, latest }: Report,
         out: &mut Out,
     ) {
+        status.agent.get_or_insert_with(|| agent.clone());
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();
         if let Some(freed) = self.note(agent, &framework, &status, latest) {

@@ -223,3 +223,19 @@ fn of_two_agents_with_the_same_task_the_last_to_speak_is_believed() {
     let view = stage.kernel.view();
     assert!(view.agents.values().all(|agent| agent.in_use.is_empty()));
 }
+
+#[test]
+fn an_agent_whose_resources_have_changed_their_type_is_refused() {
+    let check = |now: &str, fine: bool| {
+        let mut stage = Stage::new();
+        let id = stage.agent(1, "cpus:4;mem:4096;lanes:5");
+        stage.lose(1);
+        let framework = FrameworkId::new("c-0000");
+        let tasks = vec![held(&framework, &id, "t", "cpus:1;lanes:2", Running)];
+        let effects = stage.hear(2, register(Some(&id), now, tasks));
+        assert_eq!(registered(&effects).is_some(), fine, "{now}");
+    };
+    check("cpus:4;mem:4096;lanes:5", true);
+    check("cpus:4;mem:4096;lanes:{a,b}", false);
+    check("cpus:4;mem:4096;lanes:[1-5]", false);
+}
