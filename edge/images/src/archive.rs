@@ -426,5 +426,5 @@ fn stored(size: u64) -> Result<u64, UnpackError> {
 }
 
 fn broken(error: io::Error) -> UnpackError {
-    UnpackError::Broken(error.to_string())
+    UnpackError::Broken(format!("the archive is damaged ({error})"))
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::{Config, PullError, credentials, files, layer, name};
 
 const MANIFEST_BYTES_MAX: usize = 4 << 20;
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
+const CLIENTS_MAX: usize = 32;
 const CAUSE_CHARS_MAX: usize = 300;
 const RETRY_DELAY_MS: u64 = 250;
 const MANIFEST_TYPES: [&str; 4] = [
@@ -36,25 +38,29 @@ pub(crate) struct Registry<'a> {
     config: &'a Config,
 }
 
+/// Connections that wait for the next pull, each with its login. To make a client is a matter of many milliseconds:
+/// it reads the certificates of this machine.
+#[derive(Default)]
+pub(crate) struct Clients(Mutex<Vec<(String, RegistryAuth, Client)>>);
+
 /// A request that went wrong, and whether it is worth another try.
 struct Failed {
     error: PullError,
     is_transient: bool,
 }
 
-impl<'a> Registry<'a> {
-    /// Logs in, if the registry wants that. Logins are read anew and the connection is this pull's own, so that a
-    /// changed password counts at once.
-    pub(crate) async fn connect(
-        source: Reference,
-        image: &'a str,
-        config: &'a Config,
-    ) -> Result<Self, PullError> {
-        let host = source.registry();
-        let refuse =
-            |cause| PullError::Unauthorized { image: image.into(), registry: host.into(), cause };
-        let auth = credentials::login(config.credentials.as_deref(), host, source.repository())
-            .map_err(refuse)?;
+impl Clients {
+    fn get(
+        &self,
+        host: &str,
+        auth: &RegistryAuth,
+        config: &Config,
+    ) -> Result<Client, OciDistributionError> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., client)) = clients.iter().find(|(of, with, _)| of == host && with == auth)
+        {
+            return Ok(client.clone());
+        }
         let protocol =
             if name::is_plain(host, config) { ClientProtocol::Http } else { ClientProtocol::Https };
         let client = Client::try_from(ClientConfig {
@@ -63,17 +69,44 @@ impl<'a> Registry<'a> {
             connect_timeout: Some(config.stall_timeout),
             user_agent: concat!("dcos/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
-        });
-        let this = |client| Self { client, auth, source: source.clone(), image, config };
-        let registry = match client {
-            Ok(client) => this(client),
-            Err(error) => return Err(this(Client::default()).failed("a connection", &error).error),
-        };
-        registry
-            .retry("a login", || {
-                registry.client.auth(&registry.source, &registry.auth, RegistryOperation::Pull)
-            })
-            .await?;
+        })?;
+        if clients.len() == CLIENTS_MAX {
+            clients.remove(0);
+        }
+        clients.push((host.to_owned(), auth.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Registry<'a> {
+    /// Logs in, if the registry wants that. Logins are read anew, so that a changed password counts at once.
+    pub(crate) async fn connect(
+        source: Reference,
+        image: &'a str,
+        config: &'a Config,
+        clients: &Clients,
+    ) -> Result<Self, PullError> {
+        let host = source.registry();
+        let refuse =
+            |cause| PullError::Unauthorized { image: image.into(), registry: host.into(), cause };
+        let auth = credentials::login(config.credentials.as_deref(), host, source.repository())
+            .map_err(refuse)?;
+        let client = clients.get(host, &auth, config).map_err(|error| PullError::Registry {
+            image: image.into(),
+            registry: host.into(),
+            awaited: "a connection".into(),
+            cause: error.to_string(),
+        })?;
+        let registry = Self { client, auth, source, image, config };
+        let log_in =
+            || registry.client.auth(&registry.source, &registry.auth, RegistryOperation::Pull);
+        registry.retry("a login", log_in).await?;
         Ok(registry)
     }
 
@@ -135,7 +168,8 @@ impl<'a> Registry<'a> {
                 Ok(found) if found.len() < blob.size => found.len(),
                 Ok(_) | Err(_) => 0,
             };
-            let is_progress = got > have;
+            // Less than before is progress too: of a registry that begins anew because it knows no ranges.
+            let is_progress = got > 0 && got != have;
             have = got;
             if tried >= self.config.tries_max || !(failed.is_transient || is_progress) {
                 return Err(failed.error);
@@ -334,8 +368,18 @@ fn answer(error: &OciDistributionError) -> Answer {
 }
 
 /// The error of this type, however deep it is wrapped.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut error = Some(error);
+fn find<E: Error + 'static>(error: &OciDistributionError) -> Option<&E> {
+    // These speak for what they wrap, and do not count as its wrapping.
+    let mut error: Option<&(dyn Error + 'static)> =
+        if let OciDistributionError::RequestError(inner) = error {
+            Some(inner)
+        } else if let OciDistributionError::IoError(inner) = error {
+            Some(inner)
+        } else if let OciDistributionError::DigestError(inner) = error {
+            Some(inner)
+        } else {
+            None
+        };
     while let Some(current) = error {
         if let Some(found) = current.downcast_ref::<E>() {
             return Some(found);

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::flight::Flights;
 use crate::index::{Image, Index, Pinned};
 use crate::manifest::{self, Blob, Manifest};
-use crate::registry::Registry;
+use crate::registry::{Clients, Registry};
 use crate::tree::{self, UnpackError};
 use crate::{Config, Prepared, PullError, PullRequest, Usage, files, layer, name};
 
@@ -44,6 +44,7 @@ struct Inner {
     config: Config,
     dir: PathBuf,
     index: Arc<Index>,
+    clients: Clients,
     pulls: Flights<Result<Prepared, PullError>>,
     layers: Flights<Result<(), PullError>>,
     /// Unpacking is work for a processor: more at a time would only be slower.
@@ -109,6 +110,7 @@ impl Inner {
             config,
             dir,
             index,
+            clients: Clients::default(),
             pulls: Flights::default(),
             layers: Flights::default(),
             unpacking: Semaphore::new(processors),
@@ -189,7 +191,7 @@ impl Inner {
         full: &str,
         asked: &str,
     ) -> Result<Prepared, PullError> {
-        let registry = Registry::connect(source, asked, &self.config).await?;
+        let registry = Registry::connect(source, asked, &self.config, &self.clients).await?;
         let (digest, config, blobs) = self.manifest(&registry, asked).await?;
         let layers: Vec<String> = blobs.iter().map(|blob| blob.digest.clone()).collect();
         let keep = self.pin(&digest, &layers);

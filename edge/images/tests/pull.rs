@@ -151,12 +151,6 @@ async fn a_file_keeps_everything_that_it_was_given() {
         Pax("path", "päx/name".as_bytes()),
         File("short", 0o600, b"pax"),
         File("sparse", 0o644, &zeros),
-        File("twice", 0o644, b"first"),
-        File("twice", 0o600, b"second"),
-        File("kind", 0o644, b"a file"),
-        Dir("kind", 0o700),
-        Dir("empty", 0o700),
-        Symlink("empty", "bin"),
     ];
     fixture.registry.push("all", "1", &image(&[&layer])).await;
     let prepared = fixture.pull("all:1").await.expect("the image is good");
@@ -184,13 +178,38 @@ async fn a_file_keeps_everything_that_it_was_given() {
     assert_eq!(fs::read(root.join("sparse")).expect("sparse"), zeros);
     assert!(stat("sparse").blocks() * 512 < 1 << 20, "holes take no space");
     assert_eq!(
-        (read(&prepared, 0, "twice").as_str(), stat("twice").mode() & 0o777),
-        ("second", 0o600)
-    );
-    assert!(stat("kind").is_dir() && stat("empty").is_symlink());
-    assert_eq!(
         fs::metadata(fixture.dir.path()).expect("the store").permissions().mode() & 0o777,
         0o700
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_entry_of_a_name_counts() {
+    let fixture = Fixture::new().await;
+    let layer = [
+        File("twice", 0o644, b"first"),
+        File("twice", 0o600, b"second"),
+        File("kind", 0o644, b"a file"),
+        Dir("kind", 0o700),
+        File("kind/inside", 0o644, b""),
+        File("full/file", 0o644, b"a directory"),
+        Symlink("full", "kind"),
+        File("full/through", 0o644, b"through a link"),
+        Dir("kind", 0o711),
+    ];
+    fixture.registry.push("again", "1", &image(&[&layer])).await;
+    let prepared = fixture.pull("again:1").await.expect("the image is good");
+    let mode = |path: &str| {
+        fs::symlink_metadata(prepared.layers[0].join(path)).expect(path).mode() & 0o777
+    };
+    assert_eq!((read(&prepared, 0, "twice").as_str(), mode("twice")), ("second", 0o600));
+    assert_eq!(
+        (read(&prepared, 0, "kind/through").as_str(), mode("kind")),
+        ("through a link", 0o711)
+    );
+    assert!(
+        prepared.layers[0].join("kind/inside").is_file()
+            && prepared.layers[0].join("full").is_symlink()
     );
 }
 

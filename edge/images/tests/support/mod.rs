@@ -24,6 +24,7 @@ pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.lis
 pub struct Registry {
     child: Child,
     _dir: tempfile::TempDir,
+    client: reqwest::Client,
     /// `127.x.y.z:port`, as an image's name begins.
     pub address: String,
 }
@@ -61,14 +62,14 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry starts; it is in Debian's package docker-registry");
-        let registry = Self { child, _dir: dir, address };
+        let registry = Self { child, _dir: dir, client: reqwest::Client::new(), address };
         registry.wait_until_ready().await;
         registry
     }
 
     async fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(START_SECS_MAX);
-        while reqwest::get(format!("http://{}/v2/", self.address)).await.is_err() {
+        while self.client.get(format!("http://{}/v2/", self.address)).send().await.is_err() {
             assert!(Instant::now() < deadline, "the registry on {} does not answer", self.address);
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
@@ -100,20 +101,19 @@ impl Registry {
         manifest["mediaType"] = media_type.into();
         let bytes = serde_json::to_vec(&manifest).expect("a manifest is plain data");
         let url = format!("http://{}/v2/{repository}/manifests/{reference}", self.address);
-        let put =
-            reqwest::Client::new().put(url).header("content-type", media_type).body(bytes.clone());
+        let put = self.client.put(url).header("content-type", media_type).body(bytes.clone());
         let answer = put.send().await.expect("the registry answers");
         assert!(answer.status().is_success(), "{}", answer.text().await.expect("a text"));
         digest(&bytes)
     }
 
     pub async fn put_blob(&self, repository: &str, blob: &[u8]) -> String {
-        let client = reqwest::Client::new();
         let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
-        let begun = client.post(url).send().await.expect("the registry answers");
+        let begun = self.client.post(url).send().await.expect("the registry answers");
         let place = begun.headers()["location"].to_str().expect("a URL").to_owned();
         let join = if place.contains('?') { '&' } else { '?' };
-        let put = client.put(format!("{place}{join}digest={}", digest(blob))).body(blob.to_vec());
+        let put =
+            self.client.put(format!("{place}{join}digest={}", digest(blob))).body(blob.to_vec());
         let answer = put.send().await.expect("the registry answers");
         assert!(answer.status().is_success(), "{}", answer.text().await.expect("a text"));
         digest(blob)
