@@ -41,7 +41,10 @@ pub(crate) fn login_providers() -> Response {
 }
 
 pub(crate) fn no_certificate() -> Response {
-    failure(StatusCode::NOT_FOUND, "this cluster serves plain HTTP and has no certificate authority yet")
+    failure(
+        StatusCode::NOT_FOUND,
+        "this cluster serves plain HTTP and has no certificate authority yet",
+    )
 }
 
 pub(crate) fn unknown(path: &str) -> Response {

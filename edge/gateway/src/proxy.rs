@@ -47,7 +47,10 @@ impl Proxy {
         let upgrade = request.headers().get(UPGRADE).cloned();
         let waiting = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         if let Err(cause) = prepare(&mut request, target, upgrade) {
-            return failure(StatusCode::BAD_REQUEST, &format!("the path cannot be passed on: {cause}"));
+            return failure(
+                StatusCode::BAD_REQUEST,
+                &format!("the path cannot be passed on: {cause}"),
+            );
         }
         let mut response = match self.0.request(request).await {
             Ok(response) => response,
@@ -133,10 +136,14 @@ fn strip(headers: &mut HeaderMap) {
 
 /// A service knows nothing of its prefix: its own absolute redirects are put below it.
 fn redirect(headers: &mut HeaderMap, target: &Target) {
-    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
     let own = format!("{}://{}", target.scheme, target.authority);
     let path = location.strip_prefix(&own).unwrap_or(location);
-    let is_below = path.strip_prefix(&target.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_below = path
+        .strip_prefix(&target.prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if !path.starts_with('/') || path.starts_with("//") || is_below {
         return;
     }
@@ -149,7 +156,8 @@ async fn join(near: hyper::upgrade::OnUpgrade, far: hyper::upgrade::OnUpgrade) {
         Ok(both) => both,
         Err(cause) => return tracing::debug!(%cause, "an upgrade was not completed"),
     };
-    let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
+    let copied =
+        tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
     if let Err(cause) = copied {
         tracing::debug!(%cause, "an upgraded connection broke");
     }

@@ -7,11 +7,20 @@ const NAME_SEGMENTS_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     Home,
-    Marathon { rest: &'a str },
-    Mesos { rest: &'a str },
-    Agent { id: &'a str, rest: &'a str },
+    Marathon {
+        rest: &'a str,
+    },
+    Mesos {
+        rest: &'a str,
+    },
+    Agent {
+        id: &'a str,
+        rest: &'a str,
+    },
     /// What follows `/service/`.
-    Service { path: &'a str },
+    Service {
+        path: &'a str,
+    },
     Metadata,
     Version,
     /// Asked by `dcos cluster setup`: 200 says that no login is needed.

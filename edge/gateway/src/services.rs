@@ -67,7 +67,8 @@ impl Names {
         let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let apps = &view.services.apps;
         if !index.of.ptr_eq(apps) {
-            let named = apps.iter().filter_map(|(id, app)| Some((shown_as(&app.spec)?, id.clone())));
+            let named =
+                apps.iter().filter_map(|(id, app)| Some((shown_as(&app.spec)?, id.clone())));
             *index = Index { of: apps.clone(), by_name: Arc::new(named.collect()) };
         }
         index.by_name.clone()
