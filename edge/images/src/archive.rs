@@ -38,7 +38,7 @@ pub(crate) fn untar(
     purpose: Purpose,
     bytes_max: u64,
 ) -> Result<(), UnpackError> {
-    let mut tar = Tar { reader, pending: 0 };
+    let mut tar = Tar { reader, pending: 0, padding: 0 };
     let mut bytes = 0_u64;
     for _ in 0..ENTRIES_MAX {
         let Some(entry) = tar.next()? else { return Ok(()) };
@@ -82,8 +82,10 @@ struct Extended {
 
 struct Tar<'a> {
     reader: &'a mut dyn Read,
-    /// Of the current entry, up to the next header.
+    /// Of the current entry's contents.
     pending: u64,
+    /// Between them and the next header.
+    padding: u64,
 }
 
 fn put_in_layer(tar: &mut Tar<'_>, tree: &mut Tree, entry: &Entry) -> Result<(), UnpackError> {
@@ -161,6 +163,9 @@ impl Tar<'_> {
         if self.pending > 0 {
             return Err(UnpackError::Broken("it ends in the middle of a file".into()));
         }
+        // Of the last entry it may be missing: some tools (umoci insert) do not write it.
+        io::copy(&mut Read::take(&mut *self.reader, self.padding), &mut io::sink())
+            .map_err(broken)?;
         let mut header = Header::new_old();
         if !self.fill(header.as_mut_bytes())? || header.as_bytes().iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -178,8 +183,17 @@ impl Tar<'_> {
         } else {
             0
         };
-        self.pending = stored(size)?;
+        self.expect(size)?;
         Ok(Some(header))
+    }
+
+    /// Contents of this size follow.
+    fn expect(&mut self, size: u64) -> Result<(), UnpackError> {
+        let stored = size.checked_next_multiple_of(BLOCK_BYTES);
+        let stored =
+            stored.ok_or_else(|| UnpackError::Broken("it claims an absurd size".into()))?;
+        (self.pending, self.padding) = (size, stored - size);
+        Ok(())
     }
 
     /// Fills the block, or finds that the archive has ended before it.
@@ -211,7 +225,7 @@ impl Tar<'_> {
             Some(long) => long,
             None => header.entry_size().map_err(broken)?,
         };
-        self.pending = stored(size)?;
+        self.expect(size)?;
         let path = extended
             .path
             .clone()
@@ -417,12 +431,6 @@ fn records(mut bytes: &[u8]) -> Result<Vec<Record>, UnpackError> {
 fn until_zero(mut name: Vec<u8>) -> Vec<u8> {
     name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
     name
-}
-
-/// What an entry takes in the archive.
-fn stored(size: u64) -> Result<u64, UnpackError> {
-    size.checked_next_multiple_of(BLOCK_BYTES)
-        .ok_or_else(|| UnpackError::Broken("it claims an absurd size".into()))
 }
 
 fn broken(error: io::Error) -> UnpackError {

@@ -216,6 +216,7 @@ async fn a_layer_cannot_be_made_to_burst() {
     fixture.broken(b"this is no archive at all".repeat(100), "not a tar archive").await;
     let whole = tar(&[File("f", 0o644, &[7; 4096])]);
     fixture.broken(whole[..2048].to_vec(), "f: ").await;
+    fixture.broken(whole[..512 + 4095].to_vec(), "f: ").await;
     fixture.broken(whole[..300].to_vec(), "ends in the middle of a header").await;
     fixture.broken([&[0x1f, 0x8b][..], &[0; 64]].concat(), "layer").await;
 }
