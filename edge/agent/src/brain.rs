@@ -3,22 +3,20 @@
 //! A disk that is full does not end the agent. Tasks that come meanwhile are refused with the cause, everything else
 //! waits, and once there is room the brain is read again from its checkpoints.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use futures::FutureExt;
 use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
-use model::id::ContainerId;
 use model::time::Time;
 use model::turn::{Released, TurnLoop};
 use node::{Effect, Held, Input, Node, View};
 use store::StoreError;
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::board::Publisher;
 use crate::disk::Disk;
 use crate::line::{Heard, Line};
 use crate::runtime::Runtime;
@@ -28,39 +26,8 @@ use crate::seeds::Seeds;
 const GATHER_MAX: usize = 256;
 /// From one look for space to the next, while there is none.
 const SPACE_PROBE: Duration = Duration::from_secs(1);
-/// Ended tasks that the API still shows.
-const COMPLETED_MAX: usize = 1_000;
 /// Beyond the longest grace period: what a stop of all tasks may take.
 const STOP_LATE_MAX: Duration = Duration::from_secs(10);
-
-/// What readers see.
-#[derive(Debug, Clone)]
-pub(crate) struct Board {
-    /// As of the last commit.
-    pub(crate) view: watch::Receiver<View>,
-    completed: Completed,
-}
-
-/// Ended tasks whose end is acknowledged, oldest first.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Completed(Arc<Mutex<VecDeque<(ContainerId, Arc<Held>)>>>);
-
-impl Board {
-    pub(crate) fn completed(&self) -> Vec<(ContainerId, Arc<Held>)> {
-        let completed = self.completed.0.lock().unwrap_or_else(PoisonError::into_inner);
-        completed.iter().cloned().collect()
-    }
-}
-
-impl Completed {
-    fn add(&self, container: ContainerId, held: Arc<Held>) {
-        let mut completed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        completed.push_back((container, held));
-        if COMPLETED_MAX < completed.len() {
-            completed.pop_front();
-        }
-    }
-}
 
 /// What the brain is told at the start.
 #[derive(Debug, Clone)]
@@ -72,6 +39,16 @@ pub(crate) struct Setup {
     pub(crate) keeps_inputs: bool,
 }
 
+/// What a brain is made of.
+pub(crate) struct Parts<R> {
+    pub(crate) setup: Setup,
+    pub(crate) disk: Disk,
+    pub(crate) line: Line,
+    pub(crate) runtime: R,
+    pub(crate) seeds: Arc<Seeds>,
+    pub(crate) publisher: Publisher,
+}
+
 pub(crate) struct Brain<R> {
     setup: Setup,
     turn: TurnLoop<Node, Option<Box<Input>>, View>,
@@ -79,8 +56,7 @@ pub(crate) struct Brain<R> {
     line: Line,
     runtime: R,
     seeds: Arc<Seeds>,
-    view: watch::Sender<View>,
-    completed: Completed,
+    publisher: Publisher,
 }
 
 /// How the gathering of inputs ended.
@@ -90,28 +66,18 @@ enum Gathered {
 }
 
 impl<R: Runtime> Brain<R> {
-    pub(crate) fn new(
-        setup: Setup,
-        mut disk: Disk,
-        line: Line,
-        runtime: R,
-        seeds: Arc<Seeds>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn new(parts: Parts<R>) -> Result<Self, StoreError> {
+        let Parts { setup, mut disk, line, runtime, seeds, publisher } = parts;
         let node = disk.load(setup.node.clone())?;
-        let view = watch::Sender::new(node.view());
-        let turn = TurnLoop::new(node);
-        let completed = Completed::default();
-        let mut brain = Self { setup, turn, disk, line, runtime, seeds, view, completed };
+        publisher.publish(node.view());
+        let mut brain =
+            Self { setup, turn: TurnLoop::new(node), disk, line, runtime, seeds, publisher };
         brain.start();
         Ok(brain)
     }
 
-    pub(crate) fn board(&self) -> Board {
-        Board { view: self.view.subscribe(), completed: self.completed.clone() }
-    }
-
     /// Lives until it is told to end.
-    pub(crate) async fn live(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         while let Gathered::Inputs = self.gather(&shutdown).await {
             self.decide(&shutdown).await?;
         }
@@ -196,7 +162,7 @@ impl<R: Runtime> Brain<R> {
     }
 
     fn release(&mut self, released: Released<Node, Option<Box<Input>>, View>) {
-        let before = self.view.send_replace(released.view);
+        let before = self.publisher.publish(released.view);
         for refusal in released.answers.into_iter().filter_map(|(_, answer)| answer.err()) {
             tracing::info!(%refusal, "the master's word is not followed");
         }
@@ -206,7 +172,7 @@ impl<R: Runtime> Brain<R> {
                 Effect::ToMaster(message) => messages.push(message),
                 Effect::Collect { ref container, .. } => {
                     if let Some(held) = before.held.get(container) {
-                        self.completed.add(container.clone(), held.clone());
+                        self.publisher.complete(container.clone(), held.clone());
                     }
                     self.runtime.carry_out(effect);
                 }
@@ -226,22 +192,25 @@ impl<R: Runtime> Brain<R> {
         self.push(Input::StopTasks);
         let never = CancellationToken::new();
         self.decide(&never).await?;
-        let live = |view: &View| view.held.values().filter(|held| !held.is_ended()).count();
-        let graces =
-            self.view.borrow().held.values().filter_map(|held| Some(held.killed?.grace)).max();
+        let graces = self.live().filter_map(|held| Some(held.killed?.grace)).max();
         let late = sleep(graces.unwrap_or_default() + STOP_LATE_MAX);
         tokio::pin!(late);
-        while 0 < live(&self.view.borrow()) {
+        while self.live().next().is_some() {
             tokio::select! {
                 _ = self.gather(&never) => (),
                 () = &mut late => {
-                    tracing::error!(tasks = live(&self.view.borrow()), "some tasks do not end");
+                    tracing::error!(tasks = self.live().count(), "some tasks do not end");
                     return Ok(());
                 }
             }
             self.decide(&never).await?;
         }
         Ok(())
+    }
+
+    fn live(&self) -> impl Iterator<Item = Arc<Held>> {
+        let held = self.turn.machine().view().held;
+        held.into_iter().map(|(_, held)| held).filter(|held| !held.is_ended())
     }
 
     /// Nothing can be written down, so nothing is begun. Ends when there is room, with a fresh brain.

@@ -1,12 +1,31 @@
 //! The agent process: drives the brain in `core/node`, speaks to the master, carries out what the brain decides.
+//!
+//! Reading order: [`brain`] (the loop: step, checkpoint, act), [`line`] (the stream to the master), [`runtime`] (who
+//! carries effects out: the real one in `real`, one that does nothing in `idle`), [`sandbox`], [`probe`], [`collect`],
+//! [`api`] (what can be asked over HTTP on port 5051).
+//!
+//! [`run`] may be called several times in one process; each agent has its own directory, address or port, and slot.
 
+mod api;
+mod board;
 mod brain;
+mod collect;
+mod config;
+mod detect;
 mod disk;
+mod environment;
 mod idle;
 mod line;
+mod probe;
+mod real;
+mod run;
 mod runtime;
+mod sandbox;
 mod seeds;
 mod simulated;
 
+pub use config::AgentConfig;
+pub use detect::{Machine, machine_resources};
 pub use line::channel;
+pub use run::run;
 pub use simulated::{Simulated, simulated};

@@ -8,7 +8,8 @@ use model::agent::AgentInfo;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::brain::{Brain, Setup};
+use crate::board::Publisher;
+use crate::brain::{Brain, Parts, Setup};
 use crate::disk::Disk;
 use crate::idle::Idle;
 use crate::line::Line;
@@ -32,9 +33,13 @@ pub async fn simulated(agent: Simulated, shutdown: CancellationToken) -> anyhow:
         stop_tasks: false,
         keeps_inputs: false,
     };
-    let disk = Disk::in_memory()?;
-    let line = Line::new(agent.channel, seeds.clone());
-    let runtime = Idle::new(ip, seeds.clone());
-    let brain = Brain::new(setup, disk, line, runtime, seeds).context("starting an agent")?;
-    brain.live(shutdown).await
+    let parts = Parts {
+        setup,
+        disk: Disk::in_memory()?,
+        line: Line::new(agent.channel, seeds.clone()),
+        runtime: Idle::new(ip, seeds.clone()),
+        seeds,
+        publisher: Publisher::new(),
+    };
+    Brain::new(parts).context("starting an agent")?.run(shutdown).await
 }

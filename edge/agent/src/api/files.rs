@@ -1,0 +1,294 @@
+//! `/files/browse`, `/files/read`, `/files/download`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use nix::unistd::{Gid, Group, Uid, User};
+use rustix::fs::{AtFlags, Dir, Stat, fstat, statat};
+use tokio::io::AsyncReadExt;
+use tokio::task::spawn_blocking;
+use tokio_util::io::ReaderStream;
+use wire::agent_api::files::{Content, FileInfo, mode};
+
+use super::Api;
+use super::answer::{Asked, refuse};
+use super::attached::{Miss, place};
+
+/// One read gives no more, as in Mesos: sixteen pages.
+const READ_BYTES_MAX: usize = 16 * 4096;
+/// One listing shows no more.
+const ENTRIES_MAX: usize = 100_000;
+/// A character is no longer than this.
+const CHARACTER_BYTES_MAX: usize = 4;
+
+pub(super) async fn browse(api: &Api, asked: &Asked) -> Response {
+    let listed = on_disk(api, asked, |file, path| {
+        if !is_directory(&file)? {
+            return Err(Fault::bad("Cannot browse a file; read or download it.\n"));
+        }
+        Ok(list(&file, path)?)
+    });
+    match listed.await {
+        Ok(entries) => asked.json(&entries),
+        Err(fault) => fault.into_response(),
+    }
+}
+
+pub(super) async fn read(api: &Api, asked: &Asked) -> Response {
+    let part = match Part::asked(asked) {
+        Ok(part) => part,
+        Err(fault) => return fault.into_response(),
+    };
+    let content = on_disk(api, asked, move |file, _| {
+        if is_directory(&file)? {
+            return Err(Fault::bad("Cannot read a directory.\n"));
+        }
+        Ok(part.of(&file)?)
+    });
+    match content.await {
+        Ok(content) => asked.json(&content),
+        Err(fault) => fault.into_response(),
+    }
+}
+
+pub(super) async fn download(api: &Api, asked: &Asked) -> Response {
+    let opened = on_disk(api, asked, |file, path| {
+        if is_directory(&file)? {
+            return Err(Fault::bad("Cannot download a directory.\n"));
+        }
+        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or("file").to_owned();
+        Ok((file.metadata()?.len(), file, name))
+    });
+    let (length, file, name) = match opened.await {
+        Ok(opened) => opened,
+        Err(fault) => return fault.into_response(),
+    };
+    // It may grow while it is sent: what was promised is sent.
+    let bytes = ReaderStream::new(tokio::fs::File::from_std(file).take(length));
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename={name}")),
+    ];
+    (headers, Body::from_stream(bytes)).into_response()
+}
+
+/// Why there is no answer.
+struct Fault(StatusCode, String);
+
+impl Fault {
+    fn bad(cause: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, cause.into())
+    }
+
+    fn into_response(self) -> Response {
+        refuse(self.0, &self.1)
+    }
+}
+
+impl From<Miss> for Fault {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::NotFound(cause) => Self(StatusCode::NOT_FOUND, cause),
+            Miss::Outside(cause) => Self(StatusCode::BAD_REQUEST, cause),
+            Miss::Mishap(cause) => Self(StatusCode::INTERNAL_SERVER_ERROR, cause),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(cause: io::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("The disk does not answer: {cause}.\n"))
+    }
+}
+
+/// Opens what was asked for and works on it where it may take its time.
+async fn on_disk<T: Send + 'static>(
+    api: &Api,
+    asked: &Asked,
+    work: impl FnOnce(File, &str) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let path = asked
+        .get("path")
+        .ok_or_else(|| Fault::bad("Expecting 'path=value' in query.\n"))?
+        .to_owned();
+    let view = api.0.board.view();
+    let own = view.own.as_ref().and_then(|own| own.agent.as_ref()).map(|agent| agent.as_str());
+    let unknown = || Fault(StatusCode::NOT_FOUND, format!("No sandbox is at {path:?}.\n"));
+    let place = place(&api.0.dir, own, &path).ok_or_else(unknown)?;
+    let done = spawn_blocking(move || work(place.open()?, &path)).await;
+    done.unwrap_or_else(|cause| Err(io::Error::other(cause).into()))
+}
+
+fn is_directory(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.is_dir())
+}
+
+/// Sorted by name. What vanishes meanwhile is not shown.
+fn list(directory: &File, path: &str) -> io::Result<Vec<FileInfo>> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(directory)?.take(ENTRIES_MAX) {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [&b"."[..], b".."].contains(&name.to_bytes()) {
+            continue;
+        }
+        if let Ok(about) = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let path = format!("{}/{}", path.trim_end_matches('/'), name.to_string_lossy());
+            entries.push(describe(path, &about));
+        }
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far from a float's limit")]
+fn describe(path: String, about: &Stat) -> FileInfo {
+    let user = User::from_uid(Uid::from_raw(about.st_uid)).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(about.st_gid)).ok().flatten();
+    FileInfo {
+        gid: group.map_or_else(|| about.st_gid.to_string(), |group| group.name),
+        mode: mode(about.st_mode),
+        mtime: about.st_mtime as f64,
+        nlink: about.st_nlink,
+        path,
+        size: u64::try_from(about.st_size).unwrap_or(0),
+        uid: user.map_or_else(|| about.st_uid.to_string(), |user| user.name),
+    }
+}
+
+/// What of a file was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Its size, told as an offset.
+    Size,
+    From {
+        offset: u64,
+        length: usize,
+    },
+}
+
+impl Part {
+    fn asked(asked: &Asked) -> Result<Self, Fault> {
+        let number = |name: &str| -> Result<i64, Fault> {
+            let Some(text) = asked.get(name) else { return Ok(-1) };
+            let number = text.parse().map_err(|_| {
+                Fault::bad(format!("Failed to parse {name}: {text:?} is not a whole number.\n"))
+            })?;
+            if number < -1 {
+                return Err(Fault::bad(format!("Negative {name} provided: {number}.\n")));
+            }
+            Ok(number)
+        };
+        let (offset, length) = (number("offset")?, number("length")?);
+        let length =
+            usize::try_from(length).map_or(READ_BYTES_MAX, |length| length.min(READ_BYTES_MAX));
+        Ok(u64::try_from(offset).map_or(Part::Size, |offset| Part::From { offset, length }))
+    }
+
+    fn of(self, file: &File) -> io::Result<Content> {
+        let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
+        let Part::From { offset, length } = self else {
+            return Ok(Content { data: String::new(), offset: size });
+        };
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+                0 => break,
+                more => filled += more,
+            }
+        }
+        bytes.truncate(filled);
+        if filled == length {
+            bytes.truncate(whole_characters(&bytes));
+        }
+        Ok(Content { data: String::from_utf8_lossy(&bytes).into_owned(), offset })
+    }
+}
+
+/// How many bytes to give so that no character is cut in two: clients count what they got and go on from there.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let Err(cause) = str::from_utf8(bytes) else { return bytes.len() };
+    let tail = bytes.len() - cause.valid_up_to();
+    let cut = cause.error_len().is_none() && tail < CHARACTER_BYTES_MAX && 0 < cause.valid_up_to();
+    if cut { cause.valid_up_to() } else { bytes.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    fn part(query: &str) -> Result<Part, String> {
+        let uri = format!("/files/read?{query}").parse().expect("a uri");
+        let asked = Asked::read(&uri).expect("readable");
+        Part::asked(&asked).map_err(|fault| fault.1)
+    }
+
+    #[test]
+    fn offset_and_length_say_which_part() {
+        let from = |offset, length| Ok(Part::From { offset, length });
+        assert_eq!(part("path=x"), Ok(Part::Size));
+        assert_eq!(part("offset=-1&length=5"), Ok(Part::Size));
+        assert_eq!(part("offset=3"), from(3, READ_BYTES_MAX));
+        assert_eq!(part("offset=3&length=-1"), from(3, READ_BYTES_MAX));
+        assert_eq!(part("offset=3&length=5"), from(3, 5));
+        assert_eq!(part("offset=0&length=999999999"), from(0, READ_BYTES_MAX));
+        assert_eq!(part("offset=-2"), Err("Negative offset provided: -2.\n".to_owned()));
+        let cause = part("offset=0&length=x").expect_err("no number");
+        assert!(cause.starts_with("Failed to parse length"), "{cause}");
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_a_gap() {
+        let text = "häßlich €uro ".repeat(50);
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        for length in [5, 6, 7, 64, 10_000] {
+            let mut read = String::new();
+            loop {
+                let offset = read.len() as u64;
+                let page = Part::From { offset, length }.of(&file).expect("readable");
+                if page.data.is_empty() {
+                    break;
+                }
+                read.push_str(&page.data);
+            }
+            assert_eq!(read, text, "{length}");
+        }
+        let size = Part::Size.of(&file).expect("readable");
+        assert_eq!(size, Content { data: String::new(), offset: text.len() as u64 });
+        let beyond = Part::From { offset: 1 << 40, length: 10 }.of(&file).expect("readable");
+        assert_eq!(beyond.data, "");
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_all_the_same() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&[0xff; 10]).expect("written");
+        let page = Part::From { offset: 0, length: 4 }.of(&file).expect("readable");
+        assert_eq!(page.data.chars().count(), 4);
+    }
+
+    #[test]
+    fn a_listing_has_the_words_of_ls() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("stdout"), "abc").expect("written");
+        fs::create_dir(dir.path().join("data")).expect("made");
+        let file = File::open(dir.path()).expect("opened");
+        let entries = list(&file, "/s/").expect("listed");
+        let shown: Vec<_> =
+            entries.iter().map(|one| format!("{} {} {}", one.mode, one.path, one.uid)).collect();
+        assert_eq!(shown, ["drwxr-xr-x /s/data root", "-rw-r--r-- /s/stdout root"]);
+        assert_eq!(entries[1].size, 3);
+    }
+}

@@ -1,0 +1,116 @@
+//! The agent's own API on port 5051: what Mesos agents answer, and `dcos task exec`.
+//!
+//! Paths are known with and without `/slave(1)` before them and `.json` or a slash behind them, as old clients ask.
+
+mod answer;
+mod attached;
+mod exec;
+mod files;
+mod shown;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use containers::Containers;
+use model::agent::AgentInfo;
+use model::time::Time;
+use tokio::net::TcpListener;
+
+use crate::board::Board;
+use crate::brain::now;
+use crate::config::AgentConfig;
+use answer::{Asked, refuse};
+
+/// What the answers are made of. A clone answers the same.
+#[derive(Clone)]
+pub(crate) struct Api(Arc<Parts>);
+
+struct Parts {
+    info: AgentInfo,
+    dir: PathBuf,
+    board: Board,
+    containers: Containers,
+    started_at: Time,
+    gc_delay: std::time::Duration,
+}
+
+impl Api {
+    pub(crate) fn new(
+        config: &AgentConfig,
+        info: AgentInfo,
+        board: Board,
+        containers: Containers,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            info,
+            dir: config.dir.clone(),
+            board,
+            containers,
+            started_at: now(),
+            gc_delay: config.node.gc_delay,
+        }))
+    }
+}
+
+/// Answers until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, api: Api) {
+    let router = Router::new().fallback(answer).with_state(api);
+    if let Err(cause) = axum::serve(listener, router).await {
+        tracing::error!(%cause, "the agent's API has ended");
+    }
+}
+
+async fn answer(State(api): State<Api>, request: Request) -> Response {
+    let path = plain(request.uri().path());
+    if path == wire::exec::PATH {
+        return exec::upgrade(&api, request).await;
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");
+    }
+    let asked = match Asked::read(request.uri()) {
+        Ok(asked) => asked,
+        Err(cause) => return refuse(StatusCode::BAD_REQUEST, &cause),
+    };
+    match path.as_str() {
+        "/files/browse" => files::browse(&api, &asked).await,
+        "/files/read" => files::read(&api, &asked).await,
+        "/files/download" => files::download(&api, &asked).await,
+        "/files/debug" => asked.json(&shown::attached(&api)),
+        "/state" => asked.json(&shown::state(&api)),
+        "/flags" => asked.json(&serde_json::json!({"flags": shown::flags(&api)})),
+        "/version" => asked.json(&shown::version()),
+        "/metrics/snapshot" => asked.json(&shown::metrics(&api)),
+        "/monitor/statistics" => asked.json(&shown::statistics(&api)),
+        "/containers" => shown::containers(&api, &asked),
+        "/health" => StatusCode::OK.into_response(),
+        _ => refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n")),
+    }
+}
+
+/// Without what old clients write around a path.
+fn plain(path: &str) -> String {
+    let path = path.replace("%28", "(").replace("%29", ")");
+    let path = path.trim_end_matches('/');
+    let path = path.strip_prefix("/slave(1)").unwrap_or(path);
+    path.strip_suffix(".json").unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_spellings_of_a_path_mean_the_same() {
+        let check = |path: &str, meant: &str| assert_eq!(plain(path), meant);
+        check("/state", "/state");
+        check("/slave(1)/state", "/state");
+        check("/slave%281%29/state.json", "/state");
+        check("/files/browse.json", "/files/browse");
+        check("/monitor/statistics/", "/monitor/statistics");
+    }
+}

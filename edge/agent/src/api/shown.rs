@@ -1,0 +1,185 @@
+//! What the agent says of itself and its containers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use containers::spec::Usage;
+use model::id::ContainerId;
+use model::resources::Resources;
+use model::task::TaskState;
+use node::Held;
+use serde_json::{Map, Value, json};
+use wire::agent_api::MESOS_VERSION;
+use wire::agent_api::state::{AgentState, Executor, Life, executor_name};
+use wire::agent_api::statistics::{Entry, Statistics, status};
+
+use super::Api;
+use super::answer::{Asked, refuse};
+use crate::brain::now;
+use crate::sandbox::{Sandboxes, Tenant};
+
+pub(super) fn version() -> Value {
+    json!({
+        "version": MESOS_VERSION,
+        "dcos": env!("CARGO_PKG_VERSION"),
+        "build_date": "",
+        "build_time": 0.0,
+        "build_user": "",
+    })
+}
+
+pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
+    let info = &api.0.info;
+    let attributes = info.attributes.iter().map(|one| format!("{}:{}", one.name, one.value));
+    [
+        ("attributes", attributes.collect::<Vec<_>>().join(";")),
+        ("gc_delay", format!("{}secs", api.0.gc_delay.as_secs())),
+        ("hostname", info.hostname.clone()),
+        ("ip", info.ip.clone()),
+        ("port", info.port.to_string()),
+        ("resources", info.resources.to_string()),
+        ("sandbox_directory", "/mnt/mesos/sandbox".to_owned()),
+        ("work_dir", info.work_dir.clone()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+pub(super) fn state(api: &Api) -> Value {
+    let (view, completed) = (api.0.board.view(), api.0.board.completed());
+    let held = view.held.iter().map(|(container, held)| (container, held, Life::Held));
+    let done = completed.iter().map(|one| (&one.container, &one.held, Life::Completed));
+    let all: Vec<_> = held
+        .chain(done)
+        .map(|(container, held, life)| {
+            (container, held, life, directory(&api.0.dir, container, held))
+        })
+        .collect();
+    let executors = all
+        .iter()
+        .map(|(container, held, life, directory)| Executor {
+            container,
+            held,
+            directory,
+            life: *life,
+        })
+        .collect();
+    let state = AgentState {
+        id: view.own.as_ref().and_then(|own| own.agent.as_ref()),
+        info: &api.0.info,
+        started_at: api.0.started_at,
+        flags: flags(api),
+        executors,
+    };
+    state.json()
+}
+
+/// The sandbox, as `/files/browse` takes it.
+fn directory(dir: &Path, container: &ContainerId, held: &Held) -> String {
+    let tenant = Tenant {
+        agent: &held.info.agent,
+        framework: &held.framework,
+        task: &held.info.id,
+        container,
+    };
+    Sandboxes::new(dir)
+        .path(tenant)
+        .map_or_else(|_| String::new(), |path| path.display().to_string())
+}
+
+/// Which paths are shown, by the name under which they are asked for.
+pub(super) fn attached(api: &Api) -> Value {
+    let view = api.0.board.view();
+    let paths = view.held.iter().map(|(container, held)| directory(&api.0.dir, container, held));
+    Value::Object(paths.map(|path| (path.clone(), path.into())).collect())
+}
+
+pub(super) fn statistics(api: &Api) -> Value {
+    json!(running(api, |entry| Entry { container_id: None, status: None, ..entry }))
+}
+
+pub(super) fn containers(api: &Api, asked: &Asked) -> Response {
+    let mut all = running(api, |entry| entry);
+    if let Some(id) = asked.get("container_id") {
+        all.retain(|entry| entry.container_id.as_deref() == Some(id));
+        if all.is_empty() {
+            return refuse(StatusCode::NOT_FOUND, &format!("There is no container {id}.\n"));
+        }
+    }
+    asked.json(&all)
+}
+
+fn running(api: &Api, shape: impl Fn(Entry) -> Entry) -> Vec<Entry> {
+    let view = api.0.board.view();
+    let alive = view.held.iter().filter(|(_, held)| held.state() == TaskState::Running);
+    alive.map(|(container, held)| shape(entry(api, container, held))).collect()
+}
+
+fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
+    // It may end at any moment: then it uses nothing.
+    let usage = api.0.containers.usage(container).unwrap_or_default();
+    let pid = held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid);
+    Entry {
+        container_id: Some(container.to_string()),
+        executor_id: held.info.id.to_string(),
+        executor_name: executor_name(held),
+        framework_id: held.framework.to_string(),
+        source: held.info.id.to_string(),
+        statistics: spelled(&usage, held),
+        status: Some(status(container.as_str(), pid, &api.0.info.ip)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds and thousandths fit a float")]
+fn spelled(usage: &Usage, held: &Held) -> Statistics {
+    let cpu_limit = usage.cpu_millis_max.map(|millis| millis as f64 / 1000.0);
+    Statistics {
+        timestamp: now().0 as f64 / 1000.0,
+        cpus_limit: cpu_limit.unwrap_or_else(|| held.info.resources.cpus().as_f64()),
+        cpus_user_time_secs: usage.cpu_user.as_secs_f64(),
+        cpus_system_time_secs: usage.cpu_system.as_secs_f64(),
+        cpus_nr_periods: usage.cpu_periods,
+        cpus_nr_throttled: usage.cpu_periods_throttled,
+        cpus_throttled_time_secs: usage.cpu_throttled.as_secs_f64(),
+        mem_limit_bytes: usage.memory_bytes_max.unwrap_or_default(),
+        mem_rss_bytes: usage.memory_rss_bytes,
+        mem_total_bytes: usage.memory_bytes,
+        processes: usage.processes,
+    }
+}
+
+pub(super) fn metrics(api: &Api) -> Value {
+    let view = api.0.board.view();
+    let mut told = Map::new();
+    let mut add = |name: String, value: f64| told.insert(name, value.into());
+    let registered = view.own.as_ref().is_some_and(|own| own.agent.is_some());
+    add("slave/registered".to_owned(), f64::from(u8::from(registered)));
+    add("slave/uptime_secs".to_owned(), now().since(api.0.started_at).as_secs_f64());
+    for (name, state) in [
+        ("staging", TaskState::Staging),
+        ("starting", TaskState::Starting),
+        ("running", TaskState::Running),
+    ] {
+        let count = view.held.values().filter(|held| held.state() == state).count();
+        add(format!("slave/tasks_{name}"), u32::try_from(count).unwrap_or(u32::MAX).into());
+    }
+    let mut used = Resources::default();
+    for held in view.held.values().filter(|held| !held.is_ended()) {
+        used.add(&held.info.resources.unlabelled());
+    }
+    let total = &api.0.info.resources;
+    for (name, total, used) in [
+        ("cpus", total.cpus(), used.cpus()),
+        ("gpus", total.gpus(), used.gpus()),
+        ("mem", total.mem(), used.mem()),
+        ("disk", total.disk(), used.disk()),
+    ] {
+        add(format!("slave/{name}_total"), total.as_f64());
+        add(format!("slave/{name}_used"), used.as_f64());
+        let share = if total.is_zero() { 0.0 } else { used.as_f64() / total.as_f64() };
+        add(format!("slave/{name}_percent"), share);
+    }
+    Value::Object(told)
+}

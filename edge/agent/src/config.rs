@@ -1,0 +1,33 @@
+//! What an agent must be told.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use model::attributes::{Attribute, FaultDomain};
+use model::resources::Resources;
+
+/// One agent of this process.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// `DATA/agents/<slot>`: checkpoints and sandboxes. Belongs to this agent alone.
+    pub dir: PathBuf,
+    /// `host:port` where the master listens for agents.
+    pub master: String,
+    /// Where the agent's API listens and where its tasks are reached.
+    pub ip: IpAddr,
+    pub port: u16,
+    pub hostname: String,
+    /// What the machine has, as Mesos detects it, if unset.
+    pub resources: Option<Resources>,
+    pub attributes: Vec<Attribute>,
+    pub domain: Option<FaultDomain>,
+    pub containers: containers::Config,
+    /// May be shared by the agents of a process.
+    pub images: images::Store,
+    pub fetcher: images::Fetcher,
+    /// Ends all tasks when the agent is stopped; otherwise they run on.
+    pub stop_tasks: bool,
+    pub node: node::Config,
+    /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.
+    pub gc_disk_headroom: f64,
+}

@@ -1,0 +1,127 @@
+//! What a task finds in its environment. Nothing of the agent's own leaks into it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use model::id::{ContainerId, FrameworkId};
+use model::task::TaskInfo;
+
+/// Where programs are, for tasks without an image; an image says so itself.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The agent as its tasks see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) hostname: String,
+}
+
+/// The variables that Mesos gives to executors and tasks; those of the task itself win.
+///
+/// `MESOS_SANDBOX` is missing: it depends on what the container sees as its root.
+pub(crate) fn environment(
+    place: &Place,
+    framework: &FrameworkId,
+    container: &ContainerId,
+    task: &TaskInfo,
+    sandbox: &Path,
+) -> Vec<(String, String)> {
+    let endpoint = format!("{}:{}", place.ip, place.port);
+    let mut all: BTreeMap<String, String> = [
+        ("HOST", place.hostname.clone()),
+        ("LIBPROCESS_IP", place.ip.to_string()),
+        ("LIBPROCESS_NUM_WORKER_THREADS", "8".to_owned()),
+        ("MESOS_AGENT_ENDPOINT", endpoint.clone()),
+        ("MESOS_CHECKPOINT", "1".to_owned()),
+        ("MESOS_CONTAINER_ID", container.to_string()),
+        ("MESOS_DIRECTORY", sandbox.display().to_string()),
+        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs".to_owned()),
+        ("MESOS_FRAMEWORK_ID", framework.to_string()),
+        ("MESOS_RECOVERY_TIMEOUT", "24hrs".to_owned()),
+        ("MESOS_SLAVE_ID", task.agent.to_string()),
+        ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
+        ("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs".to_owned()),
+        ("MESOS_TASK_ID", task.id.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    if task.container.as_ref().is_none_or(|container| container.image.is_none()) {
+        all.insert("PATH".to_owned(), PATH.to_owned());
+        all.insert("SHELL".to_owned(), "/bin/sh".to_owned());
+    }
+    all.extend(task.command.environment.iter().cloned());
+    all.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::container::{CommandInfo, ContainerInfo, ContainerKind, Image, Run};
+    use model::id::{AgentId, Role, TaskId};
+
+    use super::*;
+
+    fn task(container: Option<ContainerInfo>) -> TaskInfo {
+        TaskInfo {
+            id: TaskId::new("t"),
+            name: "t".to_owned(),
+            agent: AgentId::new("S0"),
+            resources: "cpus:1".parse().expect("well formed"),
+            role: Role::star(),
+            command: CommandInfo {
+                run: Run::Shell("env".to_owned()),
+                environment: vec![("HOST".to_owned(), "mine".to_owned())],
+                uris: vec![],
+                user: None,
+            },
+            container,
+            health_checks: vec![],
+            kill_grace: None,
+            labels: vec![],
+            discovery: None,
+        }
+    }
+
+    fn of(task: &TaskInfo) -> BTreeMap<String, String> {
+        let place =
+            Place { ip: "127.0.0.9".parse().expect("an ip"), port: 5051, hostname: "h".to_owned() };
+        let (framework, container) = (FrameworkId::new("f"), ContainerId::new("c"));
+        environment(&place, &framework, &container, task, Path::new("/d/s")).into_iter().collect()
+    }
+
+    #[test]
+    fn a_task_knows_where_it_is() {
+        let all = of(&task(None));
+        let check = |name: &str, value: &str| {
+            assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
+        };
+        check("MESOS_TASK_ID", "t");
+        check("MESOS_SLAVE_ID", "S0");
+        check("MESOS_AGENT_ENDPOINT", "127.0.0.9:5051");
+        check("MESOS_DIRECTORY", "/d/s");
+        check("HOST", "mine");
+        check("PATH", PATH);
+    }
+
+    #[test]
+    fn an_image_says_itself_where_its_programs_are() {
+        let image = Some(Image { name: "redis".to_owned(), force_pull: false });
+        let container = ContainerInfo {
+            kind: ContainerKind::Docker,
+            image,
+            volumes: vec![],
+            privileged: false,
+            tty: false,
+            parameters: vec![],
+        };
+        assert!(!of(&task(Some(container))).contains_key("PATH"));
+    }
+
+    #[test]
+    fn nothing_of_the_agents_own_environment_leaks() {
+        assert!(std::env::vars().any(|(name, _)| name == "CARGO_MANIFEST_DIR"));
+        assert!(!of(&task(None)).contains_key("CARGO_MANIFEST_DIR"));
+    }
+}

@@ -1,0 +1,228 @@
+//! Health checks as deeds: ask a port, ask a page, run a command in the container. As Mesos' checker does it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use containers::Containers;
+use containers::session::Streams;
+use containers::spec::Exec;
+use model::container::{Family, Probe, Run, Scheme};
+use model::id::ContainerId;
+use tokio::io::{AsyncRead, sink};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Probes under way; others wait for their turn.
+const PROBES_MAX: usize = 256;
+
+pub(crate) struct Prober {
+    /// Tasks share the agent's network, so this is where they listen.
+    ip: IpAddr,
+    client: reqwest::Client,
+    turns: Semaphore,
+}
+
+impl Prober {
+    pub(crate) fn new(ip: IpAddr) -> anyhow::Result<Self> {
+        // Each probe knocks anew, and a certificate that nobody vouches for says nothing about health.
+        let client = reqwest::Client::builder()
+            .danger_accept_invalid_certs(true)
+            .pool_max_idle_per_host(0)
+            .no_proxy()
+            .user_agent("dcos-health-check")
+            .build()?;
+        Ok(Self { ip, client, turns: Semaphore::new(PROBES_MAX) })
+    }
+
+    /// `Err` says in what way it failed.
+    pub(crate) async fn probe(
+        &self,
+        containers: &Containers,
+        container: &ContainerId,
+        probe: &Probe,
+        within: Duration,
+    ) -> Result<(), String> {
+        let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
+        let late = || format!("no answer within {} s", within.as_secs_f64());
+        match probe {
+            Probe::Tcp { port, family } => {
+                let to = self.tcp(*port, *family);
+                timeout(within, to).await.unwrap_or_else(|_| Err(late()))
+            }
+            Probe::Http { scheme, port, path, family, ignore_1xx } => {
+                let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
+                let asked = self.http(page, *family);
+                timeout(within, asked).await.unwrap_or_else(|_| Err(late()))
+            }
+            Probe::Command(run) => command(containers, container, run, within).await,
+        }
+    }
+
+    async fn tcp(&self, port: u16, family: Family) -> Result<(), String> {
+        let mut failure = String::new();
+        for ip in addresses(self.ip, family) {
+            let at = SocketAddr::new(ip, port);
+            match TcpStream::connect(at).await {
+                Ok(_) => return Ok(()),
+                Err(cause) => failure = format!("connecting to {at}: {cause}"),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn http(&self, page: Page<'_>, family: Family) -> Result<(), String> {
+        let mut failure = String::new();
+        for ip in addresses(self.ip, family) {
+            let url = page.url(ip);
+            match self.client.get(&url).send().await {
+                Ok(answer) => return page.judge(&url, answer.status().as_u16()),
+                Err(cause) => failure = format!("{url}: {}", innermost(&cause)),
+            }
+        }
+        Err(failure)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Page<'a> {
+    scheme: Scheme,
+    port: u16,
+    path: &'a str,
+    ignore_1xx: bool,
+}
+
+impl Page<'_> {
+    fn url(self, ip: IpAddr) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        format!("{scheme}://{}{slash}{}", SocketAddr::new(ip, self.port), self.path)
+    }
+
+    fn judge(self, url: &str, status: u16) -> Result<(), String> {
+        match status {
+            200..=399 => Ok(()),
+            100..=199 if self.ignore_1xx => Ok(()),
+            _ => Err(format!("{url} answered with status {status}")),
+        }
+    }
+}
+
+/// Where a task of this machine may listen: the agent's own address, or loopback only.
+fn addresses(own: IpAddr, family: Family) -> Vec<IpAddr> {
+    let loopback = match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    match own.is_ipv4() == loopback.is_ipv4() {
+        // Several clusters may live on loopback: there, another's task is not ours.
+        true if own.is_loopback() => vec![own],
+        true => vec![own, loopback],
+        false => vec![loopback],
+    }
+}
+
+/// What was at the bottom of it, as in "connection refused".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+async fn command(
+    containers: &Containers,
+    container: &ContainerId,
+    run: &Run,
+    within: Duration,
+) -> Result<(), String> {
+    let exec = Exec {
+        run: run.clone(),
+        environment: Vec::new(),
+        user: None,
+        working_dir: None,
+        terminal: None,
+    };
+    let session = containers.exec(container, exec).await;
+    let session = session.map_err(|cause| format!("running the command: {cause:#}"))?;
+    let Streams::Pipes { stdin, stdout, stderr } = session.streams else {
+        return Err("running the command: it got a terminal that nobody asked for".to_owned());
+    };
+    drop(stdin);
+    let mut control = session.control;
+    let drained = async {
+        tokio::join!(drain(stdout), drain(stderr));
+        // What it left behind may hold the pipes open, or close them early: only its end counts.
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        ended = timeout(within, control.wait()) => ended,
+        () = drained => return Err("its output ended before it did".to_owned()),
+    };
+    match ended {
+        Ok(Ok(0)) => Ok(()),
+        Ok(Ok(status)) => Err(format!("the command ended with {}", how(status))),
+        Ok(Err(cause)) => Err(format!("running the command: {cause:#}")),
+        // Without its control the process is killed.
+        Err(_) => Err(format!("the command did not end within {} s", within.as_secs_f64())),
+    }
+}
+
+fn how(wait_status: i32) -> String {
+    match wait_status & 0x7f {
+        0 => format!("status {}", wait_status >> 8 & 0xff),
+        signal => format!("signal {signal}"),
+    }
+}
+
+async fn drain(mut from: impl AsyncRead + Unpin) {
+    if let Err(cause) = tokio::io::copy(&mut from, &mut sink()).await {
+        tracing::debug!(%cause, "the output of a health check is lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_listen_at_the_agents_address_or_on_loopback() {
+        let check = |own: &str, family: Family, expected: &[&str]| {
+            let own = own.parse().expect("an ip");
+            let found: Vec<_> = addresses(own, family).iter().map(IpAddr::to_string).collect();
+            assert_eq!(found, expected, "{own}");
+        };
+        check("10.0.0.1", Family::Ipv4, &["10.0.0.1", "127.0.0.1"]);
+        check("127.0.0.9", Family::Ipv4, &["127.0.0.9"]);
+        check("127.0.0.9", Family::Ipv6, &["::1"]);
+    }
+
+    #[test]
+    fn a_page_has_an_address_whatever_its_path() {
+        let check = |path: &str, ip: &str, url: &str| {
+            let page = Page { scheme: Scheme::Http, port: 80, path, ignore_1xx: false };
+            assert_eq!(page.url(ip.parse().expect("an ip")), url);
+        };
+        check("/a?b=c", "127.0.0.1", "http://127.0.0.1:80/a?b=c");
+        check("a", "::1", "http://[::1]:80/a");
+        check("", "127.0.0.1", "http://127.0.0.1:80/");
+    }
+
+    #[test]
+    fn success_and_redirection_are_healthy() {
+        let check = |status: u16, ignore_1xx: bool, healthy: bool| {
+            let page = Page { scheme: Scheme::Http, port: 80, path: "/", ignore_1xx };
+            assert_eq!(page.judge("u", status).is_ok(), healthy, "{status}");
+        };
+        check(200, false, true);
+        check(302, false, true);
+        check(404, false, false);
+        check(503, false, false);
+        check(101, false, false);
+        check(101, true, true);
+    }
+}

@@ -1,0 +1,208 @@
+//! A launch: sandbox, files, image, container.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use containers::spec::{ImageConfig, Limits, Logs, Root, Spec, WindowSize};
+use futures::future::try_join_all;
+use images::{Keep, Prepared, PullRequest};
+use model::container::Run;
+use model::id::{ContainerId, FrameworkId};
+use model::resources::{Resources, Scalar};
+use model::task::{Reason, TaskInfo};
+use node::Happened;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::Hands;
+use crate::environment::environment;
+use crate::sandbox::{Owner, Tenant, owner};
+
+/// A launch that takes longer is told as slow.
+const SLOW_AFTER: Duration = Duration::from_millis(200);
+const TERMINAL: WindowSize = WindowSize { rows: 24, columns: 80 };
+/// In a scalar's thousandths of MiB.
+const BYTES_PER_MIB: u64 = 1 << 20;
+
+pub(super) struct Job {
+    pub(super) container: ContainerId,
+    pub(super) framework: FrameworkId,
+    pub(super) task: Arc<TaskInfo>,
+    /// Breaks it off.
+    pub(super) stopped: CancellationToken,
+}
+
+/// What came of it.
+enum Launched {
+    Runs { pid: u32, image: Option<Keep> },
+    Not { reason: Reason, cause: String },
+}
+
+impl Launched {
+    fn not(cause: impl ToString) -> Self {
+        Launched::Not { reason: Reason::ContainerLaunchFailed, cause: cause.to_string() }
+    }
+}
+
+impl Hands {
+    /// Launches and tells how it went, and how it goes if that takes long.
+    pub(super) async fn launch(&self, job: Job) {
+        let launched = self.work_and_say(&job).await;
+        let Job { container, task, .. } = job;
+        match launched {
+            Launched::Runs { pid, image } => {
+                tracing::info!(task = %task.id, %container, pid, "container runs");
+                self.started(container.clone(), pid);
+                if let Some(exited) = self.books.launched(&container, image) {
+                    self.exited(container, exited);
+                }
+            }
+            Launched::Not { reason, cause } => {
+                tracing::warn!(task = %task.id, %container, cause, "container did not start");
+                self.books.launched(&container, None);
+                self.say(container, Happened::Failed { reason, cause });
+            }
+        }
+    }
+
+    async fn work_and_say(&self, job: &Job) -> Launched {
+        let work = self.work(job);
+        tokio::pin!(work);
+        tokio::select! {
+            launched = &mut work => launched,
+            () = sleep(SLOW_AFTER) => {
+                self.say(job.container.clone(), Happened::Preparing);
+                work.await
+            }
+        }
+    }
+
+    async fn work(&self, job: &Job) -> Launched {
+        let prepared = tokio::select! {
+            prepared = self.prepare(job) => prepared,
+            () = job.stopped.cancelled() => return Launched::not("It was stopped before it started"),
+        };
+        let (spec, image) = match prepared {
+            Ok(prepared) => prepared,
+            Err(cause) => return Launched::not(format!("{cause:#}")),
+        };
+        let Ok(_turn) = self.launches.acquire().await else {
+            return Launched::not("The agent has ended");
+        };
+        if job.stopped.is_cancelled() {
+            return Launched::not("It was stopped before it started");
+        }
+        match self.tools.containers.launch(spec).await {
+            Ok(started) => Launched::Runs { pid: started.pid, image },
+            Err(failure) => Launched::Not { reason: failure.reason, cause: failure.cause },
+        }
+    }
+
+    /// All that may take long and can be broken off.
+    async fn prepare(&self, job: &Job) -> anyhow::Result<(Spec, Option<Keep>)> {
+        let image = job.task.container.as_ref().and_then(|container| container.image.as_ref());
+        if image.is_none() && matches!(job.task.command.run, Run::Image(_)) {
+            bail!("The task has neither a command nor an image that says what to run");
+        }
+        let owner = self.owner(job)?;
+        let sandbox = self.sandbox(job, owner).await?;
+        let fetched = self.fetch(job, &sandbox, owner);
+        let pulled = async {
+            let Some(image) = image else { return Ok(None) };
+            let request = PullRequest { name: &image.name, force: image.force_pull };
+            anyhow::Ok(Some(self.tools.images.pull(request).await?))
+        };
+        let ((), image) = tokio::try_join!(fetched, pulled)?;
+        let keep = image.as_ref().map(|image| image.keep.clone());
+        Ok((self.spec(job, sandbox, image), keep))
+    }
+
+    /// Whose the sandbox is. A user that only the image knows leaves it ours.
+    fn owner(&self, job: &Job) -> anyhow::Result<Option<Owner>> {
+        let Some(user) = &job.task.command.user else { return Ok(None) };
+        let has_image =
+            job.task.container.as_ref().is_some_and(|container| container.image.is_some());
+        match owner(user) {
+            Ok(owner) => Ok(Some(owner)),
+            Err(_) if has_image => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    async fn sandbox(&self, job: &Job, owner: Option<Owner>) -> anyhow::Result<PathBuf> {
+        let sandboxes = self.tools.sandboxes.clone();
+        let (framework, container, task) =
+            (job.framework.clone(), job.container.clone(), job.task.clone());
+        let make = move || {
+            let tenant = Tenant {
+                agent: &task.agent,
+                framework: &framework,
+                task: &task.id,
+                container: &container,
+            };
+            sandboxes.make(tenant, owner)
+        };
+        spawn_blocking(make).await.context("making the sandbox")?
+    }
+
+    async fn fetch(&self, job: &Job, sandbox: &Path, owner: Option<Owner>) -> anyhow::Result<()> {
+        let owner = owner.map(|Owner { uid, gid }| (uid, gid));
+        let all = job.task.command.uris.iter();
+        try_join_all(all.map(|uri| self.tools.fetcher.fetch(uri, sandbox, owner))).await?;
+        Ok(())
+    }
+
+    fn spec(&self, job: &Job, sandbox: PathBuf, image: Option<Prepared>) -> Spec {
+        let Job { container, framework, task, .. } = job;
+        let surroundings = task.container.as_ref();
+        Spec {
+            container: container.clone(),
+            run: task.command.run.clone(),
+            environment: environment(&self.tools.place, framework, container, task, &sandbox),
+            sandbox,
+            user: task.command.user.clone(),
+            root: image.map_or(Root::Host, root),
+            volumes: surroundings.map_or_else(Vec::new, |info| info.volumes.clone()),
+            limits: limits(&task.resources),
+            terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
+            privileged: surroundings.is_some_and(|info| info.privileged),
+            logs: Logs::default(),
+            hostname: None,
+        }
+    }
+}
+
+fn root(image: Prepared) -> Root {
+    let images::ImageConfig { entrypoint, cmd, env, working_dir, user } = image.config;
+    let config = ImageConfig { entrypoint, command: cmd, environment: env, working_dir, user };
+    Root::Image { layers: image.layers, config }
+}
+
+/// As DC/OS ships it: CPU time is limited, not only shared; memory always.
+fn limits(resources: &Resources) -> Limits {
+    let Scalar(cpu_millis) = resources.cpus();
+    let Scalar(memory) = resources.mem();
+    Limits {
+        cpu_millis,
+        cpu_millis_max: (0 < cpu_millis).then_some(cpu_millis),
+        memory_bytes_max: (0 < memory).then_some(memory.saturating_mul(BYTES_PER_MIB) / 1000),
+        processes_max: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_granted_is_the_limit() {
+        let resources: Resources = "cpus:0.5;mem:64;disk:10".parse().expect("well formed");
+        let limits = limits(&resources);
+        assert_eq!(limits.cpu_millis, 500);
+        assert_eq!(limits.cpu_millis_max, Some(500));
+        assert_eq!(limits.memory_bytes_max, Some(64 << 20));
+    }
+}

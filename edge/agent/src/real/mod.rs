@@ -1,0 +1,230 @@
+//! Effects on a real machine: sandboxes, images, containers, probes.
+
+mod books;
+mod launch;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containers::{Containers, FoundState};
+use model::id::{AgentId, ContainerId};
+use model::task::{Address, ContainerStatus};
+use node::{Effect, Happened, Input};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::board::Board;
+use crate::collect::Due;
+use crate::environment::Place;
+use crate::probe::Prober;
+use crate::runtime::Runtime;
+use crate::sandbox::{Sandboxes, Tenant};
+use crate::seeds::Seeds;
+use books::Books;
+use launch::Job;
+
+/// Containers that are being started at a time; fetching and pulling do not count.
+const LAUNCHES_MAX: usize = 32;
+/// What deeds under way may take when the agent ends.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// What the deeds need. A clone uses the same.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub(crate) place: Place,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) containers: Containers,
+    pub(crate) images: images::Store,
+    pub(crate) fetcher: images::Fetcher,
+    pub(crate) prober: Arc<Prober>,
+    pub(crate) board: Board,
+    pub(crate) seeds: Arc<Seeds>,
+    /// To the collector.
+    pub(crate) due: mpsc::UnboundedSender<Due>,
+}
+
+pub(crate) struct Real {
+    hands: Hands,
+    happened: mpsc::UnboundedReceiver<Input>,
+    ending: CancellationToken,
+}
+
+/// What each deed holds.
+#[derive(Clone)]
+struct Hands {
+    tools: Tools,
+    books: Arc<Books>,
+    launches: Arc<Semaphore>,
+    tell: mpsc::UnboundedSender<Input>,
+    deeds: TaskTracker,
+}
+
+impl Real {
+    /// Finds what an earlier life left, and tells of it first.
+    pub(crate) async fn open(
+        tools: Tools,
+        mut events: mpsc::Receiver<containers::Event>,
+    ) -> anyhow::Result<Self> {
+        let (tell, happened) = mpsc::unbounded_channel();
+        let hands = Hands {
+            books: Arc::default(),
+            launches: Arc::new(Semaphore::new(LAUNCHES_MAX)),
+            tell,
+            deeds: TaskTracker::new(),
+            tools,
+        };
+        for found in hands.tools.containers.recover().await? {
+            hands.books.know(&found.container);
+            match found.state {
+                FoundState::Alive { pid } => hands.started(found.container, pid),
+                FoundState::Exited(exited) => hands.exited(found.container, exited),
+            }
+        }
+        let ending = CancellationToken::new();
+        let (listening, ended) = (hands.clone(), ending.clone());
+        hands.deeds.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    event = events.recv() => match event {
+                        Some(event) => listening.heard(event),
+                        None => return,
+                    },
+                }
+            }
+        });
+        Ok(Self { hands, happened, ending })
+    }
+
+    /// Whether the brain still wants to know of it; otherwise nobody will ever say that it may go.
+    fn is_held(&self, container: &ContainerId) -> bool {
+        self.hands.tools.board.view().held.contains_key(container)
+    }
+}
+
+impl Runtime for Real {
+    fn carry_out(&mut self, effect: Effect) {
+        let hands = self.hands.clone();
+        match effect {
+            Effect::Launch { container, framework, task } => {
+                let stopped = hands.books.begin(&container);
+                let job = Job { container, framework, task, stopped };
+                self.hands.deeds.spawn(async move { hands.launch(job).await });
+            }
+            Effect::Stop { container, grace } => {
+                self.hands.deeds.spawn(async move { hands.stop(&container, grace).await });
+            }
+            Effect::Probe { container, check, probe, timeout } => {
+                self.hands.deeds.spawn(async move {
+                    let tools = &hands.tools;
+                    let probed = tools.prober.probe(&tools.containers, &container, &probe, timeout);
+                    let (outcome, seed) = (probed.await, tools.seeds.next());
+                    hands.tell(Input::Probed { container, check, outcome, seed });
+                });
+            }
+            Effect::Collect { container, framework, task, after } => {
+                let agent = self.hands.tools.board.view().own.and_then(|own| own.agent.clone());
+                let agent = agent.unwrap_or_else(|| AgentId::new("unknown"));
+                let tenant = Tenant {
+                    agent: &agent,
+                    framework: &framework,
+                    task: &task,
+                    container: &container,
+                };
+                let sandbox = hands.tools.sandboxes.path(tenant).ok();
+                self.hands
+                    .deeds
+                    .spawn(async move { hands.forget(container, sandbox, after).await });
+            }
+            Effect::ToMaster(_) => (),
+        }
+    }
+
+    async fn next(&mut self) -> Input {
+        let input = self.happened.recv().await.expect("the runtime itself holds a sender");
+        if let Input::Container { container, happened: Happened::Exited { .. }, .. } = &input
+            && !self.is_held(container)
+        {
+            let (hands, container) = (self.hands.clone(), container.clone());
+            self.hands.deeds.spawn(async move { hands.remove(&container).await });
+        }
+        input
+    }
+
+    fn known(&self) -> Vec<ContainerId> {
+        self.hands.books.known()
+    }
+
+    fn close(&mut self) -> impl Future<Output = ()> + Send {
+        self.ending.cancel();
+        self.hands.books.stop_all();
+        self.hands.deeds.close();
+        let deeds = self.hands.deeds.clone();
+        async move {
+            if timeout(CLOSE_MAX, deeds.wait()).await.is_err() {
+                tracing::warn!(deeds = deeds.len(), "some deeds are broken off");
+            }
+        }
+    }
+}
+
+impl Hands {
+    fn tell(&self, input: Input) {
+        if self.tell.send(input).is_err() {
+            tracing::debug!("the brain has ended before it could hear all");
+        }
+    }
+
+    fn say(&self, container: ContainerId, happened: Happened) {
+        let seed = self.tools.seeds.next();
+        self.tell(Input::Container { container, happened, seed });
+    }
+
+    fn started(&self, container: ContainerId, pid: u32) {
+        let addresses = vec![Address(self.tools.place.ip)];
+        let status = ContainerStatus { id: container.clone(), addresses, pid: Some(pid) };
+        self.say(container, Happened::Started { status });
+    }
+
+    fn exited(&self, container: ContainerId, exited: containers::Exited) {
+        let containers::Exited { wait_status, limitation } = exited;
+        tracing::info!(%container, wait_status, "container ended");
+        self.say(container, Happened::Exited { wait_status, limitation });
+    }
+
+    fn heard(&self, event: containers::Event) {
+        let containers::Event { container, exited } = event;
+        if let Some(exited) = self.books.hold_back(&container, exited) {
+            self.exited(container, exited);
+        }
+    }
+
+    async fn stop(&self, container: &ContainerId, grace: Duration) {
+        if self.books.stop(container) {
+            return;
+        }
+        if let Err(cause) = self.tools.containers.stop(container, grace).await {
+            tracing::warn!(%container, cause = format!("{cause:#}"), "container cannot be stopped");
+        }
+    }
+
+    /// The writable layer and the image at once, the sandbox later.
+    async fn forget(&self, container: ContainerId, sandbox: Option<PathBuf>, after: Duration) {
+        self.remove(&container).await;
+        let due = sandbox.map(|sandbox| Due { sandbox, after });
+        if due.is_some_and(|due| self.tools.due.send(due).is_err()) {
+            tracing::debug!("the collector has ended; the next start finds the sandbox");
+        }
+    }
+
+    async fn remove(&self, container: &ContainerId) {
+        if let Err(cause) = self.tools.containers.remove(container).await {
+            tracing::debug!(%container, cause = format!("{cause:#}"), "nothing of it to remove");
+        }
+        self.books.forget(container);
+    }
+}

@@ -1,0 +1,107 @@
+//! One agent, from its checkpoints to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use containers::Containers;
+use model::agent::AgentInfo;
+use store::Embedded;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::board::Publisher;
+use crate::brain::{Brain, Parts, Setup};
+use crate::collect::{Policy, collect, left_over};
+use crate::config::AgentConfig;
+use crate::detect::{Machine, machine_resources};
+use crate::disk::Disk;
+use crate::environment::Place;
+use crate::line::{self, Line};
+use crate::probe::Prober;
+use crate::real::{Real, Tools};
+use crate::sandbox::Sandboxes;
+use crate::seeds::Seeds;
+
+/// Runs an agent until `shutdown`, or until it cannot go on. May be called several times in one process.
+///
+/// Tasks outlive it unless the config says otherwise.
+pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
+    let dir = config.dir.clone();
+    let store = spawn_blocking(move || Embedded::open(&dir)).await??;
+    let disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
+    let info = describe(&config)?;
+    let seeds = Arc::new(Seeds::random());
+    let publisher = Publisher::new();
+    let board = publisher.board();
+    let (due, added) = mpsc::unbounded_channel();
+    let (containers, events) = Containers::open(config.containers.clone()).await?;
+    let tools = Tools {
+        place: Place { ip: config.ip, port: config.port, hostname: config.hostname.clone() },
+        sandboxes: Sandboxes::new(&config.dir),
+        containers: containers.clone(),
+        images: config.images.clone(),
+        fetcher: config.fetcher.clone(),
+        prober: Arc::new(Prober::new(config.ip)?),
+        board: board.clone(),
+        seeds: seeds.clone(),
+        due: due.clone(),
+    };
+    let brain = Brain::new(Parts {
+        setup: Setup {
+            info: info.clone(),
+            node: config.node.clone(),
+            stop_tasks: config.stop_tasks,
+            keeps_inputs: true,
+        },
+        disk,
+        line: Line::new(line::channel(&config.master)?, seeds.clone()),
+        runtime: Real::open(tools, events).await?,
+        seeds,
+        publisher,
+    })
+    .context("reading the agent's checkpoints")?;
+    let held = board.view().held;
+    let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
+    let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains_key(id), delay));
+    for sandbox in old.await? {
+        due.send(sandbox).context("the collector has ended")?;
+    }
+    drop(due);
+    let policy = Policy { delay, headroom: config.gc_disk_headroom };
+    let collector = tokio::spawn(collect(config.dir.clone(), policy, added));
+    let api = Api::new(&config, info, board, containers);
+    let served = tokio::spawn(api::serve(listener, api));
+    let ended = brain.run(shutdown).await;
+    served.abort();
+    collector.abort();
+    ended
+}
+
+async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(at).await.with_context(|| {
+        format!("the agent's API cannot listen on {at}; free the port, or choose another with ports.agent")
+    })
+}
+
+/// What the agent says of itself when it registers.
+fn describe(config: &AgentConfig) -> anyhow::Result<AgentInfo> {
+    let resources = match &config.resources {
+        Some(resources) => resources.clone(),
+        None => machine_resources(Machine::detect(&config.dir)?, 0, 1),
+    };
+    Ok(AgentInfo {
+        hostname: config.hostname.clone(),
+        ip: config.ip.to_string(),
+        port: config.port,
+        resources,
+        attributes: config.attributes.clone(),
+        domain: config.domain.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        work_dir: config.dir.display().to_string(),
+    })
+}

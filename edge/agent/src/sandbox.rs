@@ -1,0 +1,212 @@
+//! Where a task's files are: as Mesos lays them out.
+//!
+//! `<dir>/slaves/<agent>/frameworks/<framework>/executors/<task>/runs/<container>`, and `latest` beside the container.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use model::id::{AgentId, ContainerId, FrameworkId, TaskId};
+use nix::unistd::{Group, User};
+
+/// What others may do in a sandbox: enter it, because the image's user may be another than the task's.
+const SANDBOX_MODE: u32 = 0o755;
+
+/// The sandboxes of one agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sandboxes {
+    dir: PathBuf,
+}
+
+/// Whose sandbox it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tenant<'a> {
+    pub(crate) agent: &'a AgentId,
+    pub(crate) framework: &'a FrameworkId,
+    pub(crate) task: &'a TaskId,
+    pub(crate) container: &'a ContainerId,
+}
+
+/// A Linux user and its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Sandboxes {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Refuses names that are no names of directories.
+    pub(crate) fn path(&self, tenant: Tenant<'_>) -> anyhow::Result<PathBuf> {
+        let Tenant { agent, framework, task, container } = tenant;
+        for name in [agent.as_str(), framework.as_str(), task.as_str(), container.as_str()] {
+            if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
+                bail!(
+                    "{name:?} cannot be the name of a directory, and so not of a task or framework"
+                );
+            }
+        }
+        Ok(self
+            .dir
+            .join("slaves")
+            .join(agent.as_str())
+            .join("frameworks")
+            .join(framework.as_str())
+            .join("executors")
+            .join(task.as_str())
+            .join("runs")
+            .join(container.as_str()))
+    }
+
+    /// Makes the directory and `latest`. Blocks.
+    pub(crate) fn make(&self, tenant: Tenant<'_>, owner: Option<Owner>) -> anyhow::Result<PathBuf> {
+        let path = self.path(tenant)?;
+        let say = || format!("making the sandbox {}", path.display());
+        fs::create_dir_all(&path).with_context(say)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(SANDBOX_MODE)).with_context(say)?;
+        if let Some(Owner { uid, gid }) = owner {
+            chown(&path, Some(uid), Some(gid)).with_context(say)?;
+        }
+        let latest = path.with_file_name("latest");
+        let made = fs::remove_file(&latest).or_else(unless_missing);
+        made.and_then(|()| symlink(tenant.container.as_str(), &latest)).with_context(say)?;
+        Ok(path)
+    }
+
+    /// Every sandbox that there is. Blocks.
+    pub(crate) fn all(&self) -> Vec<PathBuf> {
+        let below = |dirs: Vec<PathBuf>, name: &str| -> Vec<PathBuf> {
+            dirs.iter().flat_map(|dir| directories(&dir.join(name))).collect()
+        };
+        let agents = directories(&self.dir.join("slaves"));
+        let executors = below(below(agents, "frameworks"), "executors");
+        below(executors, "runs")
+    }
+}
+
+/// Removes a sandbox, `latest` if it led there, and the directories above it that are empty now. Blocks.
+pub(crate) fn remove(sandbox: &Path) -> io::Result<()> {
+    fs::remove_dir_all(sandbox).or_else(unless_missing)?;
+    let latest = sandbox.with_file_name("latest");
+    if fs::read_link(&latest).is_ok_and(|target| Some(target.as_os_str()) == sandbox.file_name()) {
+        fs::remove_file(&latest).or_else(unless_missing)?;
+    }
+    // runs, the executor, executors, the framework; the first that is not empty ends it.
+    for above in sandbox.ancestors().skip(1).take(4) {
+        if fs::remove_dir(above).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn unless_missing(cause: io::Error) -> io::Result<()> {
+    if cause.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(cause) }
+}
+
+/// Those in `dir`, links aside; none if there is no `dir`.
+fn directories(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let real = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    real.map(|entry| entry.path()).collect()
+}
+
+/// Whom `name` or `name:group`, each perhaps a number, stands for on this machine.
+pub(crate) fn owner(user: &str) -> anyhow::Result<Owner> {
+    let (name, group) =
+        user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
+    let known = match name.parse::<u32>() {
+        Ok(uid) => User::from_uid(uid.into()).context("looking up a user")?,
+        Err(_) => Some(
+            User::from_name(name)
+                .context("looking up a user")?
+                .with_context(|| format!("user {name:?} does not exist on this machine"))?,
+        ),
+    };
+    let uid = known.as_ref().map_or_else(|| name.parse(), |user| Ok(user.uid.as_raw()))?;
+    let gid = match group {
+        None => known.map_or(uid, |user| user.gid.as_raw()),
+        Some(group) => group_id(group)?,
+    };
+    Ok(Owner { uid, gid })
+}
+
+fn group_id(group: &str) -> anyhow::Result<u32> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    let known = Group::from_name(group).context("looking up a group")?;
+    let known = known.with_context(|| format!("group {group:?} does not exist on this machine"))?;
+    Ok(known.gid.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(dir: &Path, task: &str, container: &str) -> anyhow::Result<PathBuf> {
+        let ids = (
+            AgentId::new("S0"),
+            FrameworkId::new("f"),
+            TaskId::new(task),
+            ContainerId::new(container),
+        );
+        let tenant = Tenant { agent: &ids.0, framework: &ids.1, task: &ids.2, container: &ids.3 };
+        Sandboxes::new(dir).make(tenant, None)
+    }
+
+    #[test]
+    fn a_sandbox_lies_where_mesos_has_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = made(dir.path(), "t", "c1").expect("made");
+        let expected = dir.path().join("slaves/S0/frameworks/f/executors/t/runs/c1");
+        assert_eq!(path, expected);
+        made(dir.path(), "t", "c2").expect("made");
+        let latest = expected.with_file_name("latest");
+        assert_eq!(fs::read_link(&latest).expect("a link"), Path::new("c2"));
+        let mut all = Sandboxes::new(dir.path()).all();
+        all.sort();
+        assert_eq!(all, [expected.clone(), expected.with_file_name("c2")]);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for task in ["..", ".", "", "a/b", "/etc", "../../x"] {
+            let cause = made(dir.path(), task, "c").expect_err(task).to_string();
+            assert!(cause.contains("cannot be the name"), "{cause}");
+        }
+    }
+
+    #[test]
+    fn with_the_last_sandbox_its_empty_directories_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = made(dir.path(), "t", "c1").expect("made");
+        let second = made(dir.path(), "t", "c2").expect("made");
+        fs::write(first.join("stdout"), "x").expect("written");
+        remove(&first).expect("removed");
+        assert!(!first.exists() && second.with_file_name("latest").exists());
+        remove(&second).expect("removed");
+        assert!(!dir.path().join("slaves/S0/frameworks/f").exists());
+        assert!(dir.path().join("slaves/S0/frameworks").exists());
+        remove(&second).expect("what is gone may be removed");
+    }
+
+    #[test]
+    fn users_are_names_or_numbers() {
+        let check = |user: &str, uid: u32, gid: u32| {
+            assert_eq!(owner(user).expect(user), Owner { uid, gid }, "{user}");
+        };
+        check("root", 0, 0);
+        check("0:0", 0, 0);
+        check("123456", 123_456, 123_456);
+        check("root:7", 0, 7);
+        let cause = owner("nobody-knows-me").expect_err("unknown").to_string();
+        assert!(cause.contains("\"nobody-knows-me\" does not exist"), "{cause}");
+    }
+}
