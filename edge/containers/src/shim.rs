@@ -52,8 +52,8 @@ struct Shim<'a> {
     memory_bytes_max: Option<u64>,
     signals: SignalFd,
     connections: Connections,
-    /// Our end of the socket to the container's init.
-    init: OwnedFd,
+    /// Our end of the socket to the container's init, until that has closed.
+    init: Option<OwnedFd>,
     phase: Phase,
     /// Set by the first request to stop.
     kill_at: Option<Instant>,
@@ -138,7 +138,8 @@ impl Shim<'_> {
 
     /// Sources in the order in which they are to be heeded: who reports before who has ended.
     fn wait(&self) -> Vec<Source> {
-        let mut sources = vec![(Source::Init, self.init.as_fd())];
+        let mut sources = Vec::new();
+        sources.extend(self.init.iter().map(|init| (Source::Init, init.as_fd())));
         if let Phase::Building { built, .. } = &self.phase {
             sources.push((Source::Built, built.as_fd()));
         }
@@ -171,7 +172,9 @@ impl Shim<'_> {
 
     fn heed(&mut self, source: Source) {
         match source {
-            Source::Init => self.hear_init(),
+            Source::Init => {
+                self.hear_init();
+            }
             Source::Built => self.hear_builder(),
             Source::Signals => self.reap(),
             Source::Output(n) => {
@@ -184,18 +187,16 @@ impl Shim<'_> {
         }
     }
 
-    fn hear_init(&mut self) {
-        let packet = match packet::receive::<FromInit>(&self.init) {
-            Ok(Some(packet)) => packet,
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
-            // It has ended, or talks nonsense; the signal of its end follows, or is brought about.
-            Ok(None) | Err(_) => return self.lose_init(),
-        };
+    /// False if there is nothing more to hear at present.
+    fn hear_init(&mut self) -> bool {
+        let Some(packet) = self.last_words() else { return false };
         match packet.message {
             FromInit::Executed { process: MAIN } => {
                 if let (Some(log), Some(from)) =
                     (self.terminal_log.take(), packet.fds.into_iter().next())
                 {
+                    // If it could not be set, reads still wait for poll to say so.
+                    let _ = start::set_nonblocking(&from);
                     self.outputs.push(Output { from, log });
                 }
                 self.main_executed();
@@ -214,17 +215,22 @@ impl Shim<'_> {
                 self.connections.exited(process, wait_status)
             }
         }
+        true
     }
 
-    /// A closed socket would be ready for ever.
-    fn lose_init(&mut self) {
-        if let Ok((silent, other)) = packet::pair() {
-            self.init = silent;
-            // Kept open by nobody would be ready, too.
-            std::mem::forget(other);
-        }
-        if let Some(init) = self.init_process() {
-            let _ = rustix::process::kill_process(init, Signal::KILL);
+    /// What init has said and nobody has heard yet.
+    fn last_words(&mut self) -> Option<packet::Packet<FromInit>> {
+        match packet::receive(self.init.as_ref()?) {
+            Ok(Some(packet)) => Some(packet),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => None,
+            // It has ended, or talks nonsense and shall end. The signal of its end follows.
+            Ok(None) | Err(_) => {
+                self.init = None;
+                if let Some(init) = self.init_process() {
+                    let _ = rustix::process::kill_process(init, Signal::KILL);
+                }
+                None
+            }
         }
     }
 
@@ -297,27 +303,15 @@ impl Shim<'_> {
 
     fn ended(&mut self, init_status: i32) {
         // Its last words may still be on their way.
-        while matches!(self.phase, Phase::Starting { .. } | Phase::Running { ended: None, .. }) {
-            let Ok(Some(packet)) = packet::receive::<FromInit>(&self.init) else { break };
-            match packet.message {
-                FromInit::Executed { process: MAIN } => self.main_executed(),
-                FromInit::Failed { process: MAIN, cause } => return self.fail(cause),
-                FromInit::Exited { process: MAIN, wait_status } => {
-                    self.phase = Phase::Ended(wait_status);
-                    return;
-                }
-                FromInit::Executed { .. } | FromInit::Failed { .. } | FromInit::Exited { .. } => {}
-            }
-        }
-        self.phase = match self.phase {
+        while self.hear_init() {}
+        match self.phase {
             Phase::Starting { .. } => {
-                return self.fail(
-                    "the container's init has been killed; is its memory limit too low?".into(),
-                );
+                let cause = "the container's init has been killed; is its memory limit too low?";
+                self.fail(cause.into());
             }
-            Phase::Running { ended: Some(status), .. } => Phase::Ended(status),
-            _ => Phase::Ended(init_status),
-        };
+            Phase::Running { ended, .. } => self.phase = Phase::Ended(ended.unwrap_or(init_status)),
+            Phase::Building { .. } | Phase::Failed { .. } | Phase::Ended(_) => {}
+        }
     }
 
     /// False when nobody will write any more.
@@ -367,16 +361,15 @@ impl Shim<'_> {
 
     /// False if it could not be told: it ends, or is too busy.
     fn tell_init(&self, message: &ToInit) -> bool {
-        packet::send(&self.init, message, &[]).is_ok()
+        self.init.as_ref().is_some_and(|init| packet::send(init, message, &[]).is_ok())
     }
 
     fn exec(&self, process: u64, exec: Exec, fds: &[OwnedFd]) -> Result<(), String> {
-        match self.phase {
-            Phase::Running { ended: None, .. } => {}
-            _ => return Err("the container is not running".into()),
-        }
+        let (Some(init), Phase::Running { ended: None, .. }) = (&self.init, &self.phase) else {
+            return Err("the container is not running".into());
+        };
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        packet::send(&self.init, &ToInit::Exec { process, exec }, &fds)
+        packet::send(init, &ToInit::Exec { process, exec }, &fds)
             .map_err(|e| format!("asking the container's init: {e}"))
     }
 }

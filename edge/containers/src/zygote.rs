@@ -89,6 +89,7 @@ fn serve(home: &OsStr) -> anyhow::Result<()> {
     let hierarchies = Hierarchies::detect()?;
     // Ctrl-C and the stop of the daemon's unit must reach neither us nor the shims.
     nix::unistd::setsid().context("a session of its own")?;
+    close_inherited();
     hierarchies.join(home)?;
     // SAFETY: ignoring calls no code of ours. Ended shims need nobody to wait for them.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
@@ -104,6 +105,13 @@ fn serve(home: &OsStr) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the daemon's parents have left open concerns nobody here.
+fn close_inherited() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: nothing has been opened by this process yet.
+    unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) };
 }
 
 fn become_shim(fds: Vec<OwnedFd>, hierarchies: &Hierarchies) -> i32 {

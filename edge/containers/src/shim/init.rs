@@ -20,7 +20,7 @@ use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use model::container::Run;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 use rustix::event::{PollFd, PollFlags};
@@ -311,11 +311,17 @@ fn set_up(
 
 /// Programs expect to be born with none ignored or blocked; our own runtime ignores SIGPIPE.
 fn reset_signals() -> std::io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator() {
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
-            // SAFETY: the default action calls no code of ours.
-            unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+    /// All zero it asks for the default action.
+    const SIGACTION_BYTES: usize = 32;
+    const SIGNALS: std::ops::RangeInclusive<libc::c_int> = 1..=64;
+    const SIGSET_BYTES: usize = 8;
+    let default = [0_u64; SIGACTION_BYTES / size_of::<u64>()];
+    for signal in SIGNALS {
+        // SAFETY: the kernel reads as many bytes as its structure has, and the default action calls no code of ours.
+        // Asked by its own name, because the C library keeps two signals to itself. SIGKILL and SIGSTOP refuse.
+        unsafe {
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, SIGSET_BYTES);
         }
     }
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;

@@ -65,7 +65,8 @@ fn overlay(layers: &[PathBuf], writable: &Path, root: &Path) -> Result<()> {
         return Err(format!("{} layers are too many to be mounted at once", layers.len()));
     }
     // Relative names are short, and there is room for more layers.
-    std::env::set_current_dir(&common).map_err(|e| format!("{}: {e}", common.display()))?;
+    std::env::set_current_dir(&common)
+        .map_err(|e| format!("the layers' directory {}: {e}", common.display()))?;
     let options = std::ffi::CString::new(options).map_err(|_| "a NUL byte in a layer's path")?;
     rustix::mount::mount("overlay", root, "overlay", MountFlags::empty(), options.as_c_str())
         .map_err(|e| format!("mounting {} layers: {e}", layers.len()))?;

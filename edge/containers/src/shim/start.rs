@@ -37,16 +37,17 @@ pub(super) fn start<'a>(
     channel: OwnedFd,
     hierarchies: &'a Hierarchies,
 ) -> Result<Shim<'a>, i32> {
-    let started = channel.try_clone().context("the daemon's socket").and_then(|channel| {
-        become_parent(&channel)?;
-        assemble(launch, channel, hierarchies)
-    });
-    started.map_err(|e| {
-        ending::clear(&place(launch), hierarchies);
+    let tell = |e: anyhow::Error| {
         let cause = format!("{e:#}");
         let failed = Answer::Failed { reason: Reason::ContainerLaunchFailed, cause };
         let _ = packet::send(&channel, &failed, &[]);
         EXIT_FAILED
+    };
+    become_parent(&channel).and_then(|()| claim(launch)).map_err(tell)?;
+    let own = channel.try_clone().context("the daemon's socket");
+    own.and_then(|own| assemble(launch, own, hierarchies)).map_err(|e| {
+        ending::clear(&place(launch), hierarchies);
+        tell(e)
     })
 }
 
@@ -75,7 +76,9 @@ fn assemble<'a>(
     hierarchies: &'a Hierarchies,
 ) -> anyhow::Result<Shim<'a>> {
     let spec = &launch.spec;
-    make_dirs(launch)?;
+    if matches!(spec.root, Root::Image { .. }) {
+        make_private(&launch.layer_dir)?;
+    }
     quieten(&launch.run_dir)?;
     let listener = listen(&launch.run_dir)?;
     packet::send(&channel, &Answer::Preparing, &[]).context("greeting the daemon")?;
@@ -92,7 +95,7 @@ fn assemble<'a>(
         memory_bytes_max: spec.limits.memory_bytes_max,
         signals,
         connections: Connections::new(listener, channel),
-        init,
+        init: Some(init),
         phase,
         kill_at: None,
         outputs: std::mem::take(&mut streams.outputs),
@@ -101,17 +104,14 @@ fn assemble<'a>(
     })
 }
 
-fn make_dirs(launch: &Launch) -> anyhow::Result<()> {
+/// A directory that is there already belongs to a container of the same name, which must not suffer.
+fn claim(launch: &Launch) -> anyhow::Result<()> {
+    make_private(&launch.run_dir)
+}
+
+fn make_private(dir: &Path) -> anyhow::Result<()> {
     let mut private = DirBuilder::new();
-    private.mode(0o700);
-    let run_dir = launch.run_dir.display();
-    // One that is there already belongs to a container of the same name.
-    private.create(&launch.run_dir).with_context(|| format!("creating {run_dir}"))?;
-    if matches!(launch.spec.root, Root::Image { .. }) {
-        let layer_dir = launch.layer_dir.display();
-        private.create(&launch.layer_dir).with_context(|| format!("creating {layer_dir}"))?;
-    }
-    Ok(())
+    private.mode(0o700).create(dir).with_context(|| format!("creating {}", dir.display()))
 }
 
 /// What the shim or its builder writes goes to a file beside the socket, not to the daemon's terminal.

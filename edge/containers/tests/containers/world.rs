@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use containers::spec::{Limits, Logs, Root, Spec};
-use containers::{Config, Containers, Event, Exited};
+use containers::{Config, Containers, Event, Exited, Found};
 use model::container::Run;
 use model::id::ContainerId;
 use tokio::sync::mpsc;
@@ -14,6 +14,9 @@ static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing here takes longer on a busy machine, unless it never ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As the kernel cuts the name of the program.
+const ZYGOTE: &str = "containers-zygo";
 
 pub(crate) struct World {
     pub(crate) containers: Option<Containers>,
@@ -75,22 +78,53 @@ impl World {
     }
 
     /// Launches, waits for the end and forgets.
-    pub(crate) async fn run(&mut self, spec: Spec) -> Exited {
-        self.launch(&spec).await;
-        let ended = self.end_of(&spec).await;
+    pub(crate) async fn run(&mut self, spec: &Spec) -> Exited {
+        self.launch(spec).await;
+        let ended = self.end_of(spec).await;
         self.containers().remove(&spec.container).await.expect("removed");
         ended
     }
 
-    pub(crate) async fn end_of(&mut self, spec: &Spec) -> Exited {
+    /// Ends and forgets.
+    pub(crate) async fn kill(&mut self, spec: &Spec) {
+        self.containers().stop(&spec.container, Duration::ZERO).await.expect("asked");
+        self.end_of(spec).await;
+        self.containers().remove(&spec.container).await.expect("removed");
+    }
+
+    pub(crate) async fn next_event(&mut self) -> Event {
         let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
-        let event = event.expect("the container ends in time").expect("events go on");
+        event.expect("a container ends in time").expect("events go on")
+    }
+
+    pub(crate) async fn end_of(&mut self, spec: &Spec) -> Exited {
+        let event = self.next_event().await;
         assert_eq!(event.container, spec.container);
         event.exited
     }
 
+    /// As if the daemon had ended.
+    pub(crate) async fn close(&mut self) {
+        self.containers = None;
+        while self.events.recv().await.is_some() {}
+    }
+
+    /// As if it were started again.
+    pub(crate) async fn reopen(&mut self) -> Vec<Found> {
+        self.close().await;
+        let (containers, events) = Containers::open(self.config.clone()).await.expect("opened");
+        let found = containers.recover().await.expect("recovered");
+        (self.containers, self.events) = (Some(containers), events);
+        found
+    }
+
     pub(crate) fn log(&self, spec: &Spec, name: &str) -> String {
         std::fs::read_to_string(spec.sandbox.join(name)).expect("a log")
+    }
+
+    pub(crate) async fn wait_for_output(&self, spec: &Spec, output: &str) {
+        let written = || self.log(spec, "stdout");
+        wait_until("output", || written() == output, written).await;
     }
 
     /// No mount, no cgroup, no process, no directory of any container.
@@ -116,6 +150,14 @@ impl Drop for World {
             kill_and_remove(&dir);
         }
     }
+}
+
+pub(crate) fn shell(text: &str) -> Run {
+    Run::Shell(text.into())
+}
+
+pub(crate) fn exec(argv: &[&str]) -> Run {
+    Run::Exec(argv.iter().map(ToString::to_string).collect())
 }
 
 /// Polls: what the kernel does has no event to wait for.
@@ -150,20 +192,28 @@ fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     mounts.filter(|mount| mount.starts_with(dir)).collect()
 }
 
-/// All that live in the shims' group but the zygote, which was there first.
+/// Process ids.
 pub(crate) fn shims(parent: &str) -> Vec<String> {
-    let members = cgroups(&format!("{parent}/shims")).into_iter().flat_map(|dir| {
+    members(parent, |name| name == "dcos-shim")
+}
+
+pub(crate) fn zygotes(parent: &str) -> Vec<String> {
+    members(parent, |name| name == ZYGOTE)
+}
+
+/// Of the group in which zygote and shims live.
+fn members(parent: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let all = cgroups(&format!("{parent}/shims")).into_iter().flat_map(|dir| {
         let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
         text.lines().map(String::from).collect::<Vec<_>>()
     });
-    let is_shim = |pid: &String| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm"))
-            .is_ok_and(|name| name.trim() == "dcos-shim")
+    let is_wanted = |pid: &String| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| wanted(name.trim()))
     };
-    let mut shims: Vec<String> = members.filter(is_shim).collect();
-    shims.sort();
-    shims.dedup();
-    shims
+    let mut pids: Vec<String> = all.filter(is_wanted).collect();
+    pids.sort();
+    pids.dedup();
+    pids
 }
 
 fn kill_and_remove(dir: &Path) {

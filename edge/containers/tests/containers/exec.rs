@@ -1,0 +1,136 @@
+//! Further processes in a running container.
+
+use std::time::Duration;
+
+use containers::session::{Session, Streams};
+use containers::spec::{Exec, Spec, WindowSize};
+use model::container::Run;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{PATIENCE, World, shell, wait_until};
+
+const SIGKILL: i32 = 9;
+
+fn exec(run: Run) -> Exec {
+    Exec { run, environment: Vec::new(), user: None, working_dir: None, terminal: None }
+}
+
+async fn sleeper(world: &mut World) -> Spec {
+    let mut spec = world.spec(Run::Exec(vec!["sleep".into(), "600".into()]));
+    spec.environment.push(("COLOUR".into(), "green".into()));
+    world.launch(&spec).await;
+    spec
+}
+
+/// What it writes when nothing is typed, and how it ends.
+async fn outcome(mut session: Session) -> (String, String, i32) {
+    let Streams::Pipes { stdin, mut stdout, mut stderr } = session.streams else {
+        panic!("no terminal was asked for")
+    };
+    drop(stdin);
+    let (mut output, mut errors) = (String::new(), String::new());
+    stdout.read_to_string(&mut output).await.expect("read");
+    stderr.read_to_string(&mut errors).await.expect("read");
+    (output, errors, session.control.wait().await.expect("an end"))
+}
+
+#[tokio::test]
+async fn a_session_shares_the_container_and_tells_its_own_end() {
+    let mut world = World::open().await;
+    let spec = sleeper(&mut world).await;
+    let check = async |exec: Exec, output: &str, wait_status: i32| {
+        let session =
+            world.containers().exec(&spec.container, exec.clone()).await.expect("started");
+        let (told, errors, ended) = outcome(session).await;
+        assert_eq!((told.as_str(), errors.as_str(), ended), (output, "", wait_status), "{exec:?}");
+    };
+    check(exec(shell("echo $COLOUR; exit 3")), "green\n", 3 << 8).await;
+    check(exec(shell("kill -9 $$")), "", SIGKILL).await;
+    check(exec(shell("cat /proc/2/comm")), "sleep\n", 0).await;
+    check(exec(Run::Exec(vec!["pwd".into()])), &format!("{}\n", spec.sandbox.display()), 0).await;
+    let environment = vec![("COLOUR".to_string(), "red".to_string())];
+    check(Exec { environment, ..exec(shell("echo $COLOUR")) }, "red\n", 0).await;
+    check(Exec { working_dir: Some("/".into()), ..exec(shell("pwd")) }, "/\n", 0).await;
+    check(Exec { user: Some("nobody".into()), ..exec(shell("id -u")) }, "65534\n", 0).await;
+    world.kill(&spec).await;
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_is_typed_arrives() {
+    let mut world = World::open().await;
+    let spec = sleeper(&mut world).await;
+    let session = world.containers().exec(&spec.container, exec(shell("cat; echo done >&2"))).await;
+    let Session { streams, mut control } = session.expect("started");
+    let Streams::Pipes { mut stdin, mut stdout, mut stderr } = streams else {
+        panic!("no terminal")
+    };
+    stdin.write_all(b"hello").await.expect("written");
+    drop(stdin);
+    let (mut output, mut errors) = (String::new(), String::new());
+    stdout.read_to_string(&mut output).await.expect("read");
+    stderr.read_to_string(&mut errors).await.expect("read");
+    assert_eq!((output.as_str(), errors.as_str()), ("hello", "done\n"));
+    assert_eq!(control.wait().await.expect("an end"), 0);
+    world.kill(&spec).await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size_that_can_change() {
+    let mut world = World::open().await;
+    let spec = sleeper(&mut world).await;
+    let size = WindowSize { rows: 33, columns: 101 };
+    let shell = exec(shell("stty size; read line; stty size; exit 2"));
+    let exec = Exec { terminal: Some(size), ..shell };
+    let session = world.containers().exec(&spec.container, exec).await.expect("started");
+    let Session { streams: Streams::Terminal(mut terminal), mut control } = session else {
+        panic!("a terminal was asked for")
+    };
+    let mut shown = [0; 8];
+    terminal.read_exact(&mut shown).await.expect("read");
+    assert_eq!(&shown, b"33 101\r\n");
+    terminal.resize(WindowSize { rows: 5, columns: 7 }).expect("resized");
+    terminal.write_all(b"x\n").await.expect("written");
+    let mut rest = String::new();
+    terminal.read_to_string(&mut rest).await.expect("read");
+    assert_eq!(rest, "x\r\n5 7\r\n");
+    assert_eq!(control.wait().await.expect("an end"), 2 << 8);
+    world.kill(&spec).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let mut world = World::open().await;
+    let spec = sleeper(&mut world).await;
+    let check = async |exec: Exec, named: &str| {
+        let refused = world.containers().exec(&spec.container, exec).await.expect_err(named);
+        assert!(format!("{refused:#}").contains(named), "{refused:#}");
+    };
+    check(exec(Run::Exec(vec!["no-such-program".into()])), "no-such-program").await;
+    check(Exec { user: Some("no-such-user".into()), ..exec(shell("true")) }, "no-such-user").await;
+    check(Exec { working_dir: Some("/no/such".into()), ..exec(shell("true")) }, "/no/such").await;
+    world.kill(&spec).await;
+    let gone = world.containers().exec(&spec.container, exec(shell("true"))).await;
+    assert!(format!("{:#}", gone.expect_err("it has ended")).contains("ended"));
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_client_or_its_container() {
+    let mut world = World::open().await;
+    let spec = sleeper(&mut world).await;
+    let processes = || world.containers().usage(&spec.container).expect("read").processes;
+    let left = world.containers().exec(&spec.container, exec(shell("sleep 600 & wait"))).await;
+    let left = left.expect("started");
+    wait_until("both run", || processes() == 4, || processes().to_string()).await;
+    drop(left);
+    wait_until("both are gone", || processes() == 2, || processes().to_string()).await;
+    let session = world.containers().exec(&spec.container, exec(shell("sleep 600"))).await;
+    let mut session = session.expect("started");
+    session.control.signal(SIGKILL).expect("sent");
+    assert_eq!(session.control.wait().await.expect("an end"), SIGKILL);
+    let session = world.containers().exec(&spec.container, exec(shell("sleep 600"))).await;
+    let mut session = session.expect("started");
+    world.containers().stop(&spec.container, Duration::ZERO).await.expect("asked");
+    let ended = tokio::time::timeout(PATIENCE, session.control.wait()).await.expect("in time");
+    assert_eq!(ended.expect("an end"), SIGKILL);
+}

@@ -1,0 +1,126 @@
+//! What of daemon, zygote and shim may die, and what happens then.
+
+use std::time::Duration;
+
+use containers::{Found, FoundState};
+use model::task::Reason;
+use rustix::process::{Pid, Signal};
+
+use crate::world::{World, shell, shims, wait_until, zygotes};
+
+const SIGKILL: i32 = 9;
+
+#[tokio::test]
+async fn a_new_daemon_finds_what_runs_and_hears_of_its_end() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("while [ ! -e go ]; do sleep 0.02; done; exit 4"));
+    let pid = world.launch(&spec).await;
+    world.close().await;
+    assert!(zygotes(&world.config.cgroup_parent).is_empty(), "a zygote ends with its daemon");
+    let found = world.reopen().await;
+    let alive = Found { container: spec.container.clone(), state: FoundState::Alive { pid } };
+    assert_eq!(found, [alive]);
+    std::fs::write(spec.sandbox.join("go"), "").expect("written");
+    assert_eq!(world.end_of(&spec).await.wait_status, 4 << 8);
+    world.containers().remove(&spec.container).await.expect("removed");
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_new_daemon_learns_how_a_container_ended_meanwhile() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("while [ ! -e go ]; do sleep 0.02; done; echo late; exit 4"));
+    world.launch(&spec).await;
+    world.close().await;
+    std::fs::write(spec.sandbox.join("go"), "").expect("written");
+    let parent = world.config.cgroup_parent.clone();
+    wait_until("the shim ends", || shims(&parent).is_empty(), String::new).await;
+    let found = world.reopen().await;
+    let [Found { state: FoundState::Exited(ended), .. }] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((ended.wait_status, &ended.limitation), (4 << 8, &None));
+    assert_eq!(world.log(&spec, "stdout"), "late\n");
+    world.containers().remove(&spec.container).await.expect("removed");
+    assert_eq!(world.reopen().await, []);
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_grace_period_ends_without_the_daemon() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("trap '' TERM; echo ready; while :; do sleep 0.1; done"));
+    world.launch(&spec).await;
+    world.wait_for_output(&spec, "ready\n").await;
+    world.containers().stop(&spec.container, Duration::from_millis(300)).await.expect("asked");
+    world.close().await;
+    let parent = world.config.cgroup_parent.clone();
+    wait_until("the shim ends", || shims(&parent).is_empty(), String::new).await;
+    let found = world.reopen().await;
+    let [Found { state: FoundState::Exited(ended), .. }] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(ended.wait_status, SIGKILL);
+}
+
+#[tokio::test]
+async fn a_container_does_not_outlive_its_shim_and_the_loss_is_told() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("sleep 600"));
+    world.launch(&spec).await;
+    kill(&shims(&world.config.cgroup_parent)[0]);
+    let ended = world.end_of(&spec).await;
+    assert_eq!(ended.wait_status, SIGKILL);
+    let (reason, cause) = ended.limitation.expect("a reason");
+    assert_eq!(reason, Reason::ExecutorTerminated);
+    assert!(cause.contains("shim was killed"), "{cause}");
+    world.containers().remove(&spec.container).await.expect("removed");
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_new_daemon_tells_of_a_shim_that_was_killed_meanwhile() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("sleep 600"));
+    world.launch(&spec).await;
+    world.close().await;
+    kill(&shims(&world.config.cgroup_parent)[0]);
+    let found = world.reopen().await;
+    let [Found { state: FoundState::Exited(ended), .. }] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        ended.limitation.as_ref().map(|(reason, _)| *reason),
+        Some(Reason::ExecutorTerminated)
+    );
+    world.containers().remove(&spec.container).await.expect("removed");
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_killed_zygote_is_replaced_and_its_containers_go_on() {
+    let mut world = World::open().await;
+    let before = world.spec(shell("while [ ! -e go ]; do sleep 0.02; done; exit 4"));
+    world.launch(&before).await;
+    for _ in 0..2 {
+        kill(&zygotes(&world.config.cgroup_parent)[0]);
+        let after = world.spec(shell("exit 6"));
+        assert_eq!(world.run(&after).await.wait_status, 6 << 8);
+    }
+    std::fs::write(before.sandbox.join("go"), "").expect("written");
+    assert_eq!(world.end_of(&before).await.wait_status, 4 << 8);
+    world.containers().remove(&before.container).await.expect("removed");
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_hosts_mounts_and_devices_stay_as_they_are() {
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let ptmx = || std::fs::symlink_metadata("/dev/ptmx").map(|m| m.file_type()).expect("there");
+    let (mounts_before, ptmx_before) = (mounts(), ptmx());
+    let mut world = World::open().await;
+    let spec = world.spec(shell("mkdir m && mount -t tmpfs inside m && sleep 600"));
+    world.launch(&spec).await;
+    assert_eq!((mounts(), ptmx()), (mounts_before.clone(), ptmx_before));
+    world.kill(&spec).await;
+    assert_eq!((mounts(), ptmx()), (mounts_before, ptmx_before));
+}
+
+fn kill(pid: &str) {
+    let pid = pid.parse().ok().and_then(Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, Signal::KILL).expect("killed");
+}
