@@ -7,6 +7,7 @@
 
 mod accept;
 mod agents;
+mod audit;
 mod demand;
 mod frameworks;
 mod offers;

@@ -221,22 +221,26 @@ impl Kernel {
     /// Counts anew what nobody holds and nobody was offered.
     pub(crate) fn count_free(&mut self, id: &AgentId) {
         self.touched_agents.insert(id.clone());
-        let Some(live) = self.agents.get_mut(id) else { return };
-        let mut free = Resources::default();
-        if live.connection.is_some()
-            && let Some(agent) = self.state.agents.get(id)
-        {
-            free = agent.info.resources.minus(&live.offered);
-            for held in self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values) {
-                free = free.minus(held);
-            }
-        }
+        let free = self.recount_free(id);
         if free.is_empty() {
             self.offers.available.remove(id);
         } else {
             self.offers.available.insert(id.clone());
         }
-        live.free = free;
+        if let Some(live) = self.agents.get_mut(id) {
+            live.free = free;
+        }
+    }
+
+    pub(crate) fn recount_free(&self, id: &AgentId) -> Resources {
+        let connected = self.agents.get(id).filter(|live| live.connection.is_some());
+        let (Some(live), Some(agent)) = (connected, self.state.agents.get(id)) else {
+            return Resources::default();
+        };
+        let mut free = agent.info.resources.minus(&live.offered);
+        let held = self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values);
+        held.for_each(|held| free.take(held));
+        free
     }
 }
 

@@ -258,6 +258,37 @@ impl Shares {
         waiting.iter().for_each(|client| self.join(client));
     }
 
+    /// Panics unless these are the sums that the shares are made of.
+    pub(crate) fn audit(
+        &self,
+        totals: Amounts,
+        roles: &BTreeMap<Role, Amounts>,
+        members: &BTreeMap<Client, Amounts>,
+    ) {
+        assert_eq!(self.totals, totals, "the cluster's totals");
+        for (role, node) in &self.nodes {
+            assert_eq!(node.own, roles.get(role).copied().unwrap_or_default(), "held by {role}");
+            let mut held = Amounts::default();
+            let within = roles.iter().filter(|(other, _)| other.is_within(role));
+            within.for_each(|(_, amounts)| held.add(*amounts));
+            if *role != root() {
+                assert_eq!(node.held, held, "held within {role}");
+            }
+            for (framework, member) in &node.members {
+                let client = Client { framework: framework.clone(), role: role.clone() };
+                let held = members.get(&client).copied().unwrap_or_default();
+                assert_eq!(member.held, held, "held by {client:?}");
+            }
+            let waiting = node.members.values().filter(|member| member.waits).count();
+            assert_eq!(node.member_line.len(), waiting, "who waits in {role}");
+        }
+        for (client, held) in members.iter().filter(|(_, held)| **held != Amounts::default()) {
+            let node = self.nodes.get(&client.role).expect("every role that holds has a share");
+            assert!(node.members.contains_key(&client.framework), "{client:?} holds {held:?}");
+        }
+        assert!(roles.keys().all(|role| self.nodes.contains_key(role)), "every role has one");
+    }
+
     fn weight(&self, role: &Role) -> u64 {
         self.weights.get(role).copied().unwrap_or(WEIGHT_ONE)
     }

@@ -235,6 +235,7 @@ impl Stage {
 
     /// What must hold after every step.
     fn check(&self) {
+        self.kernel.audit();
         let view = self.kernel.view();
         let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
         for offer in view.offers.values() {

@@ -1,0 +1,80 @@
+//! Whether what is derived agrees with what it derives from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::id::{AgentId, Role};
+
+use crate::Kernel;
+use crate::demand::Client;
+use crate::shares::Amounts;
+use crate::state::Standing;
+use crate::tasks::holds;
+
+impl Kernel {
+    /// Panics if an index or a sum is not what a recount gives. It walks the whole cluster: for tests and simulations.
+    pub fn audit(&self) {
+        let mut totals = Amounts::default();
+        for agent in self.state.agents.values().filter(|one| one.standing == Standing::Admitted) {
+            totals.add(Amounts::of(&agent.info.resources));
+        }
+        self.shares.audit(totals, &self.held_by_roles(), &self.held_by_members());
+        self.audit_agents();
+        self.audit_offers();
+    }
+
+    /// What tasks hold on admitted agents, and what is offered.
+    fn held_by_roles(&self) -> BTreeMap<Role, Amounts> {
+        let mut held: BTreeMap<Role, Amounts> = BTreeMap::new();
+        let admitted = self.state.in_use.iter().filter(|(id, _)| self.state.is_admitted(id));
+        for (role, resources) in admitted.flat_map(|(_, roles)| roles) {
+            held.entry(role.clone()).or_default().add(Amounts::of(resources));
+        }
+        for offer in self.view.offers.values() {
+            held.entry(offer.role.clone()).or_default().add(Amounts::of(&offer.resources));
+        }
+        held
+    }
+
+    fn held_by_members(&self) -> BTreeMap<Client, Amounts> {
+        let mut held: BTreeMap<Client, Amounts> = BTreeMap::new();
+        let tasks = self.view.tasks.values().flat_map(|tasks| tasks.values());
+        for task in tasks.filter(|task| holds(task)) {
+            let client = Client { framework: task.framework.clone(), role: task.role.clone() };
+            held.entry(client).or_default().add(Amounts::of(&task.resources));
+        }
+        for offer in self.view.offers.values() {
+            let client = Client { framework: offer.framework.clone(), role: offer.role.clone() };
+            held.entry(client).or_default().add(Amounts::of(&offer.resources));
+        }
+        held
+    }
+
+    fn audit_agents(&self) {
+        let mut keys: BTreeMap<&AgentId, BTreeSet<_>> = BTreeMap::new();
+        for (framework, tasks) in &self.view.tasks {
+            for task in tasks.values() {
+                keys.entry(&task.agent).or_default().insert((framework.clone(), task.id.clone()));
+            }
+        }
+        for (id, live) in &self.agents {
+            assert_eq!(live.tasks, keys.remove(id).unwrap_or_default(), "tasks of {id}");
+            let connection = live.connection.and_then(|at| self.connections.get(&at));
+            assert_eq!(connection, live.connection.map(|_| id), "the stream of {id}");
+            assert_eq!(live.free, self.recount_free(id), "what is free of {id}");
+            assert_eq!(self.offers.available.contains(id), !live.free.is_empty(), "{id}");
+        }
+        assert!(keys.is_empty(), "agents of known tasks are live: {keys:?}");
+        let connected = self.agents.values().filter(|live| live.connection.is_some()).count();
+        assert_eq!(self.connections.len(), connected, "streams are of live agents");
+        let awaited = self.agents.values().filter(|live| live.return_by.is_some()).count();
+        assert_eq!(self.awaited, awaited, "agents that have yet to return");
+    }
+
+    fn audit_offers(&self) {
+        let of_agents = self.agents.values().flat_map(|live| live.offers.keys());
+        assert_eq!(of_agents.count(), self.view.offers.len(), "agents know their offers");
+        for (id, offer) in &self.view.offers {
+            assert!(self.agents[&offer.agent_id].offers.contains_key(id), "{id}");
+        }
+    }
+}
