@@ -60,6 +60,7 @@ pub enum Record {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "most effects are the large one: a task to run")]
 pub enum Effect {
     /// To a framework outside this process.
     Event(FrameworkId, Event),

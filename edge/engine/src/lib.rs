@@ -129,7 +129,7 @@ impl Handle {
 
     /// Tells, without waiting for an answer.
     pub async fn post(&self, input: cluster::Input) -> Result<(), CallError> {
-        self.inbox.send(Message::Post(input)).await.map_err(|_| CallError::Stopped)
+        self.inbox.send(Message::Post(Box::new(input))).await.map_err(|_| CallError::Stopped)
     }
 
     /// The cluster as of the last commit. Holding it costs memory, not time: drop it soon.
@@ -155,7 +155,7 @@ enum Message {
         order: Order,
         reply: oneshot::Sender<Result<services::Reply, CallError>>,
     },
-    Post(cluster::Input),
+    Post(Box<cluster::Input>),
     /// An agent's stream is open; what it is to be told goes to `queue`.
     AgentConnected {
         connection: Connection,

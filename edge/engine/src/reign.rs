@@ -137,7 +137,7 @@ impl<S: Subject> Reign<S> {
                     let input = Input::Services { order, seed: run.seeds.next() };
                     self.push(run, Token::Caller(reply), input);
                 }
-                Message::Post(input) => self.push(run, Token::Nobody, input),
+                Message::Post(input) => self.push(run, Token::Nobody, *input),
                 Message::AgentConnected { connection, queue } => {
                     self.streams.open(connection, queue)
                 }

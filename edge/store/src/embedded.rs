@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use model::id::Term;
 use model::turn::Write;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -61,10 +61,10 @@ impl Embedded {
     }
 
     fn explain(&self, cause: DatabaseError) -> StoreError {
-        match cause {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: self.path.clone() },
-            other => failed(other, format!("opening {}", self.path.display())),
+        if let DatabaseError::DatabaseAlreadyOpen = cause {
+            return StoreError::Locked { path: self.path.clone() };
         }
+        failed(cause, format!("opening {}", self.path.display()))
     }
 
     /// Runs `work`; an error closes the file.
@@ -186,16 +186,16 @@ fn number(name: &str, bytes: &[u8]) -> Result<u64, StoreError> {
 
 /// Tells a full disk from all other mishaps.
 fn failed(cause: impl Into<redb::Error>, doing: impl Into<String>) -> StoreError {
-    match cause.into() {
-        redb::Error::Io(cause) => mishap(cause, doing),
-        other => StoreError::Mishap(anyhow!(other).context(doing.into())),
+    let cause = cause.into();
+    if let redb::Error::Io(cause) = cause {
+        return mishap(cause, doing);
     }
+    StoreError::Mishap(anyhow!(cause).context(doing.into()))
 }
 
 fn mishap(cause: io::Error, doing: impl Into<String>) -> StoreError {
     if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         return StoreError::NoSpace;
     }
-    let doing = doing.into();
-    StoreError::Mishap(Err::<(), _>(cause).context(doing).expect_err("it is an error"))
+    StoreError::Mishap(anyhow::Error::new(cause).context(doing.into()))
 }

@@ -91,7 +91,12 @@ impl Machine for StandIn {
                 out.effects.extend(pings);
             }
             Input::AgentLost { .. } => self.count("lost", out),
-            other => panic!("the tests do not send {other:?}"),
+            Input::Services { .. }
+            | Input::Subscribe { .. }
+            | Input::FrameworkLost { .. }
+            | Input::Framework { .. }
+            | Input::Agent { message: FromAgent::Update { .. }, .. }
+            | Input::Tick { .. } => panic!("the tests do not send it"),
         }
         Ok(Reply::Done)
     }
