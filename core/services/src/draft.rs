@@ -191,13 +191,20 @@ impl<'a> Draft<'a> {
         all
     }
 
-    /// For each target the length of the longest chain of dependencies below it. There are no cycles.
+    /// For each target the length of the longest chain of dependencies below it; of what is to go, as it is now. There
+    /// are no cycles in either.
     pub(crate) fn levels(&self) -> BTreeMap<AppId, usize> {
-        let mut levels = BTreeMap::new();
-        for app in self.targets.keys() {
-            self.find_level(app, &mut levels);
+        let now = Draft::new(self.memory, self.config);
+        let (mut staying, mut going) = (BTreeMap::new(), BTreeMap::new());
+        for (app, target) in &self.targets {
+            match target.spec {
+                Some(_) => self.find_level(app, &mut staying),
+                None => now.find_level(app, &mut going),
+            }
         }
-        levels
+        going.retain(|app, _| self.targets.get(app).is_some_and(|target| target.spec.is_none()));
+        staying.extend(going);
+        staying
     }
 
     /// Without recursion, because chains may be as long as there are apps.

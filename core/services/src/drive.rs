@@ -144,7 +144,7 @@ impl Services {
 
     /// Scaling down keeps what `GROUP_BY` has spread as even as it can: the fullest group loses first.
     fn evenly(&self, crew: &Crew, kill: u32, by_age: KillSelection) -> Vec<Serial> {
-        let mut groups = crew.groups(by_age, |serial| &self.memory.instances[&serial].place);
+        let mut groups = crew.groups(by_age, |serial| &self.memory.instances[serial].place);
         let mut chosen = Vec::new();
         for _ in 0..kill {
             let fullest = groups.iter_mut().max_by_key(|group| group.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::{OfferId, Role, Uuid};
+use model::id::{OfferId, Role, Serial, Uuid};
 use model::scheduler::{Call, Filters, Offer, Operation};
 use model::task::{TaskInfo, TaskState};
 use placement::fit::fit;
@@ -93,8 +93,7 @@ impl Services {
         let other_tallies = self.tallies(&template);
         while count > 0 && filling.tasks.len() < max {
             let serial = self.desk.serial;
-            let uuid = Uuid::derive(turn.seed, serial.0);
-            let seed = u64::from_be_bytes(uuid.0[..8].try_into().expect("8 of 16 bytes"));
+            let (uuid, seed) = identity(turn, serial);
             let crew = self.memory.crews.get(app);
             let tallies = match (&other_tallies, crew) {
                 (Some(tallies), _) => tallies,
@@ -185,6 +184,18 @@ impl Services {
         timers.set(turn.now + self.config.launch_timeout, serial, Due::Launched);
         instance
     }
+}
+
+/// A version 7 uuid, which begins with the time, so that the names of tasks ascend and neighbours in time are neighbours
+/// in every map; and the dice that fell for it.
+fn identity(turn: &Turn<'_>, serial: Serial) -> (Uuid, u64) {
+    let Uuid(mut bytes) = Uuid::derive(turn.seed, serial.0);
+    let seed = u64::from_be_bytes(bytes[8..].try_into().expect("8 of 16 bytes"));
+    let count = serial.0.to_be_bytes();
+    bytes[..6].copy_from_slice(&turn.now.0.to_be_bytes()[2..]);
+    bytes[6] = 0x70 | count[6] & 0x0f;
+    bytes[7] = count[7];
+    (Uuid(bytes), seed)
 }
 
 /// Of the attributes it keeps those that the app's constraints ask for.

@@ -200,6 +200,10 @@ pub struct Fault {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all effects are calls, and they live for one turn"
+)]
 pub enum Effect {
     /// To the kernel, in the name of this framework.
     Call(Call),

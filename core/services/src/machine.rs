@@ -225,10 +225,9 @@ impl Services {
             }
             Record::Instance(serial, instance) => {
                 let was = self.memory.instances.get(serial);
-                if let Some(either) = instance.as_ref().or(was) {
-                    if !self.desk.dirty.contains(&either.app) {
-                        self.desk.dirty.insert(either.app.clone());
-                    }
+                let app = instance.as_ref().or(was).map(|either| &either.app);
+                if let Some(app) = app.filter(|app| !self.desk.dirty.contains(*app)) {
+                    self.desk.dirty.insert(app.clone());
                 }
             }
             Record::Version(..) | Record::Deployment(..) => (),

@@ -2,9 +2,7 @@
 
 mod stage;
 
-use model::machine::Machine;
-use model::task::TaskState;
-use services::{Config, Kill, Order, Reply, What};
+use services::What;
 use stage::{ROOMY, Stage, app, id};
 
 #[test]

@@ -1,6 +1,7 @@
 //! A tiny kernel that does as it is told, and an operator: services is played by its public door.
 
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "tests look for what they expect")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use model::agent::AgentInfo;
 use model::attributes::FaultDomain;
+use model::container::Family;
 use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Record as _};
 use model::resources::{Resources, Scalar};
@@ -15,9 +17,10 @@ use model::scheduler::{Call, Event, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 use services::spec::{
-    AppId, AppSpec, Backoff, KillSelection, PortDefinition, Process, UnreachableStrategy,
-    UpgradeStrategy,
+    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition,
+    Process, UnreachableStrategy, UpgradeStrategy,
 };
+use services::state::Action;
 use services::view::View;
 use services::{
     Cancel, Change, Config, Effect, Input, Order, Out, Record, Refusal, Reply, Services, What,
@@ -44,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) suppressed: BTreeSet<Role>,
     pub(crate) subscribed: BTreeSet<Role>,
     pub(crate) accepts: usize,
+    term: u64,
     seed: u64,
     offers: u64,
     open: BTreeMap<OfferId, AgentId>,
@@ -67,16 +71,18 @@ impl Stage {
             suppressed: BTreeSet::new(),
             subscribed: BTreeSet::new(),
             accepts: 0,
+            term: 0,
             seed: 0,
             offers: 0,
             open: BTreeMap::new(),
         };
-        stage.lead(1);
+        stage.lead();
         stage
     }
 
-    pub(crate) fn lead(&mut self, term: u64) {
-        self.step(Input::Lead { term: Term(term) }).expect("leading is not refused");
+    pub(crate) fn lead(&mut self) {
+        self.term += 1;
+        self.step(Input::Lead { term: Term(self.term) }).expect("leading is not refused");
         self.subscribed = self.services.framework_info().roles.into_iter().collect();
         self.suppressed.clear();
         let framework = FrameworkId::new("c-0001");
@@ -84,11 +90,11 @@ impl Stage {
     }
 
     /// The process dies and another takes over, with what the store has.
-    pub(crate) fn restart(&mut self, config: Config, term: u64) {
+    pub(crate) fn restart(&mut self, config: Config) {
         self.services = self.recovered(config);
         self.open.clear();
         self.agents.values_mut().for_each(|agent| agent.offered = false);
-        self.lead(term);
+        self.lead();
     }
 
     /// A machine that has only read the store.
@@ -151,11 +157,15 @@ impl Stage {
         reply
     }
 
+    pub(crate) fn tick(&mut self) {
+        self.step(Input::Tick).expect("a tick is not refused");
+    }
+
     /// Ticks for as long as it wants one now.
     pub(crate) fn settle(&mut self) {
         let mut ticks = 0;
         while self.services.wake_at().is_some_and(|at| at <= self.now) {
-            self.step(Input::Tick).expect("a tick is not refused");
+            self.tick();
             ticks += 1;
             assert!(ticks < 10_000, "finitely many ticks at one time");
         }
@@ -176,7 +186,9 @@ impl Stage {
     pub(crate) fn deploy(&mut self, changes: Vec<Change>, force: bool) -> Result<Uuid, Refusal> {
         match self.order(Order::Deploy { changes, force })? {
             Reply::Deployed { deployment, .. } => Ok(deployment),
-            other => panic!("a deployment answers with {other:?}"),
+            other @ (Reply::Done | Reply::Killed { .. }) => {
+                panic!("a deployment answers with {other:?}")
+            }
         }
     }
 
@@ -342,24 +354,22 @@ impl Stage {
         self.settle();
     }
 
-    /// `StartApplication /a, StopApplication /b; ...`: the steps of the only deployment.
+    /// `Start /a, Start /b; Scale /a`: the steps of the latest deployment.
     pub(crate) fn steps(&self) -> String {
-        let view = self.view();
-        let deployments: Vec<String> = view
-            .deployments
-            .values()
-            .map(|deployment| {
-                let action = |action: &services::state::Action| {
-                    let kind = action.kind.to_string();
-                    format!("{} {}", kind.trim_end_matches("Application"), action.app)
-                };
-                let step = |actions: &Vec<services::state::Action>| {
-                    actions.iter().map(action).collect::<Vec<_>>().join(", ")
-                };
-                deployment.steps.iter().map(step).collect::<Vec<_>>().join("; ")
-            })
-            .collect();
-        deployments.join(" | ")
+        let deployment = self.told.iter().rev().find_map(|what| match what {
+            What::DeploymentInfo { deployment } | What::DeploymentSuccess { deployment } => {
+                Some(deployment)
+            }
+            _ => None,
+        });
+        let action = |action: &Action| {
+            let kind = action.kind.to_string();
+            format!("{} {}", kind.trim_end_matches("Application"), action.app)
+        };
+        let step =
+            |actions: &Vec<Action>| actions.iter().map(action).collect::<Vec<_>>().join(", ");
+        let deployment = deployment.expect("there was a deployment");
+        deployment.steps.iter().map(step).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -420,6 +430,18 @@ pub(crate) fn upgrade(minimum_health: u64, maximum_over: u64) -> UpgradeStrategy
     UpgradeStrategy {
         minimum_health_capacity: Scalar(minimum_health),
         maximum_over_capacity: Scalar(maximum_over),
+    }
+}
+
+pub(crate) fn health_check() -> AppHealthCheck {
+    AppHealthCheck {
+        kind: CheckKind::Tcp { port: CheckPort::Index(0), family: Family::Ipv4, mesos: false },
+        grace: Duration::from_secs(300),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(20),
+        delay: Duration::from_secs(15),
+        failures_max: 3,
+        ignore_http_1xx: false,
     }
 }
 
