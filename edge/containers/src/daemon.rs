@@ -321,6 +321,10 @@ async fn executed(channel: &Channel) -> anyhow::Result<Vec<std::os::fd::OwnedFd>
     match packet.message {
         Answer::Executed => Ok(packet.fds),
         Answer::Refused(cause) => anyhow::bail!(cause),
-        other => anyhow::bail!("an unexpected answer: {other:?}"),
+        Answer::Failed { cause, .. } => anyhow::bail!(cause),
+        Answer::Exited(_) => anyhow::bail!("the container has ended"),
+        other @ (Answer::Preparing | Answer::Started { .. } | Answer::Done) => {
+            anyhow::bail!("an unexpected answer: {other:?}")
+        }
     }
 }
