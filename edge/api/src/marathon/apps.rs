@@ -13,7 +13,7 @@ use wire::marathon::task::Identifiable;
 use wire::marathon::{judge, reading};
 
 use super::filters::Filters;
-use super::{Answer, Api, deployed, ids, layout, located, respond, with_deployment};
+use super::{Answer, Api, Bodies, deployed, ids, layout, located, respond, with_deployment};
 use crate::failure::Failure;
 use crate::listing::{self, List, Walk};
 use crate::query::Query;
@@ -101,7 +101,7 @@ impl Api {
         let id = spec.id.clone();
         let force = request.query.is_set("force");
         let order = Order::Deploy { changes: vec![Change::Create(spec)], force };
-        let (deployment, _) = self.deploy(order).await?;
+        let (deployment, _) = self.deploy(order, Bodies::One).await?;
         let view = self.handle.read();
         // Whoever removed it in between has seen it created.
         let app = view.services.apps.get(&id).ok_or_else(|| ids::unknown_app(id.as_str()))?;
@@ -115,14 +115,14 @@ impl Api {
     pub(super) async fn delete_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.flag("force").unwrap_or(true);
         let changes = vec![Change::Delete(ids::app_id(id)?)];
-        let done = self.deploy(Order::Deploy { changes, force }).await?;
+        let done = self.deploy(Order::Deploy { changes, force }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 
     pub(super) async fn restart_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.is_set("force");
         let changes = vec![Change::Restart(ids::app_id(id)?)];
-        let done = self.deploy(Order::Deploy { changes, force }).await?;
+        let done = self.deploy(Order::Deploy { changes, force }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 }

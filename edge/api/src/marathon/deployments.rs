@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use services::{Cancel, Order};
 use wire::marathon::deployment::step_info;
 
-use super::{Answer, Api, deployed, respond};
+use super::{Answer, Api, Bodies, deployed, respond};
 use crate::answer;
 use crate::failure::Failure;
 use crate::request::Request;
@@ -35,7 +35,8 @@ impl Api {
             self.handle.call(Order::Cancel { deployment, how: Cancel::Stop }).await?;
             return Ok(answer::empty(StatusCode::ACCEPTED));
         }
-        let done = self.deploy(Order::Cancel { deployment, how: Cancel::Rollback }).await?;
+        let order = Order::Cancel { deployment, how: Cancel::Rollback };
+        let done = self.deploy(order, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 }

@@ -19,11 +19,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION, PRAGMA};
 use axum::http::{HeaderName, Method, Response, StatusCode};
-use engine::Handle;
+use engine::{CallError, Handle};
 use model::id::Uuid;
 use serde_json::json;
 use services::state::Version;
-use services::{Order, Reply};
+use services::{Fault, Order, Refusal, Reply};
 use tower_http::compression::CompressionLayer;
 use wire::marathon::judge::Rules;
 use wire::marathon::{deployment, info};
@@ -52,6 +52,29 @@ struct Api {
     handle: Handle,
     info: MarathonInfo,
     rules: Rules,
+}
+
+/// What the changes of an order came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bodies {
+    One,
+    List,
+}
+
+impl Bodies {
+    /// Services says `/2/dependencies` of its third change: `(2)/dependencies` in a list.
+    fn locate(self, fault: Fault) -> Fault {
+        let located = fault.path.strip_prefix('/').map(|path| {
+            let (index, rest) = path
+                .split_once('/')
+                .map_or((path, "/".to_owned()), |(index, rest)| (index, format!("/{rest}")));
+            match self {
+                Bodies::One => rest,
+                Bodies::List => format!("({index}){rest}"),
+            }
+        });
+        Fault { path: located.unwrap_or(fault.path), message: fault.message }
+    }
 }
 
 type Answer = Result<Response<Body>, Failure>;
@@ -151,9 +174,19 @@ impl Api {
         respond(request, StatusCode::OK, &info)
     }
 
-    /// Asks for a deployment and says which one it became.
-    async fn deploy(&self, order: Order) -> Result<(Uuid, Version), Failure> {
-        match self.handle.call(order).await? {
+    /// Asks for a deployment and says which one it became. `bodies` is what the faults of its changes are located in.
+    async fn deploy(&self, order: Order, bodies: Bodies) -> Result<(Uuid, Version), Failure> {
+        let reply = self.handle.call(order).await.map_err(|error| match error {
+            CallError::Refused(Refusal::Invalid(faults)) => {
+                Failure::Invalid(faults.into_iter().map(|fault| bodies.locate(fault)).collect())
+            }
+            CallError::Refused(_)
+            | CallError::NoSpace
+            | CallError::NotLeading
+            | CallError::Quarantined { .. }
+            | CallError::Stopped => Failure::Call(error),
+        });
+        match reply? {
             Reply::Deployed { deployment, version }
             | Reply::Killed { deployed: Some((deployment, version)), .. } => {
                 Ok((deployment, version))

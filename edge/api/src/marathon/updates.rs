@@ -13,7 +13,7 @@ use wire::marathon::app::App;
 use wire::marathon::reading::{self, Read};
 use wire::marathon::{judge, print, version};
 
-use super::{Answer, Api, deployed, ids, located};
+use super::{Answer, Api, Bodies, deployed, ids, located};
 use crate::failure::Failure;
 use crate::request::Request;
 
@@ -33,11 +33,13 @@ struct Mode {
     partial: bool,
     missing: Missing,
     force: bool,
+    bodies: Bodies,
 }
 
 impl Mode {
-    fn read(request: &Request, missing: Missing) -> Self {
+    fn read(request: &Request, missing: Missing, bodies: Bodies) -> Self {
         Self {
+            bodies,
             partial: missing == Missing::Refused
                 || request.query.flag("partialUpdate").unwrap_or(true),
             missing,
@@ -64,7 +66,8 @@ impl Api {
             Err(message) => return Err(fault("/id", message)),
         };
         let read = reading::app(&request.body)?;
-        let done = self.update(vec![(id.clone(), read)], Mode::read(request, missing)).await?;
+        let mode = Mode::read(request, missing, Bodies::One);
+        let done = self.update(vec![(id.clone(), read)], mode).await?;
         Ok(if done.created {
             located(deployed(request, StatusCode::CREATED, done.deployment), &id)
         } else {
@@ -81,7 +84,7 @@ impl Api {
                 Err(message) => return Err(fault(&format!("({n})/id"), message)),
             }
         }
-        let done = self.update(reads, Mode::read(request, missing)).await?;
+        let done = self.update(reads, Mode::read(request, missing, Bodies::List)).await?;
         Ok(deployed(request, StatusCode::OK, done.deployment))
     }
 
@@ -93,7 +96,8 @@ impl Api {
             let changes = self.changes(&view.services, &reads, mode)?;
             let created = reads.first().is_some_and(|(id, _)| !view.services.apps.contains_key(id));
             drop(view);
-            match self.deploy(Order::Deploy { changes, force: mode.force }).await {
+            let order = Order::Deploy { changes, force: mode.force };
+            match self.deploy(order, mode.bodies).await {
                 Err(Failure::Call(engine::CallError::Refused(Refusal::Stale(_))))
                     if tries < TRIES_MAX => {}
                 Ok(deployment) => return Ok(Done { deployment, created }),
@@ -123,7 +127,7 @@ impl Api {
                         order.push(id);
                     }
                 }
-                Err(Failure::Invalid(found)) if reads.len() > 1 => {
+                Err(Failure::Invalid(found)) if mode.bodies == Bodies::List => {
                     let prefixed =
                         |fault: Fault| Fault { path: format!("({n}){}", fault.path), ..fault };
                     faults.extend(found.into_iter().map(prefixed));

@@ -1,0 +1,116 @@
+//! The Mesos master's API through the door.
+
+mod stage;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use model::task::TaskState;
+use serde_json::{Value, json};
+use stage::{Answer, Stage, ask};
+
+async fn running() -> anyhow::Result<Stage> {
+    let mut stage = Stage::new()?.with_agent().await?;
+    let app = json!({
+        "id": "/web", "cmd": "sleep 1", "cpus": 0.1, "mem": 16, "instances": 2,
+        "labels": { "a": "b" }, "portDefinitions": [{ "name": "http" }],
+    });
+    stage.ask("POST", "/v2/apps", app.to_string()).await;
+    stage.tasks_become(2, TaskState::Running).await?;
+    Ok(stage)
+}
+
+async fn get(stage: &Stage, path: &str) -> Value {
+    let answer: Answer = ask(&stage.mesos, "GET", path, Body::empty()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_told_under_each_of_its_names() -> anyhow::Result<()> {
+    let stage = running().await?;
+    for path in ["/state", "/state.json", "/master/state", "/master/state.json", "/master/state/"] {
+        assert_eq!(get(&stage, path).await["pid"], "master@127.60.0.1:5050", "{path}");
+    }
+    let state = get(&stage, "/master/state").await;
+    assert_eq!((&state["version"], &state["cluster"]), (&json!("1.11.0"), &json!("test")));
+    assert_eq!((&state["activated_slaves"], &state["leader"]), (&json!(1), &state["pid"]));
+    let agent = &state["slaves"][0];
+    assert_eq!(agent["pid"], "slave(1)@127.60.0.2:5051");
+    assert_eq!(agent["attributes"], json!({ "rack": "a", "ssd": "true" }));
+    assert_eq!(agent["resources"]["cpus"], 16.0);
+    assert_eq!(agent["resources"]["ports"], "[31000-32000]");
+    assert_eq!(agent["used_resources"]["mem"], 32.0);
+    let framework = &state["frameworks"][0];
+    assert_eq!((&framework["name"], &framework["active"]), (&json!("marathon"), &json!(true)));
+    let task = &framework["tasks"][0];
+    assert_eq!((&task["state"], &task["slave_id"]), (&json!("TASK_RUNNING"), &agent["id"]));
+    assert_eq!(task["labels"][0], json!({ "key": "a", "value": "b" }));
+    assert_eq!(task["discovery"]["ports"]["ports"][0]["name"], "http");
+    assert_eq!(task["statuses"][0]["state"], "TASK_RUNNING");
+    assert!(!state.to_string().contains("null"), "unset fields are left out");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn summaries_count_tasks_by_agent_and_framework() -> anyhow::Result<()> {
+    let stage = running().await?;
+    let summary = get(&stage, "/state-summary").await;
+    let (agent, framework) = (&summary["slaves"][0], &summary["frameworks"][0]);
+    assert_eq!((&agent["TASK_RUNNING"], &agent["TASK_FAILED"]), (&json!(2), &json!(0)));
+    assert_eq!(agent["framework_ids"], json!([framework["id"]]));
+    assert_eq!((&framework["TASK_RUNNING"], &framework["slave_ids"][0]), (&json!(2), &agent["id"]));
+    assert_eq!(framework["used_resources"]["cpus"], 0.2);
+    let slaves = get(&stage, "/slaves").await;
+    let names = slaves["slaves"][0]["used_resources_full"].to_string();
+    assert!(names.contains("\"cpus\"") && names.contains("SCALAR"), "{names}");
+    assert_eq!(get(&stage, "/slaves?slave_id=none").await["slaves"], json!([]));
+    assert_eq!(get(&stage, "/tasks").await["tasks"].as_array().map(Vec::len), Some(2));
+    assert_eq!(get(&stage, "/tasks?limit=1").await["tasks"].as_array().map(Vec::len), Some(1));
+    let roles = get(&stage, "/roles").await;
+    let held =
+        roles["roles"].as_array().into_iter().flatten().find(|role| role["name"] == "slave_public");
+    assert_eq!(held.map(|role| role["allocated"]["mem"].clone()), Some(json!(32.0)));
+    let metrics = get(&stage, "/metrics/snapshot").await;
+    assert_eq!(
+        (&metrics["master/tasks_running"], &metrics["master/slaves_active"]),
+        (&json!(2), &json!(1))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_browsers_and_followers_are_served() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    assert_eq!(get(&stage, "/version").await["version"], "1.11.0");
+    let health = ask(&stage.mesos, "GET", "/health", Body::empty()).await;
+    assert_eq!((health.status, health.text.as_str()), (StatusCode::OK, ""));
+    let script = ask(&stage.mesos, "GET", "/version?jsonp=on.load(1)", Body::empty()).await;
+    assert_eq!(script.headers["content-type"], "text/javascript");
+    assert!(script.text.starts_with("on.load1({") && script.text.ends_with("});"));
+    let redirect = ask(&stage.mesos, "GET", "/master/redirect", Body::empty()).await;
+    assert_eq!(redirect.status, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(redirect.headers["location"], "//127.60.0.1:5050");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_calls_are_answered_or_named() -> anyhow::Result<()> {
+    let stage = running().await?;
+    let call = async |kind: &str| {
+        let body = json!({ "type": kind }).to_string();
+        ask(&stage.mesos, "POST", "/api/v1", body).await
+    };
+    assert_eq!(call("GET_HEALTH").await.json()["get_health"]["healthy"], true);
+    let agents = call("GET_AGENTS").await.json();
+    let agent = &agents["get_agents"]["agents"][0];
+    assert_eq!(agent["agent_info"]["hostname"], "agent.test");
+    let tasks = call("GET_TASKS").await.json();
+    assert_eq!(tasks["get_tasks"]["tasks"][0]["agent_id"], agent["agent_info"]["id"]);
+    assert!(call("GET_FRAMEWORKS").await.text.contains("\"marathon\""));
+    let later = call("DRAIN_AGENT").await;
+    assert_eq!(later.status, StatusCode::NOT_IMPLEMENTED);
+    assert!(later.text.contains("DRAIN_AGENT"));
+    let bad = ask(&stage.mesos, "POST", "/api/v1", "{}").await;
+    assert!(bad.status.is_client_error() && bad.text.contains("type"), "{}", bad.text);
+    Ok(())
+}
