@@ -1,0 +1,129 @@
+//! The agents' half of `dcos up`: as many as were asked for, each with its share of the machine.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use agent::{AgentConfig, Machine, machine_resources};
+use anyhow::{Context, Result, anyhow};
+use images::{FetchLimits, Fetcher};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+use crate::shares;
+
+/// Sandboxes go earlier the nearer the disk comes to this; as Mesos ships it.
+const DISK_HEADROOM: f64 = 0.1;
+
+/// For what need not outlive the machine; paths of sockets have to be short.
+const RUN_DIR: &str = "/run/dcos";
+/// In every hierarchy.
+const CGROUP: &str = "/dcos";
+/// So much of the cluster's id tells clusters on one machine apart.
+const INSTANCE_CHARS: usize = 13;
+
+#[derive(Debug)]
+pub(crate) struct Crew {
+    running: JoinSet<Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Crew {
+    /// `ports` are those of the agents' APIs, held until now.
+    pub(crate) async fn start(
+        settings: &Settings,
+        cluster_id: &str,
+        ports: Vec<TcpListener>,
+    ) -> Result<Self> {
+        let configs = configs(settings, cluster_id).await?;
+        // Each agent binds its own; nothing else of ours wants these ports.
+        drop(ports);
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        for (number, config) in configs.into_iter().enumerate() {
+            let ended = agent::run(config, stop.clone());
+            running.spawn(async move { ended.await.with_context(|| format!("agent {number}")) });
+        }
+        Ok(Self { running, stop })
+    }
+
+    /// Resolves if one of them cannot go on.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.running.join_next().await {
+            Some(Ok(Ok(()))) | None => anyhow!("an agent has stopped by itself"),
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow!(error).context("an agent panicked"),
+        }
+    }
+
+    /// Tells all of them, then waits for each. The first failure is told.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let mut all = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            let ended = ended.context("an agent panicked").flatten();
+            all = all.and(ended);
+        }
+        all
+    }
+}
+
+async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfig>> {
+    let data = &settings.data_dir;
+    let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
+    let fetcher = Fetcher::new(&data.join("fetched"), FetchLimits::default())?;
+    let resources = match &settings.resources {
+        Some(resources) => resources.clone(),
+        None => machine_resources(Machine::detect(data)?, 0, 1),
+    };
+    let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
+    let mut configs = Vec::new();
+    for (number, resources) in (0..settings.agents).zip(shares::split(&resources, settings.agents)?)
+    {
+        let dir = made(&data.join("agents").join(number.to_string()))?;
+        let instance = format!("{}-{number}", &cluster_id[..INSTANCE_CHARS]);
+        let run_dir = made(&Path::new(RUN_DIR).join(&instance))?;
+        let layer_dir = made(&data.join("layers").join(number.to_string()))?;
+        let containers =
+            containers::Config::new(run_dir, layer_dir, format!("{CGROUP}/{instance}"));
+        configs.push(AgentConfig {
+            dir,
+            master: master.to_string(),
+            ip: settings.agent_address(number).ip(),
+            port: settings.agent_address(number).port(),
+            hostname: settings.agent_address(number).ip().to_string(),
+            resources: Some(resources),
+            attributes: settings.attributes.clone(),
+            domain: None,
+            containers: containers::Config {
+                allow_privileged: settings.allow_privileged,
+                ..containers
+            },
+            images: images.clone(),
+            fetcher: fetcher.clone(),
+            stop_tasks: settings.stop_tasks,
+            node: node::Config::default(),
+            gc_disk_headroom: DISK_HEADROOM,
+        });
+    }
+    Ok(configs)
+}
+
+fn made(dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    Ok(dir.to_owned())
+}
+
+fn image_config(settings: &Settings) -> images::Config {
+    let registries = settings.registries.clone();
+    let defaults = images::Config::default();
+    images::Config {
+        default_registry: registries.default.unwrap_or(defaults.default_registry),
+        mirrors: registries.mirrors,
+        plain_http: registries.insecure,
+        credentials: registries.credentials,
+        ..defaults
+    }
+}

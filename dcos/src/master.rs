@@ -1,0 +1,118 @@
+//! The master's half of `dcos up`: store, engine, and the APIs in front of them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use api::marathon::MarathonInfo;
+use axum::Router;
+use engine::{Engine, Handle};
+use gateway::GatewayConfig;
+use model::time::Time;
+use store::{Embedded, Store};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+use wire::mesos::master::MasterInfo;
+
+use crate::serve::Servers;
+use crate::settings::Settings;
+
+/// In the store's meta table: made once, kept for the life of the cluster.
+const CLUSTER_ID: &str = "cluster_id";
+
+#[derive(Debug)]
+pub(crate) struct Master {
+    pub(crate) engine: Engine,
+    pub(crate) cluster_id: String,
+}
+
+/// The listeners that are the master's.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) front_door: TcpListener,
+    pub(crate) mesos_master: TcpListener,
+    pub(crate) marathon: TcpListener,
+    pub(crate) agent_stream: TcpListener,
+}
+
+pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
+    let dir = data_dir.join("master");
+    let mut store =
+        Embedded::open(&dir).with_context(|| format!("opening the state in {}", dir.display()))?;
+    let cluster_id = cluster_id(&mut store)?;
+    let kernel = kernel::Config {
+        ping_interval: Duration::from_secs(settings.ping.interval_seconds),
+        pings_missed_max: settings.ping.missed_max,
+        ..kernel::Config::default()
+    };
+    let config = engine::Config {
+        cluster: cluster_id.clone(),
+        kernel,
+        services: services::Config::default(),
+    };
+    let engine = engine::start(Box::new(store), config).context("recovering the cluster")?;
+    Ok(Master { engine, cluster_id })
+}
+
+fn cluster_id(store: &mut Embedded) -> Result<String> {
+    if let Some(id) = store.meta(CLUSTER_ID)? {
+        return String::from_utf8(id).context("the cluster's id in the store is not text");
+    }
+    let id = Uuid::new_v4().to_string();
+    store.set_meta(CLUSTER_ID, id.as_bytes())?;
+    Ok(id)
+}
+
+impl Master {
+    pub(crate) fn serve(
+        &self,
+        settings: &Settings,
+        doors: Doors,
+        servers: &mut Servers,
+    ) -> Result<()> {
+        let handle = self.engine.handle();
+        let bind = settings.bind;
+        let marathon = api::marathon::router(handle.clone(), marathon_info(settings));
+        let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?);
+        let front_door = gateway::router(GatewayConfig {
+            handle: handle.clone(),
+            marathon: marathon.clone(),
+            mesos: mesos.clone(),
+            cluster_id: self.cluster_id.clone(),
+            public_ip: bind,
+        });
+        servers.add("front door", doors.front_door, front_door);
+        servers.add("Marathon API", doors.marathon, marathon);
+        servers.add("Mesos master API", doors.mesos_master, mesos);
+        servers.add("agents' stream", doors.agent_stream, agent_stream(handle));
+        Ok(())
+    }
+}
+
+fn agent_stream(handle: Handle) -> Router {
+    Router::new().route_service(wire::agent::METHOD, engine::agents::service(handle))
+}
+
+fn marathon_info(settings: &Settings) -> MarathonInfo {
+    let (bind, ports) = (settings.bind, &settings.ports);
+    MarathonInfo {
+        address: SocketAddr::new(bind, ports.marathon).to_string(),
+        hostname: bind.to_string(),
+        http_port: ports.marathon,
+        mesos_master: SocketAddr::new(bind, ports.mesos_master).to_string(),
+        config: services::Config::default(),
+    }
+}
+
+fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
+    let since =
+        SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    Ok(MasterInfo {
+        ip: settings.bind.to_string(),
+        port: settings.ports.mesos_master,
+        hostname: settings.bind.to_string(),
+        cluster: settings.cluster_name.clone(),
+        started_at: Time(u64::try_from(since.as_millis()).context("the clock stands far ahead")?),
+    })
+}
