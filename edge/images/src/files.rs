@@ -101,9 +101,10 @@ pub(crate) fn path_of(fd: &OwnedFd) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Removes a whole directory below an open one, without following links.
+/// Removes a whole directory below an open one. By its descriptor and not by its path, where another archive that is
+/// unpacked beside this one may have put a link meanwhile; below it no link is followed.
 pub(crate) fn remove_below(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    fs::remove_dir_all(path_of(parent)?.join(name))
+    fs::remove_dir_all(Path::new(&format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name))
 }
 
 /// Whether the disk is full or the user's share of it.

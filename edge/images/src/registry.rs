@@ -22,6 +22,8 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 const CLIENTS_MAX: usize = 32;
 const CAUSE_CHARS_MAX: usize = 300;
 const RETRY_DELAY_MS: u64 = 250;
+/// What an image is, and is not there without.
+const MANIFEST: &str = "the manifest";
 const MANIFEST_TYPES: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.oci.image.manifest.v1+json",
@@ -120,9 +122,9 @@ impl<'a> Registry<'a> {
             |digest| self.source.clone_with_digest(digest.into()),
         );
         let pull = || self.client.pull_manifest_raw(&of, &self.auth, &MANIFEST_TYPES);
-        let (bytes, digest) = self.retry("the manifest", pull).await?;
+        let (bytes, digest) = self.retry(MANIFEST, pull).await?;
         if bytes.len() > MANIFEST_BYTES_MAX {
-            return Err(self.broken("the manifest", format!("it has {} bytes", bytes.len())));
+            return Err(self.broken(MANIFEST, format!("it has {} bytes", bytes.len())));
         }
         Ok((bytes, digest))
     }
@@ -134,10 +136,8 @@ impl<'a> Registry<'a> {
         }
         let bytes = self
             .retry("the config", || async {
-                let stream =
-                    self.client.pull_blob_stream(&self.source, &descriptor(blob)).await?.stream;
-                let mut stream =
-                    stream.take(usize::try_from(CONFIG_BYTES_MAX).unwrap_or(usize::MAX));
+                let answer = self.client.pull_blob_stream(&self.source, &descriptor(blob)).await?;
+                let mut stream = answer.stream;
                 let mut bytes = Vec::new();
                 while let Some(more) = stream.next().await {
                     bytes.extend_from_slice(&more?);
@@ -154,8 +154,9 @@ impl<'a> Registry<'a> {
 
     /// Downloads a layer, goes on where a connection was lost, and checks it.
     pub(crate) async fn layer(&self, blob: &Blob, to: &Path) -> Result<(), PullError> {
-        let mut have = 0;
-        for tried in 1.. {
+        let (mut have, mut tried) = (0, 0);
+        loop {
+            tried += 1;
             let failed = match self.append(blob, to, have).await {
                 Ok(()) => match self.check(blob, to).await {
                     Ok(()) => return Ok(()),
@@ -176,7 +177,6 @@ impl<'a> Registry<'a> {
             }
             tokio::time::sleep(retry_delay(tried)).await;
         }
-        unreachable!("the tries are counted by an endless range")
     }
 
     async fn append(&self, blob: &Blob, to: &Path, have: u64) -> Result<(), Failed> {
@@ -279,7 +279,14 @@ impl<'a> Registry<'a> {
             return lasting(self.wrong(awaited.into(), actual.clone()));
         }
         match answer(error) {
-            Answer::NotThere => lasting(PullError::NotFound { image, registry }),
+            Answer::NotThere if awaited == MANIFEST => {
+                lasting(PullError::NotFound { image, registry })
+            }
+            Answer::NotThere => {
+                let faulty =
+                    self.faulty(awaited, "it does not have it; push the image again".into());
+                Failed { is_transient: false, ..faulty }
+            }
             Answer::Forbidden(cause) => lasting(PullError::Unauthorized { image, registry, cause }),
             Answer::Overloaded => self.faulty(awaited, shorten(&error.to_string())),
             Answer::Other => {

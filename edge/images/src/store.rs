@@ -290,12 +290,14 @@ impl Inner {
         let (unpacked, target) = (Temporary(self.temporary_path()), self.layer_path(&blob.digest));
         // Not interrupted: once begun, the layer arrives even if nobody waits for it any more.
         let install = move || install(&index, &digest, &archive, &unpacked, &target, bytes_max);
-        let installed = spawn_blocking(install).await.expect("unpacking does not panic");
+        let broken = |cause| registry.broken(&format!("layer {}", blob.digest), cause);
+        // A stranger's bytes may find a bug in us; that costs this image and not the agent.
+        let installed = spawn_blocking(install).await.map_err(|error| broken(error.to_string()))?;
         installed.map_err(|error| match error {
             UnpackError::Unsafe { entry, cause } => {
                 PullError::Unsafe { image: asked.into(), layer: blob.digest.clone(), entry, cause }
             }
-            UnpackError::Broken(cause) => registry.broken(&format!("layer {}", blob.digest), cause),
+            UnpackError::Broken(cause) => broken(cause),
             UnpackError::Disk { what, error } => self.disk(asked, &what, &error),
         })
     }

@@ -4,14 +4,19 @@ mod support;
 
 use std::ffi::CString;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use images::{Config, Prepared, PullRequest, Store};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use support::Registry;
 
 const IP: &str = "127.50.0.5";
+const ANSWER_SECS_MAX: u64 = 30;
+const POLL_MS: u64 = 50;
 const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/images/make-images.sh");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +42,55 @@ async fn programs_run_in_the_images_that_we_pull() {
     let python = "import http.server, ssl, json; print('imported')";
     check("python", &["/usr/bin/python3", "-c", python], "imported").await;
     check("python", &["/bin/sh", "-c", "echo hello from $(id -un)"], "hello from root").await;
+    let serves = async |image: &str, request: &str, expected: &str| {
+        let name = format!("{}/{image}", registry.address);
+        let prepared = store.pull(PullRequest { name: &name, force: false }).await.expect(image);
+        let root = Root::mount(&dir.path().join(format!("{image}-serves")), &prepared);
+        let address = support::free_address(IP);
+        let _service = Service::start(&root, &address);
+        let deadline = Instant::now() + Duration::from_secs(ANSWER_SECS_MAX);
+        while !ask(&address, request).is_ok_and(|answer| answer.contains(expected)) {
+            assert!(Instant::now() < deadline, "{image} does not answer {request:?} on {address}");
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+    };
+    serves("nginx", "GET / HTTP/1.0\r\n\r\n", "Welcome to nginx").await;
+    serves("redis", "PING\r\nQUIT\r\n", "+PONG").await;
+    serves("python", "GET / HTTP/1.0\r\n\r\n", "Directory listing").await;
     assert_eq!(store.usage().layers, 4, "the lowest layer is shared");
+}
+
+fn ask(address: &str, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// An image's entrypoint in a process namespace of its own, which ends when this is dropped.
+struct Service(Child);
+
+impl Service {
+    fn start(root: &Root, address: &str) -> Self {
+        const SCRIPT: &str = r#"mount --rbind /dev "$ROOT/dev" && mount -t proc proc "$ROOT/proc" && exec chroot "$ROOT" /entrypoint"#;
+        let port = address.rsplit(':').next().expect("an address has a port");
+        let child = Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT])
+            .env("ROOT", &root.merged)
+            .env("PORT0", port)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.expect("unshare is in Debian's util-linux"))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.kill().expect("a child that was not waited for can be killed");
+        self.0.wait().expect("a killed child ends");
+    }
 }
 
 /// An image's root with a writable layer above; unmounted when dropped.

@@ -88,11 +88,14 @@ impl Fetcher {
         };
         let (uri, into, bytes_max) =
             (uri.clone(), into.to_owned(), inner.limits.unpacked_bytes_max);
+        let shown = order.shown.clone();
         let place = move || {
             let placed = place(held, &order, &uri, &into, owner, bytes_max);
             placed.map_err(|error| told(error, &order, &into))
         };
-        spawn_blocking(place).await.expect("unpacking does not panic")
+        // A stranger's bytes may find a bug in us; that costs this task and not the agent.
+        let placed = spawn_blocking(place).await;
+        placed.map_err(|error| FetchError::Broken { uri: shown, cause: error.to_string() })?
     }
 }
 
