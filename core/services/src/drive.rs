@@ -6,8 +6,9 @@ use std::sync::Arc;
 use model::id::Serial;
 use model::scheduler::Call;
 
+use crate::What;
 use crate::crew::{Crew, Of};
-use crate::machine::{Services, Turn};
+use crate::machine::{Services, Standing, Turn};
 use crate::queue::Want;
 use crate::spec::{AppId, AppSpec, KillSelection};
 use crate::state::{ActionKind, App, Record, Version};
@@ -48,15 +49,22 @@ impl Services {
                 break;
             }
         }
-        if self.desk.is_subscribed {
+        if self.desk.standing == Standing::Subscribed {
             self.announce_roles(turn);
-            let turned = self.desk.queue.turn_taps();
-            if !turned.suppress.is_empty() {
-                turn.call(Call::Suppress { roles: turned.suppress });
-            }
-            if !turned.revive.is_empty() {
-                turn.call(Call::Revive { roles: turned.revive });
-            }
+        }
+        if self.desk.standing == Standing::Subscribed {
+            self.turn_taps(turn);
+        }
+    }
+
+    /// Asks for offers to roles in which something is wanted, and for none to the others.
+    fn turn_taps(&mut self, turn: &mut Turn<'_>) {
+        let turned = self.desk.queue.turn_taps();
+        if !turned.suppress.is_empty() {
+            turn.call(Call::Suppress { roles: turned.suppress });
+        }
+        if !turned.revive.is_empty() {
+            turn.call(Call::Revive { roles: turned.revive });
         }
     }
 
@@ -121,6 +129,9 @@ impl Services {
 
     /// Who is to go, at most so many.
     fn choose(&self, app: &AppId, aim: &Aim, step: &Step, max: usize) -> Vec<Serial> {
+        if step.kill + step.kill_old_bad + step.kill_old_good == 0 {
+            return Vec::new();
+        }
         let Some(crew) = self.memory.crews.get(app) else { return Vec::new() };
         let by_age =
             aim.of.as_ref().map_or(KillSelection::YoungestFirst, |of| of.spec.kill_selection);
@@ -192,10 +203,10 @@ impl Services {
         }
         let crew = self.memory.crews.get(app);
         let in_use = |version: &Version| crew.is_some_and(|crew| crew.has_version(*version));
-        let unused: Vec<Version> =
-            self.memory.versions_of(app).filter(|version| !in_use(version)).collect();
-        if !unused.is_empty() {
-            turn.notice(crate::What::AppTerminated { app: app.clone() });
+        let versions = self.memory.versions_of(app);
+        let (kept, unused): (Vec<Version>, Vec<Version>) = versions.partition(in_use);
+        if kept.is_empty() && !unused.is_empty() {
+            turn.notice(What::AppTerminated { app: app.clone() });
         }
         for version in unused {
             self.commit(Record::Version(app.clone(), version, None), turn);

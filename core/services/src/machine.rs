@@ -40,11 +40,11 @@ pub struct Services {
 pub(crate) struct Desk {
     pub(crate) now: Time,
     pub(crate) serial: Serial,
-    pub(crate) is_subscribed: bool,
+    pub(crate) standing: Standing,
     /// Told to the kernel as ours.
     pub(crate) roles: BTreeSet<Role>,
-    /// Apps have changed since the roles were told.
-    pub(crate) roles_may_differ: bool,
+    /// An app is in a role that was not told.
+    pub(crate) has_new_role: bool,
     /// Apps whose next step has to be thought about.
     pub(crate) dirty: BTreeSet<AppId>,
     /// Which actions of each deployment's current step are not complete.
@@ -59,6 +59,16 @@ pub(crate) struct Desk {
     /// The next instance to ask the kernel about, while a reconciliation is under way.
     pub(crate) asking: Option<Serial>,
     pub(crate) reconcile_at: Option<Time>,
+}
+
+/// What the kernel and we are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    #[default]
+    Unknown,
+    /// Asked for another subscription, with more roles; offers that still arrive belong to the one before.
+    Introducing,
+    Subscribed,
 }
 
 /// Offers that no turn has got round to yet.
@@ -167,7 +177,8 @@ impl Machine for Services {
     fn wake_at(&self) -> Option<Time> {
         let desk = &self.desk;
         let has_backlog = !desk.dirty.is_empty()
-            || desk.is_subscribed && (!desk.offers.is_empty() || desk.asking.is_some());
+            || !desk.offers.is_empty()
+            || desk.asking.is_some() && desk.standing != Standing::Unknown;
         if has_backlog {
             return Some(desk.now);
         }
@@ -219,9 +230,10 @@ impl Services {
     /// Writes a record. Whatever an app's records say is thought about before the turn ends.
     pub(crate) fn commit(&mut self, record: Record, turn: &mut Turn<'_>) {
         match &record {
-            Record::App(app, _) => {
-                self.desk.roles_may_differ = true;
-                self.desk.dirty.insert(app.clone());
+            Record::App(id, app) => {
+                let role = app.as_ref().and_then(|app| app.spec.role.as_ref());
+                self.desk.has_new_role |= role.is_some_and(|role| !self.desk.roles.contains(role));
+                self.desk.dirty.insert(id.clone());
             }
             Record::Instance(serial, instance) => {
                 let was = self.memory.instances.get(serial);
@@ -255,6 +267,7 @@ impl Services {
             dirty: apps.cloned().collect(),
             ..Desk::default()
         };
+        self.desk.roles = self.roles();
         self.resume_deployments();
         self.resume_timers();
     }
@@ -277,13 +290,18 @@ impl Services {
     fn heard(&mut self, event: Event, turn: &mut Turn<'_>) {
         match event {
             Event::Subscribed { framework } => self.subscribed(framework, turn),
-            Event::Offers(offers) => offers.into_iter().for_each(|one| self.desk.offers.push(one)),
+            Event::Offers(offers) => {
+                if self.desk.standing == Standing::Subscribed {
+                    offers.into_iter().for_each(|one| self.desk.offers.push(one));
+                }
+            }
             Event::Rescind(offer) => self.desk.offers.rescind(offer),
             Event::Update(status) => self.heard_update(&status, turn),
             // Each of its tasks gets an update of its own.
             Event::Failure { .. } => (),
             Event::Error(_) => {
-                self.desk.is_subscribed = false;
+                self.desk.standing = Standing::Unknown;
+                self.desk.offers = Offers::default();
                 turn.notice(What::SchedulerDisconnected);
             }
         }

@@ -29,6 +29,8 @@ pub(crate) struct Queue {
     delays: BTreeMap<AppId, Delay>,
     delay_ends: BTreeSet<(Time, AppId)>,
     taps: BTreeMap<Role, Tap>,
+    /// Roles whose taps may have to be turned.
+    touched: BTreeSet<Role>,
     pub(crate) shown: OrdMap<AppId, Arc<Waiting>>,
 }
 
@@ -96,7 +98,7 @@ impl Queue {
             Some(until) => drop(self.delay_ends.insert((until, app.clone()))),
             None => {
                 self.open.entry(role.clone()).or_default().insert(app.clone());
-                self.taps.entry(role).or_default().thirsty |= more;
+                self.tap(&role).thirsty |= more;
             }
         }
     }
@@ -125,6 +127,12 @@ impl Queue {
                 self.open.remove(role);
             }
         }
+        self.touched.insert(role.clone());
+    }
+
+    fn tap(&mut self, role: &Role) -> &mut Tap {
+        self.touched.insert(role.clone());
+        self.taps.entry(role.clone()).or_default()
     }
 
     /// Up to `max` apps that an offer to this role is for, beginning where the last offer ended.
@@ -203,10 +211,8 @@ impl Queue {
             Some(delay) => self.delays.insert(app.clone(), delay),
             None => self.delays.remove(app),
         };
+        self.close(app);
         if let Some(want) = self.wants.remove(app) {
-            if let Some(open) = self.open.get_mut(&want.template.role) {
-                open.remove(app);
-            }
             self.set(app, Some(want), now);
         }
     }
@@ -230,36 +236,38 @@ impl Queue {
 
     /// Offers to this role were refused for a while.
     pub(crate) fn filtered(&mut self, role: &Role) {
-        self.taps.entry(role.clone()).or_default().filtered = true;
+        self.tap(role).filtered = true;
     }
 
     /// Something may fit now that did not before.
     pub(crate) fn thirst(&mut self, app: &AppId) {
         if let Some(want) = self.wants.get(app) {
-            self.taps.entry(want.template.role.clone()).or_default().thirsty = true;
+            let role = want.template.role.clone();
+            self.tap(&role).thirsty = true;
         }
     }
 
-    /// The kernel makes offers to these roles now, and knows nothing else of what is wanted.
+    /// A new subscription: the kernel makes offers to all of these, whatever they refused before.
     pub(crate) fn open_taps(&mut self, roles: impl Iterator<Item = Role>) {
-        let tap = |role| (role, Tap { closed: false, filtered: true, thirsty: true });
-        self.taps.extend(roles.map(tap));
+        self.taps = roles.map(|role| (role, Tap::default())).collect();
+        self.touched = self.taps.keys().cloned().collect();
     }
 
     /// What has to be said to the kernel so that offers come where, and only where, something is wanted.
     pub(crate) fn turn_taps(&mut self) -> Turned {
         let mut turned = Turned::default();
-        for (role, tap) in &mut self.taps {
-            let wanted = self.open.get(role).is_some_and(|open| !open.is_empty());
+        for role in std::mem::take(&mut self.touched) {
+            let tap = self.taps.entry(role.clone()).or_default();
+            let wanted = self.open.get(&role).is_some_and(|open| !open.is_empty());
             if wanted && tap.thirsty && (tap.closed || tap.filtered) {
                 turned.revive.push(role.clone());
                 *tap = Tap::default();
             }
-            if !wanted && !tap.closed {
-                turned.suppress.push(role.clone());
-                tap.closed = true;
-            }
             tap.thirsty = false;
+            if !wanted && !tap.closed {
+                tap.closed = true;
+                turned.suppress.push(role);
+            }
         }
         turned
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use model::id::{FrameworkId, Role, Serial, TaskId};
+use model::id::{FrameworkId, Serial, TaskId};
 use model::scheduler::Call;
 
 use crate::What;
-use crate::machine::{Services, Turn};
+use crate::machine::{Offers, Services, Standing, Turn};
 
 /// From the end of one comparison to the next, as Marathon has it.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
@@ -14,28 +14,27 @@ const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
 const TURN_QUESTIONS_MAX: usize = 5_000;
 
 impl Services {
+    /// A subscription starts with offers to all roles, and without filters.
     pub(crate) fn subscribed(&mut self, framework: FrameworkId, turn: &mut Turn<'_>) {
-        // Roles that were added subscribe once more, which changes nothing else.
-        if self.desk.is_subscribed {
-            return;
-        }
-        self.desk.is_subscribed = true;
-        self.desk.roles = self.roles();
+        let before = std::mem::replace(&mut self.desk.standing, Standing::Subscribed);
         self.desk.queue.open_taps(self.desk.roles.iter().cloned());
-        self.desk.asking = Some(Serial(0));
-        self.reconcile(turn);
-        turn.notice(What::SchedulerRegistered { framework });
+        match before {
+            Standing::Unknown => {
+                turn.notice(What::SchedulerRegistered { framework });
+                self.desk.asking = Some(Serial(0));
+                self.reconcile(turn);
+            }
+            Standing::Introducing | Standing::Subscribed => (),
+        }
     }
 
-    /// Tells the kernel of roles that apps have and it does not know.
+    /// Introduces itself once more if apps have roles that the kernel does not know. That ends the subscription with
+    /// all its offers, so nothing is accepted until it is confirmed.
     pub(crate) fn announce_roles(&mut self, turn: &mut Turn<'_>) {
-        if !std::mem::take(&mut self.desk.roles_may_differ) {
-            return;
-        }
-        let added: Vec<Role> = self.roles().difference(&self.desk.roles).cloned().collect();
-        if !added.is_empty() {
-            self.desk.queue.open_taps(added.iter().cloned());
-            self.desk.roles.extend(added);
+        if std::mem::take(&mut self.desk.has_new_role) {
+            self.desk.roles = self.roles();
+            self.desk.standing = Standing::Introducing;
+            self.desk.offers = Offers::default();
             turn.call(Call::Subscribe { info: self.framework_info() });
         }
     }
@@ -46,7 +45,10 @@ impl Services {
             self.desk.reconcile_at = None;
             self.desk.asking = Some(Serial(0));
         }
-        let Some(from) = self.desk.asking.filter(|_| self.desk.is_subscribed) else { return };
+        let Some(from) = self.desk.asking.filter(|_| self.desk.standing != Standing::Unknown)
+        else {
+            return;
+        };
         let mut instances = self.memory.instances.range(from..);
         let tasks: Vec<(TaskId, _)> = instances
             .by_ref()

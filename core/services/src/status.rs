@@ -7,7 +7,7 @@ use model::scheduler::{Call, Operation};
 use model::task::{Reason, Source, TaskState, TaskStatus};
 
 use crate::What;
-use crate::machine::{Services, Turn};
+use crate::machine::{Services, Standing, Turn};
 use crate::spec::UnreachableStrategy;
 use crate::state::{App, Goal, Instance, Record, TaskFailure};
 use crate::timers::Due;
@@ -168,7 +168,7 @@ impl Services {
         turn: &mut Turn<'_>,
     ) {
         let Some(app) = self.memory.view.apps.get(&ended.app) else { return };
-        if !is_unhealthy && !is_failure(status.state) {
+        if !is_unhealthy && !is_failure(status.state) || came_too_late(status) {
             return;
         }
         let message = status.message.clone().unwrap_or_default();
@@ -206,7 +206,7 @@ impl Services {
             | TaskState::Error
             | TaskState::Dropped
             | TaskState::Gone
-                if is_current && ended.goal == Goal::Running =>
+                if is_current && ended.goal == Goal::Running && !came_too_late(status) =>
             {
                 self.desk.queue.slow_down(&ended.app, since, backoff, turn.now);
             }
@@ -288,7 +288,7 @@ impl Services {
             Call::Kill { task, agent, .. } => {
                 turn.call(Call::Reconcile { tasks: vec![(task, agent)] });
             }
-            Call::Subscribe { .. } | Call::Teardown => self.desk.is_subscribed = false,
+            Call::Subscribe { .. } | Call::Teardown => self.desk.standing = Standing::Unknown,
             Call::Decline { .. }
             | Call::Revive { .. }
             | Call::Suppress { .. }
@@ -304,7 +304,7 @@ impl Services {
             state: TaskState::Dropped,
             agent: Some(instance.place.agent.clone()),
             source: Source::Master,
-            reason: Some(Reason::InvalidOffers),
+            reason: Some(Reason::MasterDisconnected),
             message: Some(cause.to_owned()),
             at: turn.now,
             uuid: None,
@@ -335,6 +335,11 @@ fn unknown(status: &TaskStatus, turn: &mut Turn<'_>) {
         | TaskState::GoneByOperator
         | TaskState::Unreachable => turn.notice(What::UnknownTerminated { task, agent }),
     }
+}
+
+/// The offer was taken back while it was being accepted, which is nobody's fault.
+fn came_too_late(status: &TaskStatus) -> bool {
+    status.state == TaskState::Dropped && status.reason == Some(Reason::InvalidOffers)
 }
 
 /// As Marathon's `TaskFailure.isFailureState`.

@@ -47,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) suppressed: BTreeSet<Role>,
     pub(crate) subscribed: BTreeSet<Role>,
     pub(crate) accepts: usize,
+    introduced: bool,
     term: u64,
     seed: u64,
     offers: u64,
@@ -71,6 +72,7 @@ impl Stage {
             suppressed: BTreeSet::new(),
             subscribed: BTreeSet::new(),
             accepts: 0,
+            introduced: false,
             term: 0,
             seed: 0,
             offers: 0,
@@ -83,17 +85,22 @@ impl Stage {
     pub(crate) fn lead(&mut self) {
         self.term += 1;
         self.step(Input::Lead { term: Term(self.term) }).expect("leading is not refused");
-        self.subscribed = self.services.framework_info().roles.into_iter().collect();
-        self.suppressed.clear();
-        let framework = FrameworkId::new("c-0001");
-        self.hear(Event::Subscribed { framework });
+        let info = self.services.framework_info();
+        self.obey(Call::Subscribe { info });
+        self.confirm();
+    }
+
+    /// The kernel answers to introductions.
+    fn confirm(&mut self) {
+        while std::mem::take(&mut self.introduced) {
+            let framework = FrameworkId::new("c-0001");
+            self.hear(Event::Subscribed { framework });
+        }
     }
 
     /// The process dies and another takes over, with what the store has.
     pub(crate) fn restart(&mut self, config: Config) {
         self.services = self.recovered(config);
-        self.open.clear();
-        self.agents.values_mut().for_each(|agent| agent.offered = false);
         self.lead();
     }
 
@@ -154,6 +161,7 @@ impl Stage {
                 Effect::Notice(notice) => self.told.push(notice.what.clone()),
             }
         }
+        self.confirm();
         reply
     }
 
@@ -229,7 +237,13 @@ impl Stage {
             Call::Revive { roles } => roles.iter().for_each(|role| {
                 self.suppressed.remove(role);
             }),
-            Call::Subscribe { info } => self.subscribed = info.roles.into_iter().collect(),
+            Call::Subscribe { info } => {
+                self.subscribed = info.roles.into_iter().collect();
+                self.suppressed.clear();
+                self.open.clear();
+                self.agents.values_mut().for_each(|agent| agent.offered = false);
+                self.introduced = true;
+            }
             Call::Kill { .. }
             | Call::Acknowledge { .. }
             | Call::Reconcile { .. }
