@@ -18,8 +18,27 @@ pub(crate) struct Listeners {
     pub(crate) agents: Vec<TcpListener>,
 }
 
-/// `what` is to be served there; the port is chosen by `setting`.
-async fn bind(address: SocketAddr, what: &str, setting: &str) -> Result<TcpListener> {
+impl Listeners {
+    pub(crate) async fn bind(settings: &Settings) -> Result<Self> {
+        let ports = &settings.ports;
+        let mut agents = Vec::new();
+        for number in 0..settings.agents {
+            agents.push(listen(settings.agent_address(number), "agent", "agent").await?);
+        }
+        let bind =
+            |port, what, setting| listen(SocketAddr::new(settings.bind, port), what, setting);
+        Ok(Self {
+            front_door: bind(ports.front_door, "front door", "front_door").await?,
+            mesos_master: bind(ports.mesos_master, "Mesos master API", "mesos_master").await?,
+            marathon: bind(ports.marathon, "Marathon API", "marathon").await?,
+            agent_stream: bind(ports.agent_stream, "agents' stream", "agent_stream").await?,
+            agents,
+        })
+    }
+}
+
+/// `what` is to be served there; `setting` chooses the port.
+async fn listen(address: SocketAddr, what: &str, setting: &str) -> Result<TcpListener> {
     let port = address.port();
     TcpListener::bind(address).await.map_err(|error| {
         if error.kind() == ErrorKind::AddrInUse {
