@@ -1,0 +1,249 @@
+//! The rules of the system. [`check`] is asked whenever all that was decided is durable; [`unsettled`] says what is
+//! missing until the cluster, left in peace, is as its operator wants it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::id::{AgentId, TaskId};
+use model::resources::Resources;
+use model::task::TaskState;
+use services::state::Instance;
+
+use crate::host::{Alive, Machine};
+use crate::process::recovered;
+use crate::world::World;
+
+/// Panics with the rule that is broken.
+pub fn check(world: &World) {
+    let Some(cluster) = world.master.machine() else { return };
+    let view = cluster.view();
+    no_agent_is_overcommitted(&view.kernel);
+    the_books_balance(&view.kernel);
+    what_runs_fits_its_machine(world);
+    no_task_runs_twice(world);
+    ends_are_final(world, &view.services);
+    answers_are_kept(world, &view.services);
+    instances_are_indexed(&view.services);
+    no_port_is_given_twice(&view.services);
+    no_app_has_too_many(world, &view.services);
+}
+
+fn no_agent_is_overcommitted(kernel: &kernel::view::View) {
+    for (id, agent) in &kernel.agents {
+        let mut held = Resources::default();
+        agent.in_use.values().for_each(|resources| held.add(resources));
+        held.add(&agent.offered);
+        let total = &agent.agent.info.resources;
+        assert!(total.contains(&held), "agent {id} has {total} and is charged with {held}");
+    }
+    let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+    for offer in kernel.offers.values() {
+        offered.entry(&offer.agent_id).or_default().add(&offer.resources);
+    }
+    for (id, agent) in &kernel.agents {
+        let sum = offered.get(id).cloned().unwrap_or_default();
+        assert_eq!(sum, agent.offered, "agent {id}: its offers do not add up");
+    }
+}
+
+/// What an agent that has registered is charged with is what its tasks hold.
+fn the_books_balance(kernel: &kernel::view::View) {
+    let mut held: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+    for task in kernel.tasks.values().flat_map(|tasks| tasks.values()) {
+        if !task.state.is_terminal() {
+            held.entry(&task.agent).or_default().add(&task.resources);
+        }
+    }
+    for (id, agent) in kernel.agents.iter().filter(|(_, agent)| agent.connected) {
+        let mut charged = Resources::default();
+        agent.in_use.values().for_each(|resources| charged.add(resources));
+        let sum = held.get(id).cloned().unwrap_or_default();
+        assert_eq!(sum, charged, "agent {id}: its tasks hold one sum and are charged another");
+    }
+}
+
+fn what_runs_fits_its_machine(world: &World) {
+    for host in &world.hosts {
+        let mut held = Resources::default();
+        for one in host.containers.values().filter(|one| one.is_alive()) {
+            let ports = one.task.resources.ports();
+            assert!(!held.ports().intersects(&ports), "{} runs two tasks on one port", host.info.hostname);
+            held.add(&one.task.resources);
+        }
+        assert!(host.info.resources.contains(&held), "{} runs {held}, which it does not have", host.info.hostname);
+    }
+}
+
+/// Of all the containers there are, at most one runs a task, wherever it is. Only a framework that keeps its ids apart
+/// is promised that: a new leader cannot know of a task before its agent is back.
+fn no_task_runs_twice(world: &World) {
+    let mut seen = BTreeSet::new();
+    let ours = world.services_framework();
+    let all = world.hosts.iter().flat_map(|host| host.containers.values());
+    for one in all.filter(|one| one.is_alive() && one.framework == ours) {
+        assert!(seen.insert((&one.framework, &one.task.id)), "task {} runs twice", one.task.id);
+    }
+}
+
+fn ends_are_final(world: &World, services: &services::view::View) {
+    for task in services.tasks.keys() {
+        assert!(!world.history.ended.contains(task), "task {task} has ended and is listed again");
+    }
+}
+
+/// What was answered with success is there, whatever has crashed since.
+fn answers_are_kept(world: &World, services: &services::view::View) {
+    for (app, promise) in &world.history.promises {
+        let found = services.apps.get(app).map(|app| app.version);
+        match (found, promise.version) {
+            (None, Some(_)) => assert!(promise.may_be_gone, "app {app} was acknowledged and is gone"),
+            (Some(found), Some(promised)) => {
+                assert!(promised <= found, "app {app} was acknowledged in {promised:?} and is back in {found:?}");
+            }
+            (Some(_), None) => assert!(promise.may_be_there, "app {app} was deleted and is back"),
+            (None, None) => (),
+        }
+    }
+}
+
+fn instances_are_indexed(services: &services::view::View) {
+    let by_app: usize = services.instances.values().map(imbl::OrdMap::len).sum();
+    assert_eq!(by_app, services.tasks.len(), "instances and tasks differ in number");
+    for (app, instances) in &services.instances {
+        let (mut staged, mut running) = (0, 0);
+        for instance in instances.values() {
+            match instance.state {
+                TaskState::Staging | TaskState::Starting => staged += 1,
+                TaskState::Running => running += 1,
+                TaskState::Killing
+                | TaskState::Finished
+                | TaskState::Failed
+                | TaskState::Killed
+                | TaskState::Error
+                | TaskState::Lost
+                | TaskState::Dropped
+                | TaskState::Unreachable
+                | TaskState::Gone
+                | TaskState::GoneByOperator
+                | TaskState::Unknown => (),
+            }
+        }
+        let counts = services.counts.get(app).copied().unwrap_or_default();
+        assert_eq!((counts.staged, counts.running), (staged, running), "app {app} is counted wrongly");
+    }
+}
+
+/// Whether it may be running, as far as services know.
+fn is_live(instance: &Instance) -> bool {
+    !instance.state.is_terminal() && instance.unreachable_since.is_none()
+}
+
+fn no_port_is_given_twice(services: &services::view::View) {
+    let mut taken = BTreeSet::new();
+    for instance in services.tasks.values().filter(|instance| is_live(instance)) {
+        for port in &instance.ports {
+            let free = taken.insert((&instance.place.agent, *port));
+            assert!(free, "port {port} of {} is given twice", instance.place.agent);
+        }
+    }
+}
+
+/// At no time are there more instances than wanted plus what the upgrade strategy allows on top.
+fn no_app_has_too_many(world: &World, services: &services::view::View) {
+    for (id, app) in &services.apps {
+        let Some(instances) = services.instances.get(id) else { continue };
+        let count = |instance: &&std::sync::Arc<Instance>| {
+            is_live(instance)
+                && instance.version == app.version
+                && instance.goal == services::state::Goal::Running
+        };
+        let live = instances.values().filter(count).count();
+        let wanted = usize::try_from(app.spec.instances).expect("small");
+        // A scale-down decommissions what is too much in the turn that decides it; what returns from a lost agent
+        // after its replacement was launched is told from the rest one turn later.
+        let returned = world.hosts.len() * wanted;
+        assert!(live <= wanted + returned, "app {id} wants {wanted} and has {live}");
+    }
+}
+
+/// A machine that recovers now is the machine that runs: the replay law, on the bytes of the disk.
+pub fn replay(world: &World) {
+    let (Some(running), true) = (world.master.machine(), world.master.is_settled()) else { return };
+    let again = recovered(world.fresh_cluster(), &world.master.disk);
+    let (mine, other) = (running.view(), again.view());
+    assert_eq!(other.services.apps, mine.services.apps, "apps differ after recovery");
+    assert_eq!(other.services.versions, mine.services.versions, "versions differ after recovery");
+    assert_eq!(other.services.instances, mine.services.instances, "instances differ after recovery");
+    assert_eq!(other.services.tasks, mine.services.tasks, "the index by task differs after recovery");
+    assert_eq!(other.services.deployments, mine.services.deployments, "deployments differ after recovery");
+    assert_eq!(other.services.locked, mine.services.locked, "locks differ after recovery");
+    assert_eq!(other.services.counts, mine.services.counts, "counts differ after recovery");
+    assert_eq!(other.kernel.weights, mine.kernel.weights, "weights differ after recovery");
+    for (id, agent) in &mine.kernel.agents {
+        let found = other.kernel.agents.get(id).unwrap_or_else(|| panic!("agent {id} is not recovered"));
+        assert_eq!(found.agent, agent.agent, "agent {id} differs after recovery");
+        assert_eq!(found.in_use, agent.in_use, "what agent {id} is charged with differs after recovery");
+    }
+    for (id, framework) in &mine.kernel.frameworks {
+        let found = other.kernel.frameworks.get(id).unwrap_or_else(|| panic!("framework {id} is not recovered"));
+        assert_eq!(found.framework, framework.framework, "framework {id} differs after recovery");
+    }
+    for host in world.hosts.iter().filter(|host| host.process.is_settled()) {
+        let Some(running) = host.process.machine() else { continue };
+        let again = recovered(node::Node::new(node::Config::default()), &host.process.disk);
+        assert_eq!(again.view(), running.view(), "{} differs after recovery", host.info.hostname);
+    }
+}
+
+/// What is not yet as it should be; `None` once everything is.
+pub fn unsettled(world: &World) -> Option<String> {
+    let cluster = world.master.machine()?;
+    let view = cluster.view();
+    if let Some(deployment) = view.services.deployments.values().next() {
+        return Some(format!("deployment {:?} goes on: {deployment:?}", deployment.id));
+    }
+    for (id, app) in &view.services.apps {
+        let instances = view.services.instances.get(id).cloned().unwrap_or_default();
+        let is_right = |one: &Instance| {
+            let is_new = app.last_config_change_at <= one.version || world.history.may_be_mixed;
+            one.state == TaskState::Running && is_new && one.healthy != Some(false)
+        };
+        let right = instances.values().filter(|one| is_right(one)).count();
+        if right != instances.len() || right != usize::try_from(app.spec.instances).expect("small") {
+            let waiting = view.services.queue.get(id);
+            return Some(format!("app {id} wants {} of {:?} and has {instances:?}, waiting: {waiting:?}", app.spec.instances, app.version));
+        }
+    }
+    for (id, agent) in view.kernel.agents.iter().filter(|(_, agent)| !agent.connected) {
+        if world.host_of(id).is_some() {
+            return Some(format!("agent {id} is not connected: {agent:?}"));
+        }
+    }
+    let wanted: BTreeSet<&TaskId> = view.services.tasks.keys().collect();
+    world.hosts.iter().find_map(|host| leftovers(host, &wanted))
+}
+
+/// A task that nobody wants, one that is missing, or an update that nobody has acknowledged.
+fn leftovers(host: &Machine, wanted: &BTreeSet<&TaskId>) -> Option<String> {
+    let name = &host.info.hostname;
+    if let Some(one) = host.containers.values().find(|one| one.is_alive() && !wanted.contains(&one.task.id)) {
+        return Some(format!("{name} runs {}, which nobody wants", one.task.id));
+    }
+    let held = host.process.machine()?.view().held;
+    for (container, one) in &held {
+        if !one.pending.is_empty() {
+            return Some(format!("{name} has told {:?} and nobody acknowledges it", one.pending));
+        }
+        let runs = host.containers.get(container).is_some_and(|one| one.life == Alive::Running);
+        if !runs {
+            return Some(format!("{name} holds {}, which does not run", one.info.id));
+        }
+    }
+    None
+}
+
+/// When the machines next want to be woken, for the report of a cluster that does not settle.
+pub fn alarms(world: &World) -> String {
+    let master = world.master.machine().and_then(model::machine::Machine::wake_at);
+    let hosts: Vec<_> = world.hosts.iter().map(|host| host.process.wake_at()).collect();
+    format!("now {:?}, master {master:?}, hosts {hosts:?}", world.now)
+}

@@ -1,0 +1,160 @@
+//! A framework of somebody else, and a badly behaved one: it answers offers that are gone, asks for more than it was
+//! offered, uses a task id twice, forgets to acknowledge. The kernel must bear all of it.
+
+use std::time::Duration;
+
+use cluster::Input;
+use model::container::{CommandInfo, Run};
+use model::framework::{Capability, FrameworkInfo};
+use model::id::{FrameworkId, OfferId, Role, TaskId};
+use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
+use model::scheduler::{Call, Event, Filters, Offer, Operation};
+use model::task::TaskInfo;
+
+use crate::parcel::Parcel;
+use crate::world::World;
+
+/// It holds no more than this, so that there is room for the apps.
+const TASKS_MAX: usize = 4;
+
+#[derive(Debug, Default)]
+pub struct Foreign {
+    pub id: Option<FrameworkId>,
+    is_subscribed: bool,
+    is_over: bool,
+    old_offers: Vec<Offer>,
+    tasks: Vec<TaskId>,
+    launched: u64,
+}
+
+impl Foreign {
+    /// The master is another one.
+    pub fn lost(&mut self) {
+        self.is_subscribed = false;
+    }
+}
+
+impl World {
+    /// Subscribes, or leaves for good once the weather is calm.
+    pub fn act_foreign(&mut self) {
+        if !self.master.is_running() || self.foreign.is_over {
+            return;
+        }
+        if !self.foreign.is_subscribed {
+            let (info, seed) = (info(self.foreign.id.clone()), self.dice.roll());
+            self.tell_master(None, Input::Subscribe { info, seed });
+        } else if self.weather.loss_permille == 0 {
+            self.foreign.is_over = true;
+            self.foreign_calls(Call::Teardown);
+        } else if self.dice.chance(300) {
+            self.foreign_calls(Call::Revive { roles: vec![] });
+        } else if self.dice.chance(300) {
+            let tasks = self.foreign.tasks.iter().map(|task| (task.clone(), None)).collect();
+            self.foreign_calls(Call::Reconcile { tasks });
+        } else if let Some(task) = self.dice.pick(&self.foreign.tasks).cloned() {
+            self.foreign_calls(Call::Kill { task, agent: None, grace: None });
+        }
+        let pause = self.dice.between(1_000, 15_000);
+        self.send_in(pause, Parcel::ForeignActs);
+    }
+
+    fn foreign_calls(&mut self, call: Call) {
+        if let Some(from) = self.foreign.id.clone() {
+            let seed = self.dice.roll();
+            self.tell_master(None, Input::Framework { from, call, seed });
+        }
+    }
+
+    pub fn hear_kernel(&mut self, framework: FrameworkId, event: Event) {
+        match event {
+            Event::Subscribed { framework } => {
+                self.foreign.id = Some(framework);
+                self.foreign.is_subscribed = true;
+            }
+            Event::Offers(offers) => offers.into_iter().for_each(|offer| self.answer(offer)),
+            Event::Update(status) => {
+                if status.state.is_terminal() {
+                    self.foreign.tasks.retain(|task| *task != status.task);
+                }
+                let (Some(agent), Some(uuid)) = (status.agent, status.uuid) else { return };
+                // Told again until it is.
+                if self.dice.chance(900) || self.weather.loss_permille == 0 {
+                    self.foreign_calls(Call::Acknowledge { agent, task: status.task, uuid });
+                }
+            }
+            Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
+            Event::Rescind(_) | Event::Failure { .. } => (),
+        }
+    }
+
+    fn answer(&mut self, offer: Offer) {
+        let id = offer.id.clone();
+        let filters = Filters { refuse: Duration::from_secs(self.dice.between(0, 10)) };
+        if self.foreign.tasks.len() >= TASKS_MAX || self.foreign.is_over {
+            self.foreign_calls(Call::Decline { offers: vec![id], filters });
+            return;
+        }
+        let old = self.dice.pick(&self.foreign.old_offers).map(|offer| offer.id.clone());
+        let (offers, task): (Vec<OfferId>, TaskInfo) = match self.dice.between(0, 9) {
+            0 => (old.into_iter().collect(), self.task(&offer)),
+            1 => (vec![id.clone(), id], self.task(&offer)),
+            2 => (vec![id], TaskInfo { resources: cpus(1_000_000), ..self.task(&offer) }),
+            3 => {
+                let used = self.foreign.tasks.first().cloned();
+                let task = self.task(&offer);
+                (vec![id], TaskInfo { id: used.unwrap_or_else(|| task.id.clone()), ..task })
+            }
+            4 => (vec![OfferId::new("no such offer")], self.task(&offer)),
+            // Never answered: the kernel takes it back.
+            5 => return self.foreign.old_offers.push(offer),
+            _ => (vec![id], self.task(&offer)),
+        };
+        self.foreign.old_offers.push(offer);
+        self.foreign.tasks.push(task.id.clone());
+        let operations = vec![Operation::Launch(vec![task])];
+        self.foreign_calls(Call::Accept { offers, operations, filters });
+    }
+
+    fn task(&mut self, offer: &Offer) -> TaskInfo {
+        self.foreign.launched += 1;
+        TaskInfo {
+            id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
+            name: "foreign".to_owned(),
+            agent: offer.agent_id.clone(),
+            resources: cpus(50),
+            role: offer.role.clone(),
+            command: CommandInfo {
+                run: Run::Shell("run".to_owned()),
+                environment: vec![],
+                uris: vec![],
+                user: None,
+            },
+            container: None,
+            health_checks: vec![],
+            kill_grace: None,
+            labels: vec![],
+            discovery: None,
+        }
+    }
+}
+
+fn cpus(milli: u64) -> Resources {
+    let amount = Amount::Scalar(Scalar(milli));
+    Resources::new([Resource { name: ResourceName::Cpus, amount, reserved: None }])
+}
+
+fn info(id: Option<FrameworkId>) -> FrameworkInfo {
+    FrameworkInfo {
+        id,
+        name: "foreign".to_owned(),
+        user: "root".to_owned(),
+        roles: vec![Role::new("foreign")],
+        failover_timeout: Duration::from_secs(3_600),
+        checkpoint: true,
+        hostname: "elsewhere".to_owned(),
+        principal: None,
+        webui_url: None,
+        capabilities: vec![Capability::PartitionAware, Capability::MultiRole],
+        labels: vec![],
+    }
+}

@@ -1,0 +1,287 @@
+//! A machine of the cluster: the agent's brain in its process, and the containers, which outlive it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::agent::AgentInfo;
+use model::attributes;
+use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term};
+use model::resources::Resources;
+use model::task::{ContainerStatus, Reason, TaskInfo};
+use model::time::{Duration, Time};
+use node::{Effect, Happened, Input, Node};
+
+use crate::dice::Dice;
+use crate::parcel::{Host, Parcel};
+use crate::process::{Life, Process};
+use crate::world::World;
+
+/// One in so many thousand containers never starts.
+const FAILS_PERMILLE: u64 = 20;
+/// One in so many thousand ends by itself.
+const EXITS_PERMILLE: u64 = 120;
+/// One in so many thousand probes of a container fails.
+const UNHEALTHY_PERMILLE: u64 = 150;
+
+/// What `wait` says of a process that a signal ended.
+const SIGTERM: i32 = 15;
+
+#[derive(Debug)]
+pub struct Machine {
+    pub process: Process<Node, ()>,
+    pub info: AgentInfo,
+    pub containers: BTreeMap<ContainerId, Container>,
+    /// The stream as this end sees it, and the term it was opened in.
+    pub connection: Option<(Connection, Term)>,
+    alarm: Option<Time>,
+}
+
+#[derive(Debug)]
+pub struct Container {
+    pub framework: FrameworkId,
+    pub task: Arc<TaskInfo>,
+    pub life: Alive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alive {
+    Starting,
+    Running,
+    Exited { wait_status: i32 },
+}
+
+impl Container {
+    pub fn is_alive(&self) -> bool {
+        match self.life {
+            Alive::Starting | Alive::Running => true,
+            Alive::Exited { .. } => false,
+        }
+    }
+}
+
+impl Machine {
+    pub fn new(host: Host, dice: &mut Dice) -> Self {
+        let (cpus, mem) = (dice.between(2, 4), dice.between(2, 4) * 1024);
+        let resources: Resources = format!("cpus:{cpus};mem:{mem};disk:10000;ports:[31000-31019]")
+            .parse()
+            .expect("well-formed resources");
+        let racks = ["rack:a", "rack:b", "rack:a;ssd:true", ""];
+        let info = AgentInfo {
+            hostname: format!("host-{host}"),
+            ip: format!("10.0.0.{host}"),
+            port: 5051,
+            resources,
+            attributes: attributes::parse(racks[host % racks.len()]).expect("well-formed attributes"),
+            domain: None,
+            version: "sim".to_owned(),
+            work_dir: "/sim".to_owned(),
+        };
+        Self { process: Process::new(), info, containers: BTreeMap::new(), connection: None, alarm: None }
+    }
+
+    /// The id it was admitted under, as its brain remembers.
+    pub fn agent(&self) -> Option<AgentId> {
+        self.process.machine()?.view().own.as_ref()?.agent.clone()
+    }
+}
+
+impl World {
+    pub fn start_host(&mut self, host: Host) {
+        if self.hosts[host].process.is_running() {
+            return;
+        }
+        let own = &mut self.hosts[host];
+        own.process.start(Node::new(node_config()));
+        own.alarm = None;
+        let alive = own.containers.keys().cloned().collect();
+        let exited: Vec<_> = own
+            .containers
+            .iter()
+            .filter_map(|(id, one)| match one.life {
+                Alive::Exited { wait_status } => Some((id.clone(), wait_status)),
+                Alive::Starting | Alive::Running => None,
+            })
+            .collect();
+        let info = own.info.clone();
+        self.trace(|| format!("host {host} starts"));
+        let seed = self.dice.roll();
+        self.tell_host(host, Input::Started { info, alive, seed });
+        for (container, wait_status) in exited {
+            let seed = self.dice.roll();
+            let happened = Happened::Exited { wait_status, limitation: None };
+            self.tell_host(host, Input::Container { container, happened, seed });
+        }
+        let life = self.hosts[host].process.life;
+        self.send_in(20, Parcel::Connects { host, life });
+    }
+
+    /// The agent's process dies; its containers do not notice.
+    pub fn crash_host(&mut self, host: Host) {
+        if !self.hosts[host].process.is_running() {
+            return;
+        }
+        let arrived = usize::try_from(self.dice.between(0, 2)).expect("small");
+        self.trace(|| format!("host {host} crashes"));
+        self.break_stream(host, 3_000);
+        let own = &mut self.hosts[host];
+        own.process.crash(arrived);
+        own.connection = None;
+        // What had not begun to run dies with whoever was preparing it.
+        own.containers.retain(|_, one| one.life != Alive::Starting);
+    }
+
+    pub fn tell_host(&mut self, host: Host, input: Input) {
+        self.hosts[host].process.push((), input);
+        self.turn_host(host);
+    }
+
+    fn turn_host(&mut self, host: Host) {
+        while self.hosts[host].process.decide(self.now) {
+            let delay = self.dice.between(0, self.weather.commit_ms_max);
+            let at = self.now + Duration::from_millis(delay);
+            let life = self.hosts[host].process.life;
+            let disk = Connection(u64::MAX - 1 - host as u64);
+            self.queue.send_in_order(at, disk, true, Parcel::HostCommits { host, life });
+        }
+    }
+
+    pub fn commit_host(&mut self, host: Host, life: Life) {
+        if self.hosts[host].process.life != life {
+            return;
+        }
+        let Some(released) = self.hosts[host].process.commit() else { return };
+        for effect in released.effects {
+            self.trace(|| format!("host {host} does {effect:?}").chars().take(160).collect());
+            self.do_effect(host, effect);
+        }
+        self.turn_host(host);
+        self.wake_host(host);
+    }
+
+    fn wake_host(&mut self, host: Host) {
+        let own = &mut self.hosts[host];
+        let wanted = own.process.wake_at().filter(|_| own.process.is_settled());
+        if let Some(at) = wanted.filter(|at| own.alarm.is_none_or(|alarm| *at < alarm)) {
+            own.alarm = Some(at);
+            let life = own.process.life;
+            self.queue.send(at.max(self.now), Parcel::HostWakes { host, life });
+        }
+    }
+
+    pub fn tick_host(&mut self, host: Host, life: Life) {
+        let own = &mut self.hosts[host];
+        if own.process.life != life {
+            return;
+        }
+        own.alarm = own.alarm.filter(|at| self.now < *at);
+        if own.process.wake_at().is_some_and(|at| at <= self.now) {
+            self.count_tick("an agent");
+            self.tell_host(host, Input::Tick);
+        }
+        self.wake_host(host);
+    }
+
+    fn do_effect(&mut self, host: Host, effect: Effect) {
+        match effect {
+            Effect::ToMaster(message) => self.send_up(host, message),
+            Effect::Launch { container, framework, task } => self.launch(host, container, framework, task),
+            Effect::Stop { container, grace } => self.stop(host, container, grace),
+            Effect::Probe { container, check, .. } => {
+                let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
+                self.send_in(delay, Parcel::Probed { host, life, container, check });
+            }
+            Effect::Collect { container, .. } => drop(self.hosts[host].containers.remove(&container)),
+        }
+    }
+
+    fn launch(&mut self, host: Host, container: ContainerId, framework: FrameworkId, task: Arc<TaskInfo>) {
+        if let Some(found) = self.hosts[host].containers.get(&container) {
+            let happened = match found.life {
+                Alive::Starting => return,
+                Alive::Running => started(&container),
+                Alive::Exited { wait_status } => Happened::Exited { wait_status, limitation: None },
+            };
+            self.send_in(1, Parcel::Container { host, container, happened });
+            return;
+        }
+        if self.dice.chance(FAILS_PERMILLE) {
+            let cause = "the image does not exist".to_owned();
+            let happened = Happened::Failed { reason: Reason::ContainerLaunchFailed, cause };
+            self.send_in(30, Parcel::Container { host, container, happened });
+            return;
+        }
+        if self.dice.chance(100) {
+            self.send_in(5, Parcel::Container { host, container: container.clone(), happened: Happened::Preparing });
+        }
+        let one = Container { framework, task, life: Alive::Starting };
+        self.hosts[host].containers.insert(container.clone(), one);
+        let delay = self.dice.between(1, 300);
+        let happened = started(&container);
+        self.send_in(delay, Parcel::Container { host, container, happened });
+    }
+
+    fn stop(&mut self, host: Host, container: ContainerId, grace: Duration) {
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let delay = self.dice.between(1, grace.clamp(1, 3_000));
+        let happened = match self.hosts[host].containers.get(&container).map(|one| one.life) {
+            Some(Alive::Starting) => {
+                self.hosts[host].containers.remove(&container);
+                Happened::Failed { reason: Reason::TaskKilledDuringLaunch, cause: "stopped".to_owned() }
+            }
+            Some(Alive::Running) => Happened::Exited { wait_status: SIGTERM, limitation: None },
+            Some(Alive::Exited { .. }) | None => return,
+        };
+        self.send_in(delay, Parcel::Container { host, container, happened });
+    }
+
+    /// The world's side of a container comes first: it changes whether or not the agent lives to hear of it.
+    pub fn hear_container(&mut self, host: Host, container: ContainerId, happened: Happened) {
+        let Some(own) = self.hosts[host].containers.get_mut(&container) else {
+            if let Happened::Failed { .. } | Happened::Preparing = happened {
+                self.tell_container(host, container, happened);
+            }
+            return;
+        };
+        match (&happened, own.life) {
+            (Happened::Started { .. }, Alive::Starting) => {
+                own.life = Alive::Running;
+                if self.dice.chance(EXITS_PERMILLE) {
+                    let (delay, wait_status) = (self.dice.between(100, 60_000), self.dice.between(0, 1) as i32 * 256);
+                    let happened = Happened::Exited { wait_status, limitation: None };
+                    self.send_in(delay, Parcel::Container { host, container: container.clone(), happened });
+                }
+            }
+            (Happened::Exited { wait_status, .. }, Alive::Starting | Alive::Running) => {
+                own.life = Alive::Exited { wait_status: *wait_status };
+            }
+            // It has ended before, and its end was told then.
+            (Happened::Started { .. } | Happened::Exited { .. }, Alive::Exited { .. }) => return,
+            (Happened::Started { .. }, Alive::Running) => (),
+            (Happened::Preparing | Happened::Failed { .. }, _) => (),
+        }
+        self.tell_container(host, container, happened);
+    }
+
+    fn tell_container(&mut self, host: Host, container: ContainerId, happened: Happened) {
+        let seed = self.dice.roll();
+        self.tell_host(host, Input::Container { container, happened, seed });
+    }
+
+    pub fn hear_probe(&mut self, host: Host, life: Life, container: ContainerId, check: usize) {
+        if self.hosts[host].process.life != life {
+            return;
+        }
+        let is_sick = self.weather.loss_permille > 0 && self.dice.chance(UNHEALTHY_PERMILLE);
+        let outcome = if is_sick { Err("connection refused".to_owned()) } else { Ok(()) };
+        let seed = self.dice.roll();
+        self.tell_host(host, Input::Probed { container, check, outcome, seed });
+    }
+}
+
+fn started(container: &ContainerId) -> Happened {
+    Happened::Started { status: ContainerStatus { id: container.clone(), addresses: Vec::new(), pid: Some(1) } }
+}
+
+fn node_config() -> node::Config {
+    node::Config::default()
+}
