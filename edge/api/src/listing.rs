@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{Response, StatusCode};
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use crate::answer::{self, Layout};
@@ -62,7 +62,8 @@ pub(crate) fn listing(name: &str, walk: impl Walk, layout: Layout) -> Response<B
         let slice = writer.next().await?;
         Some((slice, writer))
     });
-    answer::with_body(StatusCode::OK, answer::JSON, Body::from_stream(slices))
+    // Whoever compresses it asks once more after the end.
+    answer::with_body(StatusCode::OK, answer::JSON, Body::from_stream(slices.fuse()))
 }
 
 impl<W: Walk> Writer<W> {

@@ -4,6 +4,7 @@ mod stage;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use model::task::TaskState;
 use serde_json::json;
 use stage::Stage;
@@ -163,6 +164,8 @@ async fn long_lists_are_whole_and_compressed_for_who_can_read_that() -> anyhow::
     let request = Request::get("/v2/apps").header("accept-encoding", "gzip").body(Body::empty())?;
     let packed = stage.marathon.clone().oneshot(request).await?;
     assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let packed = packed.into_body().collect().await?.to_bytes();
+    assert!(packed.len() > 1_000 && packed.starts_with(b"\x1f\x8b"), "{} bytes", packed.len());
     let pretty = stage.get("/v2/apps?pretty").await["apps"].clone();
     assert_eq!(pretty, found);
     let none = stage.get("/v2/apps?id=absent").await;

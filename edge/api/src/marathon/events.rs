@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, HeaderValue};
 use engine::notices::{Lagged, Notices};
-use futures::stream;
+use futures::{StreamExt, stream};
 use wire::marathon::deployment::PlanFormat;
 use wire::marathon::event::{self, Event};
 
@@ -49,7 +49,7 @@ impl Api {
             Some((Ok::<_, Lagged>(part), subscription))
         });
         let kind = HeaderValue::from_static("text/event-stream");
-        Ok(answer::with_body(StatusCode::OK, kind, Body::from_stream(parts)))
+        Ok(answer::with_body(StatusCode::OK, kind, Body::from_stream(parts.fuse())))
     }
 }
 
