@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::answer::{self, Layout};
 
-/// A slice is sent when it has grown to this.
+/// A slice is sent when it has grown to this; the first one sooner, so that the reader sees at once that there is an answer.
 const SLICE_BYTES: usize = 64 << 10;
+const FIRST_SLICE_BYTES: usize = 4 << 10;
 /// Entries looked at before others may run, whether they are listed or not.
 const SLICE_ENTRIES_MAX: usize = 256;
 /// A reader that takes longer is cut off, because it holds a snapshot.
@@ -50,6 +51,7 @@ struct Writer<W> {
     walk: W,
     list: List,
     begun: Instant,
+    slice_bytes: usize,
     over: bool,
 }
 
@@ -57,7 +59,8 @@ struct Writer<W> {
 pub(crate) fn listing(name: &str, walk: impl Walk, layout: Layout) -> Response<Body> {
     let slice = format!("{{\"{name}\":[").into_bytes();
     let list = List { slice, separator: "", layout };
-    let writer = Writer { walk, list, begun: Instant::now(), over: false };
+    let writer =
+        Writer { walk, list, begun: Instant::now(), slice_bytes: FIRST_SLICE_BYTES, over: false };
     let slices = stream::unfold(writer, |mut writer| async move {
         let slice = writer.next().await?;
         Some((slice, writer))
@@ -80,18 +83,19 @@ impl<W: Walk> Writer<W> {
             if self.over {
                 self.list.slice.extend_from_slice(b"]}");
             }
-            if self.over || self.list.slice.len() >= SLICE_BYTES {
+            // Nobody else on this thread waits for a long list, and who compresses it sends what it has.
+            tokio::task::yield_now().await;
+            if self.over || self.list.slice.len() >= self.slice_bytes {
+                self.slice_bytes = SLICE_BYTES;
                 return Some(Ok(std::mem::take(&mut self.list.slice).into()));
             }
-            // Nobody else on this thread waits for a long list.
-            tokio::task::yield_now().await;
         }
     }
 
     /// Walks a while; `false` at the end.
     fn fill(&mut self) -> bool {
         for _ in 0..SLICE_ENTRIES_MAX {
-            if self.list.slice.len() >= SLICE_BYTES {
+            if self.list.slice.len() >= self.slice_bytes {
                 return true;
             }
             if !self.walk.step(&mut self.list) {
