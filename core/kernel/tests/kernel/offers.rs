@@ -204,5 +204,11 @@ fn rounds_of_offers_begin_small_and_go_around() {
         one.iter().all(|agent| !two.contains(agent)),
         "the next walk goes on where the last ended"
     );
+    stage.call(&framework, Call::Revive { roles: vec![] });
+    let around = offers(&stage.settle());
+    let first = around[0].agent_id.clone();
+    let ids = around.into_iter().map(|offer| offer.id).collect();
+    stage.call(&framework, Call::Decline { offers: ids, filters });
+    assert_eq!(walk(&mut stage)[0], first, "after full circle it begins where it began");
     assert_eq!(offers_held.len(), 100, "a snapshot does not change");
 }

@@ -150,6 +150,17 @@ fn who_answers_pings_stays() {
 }
 
 #[test]
+fn an_answer_makes_up_for_the_pings_missed_before() {
+    let mut stage = Stage::new();
+    let id = stage.agent(1, BIG);
+    for _ in 0..3 {
+        stage.pass(Duration::from_secs(15 * 19));
+        stage.hear(1, FromAgent::Pong);
+    }
+    assert_eq!(stage.kernel.state().agents[&id].standing, Standing::Admitted);
+}
+
+#[test]
 fn a_disconnected_agent_is_not_offered_and_is_unreachable_in_the_end() {
     let config =
         Config { ping_interval: Duration::from_secs(1), pings_missed_max: 3, ..Config::default() };
