@@ -6,6 +6,7 @@ mod connections;
 mod ending;
 mod init;
 mod logs;
+mod machine;
 mod oci;
 mod root;
 mod seccomp;
@@ -25,6 +26,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use self::connections::Connections;
 use self::logs::LogFile;
+pub(crate) use self::machine::Machine;
 use crate::cgroup::Hierarchies;
 use crate::packet;
 use crate::protocol::{Answer, FromInit, Launch, MAIN, ToInit};
@@ -39,8 +41,8 @@ const OUTPUT_BYTES_AT_ONCE: usize = 64 * 1024;
 const KILLED: i32 = 9;
 
 /// A shim's whole life: what it returns to the system.
-pub(crate) fn main(launch: Launch, channel: OwnedFd, hierarchies: &Hierarchies) -> i32 {
-    match start::start(&launch, channel, hierarchies) {
+pub(crate) fn main(launch: Launch, channel: OwnedFd, machine: &Machine) -> i32 {
+    match start::start(&launch, channel, machine) {
         Ok(shim) => shim.serve(),
         Err(code) => code,
     }
@@ -82,6 +84,8 @@ enum Phase {
         builder: Pid,
         built: PipeReader,
         executed: bool,
+        /// A short main process may be over before `built` has been heard.
+        ended: Option<i32>,
         give_up_at: Instant,
     },
     /// Init is there and has not yet executed the program.
@@ -207,7 +211,9 @@ impl Shim<'_> {
                 self.connections.end(process, &Answer::Refused(cause))
             }
             FromInit::Exited { process: MAIN, wait_status } => {
-                if let Phase::Running { ended, .. } = &mut self.phase {
+                if let Phase::Running { ended, .. } | Phase::Building { ended, .. } =
+                    &mut self.phase
+                {
                     *ended = Some(wait_status);
                 }
             }
@@ -246,15 +252,15 @@ impl Shim<'_> {
             Phase::Building { executed, .. } => *executed = true,
             Phase::Starting { init } => {
                 let init = *init;
-                self.run(init);
+                self.run(init, None);
             }
             Phase::Running { .. } | Phase::Failed { .. } | Phase::Ended(_) => {}
         }
     }
 
     fn hear_builder(&mut self) {
-        let Phase::Building { built, executed, .. } = &mut self.phase else { return };
-        let executed = *executed;
+        let Phase::Building { built, executed, ended, .. } = &mut self.phase else { return };
+        let (executed, ended) = (*executed, *ended);
         let mut bytes = Vec::new();
         let told = match built.read_to_end(&mut bytes) {
             Ok(_) => minicbor::decode::<Result<u32, String>>(&bytes).ok(),
@@ -266,7 +272,7 @@ impl Shim<'_> {
                 let init = pid.expect("the kernel gave it to libcontainer");
                 self.phase = Phase::Starting { init };
                 if executed {
-                    self.run(init);
+                    self.run(init, ended);
                 }
             }
             Some(Err(cause)) => self.fail(cause),
@@ -274,8 +280,8 @@ impl Shim<'_> {
         }
     }
 
-    fn run(&mut self, init: Pid) {
-        self.phase = Phase::Running { init, ended: None };
+    fn run(&mut self, init: Pid, ended: Option<i32>) {
+        self.phase = Phase::Running { init, ended };
         self.connections.started(init.as_raw_nonzero().get().unsigned_abs());
         if self.kill_at.is_some() {
             self.tell_init(&ToInit::Terminate);

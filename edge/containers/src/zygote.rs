@@ -16,10 +16,9 @@ use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
 use rustix::fs::MemfdFlags;
 
-use crate::cgroup::Hierarchies;
 use crate::packet;
 use crate::protocol::{Launch, ToZygote};
-use crate::shim;
+use crate::shim::{self, Machine};
 
 /// The hidden subcommand.
 pub(crate) const COMMAND: &str = "zygote";
@@ -86,11 +85,11 @@ pub(crate) fn main(home: &OsStr) -> i32 {
 
 fn serve(home: &OsStr) -> anyhow::Result<()> {
     let home = home.to_str().context("the name of a control group is text")?;
-    let hierarchies = Hierarchies::detect()?;
+    let machine = Machine::look()?;
     // Ctrl-C and the stop of the daemon's unit must reach neither us nor the shims.
     nix::unistd::setsid().context("a session of its own")?;
     close_inherited();
-    hierarchies.join(home)?;
+    machine.hierarchies.join(home)?;
     // SAFETY: ignoring calls no code of ours. Ended shims need nobody to wait for them.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     // Not granted everywhere; then shims are as likely victims as others when memory runs out.
@@ -100,7 +99,7 @@ fn serve(home: &OsStr) -> anyhow::Result<()> {
         let ToZygote::Fork = packet.message;
         // SAFETY: this process has one thread, so the child may do whatever its parent may.
         if let ForkResult::Child = unsafe { nix::unistd::fork() }.context("forking a shim")? {
-            let code = become_shim(packet.fds, &hierarchies);
+            let code = become_shim(packet.fds, &machine);
             std::process::exit(code)
         }
     }
@@ -114,10 +113,10 @@ fn close_inherited() {
     unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) };
 }
 
-fn become_shim(fds: Vec<OwnedFd>, hierarchies: &Hierarchies) -> i32 {
+fn become_shim(fds: Vec<OwnedFd>, machine: &Machine) -> i32 {
     let Ok([channel, file]) = <[OwnedFd; 2]>::try_from(fds) else { return EXIT_FAILED };
     match read_launch(file) {
-        Ok(launch) => shim::main(launch, channel, hierarchies),
+        Ok(launch) => shim::main(launch, channel, machine),
         // The daemon sees the channel close.
         Err(_) => EXIT_FAILED,
     }

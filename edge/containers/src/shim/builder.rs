@@ -10,10 +10,9 @@ use libcontainer::syscall::syscall::SyscallType;
 use model::container::Run;
 
 use super::init::{Init, Process, leak};
-use super::oci::{self, Machine, SANDBOX_IN_IMAGE};
-use super::root;
+use super::oci::{self, SANDBOX_IN_IMAGE};
 use super::users::{Accounts, Identity, set_variable};
-use crate::cgroup::Hierarchies;
+use super::{Machine, root};
 use crate::protocol::Launch;
 use crate::spec::{ImageConfig, Root, Spec};
 
@@ -31,15 +30,19 @@ pub(crate) struct Ends {
 }
 
 /// Returns the process id of the container's init, which has been told to start the program.
-pub(crate) fn build(launch: &Launch, hierarchies: &Hierarchies, ends: Ends) -> Result<u32> {
+pub(crate) fn build(launch: &Launch, machine: &Machine, ends: Ends) -> Result<u32> {
     let root = root::prepare(launch)?;
     let process = process(&launch.spec, &root)?;
     let identity = process.identity.clone().expect("a main process has one");
     let bundle = launch.run_dir.join("bundle");
     let state = launch.run_dir.join("state");
-    write_bundle(launch, hierarchies, &root, &identity, &bundle)?;
+    write_bundle(launch, machine, &root, &identity, &bundle)?;
     let failed = |e: libcontainer::error::LibcontainerError| chain(&e);
-    let init = Init { main: Rc::new(Process { identity: None, ..process }), shim: leak(ends.init) };
+    let init = Init {
+        main: Rc::new(Process { identity: None, ..process }),
+        shim: leak(ends.init),
+        filter: oci::is_confined(&launch.spec).then(|| machine.filter.clone()),
+    };
     let mut container = ContainerBuilder::new(NAME.to_string(), SyscallType::default())
         .with_root_path(&state)
         .map_err(failed)?
@@ -71,14 +74,13 @@ pub(crate) fn forget(run_dir: &Path) {
 
 fn write_bundle(
     launch: &Launch,
-    hierarchies: &Hierarchies,
+    machine: &Machine,
     root: &Path,
     identity: &Identity,
     bundle: &Path,
 ) -> Result<()> {
-    let mounts = root::mounts(launch, root, hierarchies)?;
-    let machine = Machine { hierarchies, capabilities: bounding_capabilities()? };
-    let described = oci::describe(launch, root, identity, mounts, &machine);
+    let mounts = root::mounts(launch, root, &machine.hierarchies)?;
+    let described = oci::describe(launch, root, identity, mounts, machine);
     let write = |path: PathBuf, bytes: &[u8]| {
         std::fs::write(&path, bytes).map_err(|e| format!("writing {}: {e}", path.display()))
     };
@@ -133,15 +135,6 @@ fn argv(run: &Run, image: &ImageConfig) -> Result<Vec<String>> {
         return Err("nothing to run: no command is given and the image has none".into());
     }
     Ok(argv)
-}
-
-/// A set of which a bit cannot be dropped would make libcontainer fail.
-fn bounding_capabilities() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").map_err(|e| e.to_string())?;
-    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    bounding
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .ok_or_else(|| "no CapBnd in /proc/self/status".to_string())
 }
 
 /// An error and what led to it, in one line.

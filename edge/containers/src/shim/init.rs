@@ -25,7 +25,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 use rustix::event::{PollFd, PollFlags};
 use rustix::pty::OpenptFlags;
+use rustix::thread::CapabilitySet;
 
+use super::seccomp::Filter;
 use super::users::{self, Identity};
 use crate::packet;
 use crate::protocol::{FromInit, MAIN, ProcessNumber, ToInit};
@@ -64,13 +66,15 @@ pub(crate) struct Init {
     pub(crate) main: Rc<Process>,
     /// Open in this process and in those it forks.
     pub(crate) shim: RawFd,
+    /// `None` leaves all system calls open.
+    pub(crate) filter: Option<Filter>,
 }
 
 impl Executor for Init {
     fn exec(&self, _: &runtime::Spec) -> Result<(), ExecutorError> {
         // SAFETY: the builder gave up its descriptor to this process, and nothing here has used it yet.
         let shim = unsafe { OwnedFd::from_raw_fd(self.shim) };
-        let code = match Running::start(&self.main, shim) {
+        let code = match Running::start(self, shim) {
             Ok(mut running) => running.serve(),
             Err(_) => EXIT_NOT_STARTED,
         };
@@ -86,6 +90,27 @@ impl Executor for Init {
     }
 }
 
+impl Init {
+    /// The last step of what libcontainer has begun. Without it nothing is started.
+    fn confine(&self) -> Result<(), String> {
+        let Some(filter) = &self.filter else { return Ok(()) };
+        let confine = || -> std::io::Result<()> {
+            filter.install()?;
+            // Left to root for the line above.
+            let spare = CapabilitySet::SYS_ADMIN;
+            let mut own = rustix::thread::capabilities(None)?;
+            if own.permitted.contains(spare) {
+                rustix::thread::remove_capability_from_bounding_set(spare)?;
+                own.effective.remove(spare);
+                own.permitted.remove(spare);
+                rustix::thread::set_capabilities(None, own)?;
+            }
+            Ok(())
+        };
+        confine().map_err(|e| format!("confining the container: {e}"))
+    }
+}
+
 struct Running {
     main: Rc<Process>,
     shim: OwnedFd,
@@ -94,7 +119,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(main: &Rc<Process>, shim: OwnedFd) -> std::io::Result<Running> {
+    fn start(init: &Init, shim: OwnedFd) -> std::io::Result<Running> {
         close_all_but(shim.as_raw_fd())?;
         let mut heeded: SigSet = PASSED_ON.into_iter().collect();
         heeded.add(Signal::SIGCHLD);
@@ -102,8 +127,8 @@ impl Running {
         let signals =
             SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut running =
-            Running { main: Rc::clone(main), shim, signals, processes: BTreeMap::new() };
-        let started = spawn(main, Vec::new());
+            Running { main: Rc::clone(&init.main), shim, signals, processes: BTreeMap::new() };
+        let started = init.confine().and_then(|()| spawn(&init.main, Vec::new()));
         running.report_start(MAIN, started);
         Ok(running)
     }

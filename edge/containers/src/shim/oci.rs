@@ -4,11 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::seccomp;
+use super::Machine;
 use super::users::Identity;
-use crate::cgroup::Hierarchies;
 use crate::protocol::Launch;
-use crate::spec::{Limits, Root};
+use crate::spec::{Limits, Root, Spec};
 
 /// Where Mesos mounts the sandbox in a container with an image.
 pub(crate) const SANDBOX_IN_IMAGE: &str = "/mnt/mesos/sandbox";
@@ -43,6 +42,9 @@ const CAPABILITIES: [&str; 13] = [
 
 /// Of use only where the device controller says which devices may be opened, so not with version 2.
 const CAPABILITY_MKNOD: &str = "CAP_MKNOD";
+
+/// With it init installs the seccomp filter, and gives it up.
+const CAPABILITY_TO_CONFINE: &str = "CAP_SYS_ADMIN";
 
 const ALL_CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
@@ -107,23 +109,15 @@ const MASKED: [&str; 12] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Facts of the machine that the description depends on.
-#[derive(Debug)]
-pub(crate) struct Machine<'a> {
-    pub(crate) hierarchies: &'a Hierarchies,
-    /// Bit n stands for capability n: what this process could hand on.
-    pub(crate) capabilities: u64,
-}
-
 pub(crate) fn describe(
     launch: &Launch,
     root: &Path,
     identity: &Identity,
     mounts: Vec<Value>,
-    machine: &Machine<'_>,
+    machine: &Machine,
 ) -> Value {
     let spec = &launch.spec;
-    let is_open = spec.privileged || matches!(spec.root, Root::Host);
+    let is_open = !is_confined(spec);
     let mut namespaces =
         vec![json!({"type": "pid"}), json!({"type": "ipc"}), json!({"type": "mount"})];
     let mut linux = json!({
@@ -133,7 +127,6 @@ pub(crate) fn describe(
         "readonlyPaths": [],
     });
     if !is_open {
-        linux["seccomp"] = seccomp::profile();
         linux["maskedPaths"] = json!(MASKED);
         linux["readonlyPaths"] = json!(READ_ONLY);
     }
@@ -152,7 +145,7 @@ pub(crate) fn describe(
         "mounts": mounts,
     });
     if !is_open && identity.uid != 0 {
-        // Left out otherwise: libcontainer takes any value for a wish to load the filter late, when root cannot.
+        // Root installs its filter without: programs that change the user go on working.
         described["process"]["noNewPrivileges"] = json!(true);
     }
     if let Some(hostname) = &spec.hostname {
@@ -164,7 +157,12 @@ pub(crate) fn describe(
     described
 }
 
-fn resources(limits: &Limits, is_open: bool, machine: &Machine<'_>) -> Value {
+/// Containers with an image cannot reach the host, unless they shall. Tasks without one are part of it.
+pub(crate) fn is_confined(spec: &Spec) -> bool {
+    !spec.privileged && matches!(spec.root, Root::Image { .. })
+}
+
+fn resources(limits: &Limits, is_open: bool, machine: &Machine) -> Value {
     let mut resources = json!({});
     if !machine.hierarchies.is_v2() {
         resources["devices"] = json!([{"allow": is_open, "access": "rwm"}]);
@@ -187,12 +185,15 @@ fn resources(limits: &Limits, is_open: bool, machine: &Machine<'_>) -> Value {
     resources
 }
 
-/// A user other than root starts without any, whatever it may gain by its files is bounded.
-fn capabilities(identity: &Identity, is_open: bool, machine: &Machine<'_>) -> Value {
+/// A user other than root starts without any; whatever it may gain by its files is bounded.
+fn capabilities(identity: &Identity, is_open: bool, machine: &Machine) -> Value {
     let mut wanted: Vec<&str> =
         if is_open { ALL_CAPABILITIES.to_vec() } else { CAPABILITIES.to_vec() };
     if !is_open && !machine.hierarchies.is_v2() {
         wanted.push(CAPABILITY_MKNOD);
+    }
+    if !is_open && identity.uid == 0 {
+        wanted.push(CAPABILITY_TO_CONFINE);
     }
     wanted.retain(|name| {
         let number = ALL_CAPABILITIES.iter().position(|known| known == name);
@@ -218,10 +219,9 @@ mod tests {
 
     #[test]
     fn cpus_become_shares_and_a_quota() {
-        let machine = |hierarchies| Machine { hierarchies, capabilities: u64::MAX };
-        let hierarchies = Hierarchies::detect().expect("this machine has control groups");
+        let machine = Machine::look().expect("this machine has control groups");
         let check = |limits: Limits, shares: u64, quota: Option<u64>| {
-            let cpu = &resources(&limits, false, &machine(&hierarchies))["cpu"];
+            let cpu = &resources(&limits, false, &machine)["cpu"];
             assert_eq!((cpu["shares"].as_u64(), cpu["quota"].as_u64()), (Some(shares), quota));
         };
         let limits =

@@ -1,7 +1,18 @@
 //! Which system calls an image's processes may make: what ordinary programs need, as Docker's default profile has it.
-//! The rest (mounting, modules, tracing the kernel, other machines' clocks ...) fails with EPERM.
+//! The rest (mounting, modules, tracing the kernel, setting clocks ...) fails with EPERM.
+//!
+//! Compiled once, by the zygote: libseccomp takes as long for it as all the rest of a launch. Hence it is the container's
+//! init that installs it and not libcontainer.
+#![allow(unsafe_code)]
 
-use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::rc::Rc;
+
+use libseccomp::{
+    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+};
+use rustix::fs::MemfdFlags;
 
 /// Allowed whatever the arguments. Names that libseccomp does not know are skipped.
 const ALLOWED: &str = "\
@@ -50,41 +61,86 @@ const AF_VSOCK: u64 = 40;
 /// Linux, Linux 32 bit and their variants with the old address layout; asking for the current one.
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 
-/// As the OCI runtime specification spells it.
-pub(crate) fn profile() -> Value {
-    let allowed: Vec<&str> = ALLOWED.split(' ').collect();
-    let mut calls = vec![
-        json!({"names": allowed, "action": "SCMP_ACT_ALLOW"}),
-        allow("socket", &json!({"index": 0, "value": AF_VSOCK, "op": "SCMP_CMP_NE"})),
-        allow(
-            "clone",
-            &json!({"index": 0, "value": CLONE_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}),
-        ),
+/// A program for the kernel's filter machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter(Rc<[libc::sock_filter]>);
+
+impl Filter {
+    pub(crate) fn compile() -> anyhow::Result<Filter> {
+        let mut rules = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
+        for architecture in architectures() {
+            rules.add_arch(*architecture)?;
+        }
+        // Calls that this libseccomp does not know are refused.
+        for call in ALLOWED.split(' ').filter_map(|name| ScmpSyscall::from_name(name).ok()) {
+            rules.add_rule(ScmpAction::Allow, call)?;
+        }
+        let mut allow_if = |name: &str, op: ScmpCompareOp, value: u64| -> anyhow::Result<()> {
+            let (call, argument) =
+                (ScmpSyscall::from_name(name)?, ScmpArgCompare::new(0, op, value));
+            rules.add_rule_conditional(ScmpAction::Allow, call, &[argument])?;
+            Ok(())
+        };
+        allow_if("socket", ScmpCompareOp::NotEqual, AF_VSOCK)?;
+        allow_if("clone", ScmpCompareOp::MaskedEqual(CLONE_NAMESPACES), 0)?;
+        for personality in PERSONALITIES {
+            allow_if("personality", ScmpCompareOp::Equal, personality)?;
+        }
         // Its flags lie in memory where a filter cannot look: programs fall back to clone.
-        json!({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS}),
-    ];
-    calls.extend(PERSONALITIES.map(|persona| {
-        allow("personality", &json!({"index": 0, "value": persona, "op": "SCMP_CMP_EQ"}))
-    }));
-    json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": libc::EPERM,
-        "architectures": architectures(),
-        "syscalls": calls,
-    })
+        rules.add_rule(ScmpAction::Errno(libc::ENOSYS), ScmpSyscall::from_name("clone3")?)?;
+        let mut file = File::from(rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC)?);
+        rules.export_bpf(&file)?;
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Filter(bytes.chunks_exact(size_of::<libc::sock_filter>()).map(instruction).collect()))
+    }
+
+    /// For this process and all that come after. Needs CAP_SYS_ADMIN or no_new_privs.
+    pub(crate) fn install(&self) -> std::io::Result<()> {
+        let len = u16::try_from(self.0.len()).map_err(std::io::Error::other)?;
+        let program = libc::sock_fprog { len, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the kernel copies as many instructions as are there, and changes none.
+        let installed = unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+        };
+        if installed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
 }
 
-fn allow(name: &str, argument: &Value) -> Value {
-    json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]})
+/// As the kernel lays it out: code, two jumps, an operand.
+fn instruction(bytes: &[u8]) -> libc::sock_filter {
+    let [code0, code1, jt, jf, k0, k1, k2, k3] = *bytes else {
+        unreachable!("chunks are of this size")
+    };
+    libc::sock_filter {
+        code: u16::from_ne_bytes([code0, code1]),
+        jt,
+        jf,
+        k: u32::from_ne_bytes([k0, k1, k2, k3]),
+    }
 }
 
-/// Without its 32-bit sisters a 64-bit machine would refuse them all the same, but by killing.
-fn architectures() -> &'static [&'static str] {
+/// Calls of others are refused by killing; 64-bit machines run programs of their 32-bit sisters, too.
+fn architectures() -> &'static [ScmpArch] {
     if cfg!(target_arch = "x86_64") {
-        &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+        &[ScmpArch::X8664, ScmpArch::X86, ScmpArch::X32]
     } else if cfg!(target_arch = "aarch64") {
-        &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+        &[ScmpArch::Aarch64, ScmpArch::Arm]
     } else {
-        &["SCMP_ARCH_NATIVE"]
+        &[ScmpArch::Native]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_compiles_to_what_the_kernel_takes() {
+        /// `BPF_MAXINSNS`.
+        const INSTRUCTIONS_MAX: usize = 4096;
+        let filter = Filter::compile().expect("compiled");
+        assert!((1..=INSTRUCTIONS_MAX).contains(&filter.0.len()), "{}", filter.0.len());
     }
 }

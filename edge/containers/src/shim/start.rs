@@ -20,8 +20,7 @@ use rustix::process::Pid;
 use super::builder::{self, Ends};
 use super::connections::Connections;
 use super::logs::LogFile;
-use super::{OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, ending};
-use crate::cgroup::Hierarchies;
+use super::{Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, ending};
 use crate::packet;
 use crate::protocol::{Answer, Launch};
 use crate::run_dir::{COMPLAINTS, SOCKET};
@@ -35,7 +34,7 @@ const CONNECTIONS_WAITING_MAX: i32 = 64;
 pub(super) fn start<'a>(
     launch: &Launch,
     channel: OwnedFd,
-    hierarchies: &'a Hierarchies,
+    machine: &'a Machine,
 ) -> Result<Shim<'a>, i32> {
     let tell = |e: anyhow::Error| {
         let cause = format!("{e:#}");
@@ -45,8 +44,8 @@ pub(super) fn start<'a>(
     };
     become_parent(&channel).and_then(|()| claim(launch)).map_err(tell)?;
     let own = channel.try_clone().context("the daemon's socket");
-    own.and_then(|own| assemble(launch, own, hierarchies)).map_err(|e| {
-        ending::clear(&place(launch), hierarchies);
+    own.and_then(|own| assemble(launch, own, machine)).map_err(|e| {
+        ending::clear(&place(launch), &machine.hierarchies);
         tell(e)
     })
 }
@@ -73,7 +72,7 @@ fn become_parent(channel: &OwnedFd) -> anyhow::Result<()> {
 fn assemble<'a>(
     launch: &Launch,
     channel: OwnedFd,
-    hierarchies: &'a Hierarchies,
+    machine: &'a Machine,
 ) -> anyhow::Result<Shim<'a>> {
     let spec = &launch.spec;
     if matches!(spec.root, Root::Image { .. }) {
@@ -88,10 +87,10 @@ fn assemble<'a>(
     let (init, inits_end) = packet::pair().context("a socket for the container's init")?;
     set_nonblocking(&init)?;
     let (mut streams, ends) = Streams::open(spec, inits_end)?;
-    let phase = fork_builder(launch, hierarchies, ends)?;
+    let phase = fork_builder(launch, machine, ends)?;
     Ok(Shim {
         place: place(launch),
-        hierarchies,
+        hierarchies: &machine.hierarchies,
         memory_bytes_max: spec.limits.memory_bytes_max,
         signals,
         connections: Connections::new(listener, channel),
@@ -175,13 +174,13 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fork_builder(launch: &Launch, hierarchies: &Hierarchies, ends: Ends) -> anyhow::Result<Phase> {
+fn fork_builder(launch: &Launch, machine: &Machine, ends: Ends) -> anyhow::Result<Phase> {
     let (built, mut building) = std::io::pipe().context("a pipe")?;
     // SAFETY: this process has one thread, so the child may do whatever its parent may.
     match unsafe { nix::unistd::fork() }.context("forking the builder")? {
         ForkResult::Child => {
             drop(built);
-            let outcome = builder::build(launch, hierarchies, ends);
+            let outcome = builder::build(launch, machine, ends);
             let bytes = minicbor::to_vec(&outcome).expect("a number or text can be encoded");
             let told = building.write_all(&bytes);
             std::process::exit(i32::from(told.is_err()))
@@ -189,7 +188,7 @@ fn fork_builder(launch: &Launch, hierarchies: &Hierarchies, ends: Ends) -> anyho
         ForkResult::Parent { child } => {
             let builder = Pid::from_raw(child.as_raw()).expect("children have process ids");
             let give_up_at = Instant::now() + Duration::from_millis(SET_UP_MS_MAX);
-            Ok(Phase::Building { builder, built, executed: false, give_up_at })
+            Ok(Phase::Building { builder, built, executed: false, ended: None, give_up_at })
         }
     }
 }
