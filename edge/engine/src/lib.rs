@@ -5,6 +5,7 @@
 //! [`notices`] (what readers and subscribers get), [`agents`] (the door for agents).
 
 pub mod agents;
+mod clock;
 mod committer;
 mod lead;
 pub mod notices;

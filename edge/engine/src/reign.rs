@@ -14,7 +14,7 @@ use store::{Store, StoreError};
 
 use crate::committer::Committer;
 use crate::lead::{Leader, Subject, Token, Turns};
-use crate::run::{Run, now};
+use crate::run::Run;
 use crate::streams::Streams;
 use crate::{CallError, Message};
 
@@ -110,7 +110,7 @@ impl<S: Subject> Reign<S> {
         let may_decide = self.turns.uncommitted() < BATCHES_MAX;
         let rest = match self.turns.wake_at() {
             _ if self.turns.is_ready() => Duration::ZERO,
-            Some(at) if may_decide => at.since(now()).min(SLEEP_MAX),
+            Some(at) if may_decide => at.since(run.clock.now()).min(SLEEP_MAX),
             Some(_) | None => SLEEP_MAX,
         };
         let room = TURN_INPUTS_MAX.saturating_sub(self.turns.waiting());
@@ -174,7 +174,8 @@ impl<S: Subject> Reign<S> {
     }
 
     fn tick(&mut self, run: &mut Run) {
-        let due = self.turns.wake_at().is_some_and(|at| at <= now());
+        let now = run.clock.now();
+        let due = self.turns.wake_at().is_some_and(|at| at <= now);
         if due && !self.ticking {
             self.ticking = true;
             self.turns.push(Token::Nobody, Input::Tick { seed: run.seeds.next() });
@@ -182,13 +183,14 @@ impl<S: Subject> Reign<S> {
     }
 
     fn decide(&mut self, run: &mut Run) -> Result<(), Fall> {
+        let now = run.clock.now();
         let mut told = None;
         let (turns, ticking) = (&mut self.turns, &mut self.ticking);
         let about = |input: &Input| {
             *ticking &= !matches!(input, Input::Tick { .. });
             told = Some(input.clone());
         };
-        let decided = catch_unwind(AssertUnwindSafe(|| turns.decide(now(), about, S::view)));
+        let decided = catch_unwind(AssertUnwindSafe(|| turns.decide(now, about, S::view)));
         let writes = decided.map_err(|_| Fall::Stumbled(told.map(Box::new)))?;
         if writes.is_empty() && self.turns.uncommitted() == 1 {
             self.release(run);

@@ -6,15 +6,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use cluster::Input;
-use model::time::Time;
 use store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::clock::Clock;
 use crate::lead::{Leader, Subject, lead};
 use crate::notices::Published;
 use crate::quarantine::Quarantine;
@@ -35,6 +35,7 @@ pub(crate) struct Run {
     pub(crate) inbox: mpsc::Receiver<Message>,
     pub(crate) published: Arc<Published>,
     pub(crate) seeds: Seeds,
+    pub(crate) clock: Clock,
     pub(crate) quarantine: Quarantine,
     /// Reigns that ended badly since the last commit.
     pub(crate) stumbles: u32,
@@ -62,26 +63,20 @@ pub(crate) fn spawn<S: Subject>(
         .context("starting the engine's thread")
 }
 
-/// The wall clock. The turn loop sees to it that time does not go back.
-pub(crate) fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 impl Run {
     pub(crate) fn new(
         config: Config,
         inbox: mpsc::Receiver<Message>,
         published: Arc<Published>,
     ) -> anyhow::Result<Self> {
-        let (seeds, quarantine) = (Seeds::open()?, Quarantine::default());
-        Ok(Self { config, inbox, published, seeds, quarantine, stumbles: 0 })
+        let (seeds, clock, quarantine) = (Seeds::open()?, Clock::new(), Quarantine::default());
+        Ok(Self { config, inbox, published, seeds, clock, quarantine, stumbles: 0 })
     }
 
     fn lead<S: Subject>(&mut self, store: &mut dyn Store) -> Result<Leader<S>, StoreError> {
-        let seed = self.seeds.next();
+        let (seed, now) = (self.seeds.next(), self.clock.now());
         let config = &self.config;
-        let led = catch_unwind(AssertUnwindSafe(|| lead(store, config, now(), seed)));
+        let led = catch_unwind(AssertUnwindSafe(|| lead(store, config, now, seed)));
         let fault = || Err(anyhow::anyhow!("recovery hits a fault of the program").into());
         let leader = led.unwrap_or_else(|_| fault())?;
         tracing::info!(term = leader.term.0, "leading");
