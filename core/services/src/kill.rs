@@ -22,6 +22,8 @@ impl Services {
         if instance.goal != Goal::Decommissioned {
             let doomed = Instance { goal: Goal::Decommissioned, ..(*instance).clone() };
             self.commit(Record::Instance(serial, Some(Arc::new(doomed))), turn);
+            // It counts among those that leave now, and no instance counts twice.
+            self.forget_inactive(&instance);
         }
         self.send_kill(&instance, turn);
     }
