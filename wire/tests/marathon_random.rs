@@ -65,15 +65,16 @@ fn ports() -> BoxedStrategy<Vec<PortDefinition>> {
     let port = (any::<(bool, bool)>(), protocol, texts());
     vec(port, 0..4)
         .prop_map(|all| {
-            let port = |(n, ((named, fixed), protocol, labels)): (usize, (_, &str, _))| {
-                let number = u16::try_from(n).expect("at most three");
-                PortDefinition {
-                    port: if fixed { 31_000 + number } else { 0 },
-                    name: (named as bool).then(|| format!("port-{n}")),
-                    protocol: protocol.to_owned(),
-                    labels,
-                }
-            };
+            let port =
+                |(n, ((named, fixed), protocol, labels)): (usize, ((bool, bool), &str, _))| {
+                    let number = u16::try_from(n).expect("at most three");
+                    PortDefinition {
+                        port: if fixed { 31_000 + number } else { 0 },
+                        name: named.then(|| format!("port-{n}")),
+                        protocol: protocol.to_owned(),
+                        labels,
+                    }
+                };
             all.into_iter().enumerate().map(port).collect()
         })
         .boxed()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use model::time::Time;
+use serde::Serialize;
 use serde_json::json;
 use services::spec::AppId;
 use services::{Change, Order};
@@ -14,6 +15,7 @@ use wire::marathon::{judge, reading};
 
 use super::filters::Filters;
 use super::{Answer, Api, Bodies, deployed, ids, layout, located, respond, with_deployment};
+use crate::answer;
 use crate::failure::Failure;
 use crate::listing::{self, List, Walk};
 use crate::query::Query;
@@ -33,6 +35,11 @@ const SHOWN: Embed = Embed { tasks: true, last_failure: true, ..LISTED };
 
 fn embed(base: Embed, query: &Query) -> Embed {
     query.all("embed").flat_map(|words| words.split(',')).fold(base, Embed::and)
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    app: AppInfo<'a>,
 }
 
 /// The apps of a snapshot after `last`.
@@ -70,13 +77,17 @@ impl Api {
         Ok(listing::listing("apps", walk, layout(request)))
     }
 
-    pub(super) fn show_app(&self, request: &Request, id: &[&str]) -> Answer {
+    /// An app may have so many tasks that spelling them takes a while: not on a thread that others wait for.
+    pub(super) async fn show_app(&self, request: &Request, id: &[&str]) -> Answer {
         let id = ids::app_id(id)?;
         let view = self.handle.read();
-        let app = view.services.apps.get(&id).ok_or_else(|| ids::unknown_app(id.as_str()))?;
-        let embed = embed(SHOWN, &request.query);
-        let info = app_info::app_info(&view.services, app, embed, now());
-        Ok(respond(request, StatusCode::OK, &json!({ "app": info })))
+        let (embed, layout) = (embed(SHOWN, &request.query), layout(request));
+        let spelled = tokio::task::spawn_blocking(move || {
+            let app = view.services.apps.get(&id).ok_or_else(|| ids::unknown_app(id.as_str()))?;
+            let app = app_info::app_info(&view.services, app, embed, now());
+            Ok(answer::json(StatusCode::OK, &Shown { app }, layout))
+        });
+        spelled.await.expect("a panic while answering was reported where it happened")
     }
 
     /// `/v2/apps/group/*`: all apps below a group.

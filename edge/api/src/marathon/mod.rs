@@ -153,7 +153,7 @@ impl Api {
                 self.show_version(request, id, version)
             }
             (&Method::GET, [group @ .., "*"]) => self.list_group_apps(request, group),
-            (&Method::GET, id) => self.show_app(request, id),
+            (&Method::GET, id) => self.show_app(request, id).await,
             (&Method::PUT, id) => self.update_app(request, id, updates::Missing::Created).await,
             (&Method::PATCH, id) => self.update_app(request, id, updates::Missing::Refused).await,
             (&Method::DELETE, id @ [_, ..]) => self.delete_app(request, id).await,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use axum::http::header::ACCEPT;
 use axum::http::{Method, StatusCode};
-use model::id::TaskId;
+use model::id::{Serial, TaskId};
 use model::task::TaskState;
 use serde::Deserialize;
 use serde_json::json;
+use services::spec::AppId;
 use services::state::Instance;
 use services::{Kill, Order, Reply};
-use wire::marathon::{app_info, reading, task};
+use wire::marathon::{reading, task};
 
 use super::{Answer, Api, deployed, ids, layout, respond};
 use crate::answer;
@@ -39,6 +40,31 @@ impl Walk for Tasks {
             list.push(&task::task(instance, task::service_ports(view, instance)));
         }
         self.last = Some(id.clone());
+        true
+    }
+}
+
+/// The tasks of these apps, the last app first; of that one those after `last`.
+struct AppTasks {
+    view: Arc<cluster::View>,
+    apps: Vec<AppId>,
+    last: Option<Serial>,
+}
+
+impl Walk for AppTasks {
+    fn step(&mut self, list: &mut List) -> bool {
+        let Some(app) = self.apps.last() else { return false };
+        let from: Bound<&Serial> = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = (from, Bound::<&Serial>::Unbounded);
+        let view = &self.view.services;
+        let own = view.instances.get(app);
+        if let Some((serial, instance)) = own.and_then(|own| own.range::<_, Serial>(rest).next()) {
+            list.push(&task::task(instance, task::service_ports(view, instance)));
+            self.last = Some(*serial);
+        } else {
+            self.apps.pop();
+            self.last = None;
+        }
         true
     }
 }
@@ -77,19 +103,19 @@ impl Api {
     /// `/v2/apps/{id}/tasks`, and `/v2/apps/{group}/*/tasks` for all apps below a group.
     pub(super) fn list_app_tasks(&self, request: &Request, id: &[&str]) -> Answer {
         let view = self.handle.read();
-        let view = &view.services;
-        let tasks: Vec<_> = if let [group @ .., "*"] = id {
+        let apps: Vec<AppId> = if let [group @ .., "*"] = id {
             let prefix = format!("/{}/", group.join("/")).replace("//", "/");
-            let apps = view.apps.keys().filter(|id| id.as_str().starts_with(&prefix));
-            apps.flat_map(|id| app_info::tasks(view, id)).collect()
+            let below = |id: &&AppId| id.as_str().starts_with(&prefix);
+            view.services.apps.keys().filter(below).cloned().collect()
         } else {
             let id = ids::app_id(id)?;
-            if !view.apps.contains_key(&id) {
+            if !view.services.apps.contains_key(&id) {
                 return Err(ids::unknown_app(id.as_str()));
             }
-            app_info::tasks(view, &id)
+            vec![id]
         };
-        Ok(respond(request, StatusCode::OK, &json!({ "tasks": tasks })))
+        let walk = AppTasks { view, apps, last: None };
+        Ok(listing::listing("tasks", walk, layout(request)))
     }
 
     pub(super) async fn kill_app_tasks(&self, request: &Request, id: &[&str]) -> Answer {
