@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::agent::ToAgent;
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{AgentId, FrameworkId, OfferId, Role};
+use model::id::{FrameworkId, OfferId, Role};
 use model::scheduler::{Call, Event};
 use model::task::{Reason, Task, TaskState};
 use model::time::Time;
@@ -136,14 +136,13 @@ impl Kernel {
             self.timers.cancel(at, Timer::Failover(id.clone()));
         }
         self.end_subscription(id);
-        let mut agents: BTreeSet<AgentId> = BTreeSet::new();
         for task in self.view.tasks.get(id).cloned().unwrap_or_default().values() {
-            agents.insert(task.agent.clone());
             if !holds(task) {
                 self.end_unacknowledged(now, id, task);
             }
         }
-        for connection in agents.iter().filter_map(|agent| self.agents.get(agent)?.connection) {
+        // Every agent, for one may hold a task that the kernel does not count: a framework that used an id twice.
+        for connection in self.agents.values().filter_map(|agent| agent.connection) {
             let shutdown = ToAgent::Shutdown { framework: id.clone() };
             out.effects.push(Effect::ToAgent(connection, shutdown));
         }
