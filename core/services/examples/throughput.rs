@@ -107,8 +107,10 @@ fn run(agents: usize, constrained: Constrained) {
     let changes = vec![Change::Create(spec(constrained))];
     bench.play(vec![
         Input::Lead { term: Term(1) },
-        heard(Event::Subscribed { framework }, 1),
+        heard(Event::Subscribed { framework: framework.clone() }, 1),
         Input::Order { order: Order::Deploy { changes, force: false }, seed: 7 },
+        // The app's role is new, so services have introduced themselves once more.
+        heard(Event::Subscribed { framework }, 2),
     ]);
     let per_agent = INSTANCES / agents;
     let mut tasks = Vec::new();
