@@ -56,7 +56,7 @@ app=$(
   "mem": 32,
   "portDefinitions": [{"port": 0, "name": "http"}],
   "healthChecks": [{"protocol": "HTTP", "path": "/health", "portIndex": 0,
-    "gracePeriodSeconds": 10, "intervalSeconds": 1, "timeoutSeconds": 2, "maxConsecutiveFailures": 3}],
+    "gracePeriodSeconds": 10, "delaySeconds": 0, "intervalSeconds": 1, "timeoutSeconds": 2}],
   "labels": {"about": "the demo of make run"}
 }
 JSON

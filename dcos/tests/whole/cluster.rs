@@ -1,0 +1,232 @@
+//! A cluster that is started for a test and leaves nothing behind.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const DCOS: &str = env!("CARGO_BIN_EXE_dcos");
+
+const START_SECS_MAX: u64 = 30;
+const STOP_SECS_MAX: u64 = 30;
+const WAIT_SECS_MAX: u64 = 60;
+const POLL_MS: u64 = 50;
+
+/// What becomes of tasks when the cluster is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tasks {
+    Stop,
+    RunOn,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) ip: String,
+    dir: TempDir,
+    flags: Vec<String>,
+    child: Option<Child>,
+    http: reqwest::Client,
+}
+
+/// A status and what came with it: JSON, or a string if it was none.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Cluster {
+    /// `ip` belongs to the test; so do those that follow it, if it wants more agents.
+    pub(crate) async fn start(ip: &str, flags: &[&str]) -> Self {
+        let mut cluster = Self {
+            ip: ip.to_owned(),
+            dir: tempfile::tempdir().expect("a temporary directory"),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            child: None,
+            http: reqwest::Client::new(),
+        };
+        cluster.run(Tasks::Stop).await;
+        cluster
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn spawn(&mut self, tasks: Tasks) {
+        let log = File::options().append(true).create(true).open(self.dir.path().join("log"));
+        let mut command = Command::new(DCOS);
+        command.args(["up", "--bind", &self.ip, "--data-dir"]).arg(self.data_dir());
+        command.args(&self.flags);
+        if tasks == Tasks::Stop {
+            command.arg("--stop-tasks");
+        }
+        command.stdout(Stdio::null()).stderr(log.expect("a log beside the data"));
+        self.child = Some(command.spawn().expect("the binary starts"));
+    }
+
+    /// Starts the daemon and waits until it has an agent.
+    pub(crate) async fn run(&mut self, tasks: Tasks) {
+        self.spawn(tasks);
+        let deadline = Instant::now() + Duration::from_secs(START_SECS_MAX);
+        while !self.is_ready().await {
+            let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            assert!(
+                Instant::now() < deadline,
+                "the cluster on {} does not answer\n{}",
+                self.ip,
+                log()
+            );
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+    }
+
+    async fn is_ready(&self) -> bool {
+        let url = format!("http://{}:5050/state-summary", self.ip);
+        let Ok(answer) = self.http.get(url).send().await else { return false };
+        let summary: Value = answer.json().await.unwrap_or_default();
+        summary["slaves"].as_array().is_some_and(|agents| {
+            !agents.is_empty() && agents.iter().all(|agent| agent["active"] == true)
+        })
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("the cluster runs")
+    }
+
+    pub(crate) fn pid(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    /// SIGKILL, as if the machine had run out of memory.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().expect("the cluster runs");
+        child.kill().expect("a child that was not waited for can be killed");
+        child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the cluster runs");
+        terminate(&child);
+        let deadline = Instant::now() + Duration::from_secs(STOP_SECS_MAX);
+        loop {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            if Instant::now() >= deadline {
+                child.kill().expect("a child that was not waited for can be killed");
+                return child.wait().expect("a killed child ends");
+            }
+            std::thread::sleep(Duration::from_millis(POLL_MS));
+        }
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let url = format!("http://{}:8080{path}", self.ip);
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, url).header("content-type", "application/json");
+        let answer = request.body(body.into()).send().await.expect("the cluster answers");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("text");
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, "").await.body
+    }
+
+    /// Text from any address, if it answers.
+    pub(crate) async fn fetch(&self, url: &str) -> Option<String> {
+        self.http.get(url).send().await.ok()?.error_for_status().ok()?.text().await.ok()
+    }
+
+    /// Polls until the app looks as wanted, and gives it.
+    pub(crate) async fn app_when(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
+        loop {
+            let mut answer = self.get(&format!("/v2/apps/{id}")).await;
+            let app = answer["app"].take();
+            if wanted(&app) {
+                return app;
+            }
+            assert!(Instant::now() < deadline, "{id} is not as wanted, but {app:#}");
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+    }
+
+    /// Polls until so many tasks of an app are running and nothing is under way.
+    pub(crate) async fn settled(&self, id: &str, running: u64) -> Value {
+        let over = |app: &Value| app["deployments"].as_array().is_some_and(Vec::is_empty);
+        self.app_when(id, |app| {
+            over(app)
+                && app["tasksRunning"] == running
+                && app["tasks"].as_array().is_some_and(|tasks| tasks.len() as u64 == running)
+        })
+        .await
+    }
+
+    /// `dcos <words>`, by a user who has set up nothing else.
+    pub(crate) async fn dcos(&self, words: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new(DCOS);
+        command.args(words).env("DCOS_DIR", self.dir.path().join("user"));
+        command.env("DCOS_URL", format!("http://{}", self.ip)).stdin(Stdio::null());
+        command.output().await.expect("the binary starts")
+    }
+
+    /// The same, which has to succeed.
+    pub(crate) async fn told(&self, words: &[&str]) -> String {
+        let output = self.dcos(words).await;
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {err}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+fn terminate(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("a child has a number");
+    // It may have ended by itself.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+}
+
+impl Drop for Cluster {
+    /// Tasks outlive a daemon that was killed, so it is started once more to stop them.
+    fn drop(&mut self) {
+        if self.child.is_none() {
+            self.spawn(Tasks::Stop);
+        }
+        self.stop();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            eprintln!(
+                "the log of the cluster on {}, the last line first:\n{}",
+                self.ip,
+                tail.join("\n")
+            );
+        }
+    }
+}
+
+/// The ids of an app's tasks.
+pub(crate) fn task_ids(app: &Value) -> Vec<String> {
+    let tasks = app["tasks"].as_array().expect("an app is shown with its tasks");
+    let mut ids: Vec<String> =
+        tasks.iter().map(|task| task["id"].as_str().expect("an id").to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+/// `http://host:port` of each task.
+pub(crate) fn urls(app: &Value) -> Vec<(String, String)> {
+    let tasks = app["tasks"].as_array().expect("an app is shown with its tasks");
+    let url = |task: &Value| {
+        let (host, port) = (task["host"].as_str().expect("a host"), &task["ports"][0]);
+        (task["id"].as_str().expect("an id").to_owned(), format!("http://{host}:{port}/"))
+    };
+    tasks.iter().map(url).collect()
+}

@@ -1,0 +1,51 @@
+//! Services that run from an image of a registry.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, urls};
+use crate::registry::Registry;
+
+const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_serves_from_an_image_of_a_registry() {
+    let registry = Registry::start("127.80.14.1").await;
+    let made = Command::new("sh")
+        .arg(MAKE_IMAGES)
+        .arg(&registry.address)
+        .arg("nginx")
+        .output()
+        .expect("sh");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let cluster = Cluster::start("127.80.14.2", &[]).await;
+    let app = json!({
+        "id": "/nginx", "instances": 2, "cpus": 0.1, "mem": 64,
+        "container": {"type": "DOCKER", "docker": {"image": format!("{}/nginx", registry.address)}},
+        "healthChecks": [{"protocol": "HTTP", "path": "/", "portIndex": 0, "gracePeriodSeconds": 30,
+            "delaySeconds": 0, "intervalSeconds": 1}],
+    });
+    let created = cluster.ask("POST", "/v2/apps", app.to_string()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let app = cluster.app_when("nginx", |app| app["tasksHealthy"] == 2).await;
+    for (task, url) in urls(&app) {
+        let page = cluster.fetch(&url).await.unwrap_or_default();
+        assert!(page.contains("Welcome to nginx"), "{task}: {page}");
+    }
+    let inside = cluster.told(&["task", "exec", &urls(&app)[0].0, "cat", "/proc/1/comm"]).await;
+    assert!(!inside.is_empty(), "the container has a process 1 of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_there_is_told_as_the_last_failure() {
+    let registry = Registry::start("127.80.14.3").await;
+    let cluster = Cluster::start("127.80.14.4", &[]).await;
+    let image = format!("{}/nothing:1", registry.address);
+    let app = json!({"id": "/missing", "cpus": 0.1, "mem": 32,
+        "container": {"type": "MESOS", "docker": {"image": image}}});
+    assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+    let app = cluster.app_when("missing", |app| app["lastTaskFailure"].is_object()).await;
+    let message = app["lastTaskFailure"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("nothing"), "{app:#}");
+}

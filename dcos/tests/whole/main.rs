@@ -1,0 +1,10 @@
+//! The whole binary, as users run it: a real cluster on a loopback address of its own, real containers. Needs root.
+
+mod clients;
+mod cluster;
+mod images;
+mod life;
+mod processes;
+mod refusals;
+#[path = "../../../edge/images/tests/support/mod.rs"]
+mod registry;

@@ -1,0 +1,42 @@
+//! What runs on this machine, and on behalf of which task.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+const END_SECS_MAX: u64 = 20;
+const POLL_MS: u64 = 50;
+
+/// The processes of each task that is asked for, by the task's id. A task is told by its environment.
+pub(crate) fn of_tasks(ids: &[String]) -> BTreeMap<String, Vec<u32>> {
+    let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // It may have ended meanwhile.
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let task = environment
+            .split(|byte| *byte == 0)
+            .find_map(|variable| variable.strip_prefix(b"MESOS_TASK_ID="));
+        let Some(task) = task.map(String::from_utf8_lossy) else { continue };
+        if ids.iter().any(|id| *id == task) {
+            found.entry(task.into_owned()).or_default().push(pid);
+        }
+    }
+    for pids in found.values_mut() {
+        pids.sort_unstable();
+    }
+    found
+}
+
+/// Returns once these tasks have no process any more.
+pub(crate) async fn ended(ids: &[String]) {
+    let deadline = Instant::now() + Duration::from_secs(END_SECS_MAX);
+    loop {
+        let left = of_tasks(ids);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "these processes do not end: {left:?}");
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+}
