@@ -1,5 +1,6 @@
 //! Offers become instances: one `Accept` for each offer that something fits into, with all that fits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,17 +91,11 @@ impl Services {
         let place = Arc::new(place(&template, &offer));
         let mut misses = Vec::new();
         let before = filling.tasks.len();
-        let other_tallies = self.tallies(&template);
         while count > 0 && filling.tasks.len() < max {
             let serial = self.desk.serial;
             let (uuid, seed) = identity(turn, serial);
-            let crew = self.memory.crews.get(app);
-            let tallies = match (&other_tallies, crew) {
-                (Some(tallies), _) => tallies,
-                (None, Some(crew)) => &crew.tallies,
-                (None, None) => return,
-            };
-            let taken = match fit(&template.need, &filling.room, &offer.agent, tallies, seed) {
+            let Some(tallies) = self.tallies(&template) else { return };
+            let taken = match fit(&template.need, &filling.room, &offer.agent, &tallies, seed) {
                 Ok(taken) => taken,
                 Err(why) => {
                     misses = why;
@@ -131,11 +126,12 @@ impl Services {
         self.desk.queue.note(app, &offer, turn.now, &misses);
     }
 
-    /// Where the instances of a configuration are that is not the app's current one.
-    fn tallies(&self, template: &Template) -> Option<Vec<Tally>> {
+    /// Where the instances of the template's configuration are. They are counted already, but for an app that waits for
+    /// its step of a deployment and is kept as it was until then.
+    fn tallies(&self, template: &Template) -> Option<Cow<'_, [Tally]>> {
         let crew = self.memory.crews.get(&template.app)?;
         if crew.since() == Some(template.since) {
-            return None;
+            return Some(Cow::Borrowed(&crew.tallies));
         }
         let mut tallies = vec![Tally::default(); template.need.rules.len()];
         let all = self.memory.view.instances.get(&template.app);
@@ -146,7 +142,7 @@ impl Services {
                 }
             }
         }
-        Some(tallies)
+        Some(Cow::Owned(tallies))
     }
 
     fn launched(

@@ -239,6 +239,35 @@ fn constraints_spread_and_gather_instances() {
 }
 
 #[test]
+fn an_app_that_waits_for_its_step_is_kept_within_its_old_constraints() {
+    let mut stage = Stage::new();
+    stage.agents(2, ROOMY);
+    let constraints = vec![constraint("hostname", Operator::Unique, None)];
+    let second = AppSpec { constraints, dependencies: vec![id("/a")], ..app("/b", 2) };
+    stage.create(app("/a", 1));
+    stage.calm();
+    stage.create(second.clone());
+    stage.calm();
+    let changes = [app("/a", 1), AppSpec { constraints: Vec::new(), ..second }].map(|spec| {
+        let base = Some(stage.view().apps[&spec.id].version);
+        services::Change::Put { spec: AppSpec { cpus: Scalar(200), ..spec }, base }
+    });
+    stage.deploy(changes.to_vec(), false).expect("changed");
+    for task in stage.in_state(TaskState::Running) {
+        if task.as_str().starts_with("b.") {
+            stage.report(&task, TaskState::Killed, None);
+        }
+    }
+    stage.offer();
+    let view = stage.view();
+    let hosts: Vec<&str> =
+        view.instances[&id("/b")].values().map(|one| one.place.host.as_str()).collect();
+    assert_eq!(hosts, ["agent-0000", "agent-0001"]);
+    stage.calm();
+    assert!(stage.view().deployments.is_empty());
+}
+
+#[test]
 fn scaling_down_keeps_groups_even() {
     let mut stage = Stage::new();
     stage.agent("a", ROOMY, "");
