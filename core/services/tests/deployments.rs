@@ -96,6 +96,28 @@ fn a_step_waits_for_the_one_before() {
 }
 
 #[test]
+fn a_deployment_is_over_when_what_it_kills_has_ended() {
+    let check = |change: fn(&mut Stage)| {
+        let mut stage = Stage::new();
+        stage.agents(1, ROOMY);
+        stage.create(app("/a", 2));
+        stage.calm();
+        change(&mut stage);
+        stage.settle();
+        while let Some(task) = stage.condemned().first().cloned() {
+            assert_eq!(stage.view().deployments.len(), 1, "{task} has not ended yet");
+            stage.report(&task, TaskState::Killed, None);
+        }
+        assert!(stage.view().deployments.is_empty());
+    };
+    check(|stage| drop(stage.put(app("/a", 1), false)));
+    check(|stage| drop(stage.put(app("/a", 0), false)));
+    check(|stage| {
+        stage.delete("/a");
+    });
+}
+
+#[test]
 fn versions_tell_scalings_from_changes() {
     let mut stage = Stage::new();
     stage.agents(3, ROOMY);
