@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::processes;
+
 pub(crate) const DCOS: &str = env!("CARGO_BIN_EXE_dcos");
 
 const START_SECS_MAX: u64 = 30;
 const STOP_SECS_MAX: u64 = 30;
 const WAIT_SECS_MAX: u64 = 60;
 const POLL_MS: u64 = 50;
+/// What `crew.rs` takes of the cluster's id.
+const INSTANCE_CHARS: usize = 13;
 
 /// What becomes of tasks when the cluster is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(crate) struct Cluster {
     flags: Vec<String>,
     child: Option<Child>,
     http: reqwest::Client,
+    /// As far as it is in the names of what lies outside the data directory.
+    id: String,
 }
 
 /// A status and what came with it: JSON, or a string if it was none.
@@ -47,8 +53,13 @@ impl Cluster {
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             child: None,
             http: reqwest::Client::new(),
+            id: String::new(),
         };
         cluster.run(Tasks::Stop).await;
+        let metadata = cluster.fetch(&format!("http://{ip}/metadata")).await.unwrap_or_default();
+        let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+        let id = metadata["CLUSTER_ID"].as_str().expect("a cluster has an id");
+        cluster.id = id[..INSTANCE_CHARS].to_owned();
         cluster
     }
 
@@ -200,6 +211,9 @@ impl Drop for Cluster {
             self.spawn(Tasks::Stop);
         }
         self.stop();
+        if !self.id.is_empty() {
+            processes::sweep(&self.id);
+        }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(60).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const END_SECS_MAX: u64 = 20;
@@ -39,4 +40,31 @@ pub(crate) async fn ended(ids: &[String]) {
         assert!(Instant::now() < deadline, "these processes do not end: {left:?}");
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }
+}
+
+/// Removes the empty cgroups and the run directories of a cluster whose data is about to be removed.
+pub(crate) fn sweep(cluster: &str) {
+    let ours = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let is_ours = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(cluster))
+        };
+        entries.map(|entry| entry.path()).filter(is_ours).collect()
+    };
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        ours(&hierarchy.path().join("dcos")).iter().for_each(|cgroup| remove_cgroups(cgroup));
+    }
+    for run_dir in ours(Path::new("/run/dcos")) {
+        fs::remove_dir_all(&run_dir).expect("nothing is mounted there any more");
+    }
+}
+
+/// From the leaves to the root. One that still has processes stays, as evidence.
+fn remove_cgroups(cgroup: &Path) {
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroups(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(cgroup);
 }
