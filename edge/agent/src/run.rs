@@ -77,8 +77,15 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let api = Api::new(&config, info, board, containers);
     let served = tokio::spawn(api::serve(listener, api));
     let ended = brain.run(shutdown).await;
-    served.abort();
-    collector.abort();
+    for helper in [served, collector] {
+        helper.abort();
+        // The port is free once its listener is gone.
+        if let Err(cause) = helper.await
+            && !cause.is_cancelled()
+        {
+            tracing::error!(%cause, "a part of the agent ended badly");
+        }
+    }
     ended
 }
 

@@ -1,0 +1,66 @@
+//! An agent with real containers, a real stream and a master that says what the test wants. Needs root.
+//!
+//! This program is its own zygote, so it has no harness: `cargo test -p agent --test real -- <part of a name>`.
+#![allow(clippy::print_stdout)]
+
+mod checks;
+mod exec;
+mod master;
+mod restart;
+mod tasks;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+/// No scenario takes longer, however busy the machine.
+const SCENARIO_MAX: Duration = Duration::from_secs(60);
+
+type Scenario = (&'static str, fn() -> LocalBoxFuture<'static, ()>);
+
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        [$((stringify!($name), (|| $module::$name().boxed_local()) as fn() -> _)),*]
+    };
+}
+
+fn main() -> ExitCode {
+    if let Some(status) = containers::dispatch(std::env::args_os()) {
+        return ExitCode::from(u8::try_from(status).unwrap_or(1));
+    }
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let all: [Scenario; 12] = scenarios![
+        tasks::output_is_read_from_the_sandbox,
+        tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
+        tasks::the_end_of_a_process_is_told,
+        tasks::a_task_that_cannot_start_says_why,
+        tasks::a_killed_task_was_killed,
+        tasks::the_api_shows_what_runs,
+        checks::health_is_told_by_port_page_and_command,
+        exec::a_second_process_is_run_in_a_container,
+        exec::a_terminal_has_the_size_that_was_asked_for,
+        restart::tasks_outlive_their_agent,
+        restart::what_ended_meanwhile_is_told,
+        restart::an_agent_can_leave_nothing_behind,
+    ];
+    let wanted = all.into_iter().filter(|(name, _)| name.contains(&wanted));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let failed = wanted.filter(|scenario| !passes(&runtime, scenario)).count();
+    ExitCode::from(u8::from(0 < failed))
+}
+
+fn passes(runtime: &tokio::runtime::Runtime, (name, scenario): &Scenario) -> bool {
+    let run = async { tokio::time::timeout(SCENARIO_MAX, scenario()).await };
+    let outcome = runtime.block_on(AssertUnwindSafe(run).catch_unwind());
+    let said = match &outcome {
+        Ok(Ok(())) => "ok",
+        Ok(Err(_)) => "TOO SLOW",
+        Err(_) => "FAILED",
+    };
+    println!("scenario {name} ... {said}");
+    said == "ok"
+}

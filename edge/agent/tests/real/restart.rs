@@ -1,0 +1,51 @@
+//! Agents that end and come back.
+
+use std::time::Duration;
+
+use model::task::TaskState;
+
+use crate::world::{World, shell};
+
+pub(crate) async fn tasks_outlive_their_agent() {
+    let mut world = World::open().await;
+    world.run(shell("t", "sleep 1000")).await;
+    let before = world.expect(TaskState::Running).await.container.expect("it runs");
+    world.stop().await;
+    let held = world.start().await;
+    assert_eq!(held.len(), 1);
+    let after = held[0].task.status.clone().expect("it runs").container.expect("still");
+    assert_eq!((held[0].task.state, after), (TaskState::Running, before));
+    world.kill("t").await;
+    world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn what_ended_meanwhile_is_told() {
+    let mut world = World::open().await;
+    world.run(shell("t", "while ! test -e go; do sleep 0.05; done; touch gone; exit 4")).await;
+    world.expect(TaskState::Running).await;
+    world.stop().await;
+    std::fs::write(world.sandbox("t").join("go"), "").expect("written");
+    while !world.sandbox("t").join("gone").exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.start().await;
+    let status = world.expect(TaskState::Failed).await;
+    assert_eq!(status.message.as_deref(), Some("Command exited with status 4"));
+    world.close().await;
+}
+
+pub(crate) async fn an_agent_can_leave_nothing_behind() {
+    let mut world = World::open().await;
+    world.run(shell("t", "sleep 1000")).await;
+    world.expect(TaskState::Running).await;
+    world.stop().await;
+    world.config.stop_tasks = true;
+    world.start().await;
+    world.stop().await;
+    let held = world.start().await;
+    assert_eq!(held[0].task.state, TaskState::Killed);
+    world.expect(TaskState::Killed).await;
+    assert!(world.path().exists());
+    world.close().await;
+}

@@ -1,0 +1,255 @@
+//! A master, an agent, and a place on the disk of their own; nothing of them stays, even if a test fails.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use agent::AgentConfig;
+use containers::Containers;
+use model::agent::{FromAgent, HeldTask, ToAgent};
+use model::container::{CommandInfo, Run};
+use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
+use model::task::{TaskInfo, TaskState, TaskStatus};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::master::Master;
+
+const IP: &str = "127.30.0.7";
+/// What is swept is gone by then.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Each world takes the next; an agent's socket may linger a while after its test.
+static PORTS: AtomicU16 = AtomicU16::new(20_000);
+
+pub(crate) struct World {
+    pub(crate) master: Master,
+    hearing: mpsc::UnboundedReceiver<FromAgent>,
+    pub(crate) config: AgentConfig,
+    agent: Option<(JoinHandle<anyhow::Result<()>>, CancellationToken)>,
+    /// An update may be told twice, if the agent ends before it hears the acknowledgement.
+    acknowledged: Vec<Uuid>,
+    dir: tempfile::TempDir,
+}
+
+pub(crate) fn framework() -> FrameworkId {
+    FrameworkId::new("f")
+}
+
+pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
+    TaskInfo {
+        id: TaskId::new(id),
+        name: id.to_owned(),
+        agent: AgentId::new("S0"),
+        resources: "cpus:0.5;mem:64".parse().expect("well formed"),
+        role: Role::star(),
+        command: CommandInfo {
+            run: Run::Shell(command.to_owned()),
+            environment: vec![],
+            uris: vec![],
+            user: None,
+        },
+        container: None,
+        health_checks: vec![],
+        kill_grace: None,
+        labels: vec![],
+        discovery: None,
+    }
+}
+
+impl World {
+    /// With an agent that is registered.
+    pub(crate) async fn open() -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "these tests make containers: run as root");
+        let dir = tempfile::tempdir().expect("a directory");
+        let (master, address, hearing) = Master::start(IP).await;
+        let config = config(dir.path(), address).await;
+        let mut world = Self { master, hearing, config, agent: None, acknowledged: vec![], dir };
+        assert_eq!(world.start().await, []);
+        world
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the agent; gives what it says it holds.
+    pub(crate) async fn start(&mut self) -> Vec<HeldTask> {
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(agent::run(self.config.clone(), shutdown.clone()));
+        self.agent = Some((running, shutdown));
+        let registered = async {
+            loop {
+                if let Some(FromAgent::Register { tasks, .. }) = self.hearing.recv().await {
+                    return tasks;
+                }
+            }
+        };
+        let (running, _) = self.agent.as_mut().expect("started above");
+        tokio::select! {
+            tasks = registered => tasks,
+            ended = running => panic!("the agent has ended: {ended:?}"),
+        }
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let (running, shutdown) = self.agent.take().expect("it runs");
+        shutdown.cancel();
+        running.await.expect("no panic").expect("a clean end");
+    }
+
+    pub(crate) async fn run(&self, task: TaskInfo) {
+        self.master.say(ToAgent::Run { framework: framework(), task }).await;
+    }
+
+    pub(crate) async fn kill(&self, id: &str) {
+        let (task, grace) = (TaskId::new(id), Some(Duration::from_millis(500)));
+        self.master.say(ToAgent::Kill { framework: framework(), task, grace }).await;
+    }
+
+    /// The next update, acknowledged. A slow launch is not worth mentioning.
+    pub(crate) async fn update(&mut self) -> TaskStatus {
+        loop {
+            let Some(FromAgent::Update { status, .. }) = self.hearing.recv().await else {
+                continue;
+            };
+            let uuid = status.uuid.expect("an agent's updates have one");
+            let task = status.task.clone();
+            self.master.say(ToAgent::Acknowledge { framework: framework(), task, uuid }).await;
+            let told_before = self.acknowledged.contains(&uuid);
+            self.acknowledged.push(uuid);
+            if !told_before && status.state != TaskState::Starting {
+                return status;
+            }
+        }
+    }
+
+    /// The next update must be of this state.
+    pub(crate) async fn expect(&mut self, state: TaskState) -> TaskStatus {
+        let status = self.update().await;
+        assert_eq!(status.state, state, "{status:?}");
+        status
+    }
+
+    /// Runs until it is over; gives the last status and what it wrote.
+    pub(crate) async fn finish(&mut self, task: TaskInfo) -> (TaskStatus, String) {
+        let id = task.id.clone();
+        self.run(task).await;
+        loop {
+            let status = self.update().await;
+            if status.state.is_terminal() {
+                let path = self.sandbox(id.as_str()).join("stdout");
+                return (status, std::fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+    }
+
+    /// The newest one of a task.
+    pub(crate) fn sandbox(&self, id: &str) -> PathBuf {
+        let below = format!("slaves/S0/frameworks/f/executors/{id}/runs/latest");
+        self.config.dir.join(below)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{IP}:{}{path}", self.config.port)
+    }
+
+    /// What the agent's API answers.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(self.url(path)).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Ends the agent and whatever it left.
+    pub(crate) async fn close(mut self) {
+        if self.agent.is_some() {
+            self.stop().await;
+        }
+        sweep(self.config.containers.clone()).await;
+    }
+}
+
+impl Drop for World {
+    /// A test that fails closes nothing: what it left is swept by a thread of its own.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let Some((running, _)) = self.agent.take() {
+            running.abort();
+        }
+        let config = self.config.containers.clone();
+        let swept = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(sweep(config));
+        });
+        drop(swept.join());
+    }
+}
+
+/// Kills and removes every container, then their cgroups.
+async fn sweep(config: containers::Config) {
+    let parent = config.cgroup_parent.clone();
+    let (containers, events) = Containers::open(config).await.expect("opened");
+    for found in containers.recover().await.expect("recovered") {
+        containers.remove(&found.container).await.expect("removed");
+    }
+    drop((containers, events));
+    let deadline = Instant::now() + PATIENCE;
+    // The zygote lives in one of them until it has noticed that nobody needs it any more.
+    while !cgroups(&parent).iter().all(|group| remove_group(group)) {
+        assert!(Instant::now() < deadline, "the cgroups of {parent} do not go");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The group in every hierarchy.
+fn cgroups(parent: &str) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let lines = mounts.lines().filter(|line| line.contains(" - cgroup"));
+    let points = lines.filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+    let groups = points.map(|point| point.join(parent.trim_start_matches('/')));
+    groups.filter(|group| group.exists()).collect()
+}
+
+/// With those below it; false if some process is still there.
+fn remove_group(group: &Path) -> bool {
+    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    let mut below = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+    let emptied = below.all(|path| remove_group(&path));
+    emptied && std::fs::remove_dir(group).is_ok()
+}
+
+async fn config(dir: &Path, master: String) -> AgentConfig {
+    let port = PORTS.fetch_add(1, Ordering::Relaxed);
+    let ip: IpAddr = IP.parse().expect("an ip");
+    let slot = dir.join("agents/0");
+    std::fs::create_dir_all(&slot).expect("made");
+    let cgroup = format!("/dcos-test-agent-{}-{port}", std::process::id());
+    let containers = containers::Config::new(dir.join("run"), dir.join("layers"), cgroup);
+    let images = images::Store::open(&dir.join("images"), images::Config::default()).await;
+    let fetcher = images::Fetcher::new(&dir.join("fetched"), images::FetchLimits::default());
+    AgentConfig {
+        dir: slot,
+        master,
+        ip,
+        port,
+        hostname: "here".to_owned(),
+        resources: Some("cpus:4;mem:1024;ports:[31000-31010]".parse().expect("well formed")),
+        attributes: vec![],
+        domain: None,
+        containers,
+        images: images.expect("opened"),
+        fetcher: fetcher.expect("made"),
+        stop_tasks: false,
+        node: node::Config::default(),
+        gc_disk_headroom: 0.1,
+    }
+}
