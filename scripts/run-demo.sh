@@ -70,29 +70,38 @@ else
         fail "the API refused the service: $answer"
 fi
 
+# Tells how many instances are wanted, how many are healthy, how many deployments are under way; then each task.
+look() {
+    curl --silent --fail "$marathon/v2/apps/demo/web" | jq -r '.app |
+        "\(.instances) \(.tasksHealthy) \(.deployments | length)", (.tasks[] | "\(.host):\(.ports[0]) \(.id)")'
+}
+
+# Fails unless the service is healthy and every instance answers as itself. After a restart the first look shows what
+# was known before, so it is the answers that count.
+all_answer() {
+    read -r wanted healthy deployments || return 1
+    [ "$healthy" = "$wanted" ] && [ "$deployments" = 0 ] || return 1
+    while read -r address task; do
+        page=$(curl --silent --fail --max-time 2 "http://$address/") || return 1
+        case "$page" in
+        *"$task"*) echo "  http://$address/  answered as $task" ;;
+        *) return 1 ;;
+        esac
+    done
+}
+
 tries=0
-while :; do
-    state=$(curl --silent --fail "$marathon/v2/apps/demo/web" || echo '{}')
-    summary=$(echo "$state" | jq -r '.app // {} | "\(.tasksHealthy // 0) \(.instances // 0) \(.deployments // [0] | length)"')
-    # shellcheck disable=SC2086 # three words
-    set -- $summary
-    [ "$2" -gt 0 ] && [ "$1" -ge "$2" ] && [ "$3" = 0 ] && break
+until answers=$(look | all_answer); do
     kill -0 "$cluster" 2>/dev/null || fail "the cluster ended"
     tries=$((tries + 1))
     [ "$tries" -lt $((healthy_secs_max * 5)) ] ||
-        fail "the service is not healthy after $healthy_secs_max s: $1 of $2 instances are"
+        fail "the service is not healthy after $healthy_secs_max s: $(curl --silent "$marathon/v2/apps/demo/web")"
     sleep 0.2
 done
 
 echo
 echo "The service is healthy. Its instances, and what answered:"
-echo "$state" | jq -r '.app.tasks[] | "\(.host):\(.ports[0]) \(.id)"' | sort | while read -r address task; do
-    page=$(curl --silent --show-error --fail "http://$address/") || fail "http://$address/ did not answer"
-    case "$page" in
-    *"$task"*) echo "  http://$address/  answered as $task" ;;
-    *) fail "http://$address/ answered, but not as $task: $page" ;;
-    esac
-done
+echo "$answers"
 
 [ "${ONCE:-}" = 1 ] && stop 0
 
