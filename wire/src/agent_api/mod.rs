@@ -3,6 +3,3 @@
 pub mod files;
 pub mod state;
 pub mod statistics;
-
-/// Clients read numbers out of it, so it names the release of Mesos whose API this is.
-pub const MESOS_VERSION: &str = "1.11.0";

@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::agent::AgentInfo;
 use model::attributes::AttributeValue;
-use model::container::{DiscoveryInfo, Run};
+use model::container::Run;
 use model::id::{AgentId, ContainerId, FrameworkId};
-use model::resources::{Amount, Resources};
-use model::task::{ContainerStatus, TaskState, TaskStatus};
+use model::task::TaskState;
 use model::time::Time;
 use node::Held;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::MESOS_VERSION;
+use crate::mesos::master::{VERSION, seconds};
+use crate::mesos::resource;
+use crate::mesos::task::{self, SpelledTask};
 
 /// What is told.
 #[derive(Debug)]
@@ -54,14 +55,14 @@ impl AgentState<'_> {
             ids.iter().map(|id| self.framework(id)).collect()
         };
         let mut state = json!({
-            "version": MESOS_VERSION,
+            "version": VERSION,
             "start_time": seconds(self.started_at),
             "id": self.id.map_or("", AgentId::as_str),
             "pid": format!("slave(1)@{}:{}", info.ip, info.port),
             "hostname": info.hostname,
-            "resources": resources(&info.resources),
-            "reserved_resources": reserved(&info.resources),
-            "unreserved_resources": resources(&info.resources.unreserved()),
+            "resources": resource::sum(&info.resources),
+            "reserved_resources": resource::reserved(&info.resources),
+            "unreserved_resources": resource::sum(&info.resources.unreserved()),
             "attributes": attributes(info),
             "flags": self.flags,
             "frameworks": told(&active),
@@ -69,7 +70,8 @@ impl AgentState<'_> {
         });
         if let Some(domain) = &info.domain {
             let (region, zone) = (&domain.region, &domain.zone);
-            state["domain"] = json!({"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}});
+            state["domain"] =
+                json!({"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}});
         }
         state
     }
@@ -96,10 +98,11 @@ impl AgentState<'_> {
 fn executor(executor: &Executor<'_>) -> Value {
     let Executor { container, held, directory, .. } = executor;
     let told = [task(held)];
-    let (tasks, queued, completed) = match held.state() {
-        state if state.is_terminal() => (&[][..], &[][..], &told[..]),
-        TaskState::Staging => (&[][..], &told[..], &[][..]),
-        _ => (&told[..], &[][..], &[][..]),
+    let none = &[][..];
+    let (tasks, queued, completed) = match (held.is_ended(), held.state() == TaskState::Staging) {
+        (true, _) => (none, none, &told[..]),
+        (false, true) => (none, &told[..], none),
+        (false, false) => (&told[..], none, none),
     };
     json!({
         "id": held.info.id.as_str(),
@@ -107,7 +110,7 @@ fn executor(executor: &Executor<'_>) -> Value {
         "source": held.info.id.as_str(),
         "container": container.as_str(),
         "directory": directory,
-        "resources": resources(&held.info.resources),
+        "resources": resource::sum(&held.info.resources),
         "role": held.info.role.as_str(),
         "tasks": tasks,
         "queued_tasks": queued,
@@ -126,138 +129,122 @@ pub fn executor_name(held: &Held) -> String {
     format!("Command Executor (Task: {id}) (Command: {command})")
 }
 
+/// As the master tells it; but here the executor has a name.
 fn task(held: &Held) -> Value {
-    let info = &held.info;
-    let mut task = json!({
-        "id": info.id.as_str(),
-        "name": info.name,
-        "framework_id": held.framework.as_str(),
-        "executor_id": info.id.as_str(),
-        "slave_id": info.agent.as_str(),
-        "state": state_name(held.state()),
-        "resources": resources(&info.resources),
-        "role": info.role.as_str(),
-        "statuses": held.latest.iter().map(status).collect::<Vec<_>>(),
-        "labels": labels(&info.labels),
-    });
-    if let Some(user) = &info.command.user {
-        task["user"] = user.as_str().into();
-    }
-    if let Some(found) = &info.discovery {
-        task["discovery"] = discovery(found);
-    }
-    task
-}
-
-fn status(status: &TaskStatus) -> Value {
-    let mut told = json!({"state": state_name(status.state), "timestamp": seconds(status.at)});
-    if let Some(container) = &status.container {
-        told["container_status"] = container_status(container);
-    }
-    if let Some(healthy) = status.healthy {
-        told["healthy"] = healthy.into();
-    }
-    told
-}
-
-fn container_status(status: &ContainerStatus) -> Value {
-    let protocol = |ip: &std::net::IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-    let addresses: Vec<_> = status
-        .addresses
-        .iter()
-        .map(|address| json!({"protocol": protocol(&address.0), "ip_address": address.0.to_string()}))
-        .collect();
-    let mut told = json!({
-        "container_id": {"value": status.id.as_str()},
-        "network_infos": [{"ip_addresses": addresses}],
-    });
-    if let Some(pid) = status.pid {
-        told["executor_pid"] = pid.into();
-    }
-    told
-}
-
-fn discovery(info: &DiscoveryInfo) -> Value {
-    let port = |port: &model::container::DiscoveryPort| {
-        let mut told = json!({
-            "number": port.number,
-            "protocol": port.protocol,
-            "labels": {"labels": labels(&port.labels)},
-        });
-        if let Some(name) = &port.name {
-            told["name"] = name.as_str().into();
-        }
-        told
-    };
-    let ports: Vec<_> = info.ports.iter().map(port).collect();
-    json!({"visibility": "FRAMEWORK", "name": info.name, "ports": {"ports": ports}})
-}
-
-fn labels(labels: &[(String, String)]) -> Vec<Value> {
-    labels.iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
+    let told = held.told().task;
+    let task = SpelledTask { executor_id: told.id.as_str(), ..task::task(&told) };
+    serde_json::to_value(task).expect("plain values have a JSON spelling")
 }
 
 fn attributes(info: &AgentInfo) -> Value {
     let all = info.attributes.iter().map(|attribute| {
         let value = match &attribute.value {
             AttributeValue::Scalar(scalar) => scalar.as_f64().into(),
-            AttributeValue::Text(_) | AttributeValue::Ranges(_) => attribute.value.to_string().into(),
+            AttributeValue::Text(_) | AttributeValue::Ranges(_) => {
+                attribute.value.to_string().into()
+            }
         };
         (attribute.name.clone(), value)
     });
     Value::Object(all.collect())
 }
 
-fn reserved(all: &Resources) -> Value {
-    let roles: BTreeSet<_> = all.iter().filter_map(|resource| resource.reserved.as_ref()).collect();
-    let of = |role| {
-        let own = all.iter().filter(|resource| resource.reserved.as_ref() == Some(role));
-        Resources::new(own.cloned())
-    };
-    Value::Object(roles.into_iter().map(|role| (role.to_string(), resources(&of(role)))).collect())
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// Sums by name; the four that clients compute with are always there.
-pub fn resources(all: &Resources) -> Value {
-    let mut told = Map::new();
-    let known = [("cpus", all.cpus()), ("gpus", all.gpus()), ("mem", all.mem()), ("disk", all.disk())];
-    for (name, sum) in known {
-        told.insert(name.to_owned(), sum.as_f64().into());
-    }
-    for resource in all.iter() {
-        let value = match &resource.amount {
-            Amount::Scalar(_) if told.contains_key(resource.name.as_str()) => continue,
-            Amount::Scalar(scalar) => scalar.as_f64().into(),
-            Amount::Ranges(ranges) => ranges.to_string().into(),
-            Amount::Set(set) => {
-                format!("{{{}}}", set.iter().cloned().collect::<Vec<_>>().join(", ")).into()
-            }
+    use model::container::CommandInfo;
+    use model::id::{Role, TaskId};
+    use model::task::{Source, TaskInfo, TaskStatus};
+
+    use super::*;
+
+    fn held() -> Held {
+        let info = TaskInfo {
+            id: TaskId::new("t"),
+            name: "web".to_owned(),
+            agent: AgentId::new("S0"),
+            resources: "cpus:0.5;mem:64".parse().expect("well formed"),
+            role: Role::star(),
+            command: CommandInfo {
+                run: Run::Shell("sleep 1".to_owned()),
+                environment: vec![],
+                uris: vec![],
+                user: None,
+            },
+            container: None,
+            health_checks: vec![],
+            kill_grace: None,
+            labels: vec![],
+            discovery: None,
         };
-        told.insert(resource.name.to_string(), value);
+        let status = TaskStatus {
+            task: info.id.clone(),
+            state: TaskState::Running,
+            agent: Some(info.agent.clone()),
+            source: Source::Executor,
+            reason: None,
+            message: None,
+            at: Time(1_500),
+            uuid: None,
+            healthy: None,
+            container: None,
+            executor: None,
+            wait_status: None,
+        };
+        Held {
+            framework: FrameworkId::new("f"),
+            info: Arc::new(info),
+            accepted_at: Time(1_000),
+            pending: vec![],
+            latest: Some(status),
+            killed: None,
+            abandoned: false,
+        }
     }
-    Value::Object(told)
-}
 
-fn seconds(time: Time) -> f64 {
-    std::time::Duration::from_millis(time.0).as_secs_f64()
-}
+    fn told(life: Life) -> Value {
+        let info = AgentInfo {
+            hostname: "h".to_owned(),
+            ip: "127.0.0.1".to_owned(),
+            port: 5051,
+            resources: "cpus:4;mem:1024;ports:[31000-32000]".parse().expect("well formed"),
+            attributes: model::attributes::parse("rack:a;level:3.5").expect("well formed"),
+            domain: None,
+            version: "0.1.0".to_owned(),
+            work_dir: "/d".to_owned(),
+        };
+        let (container, held) = (ContainerId::new("c"), held());
+        let executor = Executor { container: &container, held: &held, directory: "/d/c", life };
+        AgentState {
+            id: Some(&AgentId::new("S0")),
+            info: &info,
+            started_at: Time(1_000),
+            flags: BTreeMap::new(),
+            executors: vec![executor],
+        }
+        .json()
+    }
 
-/// `TASK_RUNNING` and its like.
-fn state_name(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Staging => "TASK_STAGING",
-        TaskState::Starting => "TASK_STARTING",
-        TaskState::Running => "TASK_RUNNING",
-        TaskState::Killing => "TASK_KILLING",
-        TaskState::Finished => "TASK_FINISHED",
-        TaskState::Failed => "TASK_FAILED",
-        TaskState::Killed => "TASK_KILLED",
-        TaskState::Error => "TASK_ERROR",
-        TaskState::Lost => "TASK_LOST",
-        TaskState::Dropped => "TASK_DROPPED",
-        TaskState::Unreachable => "TASK_UNREACHABLE",
-        TaskState::Gone => "TASK_GONE",
-        TaskState::GoneByOperator => "TASK_GONE_BY_OPERATOR",
-        TaskState::Unknown => "TASK_UNKNOWN",
+    #[test]
+    fn the_state_has_mesos_words() {
+        let state = told(Life::Held);
+        assert_eq!(state["pid"], "slave(1)@127.0.0.1:5051");
+        assert_eq!(state["attributes"], json!({"rack": "a", "level": 3.5}));
+        assert_eq!(state["resources"]["ports"], "[31000-32000]");
+        let executor = &state["frameworks"][0]["executors"][0];
+        assert_eq!(executor["directory"], "/d/c");
+        assert_eq!(executor["name"], "Command Executor (Task: t) (Command: sh -c 'sleep 1')");
+        assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
+        assert_eq!(executor["tasks"][0]["executor_id"], "t");
+        assert_eq!(state["completed_frameworks"], json!([]));
+    }
+
+    #[test]
+    fn a_framework_without_tasks_is_completed() {
+        let state = told(Life::Completed);
+        assert_eq!(state["frameworks"], json!([]));
+        let executors = &state["completed_frameworks"][0]["completed_executors"];
+        assert_eq!(executors[0]["container"], "c");
     }
 }

@@ -83,7 +83,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/files/debug" => asked.json(&shown::attached(&api)),
         "/state" => asked.json(&shown::state(&api)),
         "/flags" => asked.json(&serde_json::json!({"flags": shown::flags(&api)})),
-        "/version" => asked.json(&shown::version()),
+        "/version" => asked.json(&wire::mesos::master::version()),
         "/metrics/snapshot" => asked.json(&shown::metrics(&api)),
         "/monitor/statistics" => asked.json(&shown::statistics(&api)),
         "/containers" => shown::containers(&api, &asked),

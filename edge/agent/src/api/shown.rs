@@ -11,7 +11,6 @@ use model::resources::Resources;
 use model::task::TaskState;
 use node::Held;
 use serde_json::{Map, Value, json};
-use wire::agent_api::MESOS_VERSION;
 use wire::agent_api::state::{AgentState, Executor, Life, executor_name};
 use wire::agent_api::statistics::{Entry, Statistics, status};
 
@@ -19,16 +18,6 @@ use super::Api;
 use super::answer::{Asked, refuse};
 use crate::brain::now;
 use crate::sandbox::{Sandboxes, Tenant};
-
-pub(super) fn version() -> Value {
-    json!({
-        "version": MESOS_VERSION,
-        "dcos": env!("CARGO_PKG_VERSION"),
-        "build_date": "",
-        "build_time": 0.0,
-        "build_user": "",
-    })
-}
 
 pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
     let info = &api.0.info;
