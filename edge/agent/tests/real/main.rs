@@ -5,6 +5,7 @@
 
 mod checks;
 mod exec;
+mod full;
 mod master;
 mod restart;
 mod tasks;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 12] = scenarios![
+    let all: [Scenario; 13] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         checks::health_is_told_by_port_page_and_command,
         exec::a_second_process_is_run_in_a_container,
         exec::a_terminal_has_the_size_that_was_asked_for,
+        full::a_full_disk_refuses_tasks_until_there_is_space,
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,

@@ -61,13 +61,18 @@ pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
 impl World {
     /// With an agent that is registered.
     pub(crate) async fn open() -> Self {
+        let mut world = Self::prepare().await;
+        assert_eq!(world.start().await, []);
+        world
+    }
+
+    /// With an agent that is not started.
+    pub(crate) async fn prepare() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests make containers: run as root");
         let dir = tempfile::tempdir().expect("a directory");
         let (master, address, hearing) = Master::start(IP).await;
         let config = config(dir.path(), address).await;
-        let mut world = Self { master, hearing, config, agent: None, acknowledged: vec![], dir };
-        assert_eq!(world.start().await, []);
-        world
+        Self { master, hearing, config, agent: None, acknowledged: vec![], dir }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -79,6 +84,11 @@ impl World {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(agent::run(self.config.clone(), shutdown.clone()));
         self.agent = Some((running, shutdown));
+        self.registered().await
+    }
+
+    /// Waits until the agent registers; gives what it says it holds.
+    pub(crate) async fn registered(&mut self) -> Vec<HeldTask> {
         let registered = async {
             loop {
                 if let Some(FromAgent::Register { tasks, .. }) = self.hearing.recv().await {
@@ -86,7 +96,7 @@ impl World {
                 }
             }
         };
-        let (running, _) = self.agent.as_mut().expect("started above");
+        let (running, _) = self.agent.as_mut().expect("it was started");
         tokio::select! {
             tasks = registered => tasks,
             ended = running => panic!("the agent has ended: {ended:?}"),
