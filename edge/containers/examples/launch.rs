@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let count = arguments.next().map_or(Ok(COUNT_DEFAULT), |n| n.parse()).context("COUNT")?;
     let image = arguments.next().map(PathBuf::from);
-    let dir = tempfile::Builder::new().prefix("launch").tempdir_in("/run")?;
+    let dir = tempfile::Builder::new().prefix("launch").tempdir_in("/dev/shm")?;
     let layers = tempfile::Builder::new().prefix("launch").tempdir_in("/var/tmp")?;
     let mut config = Config::new(
         dir.path().join("run"),

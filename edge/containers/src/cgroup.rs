@@ -104,6 +104,16 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// Moves the calling process from the group to the group. The first move of any process in a while waits several
+    /// milliseconds, for a grace period of the kernel's, and those right after it do not: who begins to wait now, while
+    /// another prepares what it will move, shortens the wait of the other.
+    pub(crate) fn warm_up(&self, own_cgroup: &str) {
+        if let Ok(dir) = self.dir("pids", own_cgroup) {
+            // Should it fail, the other waits as long as it would have.
+            let _ = std::fs::write(dir.join("cgroup.procs"), "0");
+        }
+    }
+
     /// Kills whoever is in the group and removes it. A group that is not there is gone already.
     pub(crate) fn remove(&self, cgroup: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_millis(EMPTYING_MS_MAX);
@@ -118,6 +128,14 @@ impl Hierarchies {
             }
         }
         Ok(())
+    }
+
+    /// Leaves it alone if anybody or any other group is in it.
+    pub(crate) fn remove_if_empty(&self, cgroup: &str) {
+        for dir in self.dirs(cgroup) {
+            // The kernel refuses what is in use.
+            let _ = std::fs::remove_dir(dir);
+        }
     }
 
     pub(crate) fn usage(&self, cgroup: &str) -> anyhow::Result<Usage> {

@@ -292,6 +292,14 @@ impl Daemon {
     }
 }
 
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.zygote().end();
+        self.hierarchies.remove_if_empty(&home(&self.config));
+        self.hierarchies.remove_if_empty(&self.config.cgroup_parent);
+    }
+}
+
 /// Where the zygote and the shims live.
 fn home(config: &Config) -> String {
     format!("{}/shims", config.cgroup_parent)

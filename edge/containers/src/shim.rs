@@ -35,6 +35,9 @@ use crate::spec::Exec;
 /// Setting up takes milliseconds; what takes this long hangs.
 const SET_UP_MS_MAX: u64 = 60_000;
 
+/// A year: who waits longer does not want to kill.
+const GRACE_MS_MAX: u64 = 365 * 24 * 3600 * 1000;
+
 const OUTPUT_BYTES_AT_ONCE: usize = 64 * 1024;
 
 /// What `wait` returns for a killed process.
@@ -358,7 +361,7 @@ impl Shim<'_> {
     }
 
     fn stop(&mut self, grace: Duration) {
-        let at = Instant::now() + grace;
+        let at = Instant::now() + grace.min(Duration::from_millis(GRACE_MS_MAX));
         if self.kill_at.is_none() {
             self.tell_init(&ToInit::Terminate);
         }

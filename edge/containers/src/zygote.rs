@@ -30,7 +30,7 @@ const EXIT_FAILED: i32 = 1;
 #[derive(Debug)]
 pub(crate) struct Zygote {
     process: Child,
-    /// Taken when the zygote shall end.
+    /// Closed to end the zygote.
     socket: Option<OwnedFd>,
 }
 
@@ -55,7 +55,7 @@ impl Zygote {
         let file = rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC)?;
         let mut file = std::fs::File::from(file);
         file.write_all(&minicbor::to_vec(launch).map_err(io::Error::other)?)?;
-        let socket = self.socket.as_ref().expect("it is only taken by drop");
+        let socket = self.socket.as_ref().expect("nobody asks after the end");
         packet::send(socket, &ToZygote::Fork, &[channel.as_fd(), file.as_fd()])
     }
 
@@ -64,11 +64,18 @@ impl Zygote {
     }
 }
 
-impl Drop for Zygote {
-    fn drop(&mut self) {
+impl Zygote {
+    /// Shims stay.
+    pub(crate) fn end(&mut self) {
         self.socket = None;
         // It ends by itself now, or has ended already; in both cases this only collects it.
         let _ = self.process.wait();
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -85,11 +92,11 @@ pub(crate) fn main(home: &OsStr) -> i32 {
 
 fn serve(home: &OsStr) -> anyhow::Result<()> {
     let home = home.to_str().context("the name of a control group is text")?;
-    let machine = Machine::look()?;
+    let machine = Machine::look(home)?;
     // Ctrl-C and the stop of the daemon's unit must reach neither us nor the shims.
     nix::unistd::setsid().context("a session of its own")?;
     close_inherited();
-    machine.hierarchies.join(home)?;
+    machine.hierarchies.join(&machine.home)?;
     // SAFETY: ignoring calls no code of ours. Ended shims need nobody to wait for them.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     // Not granted everywhere; then shims are as likely victims as others when memory runs out.

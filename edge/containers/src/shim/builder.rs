@@ -67,7 +67,7 @@ pub(crate) fn build(launch: &Launch, machine: &Machine, ends: Ends) -> Result<u3
 /// What libcontainer needs only until the program runs.
 pub(crate) fn forget(run_dir: &Path) {
     for name in ["bundle", "state"] {
-        // They go with the run directory at the latest.
+        // What stays goes with the run directory.
         let _ = std::fs::remove_dir_all(run_dir.join(name));
     }
 }

@@ -8,7 +8,7 @@ use model::task::Reason;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::connections::Connections;
-use super::{KILLED, Place, Shim, builder};
+use super::{KILLED, Place, Shim};
 use crate::cgroup::Hierarchies;
 use crate::protocol::{Answer, Limitation, Status};
 use crate::run_dir::{STATUS, STATUS_PARTIAL};
@@ -22,7 +22,6 @@ impl Shim<'_> {
         let status = Status { wait_status, limitation: self.limitation(wait_status) };
         // The daemon kills and removes what a shim leaves, if it should come to that.
         let _ = self.hierarchies.remove(&self.place.cgroup);
-        builder::forget(&self.place.run_dir);
         let written = write_status(&self.place.run_dir, &status);
         self.connections.end_sessions(KILLED);
         self.connections.tell_subscribers(&Answer::Exited(status));

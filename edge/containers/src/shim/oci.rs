@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn cpus_become_shares_and_a_quota() {
-        let machine = Machine::look().expect("this machine has control groups");
+        let machine = Machine::look("/").expect("this machine has control groups");
         let check = |limits: Limits, shares: u64, quota: Option<u64>| {
             let cpu = &resources(&limits, false, &machine)["cpu"];
             assert_eq!((cpu["shares"].as_u64(), cpu["quota"].as_u64()), (Some(shares), quota));

@@ -88,6 +88,7 @@ fn assemble<'a>(
     set_nonblocking(&init)?;
     let (mut streams, ends) = Streams::open(spec, inits_end)?;
     let phase = fork_builder(launch, machine, ends)?;
+    machine.hierarchies.warm_up(&machine.home);
     Ok(Shim {
         place: place(launch),
         hierarchies: &machine.hierarchies,
@@ -183,6 +184,8 @@ fn fork_builder(launch: &Launch, machine: &Machine, ends: Ends) -> anyhow::Resul
             let outcome = builder::build(launch, machine, ends);
             let bytes = minicbor::to_vec(&outcome).expect("a number or text can be encoded");
             let told = building.write_all(&bytes);
+            drop(building);
+            builder::forget(&launch.run_dir);
             std::process::exit(i32::from(told.is_err()))
         }
         ForkResult::Parent { child } => {

@@ -6,7 +6,7 @@ use containers::{Found, FoundState};
 use model::task::Reason;
 use rustix::process::{Pid, Signal};
 
-use crate::world::{World, shell, shims, wait_until, zygotes};
+use crate::world::{World, cgroups, shell, shims, wait_until, zygotes};
 
 const SIGKILL: i32 = 9;
 
@@ -24,6 +24,18 @@ async fn a_new_daemon_finds_what_runs_and_hears_of_its_end() {
     assert_eq!(world.end_of(&spec).await.wait_status, 4 << 8);
     world.containers().remove(&spec.container).await.expect("removed");
     world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_last_to_leave_removes_the_control_groups() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("true"));
+    world.run(&spec).await;
+    let parent = world.config.cgroup_parent.clone();
+    wait_until("the shim ends", || shims(&parent).is_empty(), String::new).await;
+    assert!(!cgroups(&parent).is_empty());
+    world.close().await;
+    assert_eq!(cgroups(&parent), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test]
