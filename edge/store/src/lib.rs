@@ -18,9 +18,6 @@ pub use error::StoreError;
 pub use format::FORMAT;
 pub use memory::Memory;
 
-/// The largest value that is taken. Larger ones are chunked or refused by whoever writes them.
-pub const VALUE_BYTES_MAX: usize = 1 << 20;
-
 /// What [`Store::load`] calls for each key and value. Its error ends the load.
 pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), model::machine::BadRecord> + 'a;
 
