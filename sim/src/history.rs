@@ -15,6 +15,8 @@ pub struct History {
     pub promises: BTreeMap<AppId, Promise>,
     /// Tasks whose terminal state was told. They never live again.
     pub ended: BTreeSet<TaskId>,
+    /// Tasks that were unreachable at some time.
+    pub strayed: BTreeSet<TaskId>,
     pub deployments_ended: usize,
     /// A deployment may have been stopped half way, so that old and new instances stand side by side for good.
     pub may_be_mixed: bool,
