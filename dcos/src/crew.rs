@@ -76,7 +76,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
     let fetcher = Fetcher::new(&data.join("fetched"), FetchLimits::default())?;
     let resources = match &settings.resources {
         Some(resources) => resources.clone(),
-        None => machine_resources(Machine::detect(data)?, 0, 1),
+        None => machine_resources(Machine::detect(data)?),
     };
     let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
     let mut configs = Vec::new();

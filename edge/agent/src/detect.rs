@@ -39,24 +39,17 @@ impl Machine {
     }
 }
 
-/// What the machine offers, shared out evenly among `agents` of them; this is the `nth`, counted from 0.
-pub fn machine_resources(machine: Machine, nth: u64, agents: u64) -> Resources {
-    let agents = agents.max(1);
-    let (first, last) = PORTS;
-    let ports_each = (last - first + 1) / agents;
-    let ports = match agents {
-        1 => (first, last),
-        _ => (first + nth * ports_each, first + (nth + 1) * ports_each - 1),
-    };
-    let mebibytes = |bytes: u64| Scalar::whole(bytes / MIB / agents);
+/// What the machine offers to tasks.
+pub fn machine_resources(machine: Machine) -> Resources {
+    let mebibytes = |bytes: u64| Scalar::whole(bytes / MIB);
     let scalar = |name, scalar| Resource { name, amount: Amount::Scalar(scalar), reserved: None };
     Resources::new([
-        scalar(ResourceName::Cpus, Scalar(Scalar::whole(machine.cores).0 / agents)),
+        scalar(ResourceName::Cpus, Scalar::whole(machine.cores)),
         scalar(ResourceName::Mem, mebibytes(offered(machine.memory_bytes, MEM_KEPT_BYTES))),
         scalar(ResourceName::Disk, mebibytes(offered(machine.disk_bytes, DISK_KEPT_BYTES))),
         Resource {
             name: ResourceName::Ports,
-            amount: Amount::Ranges(Ranges::new([ports])),
+            amount: Amount::Ranges(Ranges::new([PORTS])),
             reserved: None,
         },
     ])
@@ -76,21 +69,11 @@ mod tests {
         let check = |memory_gib: u64, disk_gib: u64, offered: &str| {
             let machine =
                 Machine { cores: 4, memory_bytes: memory_gib * GIB, disk_bytes: disk_gib * GIB };
-            assert_eq!(machine_resources(machine, 0, 1), offered.parse().expect("well formed"));
+            assert_eq!(machine_resources(machine), offered.parse().expect("well formed"));
         };
         check(8, 100, "cpus:4;mem:7168;disk:97280;ports:[31000-32000]");
         check(2, 10, "cpus:4;mem:1024;disk:5120;ports:[31000-32000]");
         check(1, 8, "cpus:4;mem:512;disk:4096;ports:[31000-32000]");
-    }
-
-    #[test]
-    fn agents_of_one_machine_share_it() {
-        let machine = Machine { cores: 2, memory_bytes: 9 * GIB, disk_bytes: 25 * GIB };
-        let check = |nth: u64, offered: &str| {
-            assert_eq!(machine_resources(machine, nth, 4), offered.parse().expect("well formed"));
-        };
-        check(0, "cpus:0.5;mem:2048;disk:5120;ports:[31000-31249]");
-        check(3, "cpus:0.5;mem:2048;disk:5120;ports:[31750-31999]");
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
 fn describe(config: &AgentConfig) -> anyhow::Result<AgentInfo> {
     let resources = match &config.resources {
         Some(resources) => resources.clone(),
-        None => machine_resources(Machine::detect(&config.dir)?, 0, 1),
+        None => machine_resources(Machine::detect(&config.dir)?),
     };
     Ok(AgentInfo {
         hostname: config.hostname.clone(),
