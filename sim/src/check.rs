@@ -69,10 +69,18 @@ fn what_runs_fits_its_machine(world: &World) {
         let mut held = Resources::default();
         for one in host.containers.values().filter(|one| one.is_alive()) {
             let ports = one.task.resources.ports();
-            assert!(!held.ports().intersects(&ports), "{} runs two tasks on one port", host.info.hostname);
+            assert!(
+                !held.ports().intersects(&ports),
+                "{} runs two tasks on one port",
+                host.info.hostname
+            );
             held.add(&one.task.resources);
         }
-        assert!(host.info.resources.contains(&held), "{} runs {held}, which it does not have", host.info.hostname);
+        assert!(
+            host.info.resources.contains(&held),
+            "{} runs {held}, which it does not have",
+            host.info.hostname
+        );
     }
 }
 
@@ -98,9 +106,14 @@ fn answers_are_kept(world: &World, services: &services::view::View) {
     for (app, promise) in &world.history.promises {
         let found = services.apps.get(app).map(|app| app.version);
         match (found, promise.version) {
-            (None, Some(_)) => assert!(promise.may_be_gone, "app {app} was acknowledged and is gone"),
+            (None, Some(_)) => {
+                assert!(promise.may_be_gone, "app {app} was acknowledged and is gone")
+            }
             (Some(found), Some(promised)) => {
-                assert!(promised <= found, "app {app} was acknowledged in {promised:?} and is back in {found:?}");
+                assert!(
+                    promised <= found,
+                    "app {app} was acknowledged in {promised:?} and is back in {found:?}"
+                );
             }
             (Some(_), None) => assert!(promise.may_be_there, "app {app} was deleted and is back"),
             (None, None) => (),
@@ -131,7 +144,11 @@ fn instances_are_indexed(services: &services::view::View) {
             }
         }
         let counts = services.counts.get(app).copied().unwrap_or_default();
-        assert_eq!((counts.staged, counts.running), (staged, running), "app {app} is counted wrongly");
+        assert_eq!(
+            (counts.staged, counts.running),
+            (staged, running),
+            "app {app} is counted wrongly"
+        );
     }
 }
 
@@ -159,19 +176,36 @@ pub fn replay(world: &World) {
     let (mine, other) = (running.view(), again.view());
     assert_eq!(other.services.apps, mine.services.apps, "apps differ after recovery");
     assert_eq!(other.services.versions, mine.services.versions, "versions differ after recovery");
-    assert_eq!(other.services.instances, mine.services.instances, "instances differ after recovery");
-    assert_eq!(other.services.tasks, mine.services.tasks, "the index by task differs after recovery");
-    assert_eq!(other.services.deployments, mine.services.deployments, "deployments differ after recovery");
+    assert_eq!(
+        other.services.instances, mine.services.instances,
+        "instances differ after recovery"
+    );
+    assert_eq!(
+        other.services.tasks, mine.services.tasks,
+        "the index by task differs after recovery"
+    );
+    assert_eq!(
+        other.services.deployments, mine.services.deployments,
+        "deployments differ after recovery"
+    );
     assert_eq!(other.services.locked, mine.services.locked, "locks differ after recovery");
     assert_eq!(other.services.counts, mine.services.counts, "counts differ after recovery");
     assert_eq!(other.kernel.weights, mine.kernel.weights, "weights differ after recovery");
     for (id, agent) in &mine.kernel.agents {
-        let found = other.kernel.agents.get(id).unwrap_or_else(|| panic!("agent {id} is not recovered"));
+        let found =
+            other.kernel.agents.get(id).unwrap_or_else(|| panic!("agent {id} is not recovered"));
         assert_eq!(found.agent, agent.agent, "agent {id} differs after recovery");
-        assert_eq!(found.in_use, agent.in_use, "what agent {id} is charged with differs after recovery");
+        assert_eq!(
+            found.in_use, agent.in_use,
+            "what agent {id} is charged with differs after recovery"
+        );
     }
     for (id, framework) in &mine.kernel.frameworks {
-        let found = other.kernel.frameworks.get(id).unwrap_or_else(|| panic!("framework {id} is not recovered"));
+        let found = other
+            .kernel
+            .frameworks
+            .get(id)
+            .unwrap_or_else(|| panic!("framework {id} is not recovered"));
         assert_eq!(found.framework, framework.framework, "framework {id} differs after recovery");
     }
     for host in world.hosts.iter().filter(|host| host.process.is_settled()) {
@@ -195,9 +229,13 @@ pub fn unsettled(world: &World) -> Option<String> {
             one.state == TaskState::Running && is_new && one.healthy != Some(false)
         };
         let right = instances.values().filter(|one| is_right(one)).count();
-        if right != instances.len() || right != usize::try_from(app.spec.instances).expect("small") {
+        if right != instances.len() || right != usize::try_from(app.spec.instances).expect("small")
+        {
             let waiting = view.services.queue.get(id);
-            return Some(format!("app {id} wants {} of {:?} and has {instances:?}, waiting: {waiting:?}", app.spec.instances, app.version));
+            return Some(format!(
+                "app {id} wants {} of {:?} and has {instances:?}, waiting: {waiting:?}",
+                app.spec.instances, app.version
+            ));
         }
     }
     for (id, agent) in view.kernel.agents.iter().filter(|(_, agent)| !agent.connected) {
@@ -212,7 +250,9 @@ pub fn unsettled(world: &World) -> Option<String> {
 /// A task that nobody wants, one that is missing, or an update that nobody has acknowledged.
 fn leftovers(host: &Machine, wanted: &BTreeSet<&TaskId>) -> Option<String> {
     let name = &host.info.hostname;
-    if let Some(one) = host.containers.values().find(|one| one.is_alive() && !wanted.contains(&one.task.id)) {
+    if let Some(one) =
+        host.containers.values().find(|one| one.is_alive() && !wanted.contains(&one.task.id))
+    {
         return Some(format!("{name} runs {}, which nobody wants", one.task.id));
     }
     let held = host.process.machine()?.view().held;

@@ -87,7 +87,9 @@ impl History {
             What::Status { status, .. } if status.state.is_terminal() => {
                 self.ended.insert(status.task.clone());
             }
-            What::DeploymentSuccess { .. } | What::DeploymentFailed { .. } => self.deployments_ended += 1,
+            What::DeploymentSuccess { .. } | What::DeploymentFailed { .. } => {
+                self.deployments_ended += 1
+            }
             What::Status { .. }
             | What::AppPosted { .. }
             | What::AppTerminated { .. }

@@ -71,12 +71,19 @@ impl Machine {
             ip: format!("10.0.0.{host}"),
             port: 5051,
             resources,
-            attributes: attributes::parse(racks[host % racks.len()]).expect("well-formed attributes"),
+            attributes: attributes::parse(racks[host % racks.len()])
+                .expect("well-formed attributes"),
             domain: None,
             version: "sim".to_owned(),
             work_dir: "/sim".to_owned(),
         };
-        Self { process: Process::new(), info, containers: BTreeMap::new(), connection: None, alarm: None }
+        Self {
+            process: Process::new(),
+            info,
+            containers: BTreeMap::new(),
+            connection: None,
+            alarm: None,
+        }
     }
 
     /// The id it was admitted under, as its brain remembers.
@@ -184,17 +191,27 @@ impl World {
     fn do_effect(&mut self, host: Host, effect: Effect) {
         match effect {
             Effect::ToMaster(message) => self.send_up(host, message),
-            Effect::Launch { container, framework, task } => self.launch(host, container, framework, task),
+            Effect::Launch { container, framework, task } => {
+                self.launch(host, container, framework, task)
+            }
             Effect::Stop { container, grace } => self.stop(host, container, grace),
             Effect::Probe { container, check, .. } => {
                 let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
                 self.send_in(delay, Parcel::Probed { host, life, container, check });
             }
-            Effect::Collect { container, .. } => drop(self.hosts[host].containers.remove(&container)),
+            Effect::Collect { container, .. } => {
+                drop(self.hosts[host].containers.remove(&container))
+            }
         }
     }
 
-    fn launch(&mut self, host: Host, container: ContainerId, framework: FrameworkId, task: Arc<TaskInfo>) {
+    fn launch(
+        &mut self,
+        host: Host,
+        container: ContainerId,
+        framework: FrameworkId,
+        task: Arc<TaskInfo>,
+    ) {
         if let Some(found) = self.hosts[host].containers.get(&container) {
             let happened = match found.life {
                 Alive::Starting => return,
@@ -211,7 +228,14 @@ impl World {
             return;
         }
         if self.dice.chance(100) {
-            self.send_in(5, Parcel::Container { host, container: container.clone(), happened: Happened::Preparing });
+            self.send_in(
+                5,
+                Parcel::Container {
+                    host,
+                    container: container.clone(),
+                    happened: Happened::Preparing,
+                },
+            );
         }
         let one = Container { framework, task, life: Alive::Starting };
         self.hosts[host].containers.insert(container.clone(), one);
@@ -226,7 +250,10 @@ impl World {
         let happened = match self.hosts[host].containers.get(&container).map(|one| one.life) {
             Some(Alive::Starting) => {
                 self.hosts[host].containers.remove(&container);
-                Happened::Failed { reason: Reason::TaskKilledDuringLaunch, cause: "stopped".to_owned() }
+                Happened::Failed {
+                    reason: Reason::TaskKilledDuringLaunch,
+                    cause: "stopped".to_owned(),
+                }
             }
             Some(Alive::Running) => Happened::Exited { wait_status: SIGTERM, limitation: None },
             Some(Alive::Exited { .. }) | None => return,
@@ -246,9 +273,13 @@ impl World {
             (Happened::Started { .. }, Alive::Starting) => {
                 own.life = Alive::Running;
                 if self.dice.chance(EXITS_PERMILLE) {
-                    let (delay, wait_status) = (self.dice.between(100, 60_000), self.dice.between(0, 1) as i32 * 256);
+                    let (delay, wait_status) =
+                        (self.dice.between(100, 60_000), self.dice.between(0, 1) as i32 * 256);
                     let happened = Happened::Exited { wait_status, limitation: None };
-                    self.send_in(delay, Parcel::Container { host, container: container.clone(), happened });
+                    self.send_in(
+                        delay,
+                        Parcel::Container { host, container: container.clone(), happened },
+                    );
                 }
             }
             (Happened::Exited { wait_status, .. }, Alive::Starting | Alive::Running) => {
@@ -279,7 +310,9 @@ impl World {
 }
 
 fn started(container: &ContainerId) -> Happened {
-    Happened::Started { status: ContainerStatus { id: container.clone(), addresses: Vec::new(), pid: Some(1) } }
+    Happened::Started {
+        status: ContainerStatus { id: container.clone(), addresses: Vec::new(), pid: Some(1) },
+    }
 }
 
 fn node_config() -> node::Config {

@@ -88,7 +88,10 @@ fn settle(world: &mut World) {
         }
         if end < world.now || !world.go_on() {
             let missing = check::unsettled(world).unwrap_or_else(|| "nothing".to_owned());
-            panic!("left in peace for {SETTLES_MAX:?}, and still: {missing}\n{}", check::alarms(world));
+            panic!(
+                "left in peace for {SETTLES_MAX:?}, and still: {missing}\n{}",
+                check::alarms(world)
+            );
         }
     }
 }
@@ -96,5 +99,7 @@ fn settle(world: &mut World) {
 /// FNV-1a over keys and values.
 fn fingerprint(entries: &std::collections::BTreeMap<Vec<u8>, Vec<u8>>) -> u64 {
     let bytes = entries.iter().flat_map(|(key, value)| key.iter().chain(value));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

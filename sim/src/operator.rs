@@ -9,8 +9,8 @@ use model::id::Uuid;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use services::spec::{
-    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition, Process,
-    UnreachableStrategy, UpgradeStrategy,
+    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition,
+    Process, UnreachableStrategy, UpgradeStrategy,
 };
 use services::{Cancel, Change, Kill, Order};
 
@@ -132,7 +132,12 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
         gpus: 0,
         instances: u32::try_from(dice.between(0, instances_max(id))).expect("small"),
         container: None,
-        ports: vec![PortDefinition { port: 0, name: None, protocol: "tcp".to_owned(), labels: BTreeMap::new() }],
+        ports: vec![PortDefinition {
+            port: 0,
+            name: None,
+            protocol: "tcp".to_owned(),
+            labels: BTreeMap::new(),
+        }],
         require_ports: false,
         constraints: if unique { vec![constraint] } else { vec![] },
         health_checks: if dice.chance(500) { vec![health_check(dice)] } else { vec![] },
@@ -148,7 +153,10 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
         kill_selection: KillSelection::YoungestFirst,
         unreachable: match dice.between(0, 2) {
             0 => UnreachableStrategy::Disabled,
-            1 => UnreachableStrategy::Enabled { inactive_after: Duration::ZERO, expunge_after: Duration::ZERO },
+            1 => UnreachableStrategy::Enabled {
+                inactive_after: Duration::ZERO,
+                expunge_after: Duration::ZERO,
+            },
             _ => UnreachableStrategy::Enabled {
                 inactive_after: Duration::from_secs(5),
                 expunge_after: Duration::from_secs(30),

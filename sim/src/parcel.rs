@@ -17,27 +17,71 @@ pub type Host = usize;
 pub enum Parcel {
     MasterStarts,
     MasterCrashes,
-    MasterWakes { life: Life },
-    MasterCommits { life: Life },
-    HostStarts { host: Host },
-    HostCrashes { host: Host },
-    HostWakes { host: Host, life: Life },
-    HostCommits { host: Host, life: Life },
+    MasterWakes {
+        life: Life,
+    },
+    MasterCommits {
+        life: Life,
+    },
+    HostStarts {
+        host: Host,
+    },
+    HostCrashes {
+        host: Host,
+    },
+    HostWakes {
+        host: Host,
+        life: Life,
+    },
+    HostCommits {
+        host: Host,
+        life: Life,
+    },
     /// An agent tries to open a stream.
-    Connects { host: Host, life: Life },
+    Connects {
+        host: Host,
+        life: Life,
+    },
     /// A stream is noticed to be broken, at one end.
-    LostAtHost { host: Host, connection: Connection },
-    LostAtMaster { connection: Connection },
-    ToMaster { connection: Connection, message: FromAgent },
-    ToHost { host: Host, connection: Connection, term: Term, message: ToAgent },
-    Container { host: Host, container: ContainerId, happened: Happened },
-    Probed { host: Host, life: Life, container: ContainerId, check: usize },
+    LostAtHost {
+        host: Host,
+        connection: Connection,
+    },
+    LostAtMaster {
+        connection: Connection,
+    },
+    ToMaster {
+        connection: Connection,
+        message: FromAgent,
+    },
+    ToHost {
+        host: Host,
+        connection: Connection,
+        term: Term,
+        message: ToAgent,
+    },
+    Container {
+        host: Host,
+        container: ContainerId,
+        happened: Happened,
+    },
+    Probed {
+        host: Host,
+        life: Life,
+        container: ContainerId,
+        check: usize,
+    },
     /// To the framework of somebody else.
-    ToForeign { framework: FrameworkId, event: Event },
+    ToForeign {
+        framework: FrameworkId,
+        event: Event,
+    },
     ForeignActs,
     OperatorActs,
     FaultStrikes,
-    PartitionEnds { host: Host },
+    PartitionEnds {
+        host: Host,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +126,13 @@ pub struct Weather {
 }
 
 impl Weather {
-    pub const CALM: Self =
-        Self { loss_permille: 0, duplicate_permille: 0, reorder_permille: 0, delay_ms_max: 3, commit_ms_max: 2 };
+    pub const CALM: Self = Self {
+        loss_permille: 0,
+        duplicate_permille: 0,
+        reorder_permille: 0,
+        delay_ms_max: 3,
+        commit_ms_max: 2,
+    };
 
     pub const STORM: Self = Self {
         loss_permille: 30,
@@ -98,7 +147,10 @@ impl Weather {
 /// must bear to be lost, doubled and overtaken.
 pub fn keeps_order_down(message: &ToAgent) -> bool {
     match message {
-        ToAgent::Registered { .. } | ToAgent::Refused { .. } | ToAgent::Run { .. } | ToAgent::Shutdown { .. } => true,
+        ToAgent::Registered { .. }
+        | ToAgent::Refused { .. }
+        | ToAgent::Run { .. }
+        | ToAgent::Shutdown { .. } => true,
         ToAgent::Kill { .. } | ToAgent::Acknowledge { .. } | ToAgent::Ping => false,
     }
 }

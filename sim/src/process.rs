@@ -43,7 +43,12 @@ pub struct Process<M: Machine, T> {
 
 impl<M: Machine, T> Process<M, T> {
     pub fn new() -> Self {
-        Self { disk: Disk::default(), life: Life::default(), running: None, committing: VecDeque::new() }
+        Self {
+            disk: Disk::default(),
+            life: Life::default(),
+            running: None,
+            committing: VecDeque::new(),
+        }
     }
 
     pub fn is_running(&self) -> bool {
@@ -85,7 +90,9 @@ impl<M: Machine, T> Process<M, T> {
 
     /// Steps what waits, if the loop is free. A batch is then on its way to the disk.
     pub fn decide(&mut self, now: Time) -> bool {
-        let Some(running) = self.running.as_mut().filter(|running| running.is_ready()) else { return false };
+        let Some(running) = self.running.as_mut().filter(|running| running.is_ready()) else {
+            return false;
+        };
         let writes = running.decide(now, |_| (), |_| ());
         self.committing.push_back(writes);
         true

@@ -92,7 +92,11 @@ impl World {
         if self.is_traced {
             #[expect(clippy::print_stdout, reason = "a trace is what the command is for")]
             {
-                println!("{:>9.3}  {}", self.now.since(Time(1_700_000_000_000)).as_secs_f64(), line());
+                println!(
+                    "{:>9.3}  {}",
+                    self.now.since(Time(1_700_000_000_000)).as_secs_f64(),
+                    line()
+                );
             }
         }
     }
@@ -120,9 +124,15 @@ impl World {
             Parcel::LostAtHost { host, connection } => self.lose_at_host(host, connection),
             Parcel::LostAtMaster { connection } => self.lose_at_master(connection),
             Parcel::ToMaster { connection, message } => self.hear_agent(connection, message),
-            Parcel::ToHost { host, connection, term, message } => self.hear_master(host, connection, term, message),
-            Parcel::Container { host, container, happened } => self.hear_container(host, container, happened),
-            Parcel::Probed { host, life, container, check } => self.hear_probe(host, life, container, check),
+            Parcel::ToHost { host, connection, term, message } => {
+                self.hear_master(host, connection, term, message)
+            }
+            Parcel::Container { host, container, happened } => {
+                self.hear_container(host, container, happened)
+            }
+            Parcel::Probed { host, life, container, check } => {
+                self.hear_probe(host, life, container, check)
+            }
             Parcel::ToForeign { framework, event } => self.hear_kernel(framework, event),
             Parcel::ForeignActs => self.act_foreign(),
             Parcel::OperatorActs => self.operate(),
@@ -172,7 +182,12 @@ impl World {
         while self.master.decide(self.now) {
             let delay = self.dice.between(0, self.weather.commit_ms_max);
             let at = self.now + Duration::from_millis(delay);
-            self.queue.send_in_order(at, Connection(u64::MAX), true, Parcel::MasterCommits { life: self.master.life });
+            self.queue.send_in_order(
+                at,
+                Connection(u64::MAX),
+                true,
+                Parcel::MasterCommits { life: self.master.life },
+            );
         }
     }
 
@@ -190,7 +205,11 @@ impl World {
     pub fn count_tick(&mut self, who: &str) {
         let (at, so_far) = self.ticks;
         self.ticks = if at == self.now { (at, so_far + 1) } else { (self.now, 1) };
-        assert!(self.ticks.1 <= TICKS_AT_ONE_TIME_MAX, "{who} asks for ticks without end at {:?}", self.now);
+        assert!(
+            self.ticks.1 <= TICKS_AT_ONE_TIME_MAX,
+            "{who} asks for ticks without end at {:?}",
+            self.now
+        );
     }
 
     fn wake_master(&mut self) {
@@ -268,7 +287,8 @@ impl World {
     pub fn break_stream(&mut self, host: Host, notice_ms_max: u64) {
         let Some((connection, _)) = self.hosts[host].connection else { return };
         self.trace(|| format!("{connection:?} of host {host} breaks"));
-        let (here, there) = (self.dice.between(0, notice_ms_max), self.dice.between(0, notice_ms_max));
+        let (here, there) =
+            (self.dice.between(0, notice_ms_max), self.dice.between(0, notice_ms_max));
         self.send_in(here, Parcel::LostAtHost { host, connection });
         self.send_in(there, Parcel::LostAtMaster { connection });
     }
@@ -315,7 +335,14 @@ impl World {
         self.send_through(host, connection, false, keeps_order, parcel);
     }
 
-    fn send_through(&mut self, host: Host, connection: Connection, up: bool, keeps_order: bool, parcel: Parcel) {
+    fn send_through(
+        &mut self,
+        host: Host,
+        connection: Connection,
+        up: bool,
+        keeps_order: bool,
+        parcel: Parcel,
+    ) {
         if self.partitioned.contains(&host) {
             return;
         }
@@ -349,7 +376,9 @@ impl World {
     }
 
     fn hear_master(&mut self, host: Host, connection: Connection, term: Term, message: ToAgent) {
-        if self.hosts[host].connection.is_none_or(|(own, _)| own != connection) || self.partitioned.contains(&host) {
+        if self.hosts[host].connection.is_none_or(|(own, _)| own != connection)
+            || self.partitioned.contains(&host)
+        {
             return;
         }
         self.trace(|| format!("host {host} hears {message:?}").chars().take(160).collect());

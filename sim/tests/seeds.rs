@@ -25,15 +25,25 @@ fn a_thousand_clusters_keep_the_rules_and_settle() {
             }
         };
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a worker does not panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a worker does not panic"))
+            .collect()
     });
-    assert!(failed.is_empty(), "seeds {failed:?} break a rule; replay one with `cargo run -p sim -- --seed N`");
+    assert!(
+        failed.is_empty(),
+        "seeds {failed:?} break a rule; replay one with `cargo run -p sim -- --seed N`"
+    );
 }
 
 #[test]
 fn the_same_seed_leaves_the_same_disk() {
     for seed in [1, 2, 3, 500, 9_999] {
-        assert_eq!(sim::run(seed, false), sim::run(seed, false), "seed {seed} runs differently each time");
+        assert_eq!(
+            sim::run(seed, false),
+            sim::run(seed, false),
+            "seed {seed} runs differently each time"
+        );
     }
 }
 
@@ -43,5 +53,8 @@ fn the_weather_is_bad_enough_to_mean_something() {
     let sum = |of: fn(&sim::Report) -> usize| reports.iter().map(of).sum::<usize>();
     assert!(sum(|report| report.deployments) > 100, "too few deployments: {reports:?}");
     assert!(sum(|report| report.tasks_ended) > 500, "too few tasks: {reports:?}");
-    assert!(reports.iter().map(|report| report.masters).sum::<u64>() > 60, "too few crashes: {reports:?}");
+    assert!(
+        reports.iter().map(|report| report.masters).sum::<u64>() > 60,
+        "too few crashes: {reports:?}"
+    );
 }
