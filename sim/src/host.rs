@@ -23,8 +23,9 @@ const EXITS_PERMILLE: u64 = 120;
 /// One in so many thousand probes of a container fails.
 const UNHEALTHY_PERMILLE: u64 = 150;
 
-/// What `wait` says of a process that a signal ended.
+/// What `wait` says of a process that a signal ended, and of one that exited with 1.
 const SIGTERM: i32 = 15;
+const FAILURE: i32 = 1 << 8;
 
 #[derive(Debug)]
 pub struct Machine {
@@ -78,7 +79,7 @@ impl Machine {
             work_dir: "/sim".to_owned(),
         };
         Self {
-            process: Process::new(),
+            process: Process::default(),
             info,
             containers: BTreeMap::new(),
             connection: None,
@@ -273,8 +274,8 @@ impl World {
             (Happened::Started { .. }, Alive::Starting) => {
                 own.life = Alive::Running;
                 if self.dice.chance(EXITS_PERMILLE) {
-                    let (delay, wait_status) =
-                        (self.dice.between(100, 60_000), self.dice.between(0, 1) as i32 * 256);
+                    let delay = self.dice.between(100, 60_000);
+                    let wait_status = if self.dice.chance(500) { FAILURE } else { 0 };
                     let happened = Happened::Exited { wait_status, limitation: None };
                     self.send_in(
                         delay,

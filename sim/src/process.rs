@@ -41,8 +41,8 @@ pub struct Process<M: Machine, T> {
     committing: VecDeque<Vec<Write>>,
 }
 
-impl<M: Machine, T> Process<M, T> {
-    pub fn new() -> Self {
+impl<M: Machine, T> Default for Process<M, T> {
+    fn default() -> Self {
         Self {
             disk: Disk::default(),
             life: Life::default(),
@@ -50,7 +50,9 @@ impl<M: Machine, T> Process<M, T> {
             committing: VecDeque::new(),
         }
     }
+}
 
+impl<M: Machine, T> Process<M, T> {
     pub fn is_running(&self) -> bool {
         self.running.is_some()
     }

@@ -54,7 +54,7 @@ impl World {
             now: Time(1_700_000_000_000),
             dice,
             weather: Weather::CALM,
-            master: Process::new(),
+            master: Process::default(),
             term: Term(0),
             hosts,
             foreign: Foreign::default(),
