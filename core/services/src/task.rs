@@ -3,6 +3,7 @@
 //! Names, environment and discovery are those of Marathon's `TaskBuilder`, `EnvironmentHelper` and `PortDiscovery`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::container::{
     CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, HealthCheck, Probe,
@@ -273,9 +274,16 @@ fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<HealthCheck> {
         }
         CheckKind::Command(command) => Probe::Command(Run::Shell(command.clone())),
     };
+    // `delaySeconds` is Mesos' own word: what Marathon would probe by itself is probed from the start.
+    let delay = match &check.kind {
+        CheckKind::Http { mesos: false, .. } | CheckKind::Tcp { mesos: false, .. } => {
+            Duration::ZERO
+        }
+        CheckKind::Http { .. } | CheckKind::Tcp { .. } | CheckKind::Command(_) => check.delay,
+    };
     Some(HealthCheck {
         probe,
-        delay: check.delay,
+        delay,
         interval: check.interval,
         timeout: check.timeout,
         grace: check.grace,

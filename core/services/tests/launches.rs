@@ -143,6 +143,19 @@ fn a_process_is_a_shell_a_program_or_the_images_own() {
 }
 
 #[test]
+fn only_checks_that_mesos_would_run_wait_before_their_first_probe() {
+    let check = |kind: CheckKind, delay_secs: u64| {
+        let checked = AppHealthCheck { kind, ..stage::health_check() };
+        let task = launched(AppSpec { health_checks: vec![checked], ..app("/a", 1) });
+        assert_eq!(task.health_checks[0].delay, Duration::from_secs(delay_secs));
+    };
+    let tcp = |mesos| CheckKind::Tcp { port: CheckPort::Index(0), family: Family::Ipv4, mesos };
+    check(tcp(false), 0);
+    check(tcp(true), 15);
+    check(CheckKind::Command("true".to_owned()), 15);
+}
+
+#[test]
 fn health_checks_probe_the_ports_that_were_given() {
     let check = |kind: CheckKind, probe: &dyn Fn(u16) -> Probe| {
         let spec = AppSpec {
