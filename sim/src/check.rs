@@ -165,7 +165,7 @@ fn no_app_has_too_many(world: &World, services: &services::view::View) {
         };
         let live = instances.values().filter(counts).count();
         let wanted = usize::try_from(app.spec.instances).expect("small");
-        assert!(live <= wanted, "app {id} wants {wanted} and has {live}");
+        assert!(live <= wanted, "app {id} wants {wanted} and has {live}: {instances:?}");
     }
 }
 

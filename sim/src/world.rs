@@ -349,6 +349,10 @@ impl World {
         let at = self.now + Duration::from_millis(self.delay());
         let weather = self.weather;
         if keeps_order {
+            // A master that is unsure says a thing twice; an agent registers once on each stream.
+            if !up && self.dice.chance(weather.duplicate_permille) {
+                self.queue.send_in_order(at, connection, up, parcel.clone());
+            }
             self.queue.send_in_order(at, connection, up, parcel);
             return;
         }

@@ -140,7 +140,7 @@ impl Services {
                 || !self.is_inactive(app, *serial)
         };
         let of_all: Box<dyn Iterator<Item = Serial>> = match crew.is_spread() && step.kill > 0 {
-            true => Box::new(self.evenly(crew, step.kill, by_age).into_iter()),
+            true => Box::new(self.evenly(crew, step.kill, by_age, counted).into_iter()),
             false => Box::new(crew.victims(Of::All, by_age)),
         };
         let count = |count: u32| usize::try_from(count).expect("32 bits fit");
@@ -154,8 +154,15 @@ impl Services {
     }
 
     /// Scaling down keeps what `GROUP_BY` has spread as even as it can: the fullest group loses first.
-    fn evenly(&self, crew: &Crew, kill: u32, by_age: KillSelection) -> Vec<Serial> {
+    fn evenly(
+        &self,
+        crew: &Crew,
+        kill: u32,
+        by_age: KillSelection,
+        counted: impl Fn(&Serial) -> bool,
+    ) -> Vec<Serial> {
         let mut groups = crew.groups(by_age, |serial| &self.memory.instances[serial].place);
+        groups.iter_mut().for_each(|group| group.retain(&counted));
         let mut chosen = Vec::new();
         for _ in 0..kill {
             let fullest = groups.iter_mut().max_by_key(|group| group.len());

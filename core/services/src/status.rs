@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::id::TaskId;
 use model::scheduler::{Call, Operation};
 use model::task::{Reason, Source, TaskState, TaskStatus};
+use model::time::Time;
 
 use crate::What;
 use crate::machine::{Services, Standing, Turn};
@@ -128,6 +129,22 @@ impl Services {
         }
     }
 
+    /// A timer may stem from an earlier absence, which this one must not be charged with.
+    fn is_overdue(&self, instance: &Instance, due: Due, now: Time) -> bool {
+        let Some(since) = instance.unreachable_since else { return false };
+        let key = (instance.app.clone(), instance.version);
+        match (self.memory.view.versions.get(&key).map(|spec| spec.unreachable), due) {
+            (Some(UnreachableStrategy::Enabled { inactive_after, .. }), Due::Inactive) => {
+                since + inactive_after <= now
+            }
+            (Some(UnreachableStrategy::Enabled { expunge_after, .. }), Due::Expunged) => {
+                since + expunge_after <= now
+            }
+            (None | Some(UnreachableStrategy::Disabled), _)
+            | (_, Due::Confirmed | Due::Launched | Due::Killed) => false,
+        }
+    }
+
     pub(crate) fn forget_inactive(&mut self, instance: &Instance) {
         if let Some(inactive) = self.desk.inactive.get_mut(&instance.app) {
             inactive.remove(&instance.serial);
@@ -242,6 +259,8 @@ impl Services {
                 (Due::Killed, _) if instance.goal == Goal::Decommissioned => {
                     self.send_kill(&instance, turn);
                 }
+                (Due::Inactive | Due::Expunged, TaskState::Unreachable)
+                    if !self.is_overdue(&instance, due, turn.now) => {}
                 (Due::Inactive, TaskState::Unreachable) => {
                     let inactive = self.desk.inactive.entry(instance.app.clone()).or_default();
                     if instance.goal == Goal::Running {
