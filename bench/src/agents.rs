@@ -45,7 +45,8 @@ pub(crate) async fn run(flags: Flags) -> Result<()> {
         if number % flags.per_connection == 0 {
             channel = agent::channel(&flags.master.to_string())?;
         }
-        let simulated = Simulated { channel: channel.clone(), info: info(number, &flags.resources) };
+        let simulated =
+            Simulated { channel: channel.clone(), info: info(number, &flags.resources) };
         agents.spawn(agent::simulated(simulated, stop.clone()));
     }
     let (mut stdin, mut nothing) = (tokio::io::stdin(), Vec::new());

@@ -35,7 +35,8 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<(StatusCode, String)> {
-        let sent = self.http.request(method, format!("{}{path}", self.base)).json(body).send().await;
+        let sent =
+            self.http.request(method, format!("{}{path}", self.base)).json(body).send().await;
         let answer = sent.with_context(|| format!("asking {path}"))?;
         Ok((answer.status(), answer.text().await?))
     }

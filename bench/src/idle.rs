@@ -63,7 +63,8 @@ async fn measure(report: &mut Report, flags: &Flags, up: &Up) -> Result<()> {
 /// The shim of a task that runs.
 async fn one(report: &mut Report, up: &Up) -> Result<()> {
     let mut events = Events::open(&up.client).await?;
-    let app = json!({"id": "/one", "cmd": format!("exec sleep {SLEEP_SECS}"), "cpus": 0.1, "mem": 32});
+    let app =
+        json!({"id": "/one", "cmd": format!("exec sleep {SLEEP_SECS}"), "cpus": 0.1, "mem": 32});
     up.client.send(Method::POST, "/v2/apps", &app).await?;
     events.until("/one", "TASK_RUNNING").await?;
     sleep(SETTLE).await;

@@ -123,7 +123,8 @@ fn main() -> Result<()> {
 }
 
 /// A measurement says what goes wrong and nothing else.
-const LOUDNESS: tracing_subscriber::filter::LevelFilter = tracing_subscriber::filter::LevelFilter::WARN;
+const LOUDNESS: tracing_subscriber::filter::LevelFilter =
+    tracing_subscriber::filter::LevelFilter::WARN;
 
 async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
     match driver {

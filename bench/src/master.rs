@@ -103,7 +103,9 @@ async fn serve(
     let address = listener.local_addr()?;
     let router = router(address);
     servers.spawn(async move {
-        axum::serve(listener, router).await.expect("a listener of ours accepts until it is dropped");
+        axum::serve(listener, router)
+            .await
+            .expect("a listener of ours accepts until it is dropped");
     });
     Ok(address)
 }

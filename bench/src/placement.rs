@@ -43,7 +43,12 @@ pub(crate) async fn run(flags: Flags, place: &Place) -> Result<Report> {
     let title = format!("placement: {} instances on {} agents", flags.instances, flags.agents);
     let mut report = Report::new(title)?;
     let took = best(&flags, place, flags.agents).await?;
-    report.promise("instances running a second", instances / took.wall, "/s", Goal::AtLeast(10_000.0));
+    report.promise(
+        "instances running a second",
+        instances / took.wall,
+        "/s",
+        Goal::AtLeast(10_000.0),
+    );
     told(&mut report, "", took, instances);
     if flags.fewer_agents > 0 {
         let fewer = best(&flags, place, flags.fewer_agents).await?;
@@ -78,7 +83,8 @@ async fn once(flags: &Flags, place: &Place, agents: u32) -> Result<Took> {
     let crew = flags.crew.start(master.stream, agents)?;
     master.until_agents(agents as usize).await?;
     let client = Client::new(master.api);
-    let app = json!({"id": "/placed", "cmd": "sleep 1000", "cpus": 0.01, "mem": 16, "instances": 1});
+    let app =
+        json!({"id": "/placed", "cmd": "sleep 1000", "cpus": 0.01, "mem": 16, "instances": 1});
     client.send(Method::POST, "/v2/apps", &app).await?;
     master.until_running(1).await?;
     let before = (Cpu::own()?, crew.cpu()?);
@@ -86,11 +92,8 @@ async fn once(flags: &Flags, place: &Place, agents: u32) -> Result<Took> {
     client.send(Method::PUT, "/v2/apps/placed", &json!({"instances": flags.instances})).await?;
     master.until_running(flags.instances as usize).await?;
     let wall = begun.elapsed().as_secs_f64();
-    let took = Took {
-        wall,
-        master: Cpu::own()?.since(before.0),
-        agents: crew.cpu()?.since(before.1),
-    };
+    let took =
+        Took { wall, master: Cpu::own()?.since(before.0), agents: crew.cpu()?.since(before.1) };
     crew.stop().await?;
     master.stop().await;
     Ok(took)

@@ -50,7 +50,9 @@ pub(crate) fn tree(root: u32) -> Result<Vec<u32>> {
 /// The processes that were called with exactly these arguments.
 pub(crate) fn called(arguments: &[&str]) -> Result<Vec<u32>> {
     let wanted = arguments.join("\0") + "\0";
-    let is = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes());
+    let is = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes())
+    };
     Ok(all()?.into_iter().filter(is).collect())
 }
 

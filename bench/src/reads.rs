@@ -27,7 +27,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value_t = 10)]
     count: u32,
     /// Instances placed to compare rates, three times.
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 100_000)]
     placed: u32,
 }
 
@@ -101,6 +101,8 @@ async fn scale(master: &Master, client: &Client, id: &str, instances: u32) -> Re
     let begun = Instant::now();
     let app = json!({
         "id": id, "cmd": "sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances,
+        // 10,000 apps have taken all service ports there are.
+        "portDefinitions": [],
     });
     client.send(Method::POST, "/v2/apps", &app).await?;
     master.until_running(there + instances as usize).await?;

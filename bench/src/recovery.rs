@@ -129,10 +129,10 @@ async fn until_read(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// A new app without instances.
+/// A new app without instances, and without a service port: 10,000 apps have taken all there are.
 async fn accept(client: &Client, number: u32) -> Result<()> {
     let id = format!("/killed-{number}");
-    let app = json!({"id": id, "cmd": "true", "instances": 0});
+    let app = json!({"id": id, "cmd": "true", "instances": 0, "portDefinitions": []});
     client.send(Method::POST, "/v2/apps", &app).await
 }
 

@@ -75,7 +75,10 @@ impl Report {
             println!("{}", serde_json::to_string(&self)?);
             return Ok(());
         }
-        println!("{} (load before {:.1}, after {:.1})", self.title, self.load_before, self.load_after);
+        println!(
+            "{} (load before {:.1}, after {:.1})",
+            self.title, self.load_before, self.load_after
+        );
         for figure in &self.figures {
             let goal = match figure.goal {
                 None => String::new(),

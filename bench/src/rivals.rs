@@ -46,7 +46,8 @@ pub(crate) fn run_oci(flags: &OciFlags) -> Result<()> {
 }
 
 /// `crun` refuses to work where it sees both versions of cgroups, so it does not see the second.
-const WITHOUT_UNIFIED: &str = "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec \"$@\"";
+const WITHOUT_UNIFIED: &str =
+    "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec \"$@\"";
 
 /// `true` until it has ended.
 pub(crate) fn oci(runtime: &str, dir: &Path, rootfs: &Rootfs, count: u32) -> Result<Samples> {
