@@ -140,6 +140,28 @@ fn an_unreachable_instance_is_replaced_and_given_up_in_its_time() {
 }
 
 #[test]
+fn an_earlier_absence_does_not_count() {
+    let mut stage = running(AppSpec { unreachable: unreachable(60, 120), ..app("/a", 1) });
+    let lost = stage.in_state(TaskState::Running).pop().expect("it runs");
+    let mut check = |seconds: u64, state: TaskState, launched: usize| {
+        stage.wait(seconds);
+        stage.report(&lost, state, None);
+        stage.settle();
+        stage.offer();
+        assert_eq!(stage.tasks.len(), 1 + launched, "{state:?} after {seconds} s more");
+    };
+    check(0, TaskState::Unreachable, 0);
+    check(50, TaskState::Running, 0);
+    check(5, TaskState::Unreachable, 0);
+    // 65 s after the first absence began, and 125 s.
+    check(10, TaskState::Unreachable, 0);
+    check(49, TaskState::Unreachable, 0);
+    check(1, TaskState::Unreachable, 1);
+    check(10, TaskState::Unreachable, 1);
+    assert_eq!(stage.view().instances[&id("/a")].len(), 2, "it is not given up yet");
+}
+
+#[test]
 fn unreachable_times_survive_a_restart() {
     let mut stage = running(AppSpec { unreachable: unreachable(60, 120), ..app("/a", 1) });
     let lost = stage.in_state(TaskState::Running).pop().expect("it runs");
