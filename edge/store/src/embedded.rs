@@ -7,8 +7,9 @@
 //! them takes another quarter. Its `quick_repair` would save the walk and cost a third of the commits a second at 64
 //! writes a commit, so it stays off.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -28,6 +29,9 @@ const TERM: &str = "term";
 const CACHE_BYTES: usize = 64 << 20;
 /// What has to be free before the store goes on after it ran out of space.
 const PROBE_BYTES: u64 = 16 << 20;
+
+/// The state has in it what tasks are told in confidence.
+const FILE_MODE: u32 = 0o600;
 
 /// The whole state in `state.redb` of one directory.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ impl Embedded {
     /// Opens the file again after an error closed it.
     fn database(&mut self) -> Result<&Database, StoreError> {
         if self.open.is_none() {
+            keep_private(&self.path)
+                .map_err(|cause| mishap(cause, format!("making {}", self.path.display())))?;
             let database = Database::builder()
                 .set_cache_size(CACHE_BYTES)
                 .create(&self.path)
@@ -127,6 +133,13 @@ impl Store for Embedded {
         let _ = fs::remove_file(&path);
         asked.map_err(|cause| mishap(cause, format!("probing for space at {}", path.display())))
     }
+}
+
+/// Makes the file, which redb takes as it is, before anything is in it.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
 }
 
 /// Settles the format and makes the tables; gives the last term.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -43,6 +44,18 @@ fn acknowledged(writer: &mut Writer, count: u64) -> u64 {
     let numbers =
         lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("ack ")?.parse().ok());
     numbers.take_while(|number| *number <= count).last().expect("the child commits")
+}
+
+#[test]
+fn nobody_else_may_read_the_state() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("state.redb");
+    for _ in ["a new file", "an old one that others may read"] {
+        drop(Embedded::open(dir.path()).expect("opened"));
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("opened to all");
+    }
 }
 
 /// Only in the child: commits numbers, ten keys each, and tells each number once it is durable.
