@@ -1,6 +1,6 @@
 //! Killing: who is doomed is written down first, so that the kill can be repeated until it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::id::{Serial, TaskId};
@@ -50,8 +50,10 @@ impl Services {
             let found = self.memory.view.tasks.get(&task).cloned();
             found.ok_or(Refusal::UnknownTask(task))
         };
-        let instances: Vec<Arc<Instance>> =
-            tasks.into_iter().map(find).collect::<Result<_, _>>()?;
+        let mut named = BTreeSet::new();
+        // Whoever is named twice is killed, and counted, once.
+        let tasks = tasks.into_iter().filter(|task| named.insert(task.clone()));
+        let instances: Vec<Arc<Instance>> = tasks.map(find).collect::<Result<_, _>>()?;
         let deployed = match kill {
             Kill::Replace | Kill::Wipe => None,
             Kill::Scale => Some(self.plan_shrinking(&instances, force)?),
