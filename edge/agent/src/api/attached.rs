@@ -2,13 +2,15 @@
 //!
 //! Paths are virtual: `/var/lib/mesos/slave/...`, the agent's real directory, or `/frameworks/...`, then Mesos' layout
 //! down to `runs/<container or latest>`, then what is in the sandbox. Below the sandbox the task rules, so the kernel
-//! itself walks there (`openat2`) and refuses each step that leaves, by `..`, by a link or by a mount of /proc.
+//! itself walks there (`openat2`) and refuses each step that leaves, by `..`, by a link or by a mount of /proc. What is
+//! there is looked at before it is opened: a device that the task has made would be the machine's own.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
 /// Where classic Mesos agents have their sandboxes.
@@ -21,6 +23,8 @@ pub(super) enum Miss {
     NotFound(String),
     /// It leads out of the sandbox.
     Outside(String),
+    /// A device, a pipe or a socket.
+    Special(String),
     Mishap(String),
 }
 
@@ -69,17 +73,30 @@ impl Place {
             opened => opened.map_err(closed)?,
         };
         let within = if self.within.as_os_str().is_empty() { Path::new(".") } else { &self.within };
-        // A pipe that nobody writes to would block an ordinary open for ever.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match openat2(&root, within, flags, Mode::empty(), resolve) {
-            Ok(opened) => Ok(File::from(opened)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO) => Err(missing()),
+            Ok(found) => self.open_found(&File::from(found)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(missing()),
             Err(Errno::XDEV | Errno::LOOP) => {
                 Err(Miss::Outside(format!("{} leads out of the sandbox.\n", self.shown())))
             }
             Err(cause) => {
                 Err(Miss::Mishap(format!("{} cannot be opened: {cause}.\n", self.shown())))
+            }
+        }
+    }
+
+    /// Only what has no effect when it is opened, and cannot block.
+    fn open_found(&self, found: &File) -> Result<File, Miss> {
+        let closed = |cause| Miss::Mishap(format!("{} cannot be opened: {cause}.\n", self.shown()));
+        let about = fstat(found).map_err(|cause| closed(cause.into()))?;
+        match FileType::from_raw_mode(about.st_mode) {
+            FileType::RegularFile | FileType::Directory => {
+                File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(closed)
+            }
+            _ => {
+                Err(Miss::Special(format!("{} is neither a file nor a directory.\n", self.shown())))
             }
         }
     }
@@ -94,6 +111,8 @@ mod tests {
     use std::fs;
     use std::io::Read;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, makedev, mknodat};
 
     use super::*;
 
@@ -119,6 +138,7 @@ mod tests {
         let mut file = place.open().map_err(|miss| match miss {
             Miss::NotFound(_) => "missing".to_owned(),
             Miss::Outside(_) => "outside".to_owned(),
+            Miss::Special(_) => "special".to_owned(),
             Miss::Mishap(cause) => cause,
         })?;
         file.read_to_string(&mut text).map_err(|cause| cause.to_string())?;
@@ -136,6 +156,19 @@ mod tests {
         check("frameworks/f/executors/t/runs/c/./sub//file");
         check("/frameworks/f/executors/t/runs/c/good");
         check("/frameworks/f/executors/t/runs/c/sub/up/sub/file");
+    }
+
+    #[test]
+    fn devices_and_pipes_are_not_opened() {
+        let dir = sandbox();
+        let make = |name: &str, kind: FileType, device: u64| {
+            let path = dir.path().join(RUN).join("c").join(name);
+            mknodat(CWD, &path, kind, Mode::from(0o666), device).expect("made");
+            let path = format!("/frameworks/f/executors/t/runs/c/{name}");
+            assert_eq!(read(dir.path(), &path), Err("special".to_owned()), "{name}");
+        };
+        make("pipe", FileType::Fifo, 0);
+        make("zero", FileType::CharacterDevice, makedev(1, 5));
     }
 
     #[test]

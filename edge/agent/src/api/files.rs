@@ -96,7 +96,7 @@ impl From<Miss> for Fault {
     fn from(miss: Miss) -> Self {
         match miss {
             Miss::NotFound(cause) => Self(StatusCode::NOT_FOUND, cause),
-            Miss::Outside(cause) => Self(StatusCode::BAD_REQUEST, cause),
+            Miss::Outside(cause) | Miss::Special(cause) => Self(StatusCode::BAD_REQUEST, cause),
             Miss::Mishap(cause) => Self(StatusCode::INTERNAL_SERVER_ERROR, cause),
         }
     }
