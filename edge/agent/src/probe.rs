@@ -55,7 +55,13 @@ impl Prober {
                 let asked = self.http(page, *family);
                 timeout(within, asked).await.unwrap_or_else(|_| Err(late()))
             }
-            Probe::Command(run) => command(containers, container, run, within).await,
+            Probe::Command(run) => {
+                // Without its control the process is killed.
+                let ended = timeout(within, command(containers, container, run));
+                ended.await.unwrap_or_else(|_| {
+                    Err(format!("the command did not end within {} s", within.as_secs_f64()))
+                })
+            }
         }
     }
 
@@ -138,7 +144,6 @@ async fn command(
     containers: &Containers,
     container: &ContainerId,
     run: &Run,
-    within: Duration,
 ) -> Result<(), String> {
     let exec = Exec {
         run: run.clone(),
@@ -160,15 +165,13 @@ async fn command(
         std::future::pending::<()>().await;
     };
     let ended = tokio::select! {
-        ended = timeout(within, control.wait()) => ended,
+        ended = control.wait() => ended,
         () = drained => return Err("its output ended before it did".to_owned()),
     };
     match ended {
-        Ok(Ok(0)) => Ok(()),
-        Ok(Ok(status)) => Err(format!("the command ended with {}", how(status))),
-        Ok(Err(cause)) => Err(format!("running the command: {cause:#}")),
-        // Without its control the process is killed.
-        Err(_) => Err(format!("the command did not end within {} s", within.as_secs_f64())),
+        Ok(0) => Ok(()),
+        Ok(status) => Err(format!("the command ended with {}", how(status))),
+        Err(cause) => Err(format!("running the command: {cause:#}")),
     }
 }
 
