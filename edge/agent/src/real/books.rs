@@ -52,9 +52,16 @@ impl Books {
         stopped
     }
 
-    /// The launch is over; gives what happened to the container meanwhile.
-    pub(super) fn launched(&self, container: &ContainerId, image: Option<Keep>) -> Option<Exited> {
+    /// The launch is over, which `tell` tells; gives what happened to the container meanwhile. Whoever hears of it and
+    /// stops the container finds no launch under way any more.
+    pub(super) fn launched(
+        &self,
+        container: &ContainerId,
+        image: Option<Keep>,
+        tell: impl FnOnce(),
+    ) -> Option<Exited> {
         let mut pages = self.pages();
+        tell();
         pages.images.extend(image.map(|image| (container.clone(), image)));
         pages.launching.remove(container).and_then(|launching| launching.exited)
     }

@@ -55,15 +55,15 @@ impl Hands {
         match launched {
             Launched::Runs { pid, image } => {
                 tracing::info!(task = %task.id, %container, pid, "container runs");
-                self.started(container.clone(), pid);
-                if let Some(exited) = self.books.launched(&container, image) {
+                let tell = || self.started(container.clone(), pid);
+                if let Some(exited) = self.books.launched(&container, image, tell) {
                     self.exited(container, exited);
                 }
             }
             Launched::Not { reason, cause } => {
                 tracing::warn!(task = %task.id, %container, cause, "container did not start");
-                self.books.launched(&container, None);
-                self.say(container, Happened::Failed { reason, cause });
+                let tell = || self.say(container.clone(), Happened::Failed { reason, cause });
+                self.books.launched(&container, None, tell);
             }
         }
     }
