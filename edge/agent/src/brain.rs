@@ -4,12 +4,11 @@
 //! waits, and once there is room the brain is read again from its checkpoints.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
 use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
-use model::time::Time;
 use model::turn::{Released, TurnLoop};
 use node::{Effect, Held, Input, Node, View};
 use store::StoreError;
@@ -17,6 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::board::Publisher;
+use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::line::{Heard, Line};
 use crate::runtime::Runtime;
@@ -57,6 +57,7 @@ pub(crate) struct Brain<R> {
     runtime: R,
     seeds: Arc<Seeds>,
     publisher: Publisher,
+    clock: Clock,
 }
 
 /// How the gathering of inputs ended.
@@ -70,8 +71,16 @@ impl<R: Runtime> Brain<R> {
         let Parts { setup, mut disk, line, runtime, seeds, publisher } = parts;
         let node = disk.load(setup.node.clone())?;
         publisher.publish(node.view());
-        let mut brain =
-            Self { setup, turn: TurnLoop::new(node), disk, line, runtime, seeds, publisher };
+        let mut brain = Self {
+            setup,
+            turn: TurnLoop::new(node),
+            disk,
+            line,
+            runtime,
+            seeds,
+            publisher,
+            clock: Clock::new(),
+        };
         brain.start();
         Ok(brain)
     }
@@ -104,7 +113,8 @@ impl<R: Runtime> Brain<R> {
     /// Waits for something to decide, and takes what else is there.
     async fn gather(&mut self, shutdown: &CancellationToken) -> Gathered {
         if self.turn.waiting() == 0 {
-            let tick_in = self.turn.wake_at().map(|at| at.since(now()));
+            let now = self.clock.now();
+            let tick_in = self.turn.wake_at().map(|at| at.since(now));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Gathered::Shutdown,
@@ -149,7 +159,7 @@ impl<R: Runtime> Brain<R> {
         if !self.turn.is_ready() {
             return Ok(());
         }
-        let writes = self.turn.decide(now(), |_| (), Node::view);
+        let writes = self.turn.decide(self.clock.now(), |_| (), Node::view);
         match self.disk.commit(writes).await {
             Ok(()) => {
                 let released = self.turn.committed();
@@ -255,7 +265,7 @@ impl<R: Runtime> Brain<R> {
             Input::Container { .. } => waiting.kept.push(input),
             Input::Master { term, message: ToAgent::Run { framework, task }, seed } => {
                 let cause = "The agent has no space left to write the task down".to_owned();
-                let told = node::refused(now(), framework.clone(), &task, cause, seed);
+                let told = node::refused(self.clock.now(), framework.clone(), &task, cause, seed);
                 self.line.send(vec![told]);
                 // Nobody knows whether the failed commit is on the disk after all.
                 let message = ToAgent::Kill { framework, task: task.id, grace: None };
@@ -280,10 +290,4 @@ impl<R: Runtime> Brain<R> {
 struct Waiting {
     kept: Vec<Input>,
     kills: Vec<Input>,
-}
-
-/// The wall clock. The turn loop sees to it that time does not go back.
-pub(crate) fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -9,6 +9,7 @@
 mod api;
 mod board;
 mod brain;
+mod clock;
 mod collect;
 mod config;
 mod detect;

@@ -21,7 +21,7 @@ use model::time::Time;
 use tokio::net::TcpListener;
 
 use crate::board::Board;
-use crate::brain::now;
+use crate::clock::wall;
 use crate::config::AgentConfig;
 use answer::{Asked, refuse};
 
@@ -50,7 +50,7 @@ impl Api {
             dir: config.dir.clone(),
             board,
             containers,
-            started_at: now(),
+            started_at: wall(),
             gc_delay: config.node.gc_delay,
         }))
     }

@@ -16,7 +16,7 @@ use wire::agent_api::statistics::{Entry, Statistics, status};
 
 use super::Api;
 use super::answer::{Asked, refuse};
-use crate::brain::now;
+use crate::clock::wall;
 use crate::sandbox::{Sandboxes, Tenant};
 
 pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
@@ -125,7 +125,7 @@ fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
 fn spelled(usage: &Usage, held: &Held) -> Statistics {
     let cpu_limit = usage.cpu_millis_max.map(|millis| millis as f64 / 1000.0);
     Statistics {
-        timestamp: now().0 as f64 / 1000.0,
+        timestamp: wall().0 as f64 / 1000.0,
         cpus_limit: cpu_limit.unwrap_or_else(|| held.info.resources.cpus().as_f64()),
         cpus_user_time_secs: usage.cpu_user.as_secs_f64(),
         cpus_system_time_secs: usage.cpu_system.as_secs_f64(),
@@ -145,7 +145,7 @@ pub(super) fn metrics(api: &Api) -> Value {
     let mut add = |name: String, value: f64| told.insert(name, value.into());
     let registered = view.own.as_ref().is_some_and(|own| own.agent.is_some());
     add("slave/registered".to_owned(), f64::from(u8::from(registered)));
-    add("slave/uptime_secs".to_owned(), now().since(api.0.started_at).as_secs_f64());
+    add("slave/uptime_secs".to_owned(), wall().since(api.0.started_at).as_secs_f64());
     for (name, state) in [
         ("staging", TaskState::Staging),
         ("starting", TaskState::Starting),
