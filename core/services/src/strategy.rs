@@ -76,10 +76,14 @@ fn replace(count: u32, strategy: UpgradeStrategy, strength: &Strength) -> Step {
     let bad_old = old.total() - old.good();
     // Each new good one relieves an old one, and what is more than was wanted is not needed at all.
     let relieved = old.total().saturating_sub(count.saturating_sub(new.good()));
-    let kill_old_bad =
-        if spare > 0 { bad_old } else { bad_old.min(relieved.max(old.total() - old.reachable())) };
     let here = old.total() + new.total() + leaving - strength.inactive;
     let room = capacity(count, strategy).saturating_sub(here);
+    // Too few are good and nothing that could become good has room, so one that serves nobody makes way.
+    let is_stuck = room == 0 && *leaving == 0 && new.good() == new.total() && new.total() < count;
+    let kill_old_bad = match spare {
+        0 => bad_old.min(relieved.max(old.total() - old.reachable()).max(is_stuck.into())),
+        _ => bad_old,
+    };
     Step {
         kill_old_good: spare.min(old.good()),
         kill_old_bad,

@@ -121,6 +121,36 @@ fn an_instance_counts_once_its_health_check_has_passed() {
 }
 
 #[test]
+fn a_rollout_gets_past_instances_that_never_served() {
+    let check = |minimum: u64, over: u64, healthy: usize| {
+        let mut stage = Stage::new();
+        stage.agents(2, ROOMY);
+        let checked = AppSpec {
+            health_checks: vec![stage::health_check()],
+            upgrade: upgrade(minimum, over),
+            ..app("/a", 4)
+        };
+        stage.create(checked.clone());
+        stage.calm_with(Some(true));
+        for sick in &stage.in_state(TaskState::Running)[healthy..] {
+            stage.report(sick, TaskState::Running, Some(false));
+        }
+        let cmd = Process::Cmd("sleep 2000".to_owned());
+        stage.put(AppSpec { process: cmd, ..checked }, false).expect("changed");
+        stage.calm_with(Some(true));
+        let deployments = stage.view().deployments.len();
+        assert_eq!(deployments, 0, "{healthy} healthy at {minimum}/{over}");
+    };
+    for healthy in 0..=4 {
+        check(500, 0, healthy);
+        check(750, 0, healthy);
+        check(1000, 0, healthy);
+        check(0, 0, healthy);
+        check(750, 250, healthy);
+    }
+}
+
+#[test]
 fn an_unhealthy_old_instance_goes_first() {
     let mut stage = Stage::new();
     stage.agents(2, ROOMY);
