@@ -2,7 +2,7 @@
 
 use model::resources::Scalar;
 
-use crate::crew::Muster;
+use crate::crew::{Muster, Rank};
 use crate::spec::UpgradeStrategy;
 
 /// What is to be done with an app now.
@@ -61,7 +61,9 @@ fn keep(count: u32, strength: &Strength) -> Step {
     let running = strength.old.total() + strength.new.total() - strength.inactive;
     let kill = running.saturating_sub(count);
     let launch = count.saturating_sub(running).saturating_sub(strength.leaving);
-    let proven = strength.latest.good() == strength.latest.total();
+    // What was lost for good while the action went on has been replaced.
+    let lost = strength.latest.count(Rank::Unreachable).min(strength.inactive);
+    let proven = strength.latest.good() + lost == strength.latest.total();
     let done = running == count && strength.leaving == 0 && proven;
     Step { kill, launch, done, ..Step::default() }
 }

@@ -162,6 +162,21 @@ fn an_earlier_absence_does_not_count() {
 }
 
 #[test]
+fn a_deployment_does_not_wait_for_what_was_lost_and_replaced() {
+    let spec = AppSpec { unreachable: unreachable(0, 86_400), ..app("/a", 2) };
+    let mut stage = running(spec.clone());
+    stage.put(AppSpec { instances: 4, ..spec }, false).expect("scaled");
+    stage.settle();
+    stage.offer();
+    let lost = stage.in_state(TaskState::Staging).pop().expect("it was launched");
+    stage.report(&lost, TaskState::Unreachable, None);
+    assert_eq!(stage.view().deployments.len(), 1, "one is missing");
+    stage.calm();
+    assert_eq!(stage.in_state(TaskState::Running).len(), 4, "it was replaced");
+    assert_eq!(stage.view().deployments.len(), 0, "four run");
+}
+
+#[test]
 fn unreachable_times_survive_a_restart() {
     let mut stage = running(AppSpec { unreachable: unreachable(60, 120), ..app("/a", 1) });
     let lost = stage.in_state(TaskState::Running).pop().expect("it runs");
