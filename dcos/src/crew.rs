@@ -28,6 +28,7 @@ const INSTANCE_CHARS: usize = 13;
 pub(crate) struct Crew {
     running: JoinSet<Result<()>>,
     stop: CancellationToken,
+    run_dirs: Vec<PathBuf>,
 }
 
 impl Crew {
@@ -40,13 +41,14 @@ impl Crew {
         let configs = configs(settings, cluster_id).await?;
         // Each agent binds its own; nothing else of ours wants these ports.
         drop(ports);
+        let run_dirs = configs.iter().map(|config| config.containers.run_dir.clone()).collect();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         for (number, config) in configs.into_iter().enumerate() {
             let ended = agent::run(config, stop.clone());
             running.spawn(async move { ended.await.with_context(|| format!("agent {number}")) });
         }
-        Ok(Self { running, stop })
+        Ok(Self { running, stop, run_dirs })
     }
 
     /// Resolves if one of them cannot go on.
@@ -65,6 +67,10 @@ impl Crew {
         while let Some(ended) = self.running.join_next().await {
             let ended = ended.context("an agent panicked").flatten();
             all = all.and(ended);
+        }
+        for dir in self.run_dirs {
+            // Refused, and rightly, while containers are in it.
+            let _ = fs::remove_dir(dir);
         }
         all
     }

@@ -196,7 +196,8 @@ impl<R: Runtime> Brain<R> {
         }
     }
 
-    /// Ends all tasks and waits for their ends to be on the disk; the next start tells them.
+    /// Ends all tasks and waits for their ends to be on the disk; the next start tells them, and needs nothing but the
+    /// checkpoints for it.
     async fn stop_tasks(&mut self) -> anyhow::Result<()> {
         self.push(Input::Disconnected);
         self.push(Input::StopTasks);
@@ -215,6 +216,7 @@ impl<R: Runtime> Brain<R> {
             }
             self.decide(&never).await?;
         }
+        self.runtime.clear().await;
         Ok(())
     }
 

@@ -68,6 +68,10 @@ impl Runtime for Idle {
         self.alive.iter().cloned().collect()
     }
 
+    fn clear(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

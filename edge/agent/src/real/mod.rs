@@ -159,6 +159,15 @@ impl Runtime for Real {
         self.hands.books.known()
     }
 
+    fn clear(&mut self) -> impl Future<Output = ()> + Send {
+        let hands = self.hands.clone();
+        async move {
+            for container in hands.books.known() {
+                hands.remove(&container).await;
+            }
+        }
+    }
+
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         self.ending.cancel();
         self.hands.books.stop_all();

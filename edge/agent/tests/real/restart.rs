@@ -1,5 +1,7 @@
 //! Agents that end and come back.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use model::task::TaskState;
@@ -43,6 +45,9 @@ pub(crate) async fn an_agent_can_leave_nothing_behind() {
     world.config.stop_tasks = true;
     world.start().await;
     world.stop().await;
+    let left = |dir: &Path| fs::read_dir(dir).expect("it is there").count();
+    let containers = &world.config.containers;
+    assert_eq!((left(&containers.run_dir), left(&containers.layer_dir)), (0, 0));
     let held = world.start().await;
     assert_eq!(held[0].task.state, TaskState::Killed);
     world.expect(TaskState::Killed).await;
