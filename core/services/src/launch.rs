@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::id::{OfferId, Role, Serial, Uuid};
+use model::id::{OfferId, Serial, Uuid};
 use model::scheduler::{Call, Filters, Offer, Operation};
 use model::task::{TaskInfo, TaskState};
 use placement::fit::fit;
@@ -23,6 +23,9 @@ use crate::timers::Due;
 /// Apps that are tried on one offer.
 const APPS_PER_OFFER_MAX: usize = 200;
 
+/// How long an offer is declined for that has not been tried on all who wait: they are next.
+const UNTRIED_REFUSE: Duration = Duration::from_secs(15);
+
 /// Every instance is its app's first: a new launch is a new instance.
 const INCARNATION: u32 = 1;
 
@@ -33,44 +36,58 @@ struct Filling {
     tasks: Vec<TaskInfo>,
 }
 
+/// What came of an offer.
+enum Filled {
+    Something,
+    /// It is declined, for so long.
+    Nothing {
+        refuse: Duration,
+    },
+}
+
 impl Services {
     /// Answers offers until the turn has launched enough.
     pub(crate) fn serve_offers(&mut self, turn: &mut Turn<'_>) {
-        let mut declined: BTreeMap<Role, Vec<OfferId>> = BTreeMap::new();
+        let mut declined: BTreeMap<Duration, Vec<OfferId>> = BTreeMap::new();
         while turn.launches > 0 && turn.apps > 0 {
             let Some(offer) = self.desk.offers.pop() else { break };
             let (role, id) = (offer.role.clone(), offer.id.clone());
-            if !self.fill(offer, turn) {
-                declined.entry(role).or_default().push(id);
+            if let Filled::Nothing { refuse } = self.fill(offer, turn) {
+                self.desk.queue.filtered(&role);
+                declined.entry(refuse).or_default().push(id);
             }
         }
-        let mut offers = Vec::new();
-        for (role, declined) in declined {
-            self.desk.queue.filtered(&role);
-            offers.extend(declined);
-        }
-        if !offers.is_empty() {
-            let filters = Filters { refuse: self.config.decline_duration };
-            turn.call(Call::Decline { offers, filters });
+        for (refuse, offers) in declined {
+            turn.call(Call::Decline { offers, filters: Filters { refuse } });
         }
     }
 
-    /// Launches what fits; false if nothing does.
-    fn fill(&mut self, offer: Offer, turn: &mut Turn<'_>) -> bool {
+    /// Launches what fits.
+    fn fill(&mut self, offer: Offer, turn: &mut Turn<'_>) -> Filled {
         let room = Room::new(&offer.resources);
         let mut filling = Filling { offer: Arc::new(offer), room, tasks: Vec::new() };
         let max = usize::try_from(self.config.instances_per_offer_max).expect("32 bits fit");
         let role = filling.offer.role.clone();
         let max = max.min(turn.launches);
-        for app in self.desk.queue.candidates(&role, APPS_PER_OFFER_MAX) {
+        let candidates = self.desk.queue.candidates(&role, APPS_PER_OFFER_MAX);
+        let others_wait = candidates.len() == APPS_PER_OFFER_MAX;
+        let last = candidates.last().filter(|_| others_wait).cloned();
+        for app in candidates {
             self.fill_with(&app, &mut filling, max, turn);
-            if filling.tasks.len() == max || filling.room.is_used_up() {
+            if filling.tasks.len() == max
+                || filling.room.is_used_up()
+                || last.as_ref() == Some(&app)
+            {
                 self.desk.queue.point_past(&role, app);
                 break;
             }
         }
         if filling.tasks.is_empty() {
-            return false;
+            let refuse = match others_wait {
+                true => UNTRIED_REFUSE.min(self.config.decline_duration),
+                false => self.config.decline_duration,
+            };
+            return Filled::Nothing { refuse };
         }
         // What is left is wanted at once if only the number of launches was exhausted.
         let filters = match filling.tasks.len() == max {
@@ -80,7 +97,7 @@ impl Services {
         self.desk.queue.filtered(&role);
         let operations = vec![Operation::Launch(filling.tasks)];
         turn.call(Call::Accept { offers: vec![filling.offer.id.clone()], operations, filters });
-        true
+        Filled::Something
     }
 
     /// Launches instances of one app until it has enough, or the offer has no more room, or so many are launched.

@@ -11,10 +11,11 @@ use model::container::{
 use model::id::Role;
 use model::machine::Record as _;
 use model::resources::Scalar;
+use model::scheduler::Call;
 use model::task::{TaskInfo, TaskState};
 use placement::{Constraint, Operator};
 use services::spec::{AppHealthCheck, AppSpec, CheckKind, CheckPort, Process};
-use services::{Config, Record};
+use services::{Change, Config, Record};
 use stage::{ROOMY, Stage, app, id, port};
 
 fn launched(spec: AppSpec) -> TaskInfo {
@@ -28,6 +29,25 @@ fn launched(spec: AppSpec) -> TaskInfo {
 
 fn constraint(field: &str, operator: Operator, value: Option<&str>) -> Constraint {
     Constraint { field: field.to_owned(), operator, value: value.map(str::to_owned) }
+}
+
+#[test]
+fn an_app_is_launched_however_many_wait_in_vain() {
+    let mut stage = Stage::new();
+    stage.agent("host-1", ROOMY, "");
+    let huge = |n| AppSpec { cpus: Scalar::whole(64), ..app(&format!("/huge-{n:03}"), 1) };
+    let all = (0..450).map(huge).chain([app("/small", 1)]);
+    stage.deploy(all.map(Change::Create).collect(), false).expect("created");
+    stage.settle();
+    // A few offers, each of which is tried on so many apps and no more.
+    (0..3).for_each(|_| stage.offer());
+    let launched = stage.in_state(TaskState::Staging);
+    assert_eq!(launched.len(), 1, "the last app in line");
+    let declined = stage.calls.iter().find_map(|call| {
+        if let Call::Decline { filters, .. } = call { Some(filters.refuse) } else { None }
+    });
+    let long = Config::default().decline_duration;
+    assert!(declined.is_some_and(|span| span < long), "{declined:?} with others yet to be tried");
 }
 
 #[test]
