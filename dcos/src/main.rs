@@ -2,6 +2,7 @@
 
 mod banner;
 mod crew;
+mod cross_site;
 mod demo_web;
 mod listen;
 mod logs;

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use axum::Router;
+use axum::middleware;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::cross_site;
 
 /// Requests that are still being answered get so long when the cluster stops; event streams never end by themselves.
 const DRAIN_MS_MAX: u64 = 1_000;
@@ -24,6 +27,7 @@ impl Servers {
     }
 
     pub(crate) fn add(&mut self, what: &'static str, listener: TcpListener, router: Router) {
+        let router = router.layer(middleware::from_fn(cross_site::keep_out));
         let mut stop = self.stop.subscribe();
         let stopped = async move {
             // The sender lives as long as the servers do.
