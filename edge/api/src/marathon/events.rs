@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, HeaderValue};
 use engine::notices::{Lagged, Notices};
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 use wire::marathon::deployment::PlanFormat;
 use wire::marathon::event::{self, Event};
 
@@ -56,13 +57,15 @@ impl Api {
 impl Subscription {
     /// The next event as bytes; the end if the reader is too far behind or the leader has changed.
     async fn next(&mut self) -> Option<Bytes> {
+        // What this reader does not want to hear is no sign of life.
+        let deadline = Instant::now() + KEEPALIVE;
         loop {
             while let Some(event) = self.pending.pop_front() {
                 if self.kinds.is_empty() || self.kinds.contains(event.kind) {
                     return Some(format!("event: {}\ndata: {}\n\n", event.kind, event.data).into());
                 }
             }
-            match tokio::time::timeout(KEEPALIVE, self.notices.next()).await {
+            match tokio::time::timeout_at(deadline, self.notices.next()).await {
                 Ok(Ok((_, notice))) => self.pending.extend(event::events(&notice, self.format)),
                 Ok(Err(Lagged)) => return None,
                 Err(_elapsed) => return Some(Bytes::from_static(b":\n\n")),
