@@ -151,7 +151,7 @@ impl Services {
             return Some(Cow::Borrowed(&crew.tallies));
         }
         let mut tallies = vec![Tally::default(); template.need.rules.len()];
-        let all = self.memory.view.instances.get(&template.app);
+        let all = self.memory.view.instances.get(&template.app).filter(|_| !tallies.is_empty());
         for instance in all.into_iter().flat_map(|all| all.values()) {
             if instance.version >= template.since {
                 for (rule, tally) in template.need.rules.iter().zip(&mut tallies) {
