@@ -91,14 +91,11 @@ impl Place {
     fn open_found(&self, found: &File) -> Result<File, Miss> {
         let closed = |cause| Miss::Mishap(format!("{} cannot be opened: {cause}.\n", self.shown()));
         let about = fstat(found).map_err(|cause| closed(cause.into()))?;
-        match FileType::from_raw_mode(about.st_mode) {
-            FileType::RegularFile | FileType::Directory => {
-                File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(closed)
-            }
-            _ => {
-                Err(Miss::Special(format!("{} is neither a file nor a directory.\n", self.shown())))
-            }
+        let kind = FileType::from_raw_mode(about.st_mode);
+        if kind == FileType::RegularFile || kind == FileType::Directory {
+            return File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(closed);
         }
+        Err(Miss::Special(format!("{} is neither a file nor a directory.\n", self.shown())))
     }
 
     fn shown(&self) -> String {
