@@ -51,7 +51,7 @@ mod tests {
             assert_eq!(is_foreign(&all, &Uri::from_static("/v2/apps")), foreign, "{headers:?}");
         };
         let here = (HOST, "127.0.0.1:8080");
-        check(&[here.clone()], false);
+        check(std::slice::from_ref(&here), false);
         check(&[here.clone(), (SITE, "none")], false);
         check(&[here.clone(), (SITE, "same-origin")], false);
         check(&[here.clone(), (SITE, "same-site")], true);
