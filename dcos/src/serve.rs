@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use axum::Router;
 use axum::middleware;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,6 +34,12 @@ impl Servers {
             // The sender lives as long as the servers do.
             let _ = stop.wait_for(|stop| *stop).await;
         };
+        // An event is a small write that nothing follows: it must not wait for the answer to the one before.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection stays slow");
+            }
+        });
         self.running.spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
             served.map_err(|error| anyhow!(error).context(format!("serving the {what}")))
