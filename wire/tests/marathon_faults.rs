@@ -45,6 +45,7 @@ fn an_app_needs_an_id_that_can_be_one() {
     check("/a/restart", "reserved keywords");
     check("/a/tasks", "reserved keywords");
     check("/versions", "reserved keywords");
+    check(&"a".repeat(201), "longer than 200");
     told_once(r#"{"cmd": "a"}"#, "/id", "undefined");
     told_once(r#"{"id": 5, "cmd": "a"}"#, "/id", "invalid type");
 }

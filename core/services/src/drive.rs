@@ -139,8 +139,9 @@ impl Services {
             matches!(aim.manner, Manner::Stop | Manner::Replace(..))
                 || !self.is_inactive(app, *serial)
         };
+        let most = u32::try_from(max).unwrap_or(u32::MAX);
         let of_all: Box<dyn Iterator<Item = Serial>> = match crew.is_spread() && step.kill > 0 {
-            true => Box::new(self.evenly(crew, step.kill, by_age, counted).into_iter()),
+            true => Box::new(self.evenly(crew, step.kill.min(most), by_age, counted).into_iter()),
             false => Box::new(crew.victims(Of::All, by_age)),
         };
         let count = |count: u32| usize::try_from(count).expect("32 bits fit");

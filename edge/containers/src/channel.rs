@@ -1,6 +1,7 @@
 //! The daemon's end of a connection to a shim.
 #![allow(unsafe_code)]
 
+use std::io::ErrorKind;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::Context;
@@ -22,16 +23,21 @@ impl Channel {
     }
 
     /// Requests are few and small, so there is always room for one.
+    /// A shim that is gone is told by [`receive`](Self::receive), not here: it may go between the two.
     pub(crate) fn ask(&self, ask: Ask, fds: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
-        packet::send(self.0.get_ref(), &Request { version: VERSION, ask }, fds)
-            .context("asking the container's shim")
+        match packet::send(self.0.get_ref(), &Request { version: VERSION, ask }, fds) {
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                Ok(())
+            }
+            sent => sent.context("asking the container's shim"),
+        }
     }
 
     /// `None` when the shim has closed or is gone.
     pub(crate) async fn receive(&self) -> anyhow::Result<Option<Packet<Answer>>> {
         let received = self.0.async_io(Interest::READABLE, |socket| packet::receive(socket)).await;
         match received {
-            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(None),
             received => received.context("hearing the container's shim"),
         }
     }

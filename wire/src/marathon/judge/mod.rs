@@ -33,6 +33,9 @@ pub struct Rules {
 /// The last segments that the API needs for itself.
 const RESERVED: [&str; 3] = ["restart", "tasks", "versions"];
 
+/// The kernel takes task ids of 255 bytes, and a task's id is the app's with an instance and a number behind it.
+const APP_ID_BYTES_MAX: usize = 200;
+
 /// An absolute path that `text` means at the root: double slashes folded, `.` and `..` resolved.
 pub fn app_id(text: &str) -> Result<AppId, String> {
     let mut path: Vec<&str> = Vec::new();
@@ -52,7 +55,11 @@ pub fn app_id(text: &str) -> Result<AppId, String> {
         }
         Some(_) => {}
     }
-    path.join("/").parse().map_err(|bad: services::spec::BadAppId| bad.to_string())
+    let path = path.join("/");
+    if APP_ID_BYTES_MAX < path.len() {
+        return Err(format!("must not be longer than {APP_ID_BYTES_MAX} characters"));
+    }
+    path.parse().map_err(|bad: services::spec::BadAppId| bad.to_string())
 }
 
 /// The same for what was read from a body: its unreadable fields are told beside what is wrong with the others.
