@@ -189,6 +189,12 @@ impl Settings {
                 self.bind
             );
         }
+        if self.bind.is_unspecified() {
+            bail!(
+                "bind: {} is no address that anybody could be told. Give the one by which others reach this machine.",
+                self.bind
+            );
+        }
         Ok(())
     }
 }

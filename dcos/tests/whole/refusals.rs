@@ -43,6 +43,8 @@ async fn a_cluster_keeps_its_data_directory_to_itself() {
 #[test]
 fn settings_that_make_no_sense_are_refused_before_anything_starts() {
     refused(&up(&["--bind", "0.0.0.0"]), &["0.0.0.0", "--insecure-no-auth"]);
+    let anywhere = ["--bind", "0.0.0.0", "--insecure-no-auth"];
+    refused(&up(&anywhere), &["0.0.0.0", "by which others reach this machine"]);
     refused(&up(&["--config", "/no/such.yaml"]), &["/no/such.yaml"]);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("cluster.yaml");
