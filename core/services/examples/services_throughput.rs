@@ -1,4 +1,4 @@
-//! What one instance costs services, from offer to running: `cargo run --release --example throughput -p services`.
+//! What one instance costs services, from offer to running: `cargo run --release --example services_throughput -p services`.
 //!
 //! One app of 100,000 instances over 500 and over 5,000 agents. Only the processor's time within services counts; after each batch
 //! a snapshot is taken and held until the next, as readers do.

@@ -1,4 +1,4 @@
-//! What the kernel alone costs per task, from launch to acknowledgement: `cargo run --release --example throughput -p kernel`.
+//! What the kernel alone costs per task, from launch to acknowledgement: `cargo run --release --example kernel_throughput -p kernel`.
 //!
 //! The scheduler here accepts every offer with as many tasks as fit its script; the agents report TASK_RUNNING. A
 //! snapshot of the view is held as the engine holds one, and renewed after every batch. The times are the wall's: on a
