@@ -50,8 +50,8 @@ async fn the_command_line_looks_into_tasks() {
     let id = task_ids(&cluster.settled("talker", 1).await).remove(0);
     let list = cluster.told(&["task", "list"]).await;
     assert!(list.contains(&id) && list.contains("TASK_RUNNING"), "{list}");
-    assert_eq!(cluster.told(&["task", "log", "talker"]).await, "one\ntwo\n");
-    assert_eq!(cluster.told(&["task", "log", "--lines", "1", "talker", "stderr"]).await, "oh\n");
+    cluster.comes_to_tell(&["task", "log", "talker"], "one\ntwo\n").await;
+    cluster.comes_to_tell(&["task", "log", "--lines", "1", "talker", "stderr"], "oh\n").await;
     assert_eq!(cluster.told(&["task", "ls", "talker"]).await, "stderr  stdout\n");
     let target = cluster.data_dir().join("copy");
     let to = target.to_str().expect("its path is text");
@@ -69,7 +69,7 @@ async fn the_command_line_looks_into_tasks() {
         .app_when("talker", |app| app["tasksRunning"] == 1 && task_ids(app) != [id.clone()])
         .await;
     assert!(cluster.told(&["task", "list", "--completed", "-q"]).await.contains(&id));
-    assert_eq!(cluster.told(&["task", "log", "--completed", &id]).await, "one\ntwo\n");
+    cluster.comes_to_tell(&["task", "log", "--completed", &id], "one\ntwo\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,6 +195,19 @@ impl Cluster {
         assert!(output.status.success(), "{words:?}: {err}");
         String::from_utf8(output.stdout).expect("text")
     }
+
+    /// Asks until the answer is the expected one: what a task writes may take a moment to arrive.
+    pub(crate) async fn comes_to_tell(&self, words: &[&str], expected: &str) {
+        let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
+        loop {
+            let told = self.told(words).await;
+            if told == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{words:?} tells {told:?}, not {expected:?}");
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+    }
 }
 
 fn terminate(child: &Child) {
