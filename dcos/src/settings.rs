@@ -276,8 +276,9 @@ mod tests {
     #[test]
     fn others_are_kept_out_unless_that_is_said_to_be_safe() {
         refused(Flags::default(), "bind: 0.0.0.0", &["0.0.0.0", "--insecure-no-auth"]);
-        let flags = Flags { insecure_no_auth: true, ..Flags::default() };
-        assert!(settings(flags, "bind: 0.0.0.0").is_ok());
+        let open = || Flags { insecure_no_auth: true, ..Flags::default() };
+        assert!(settings(open(), "bind: 10.0.0.1").is_ok());
+        refused(open(), "bind: 0.0.0.0", &["0.0.0.0", "by which others reach this machine"]);
         assert!(settings(Flags::default(), "bind: '::1'").is_ok());
     }
 }
