@@ -298,10 +298,18 @@ async fn what_is_cached_is_downloaded_once_while_it_has_room() {
     fixture.fake.file("/large", "text/plain", &[b'l'; 3000]);
     let cached = |path: &str| Uri { cache: true, ..fixture.uri(path) };
     let a = cached("/a");
-    for fetched in join_all((0..10).map(|_| fixture.fetch(&a))).await {
+    let sandboxes: Vec<PathBuf> = (0..10).map(|n| fixture.dir.path().join(n.to_string())).collect();
+    let fetches = sandboxes.iter().map(|sandbox| {
+        fs::create_dir(sandbox).expect("a directory");
+        fixture.fetcher.fetch(&a, sandbox, Some(OWNER))
+    });
+    for fetched in join_all(fetches).await {
         fetched.expect("the server is good");
     }
-    assert_eq!((fixture.read("a").len(), fixture.fake.count("/a")), (1000, 1));
+    for sandbox in &sandboxes {
+        assert_eq!(fs::read(sandbox.join("a")).expect("a file"), [b'a'; 1000]);
+    }
+    assert_eq!(fixture.fake.count("/a"), 1);
     // `b` was used after `a`, so `a` goes when `c` comes; what is too large makes no room at all.
     for path in ["/b", "/large", "/large", "/c", "/b"] {
         fixture.fetch(&cached(path)).await.expect(path);
