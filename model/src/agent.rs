@@ -7,10 +7,12 @@ use minicbor::{Decode, Encode};
 use crate::attributes::{Attribute, FaultDomain};
 use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
 use crate::resources::Resources;
-use crate::task::{Task, TaskInfo, TaskStatus};
+use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
 
 /// The version of this protocol. A master speaks to agents of its own and the previous one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+/// The first version that knows task groups.
+pub const PROTOCOL_GROUPS: u32 = 2;
 
 /// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -62,6 +64,9 @@ pub enum ToAgent {
         framework: FrameworkId,
         #[n(1)]
         task: TaskInfo,
+        #[n(2)]
+        #[cbor(default)]
+        killing: TellKilling,
     },
     #[n(3)]
     Kill {
@@ -91,6 +96,29 @@ pub enum ToAgent {
         #[n(0)]
         framework: FrameworkId,
     },
+    /// All of the tasks or none.
+    #[n(7)]
+    RunGroup {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        executor: ExecutorInfo,
+        #[n(2)]
+        tasks: Vec<TaskInfo>,
+        #[n(3)]
+        killing: TellKilling,
+    },
+}
+
+/// Whether a framework wants to hear that a kill is being carried out, as TASK_KILLING, before it hears of the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TellKilling {
+    #[default]
+    #[n(0)]
+    No,
+    #[n(1)]
+    Yes,
 }
 
 /// What an agent says to the master.

@@ -67,6 +67,9 @@ pub struct ContainerInfo {
     /// Words for `docker run`, kept as given.
     #[n(5)]
     pub parameters: Vec<(String, String)>,
+    #[n(6)]
+    #[cbor(default)]
+    pub shared: Vec<SharedVolume>,
 }
 
 /// Which containerizer a user asked for. Both run on our own runtime; reads give back what was asked.
@@ -98,6 +101,19 @@ pub struct Volume {
     /// Absolute, or relative to the sandbox.
     #[n(1)]
     pub host_path: String,
+    #[n(2)]
+    pub mode: VolumeMode,
+}
+
+/// A directory in the sandbox of an executor, inside the container of one of its tasks. All that name it share it; it is
+/// made empty for the first and goes with the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SharedVolume {
+    #[n(0)]
+    pub name: String,
+    /// Absolute, or relative to the task's own sandbox.
+    #[n(1)]
+    pub container_path: String,
     #[n(2)]
     pub mode: VolumeMode,
 }

@@ -9,7 +9,7 @@ use crate::agent::AgentInfo;
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Uuid};
 use crate::resources::Resources;
-use crate::task::{TaskInfo, TaskStatus};
+use crate::task::{ExecutorInfo, TaskInfo, TaskStatus};
 
 /// Resources of one agent that one framework may use until it answers or the offer is rescinded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,24 @@ pub enum Call {
 /// What is done with accepted resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
+    /// Each task is launched or refused on its own.
     Launch(Vec<TaskInfo>),
+    /// All of the tasks or none, in one executor: one that fails or is killed takes the others with it.
+    LaunchGroup { executor: ExecutorInfo, tasks: Vec<TaskInfo> },
+}
+
+impl Operation {
+    pub fn tasks(&self) -> &[TaskInfo] {
+        match self {
+            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
+        }
+    }
+
+    pub fn into_tasks(self) -> Vec<TaskInfo> {
+        match self {
+            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
+        }
+    }
 }
 
 /// What the kernel tells a scheduler.

@@ -99,6 +99,19 @@ pub struct TaskInfo {
     pub discovery: Option<DiscoveryInfo>,
 }
 
+/// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a
+/// later group that names it again, word for word, joins those tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ExecutorInfo {
+    #[n(0)]
+    pub id: ExecutorId,
+    /// On top of what its tasks use, charged to their role once while any of them lives.
+    #[n(1)]
+    pub resources: Resources,
+    #[n(2)]
+    pub labels: Vec<(String, String)>,
+}
+
 /// What the kernel keeps of a task: all but how to run it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Task {
@@ -127,11 +140,18 @@ pub struct Task {
     pub container: Option<ContainerInfo>,
     #[n(11)]
     pub user: Option<String>,
+    /// Set if it was launched in a group.
+    #[n(12)]
+    pub executor: Option<ExecutorInfo>,
 }
 
 impl Task {
     /// A task that was just launched.
-    pub fn staged(framework: FrameworkId, info: &TaskInfo) -> Self {
+    pub fn staged(
+        framework: FrameworkId,
+        info: &TaskInfo,
+        executor: Option<&ExecutorInfo>,
+    ) -> Self {
         Self {
             id: info.id.clone(),
             name: info.name.clone(),
@@ -145,6 +165,7 @@ impl Task {
             discovery: info.discovery.clone(),
             container: info.container.clone(),
             user: info.command.user.clone(),
+            executor: executor.cloned(),
         }
     }
 }
@@ -191,6 +212,9 @@ pub struct ContainerStatus {
     pub addresses: Vec<Address>,
     #[n(2)]
     pub pid: Option<u32>,
+    /// The container of the executor that this one is nested in.
+    #[n(3)]
+    pub parent: Option<ContainerId>,
 }
 
 /// An address under which a task can be reached.

@@ -312,7 +312,12 @@ impl World {
 
 fn started(container: &ContainerId) -> Happened {
     Happened::Started {
-        status: ContainerStatus { id: container.clone(), addresses: Vec::new(), pid: Some(1) },
+        status: ContainerStatus {
+            id: container.clone(),
+            addresses: Vec::new(),
+            pid: Some(1),
+            parent: None,
+        },
     }
 }
 

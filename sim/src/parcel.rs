@@ -150,6 +150,7 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
         ToAgent::Registered { .. }
         | ToAgent::Refused { .. }
         | ToAgent::Run { .. }
+        | ToAgent::RunGroup { .. }
         | ToAgent::Shutdown { .. } => true,
         ToAgent::Kill { .. } | ToAgent::Acknowledge { .. } | ToAgent::Ping => false,
     }

@@ -39,14 +39,29 @@ fn process_and_container() -> BoxedStrategy<(Process, Option<ContainerInfo>)> {
     let docker = docker.prop_map(|(volumes, (bare, privileged, force_pull), parameters)| {
         let image = Some(Image { name: "a/b:1".to_owned(), force_pull });
         let kind = ContainerKind::Docker;
-        let container = ContainerInfo { kind, image, volumes, privileged, tty: false, parameters };
+        let container = ContainerInfo {
+            kind,
+            image,
+            volumes,
+            privileged,
+            tty: false,
+            parameters,
+            shared: vec![],
+        };
         let process = if bare { Process::Image } else { Process::Cmd("run".to_owned()) };
         (process, Some(container))
     });
     let mesos = volumes().prop_map(|volumes| {
         let (kind, parameters) = (ContainerKind::Mesos, Vec::new());
-        let container =
-            ContainerInfo { kind, image: None, volumes, privileged: false, tty: false, parameters };
+        let container = ContainerInfo {
+            kind,
+            image: None,
+            volumes,
+            privileged: false,
+            tty: false,
+            parameters,
+            shared: vec![],
+        };
         (Process::Cmd("run".to_owned()), Some(container))
     });
     prop_oneof![process.prop_map(|process| (process, None)), docker, mesos].boxed()

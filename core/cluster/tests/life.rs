@@ -126,11 +126,14 @@ impl Stage {
 
     fn answer(&mut self, connection: Connection, message: ToAgent) {
         match message {
-            ToAgent::Run { framework, task } => {
+            ToAgent::Run { framework, task, .. } => {
                 self.update(connection, &framework, &task, TaskState::Running);
             }
             ToAgent::Registered { .. } | ToAgent::Acknowledge { .. } | ToAgent::Ping => (),
-            ToAgent::Kill { .. } | ToAgent::Refused { .. } | ToAgent::Shutdown { .. } => {
+            ToAgent::RunGroup { .. }
+            | ToAgent::Kill { .. }
+            | ToAgent::Refused { .. }
+            | ToAgent::Shutdown { .. } => {
                 panic!("not in these scenes: {message:?}")
             }
         }

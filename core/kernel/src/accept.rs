@@ -37,14 +37,13 @@ struct Lot {
 impl Kernel {
     pub(crate) fn accept(&mut self, now: Time, from: &FrameworkId, answer: Answer, out: &mut Out) {
         let Answer { offers, operations, filters } = answer;
-        let tasks = operations.into_iter().flat_map(|Operation::Launch(tasks)| tasks);
         let mut lot = match self.lot(from, &offers) {
             Ok(lot) => lot,
             Err(cause) => {
                 // What was good about them is free again, and refused like anything that is not used.
                 self.decline(now, from, &offers, filters);
                 let state = self.state_for(from, TaskState::Dropped);
-                for task in tasks {
+                for task in operations.into_iter().flat_map(Operation::into_tasks) {
                     let verdict = Verdict::new(state, Reason::InvalidOffers, cause);
                     let status = verdict.status(now, task.id, Some(task.agent));
                     self.tell(from, Event::Update(status), out);
@@ -52,7 +51,7 @@ impl Kernel {
                 return;
             }
         };
-        for task in tasks {
+        for task in operations.into_iter().flat_map(Operation::into_tasks) {
             match self.fault(from, &lot, &task) {
                 None => self.launch(from, &mut lot, task, out),
                 Some(fault) => {
@@ -123,9 +122,10 @@ impl Kernel {
         let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         let connection = live.connection.expect("offers are of connected agents");
         live.tasks.insert((from.clone(), info.id.clone()));
-        let task = Arc::new(Task::staged(from.clone(), &info));
+        let task = Arc::new(Task::staged(from.clone(), &info, None));
         self.view.tasks.entry(from.clone()).or_default().insert(info.id.clone(), task);
-        let run = ToAgent::Run { framework: from.clone(), task: info };
+        let killing = self.tell_killing(from);
+        let run = ToAgent::Run { framework: from.clone(), task: info, killing };
         out.effects.push(Effect::ToAgent(connection, run));
     }
 

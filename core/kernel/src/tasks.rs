@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::agent::ToAgent;
+use model::agent::{TellKilling, ToAgent};
 use model::framework::Capability;
 use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
 use model::resources::Resources;
@@ -240,6 +240,14 @@ impl Kernel {
     pub(crate) fn is_partition_aware(&self, framework: &FrameworkId) -> bool {
         let known = self.state.frameworks.get(framework);
         known.is_some_and(|known| known.info.can(Capability::PartitionAware))
+    }
+
+    pub(crate) fn tell_killing(&self, framework: &FrameworkId) -> TellKilling {
+        let known = self.state.frameworks.get(framework);
+        match known.is_some_and(|known| known.info.can(Capability::TaskKillingState)) {
+            true => TellKilling::Yes,
+            false => TellKilling::No,
+        }
     }
 
     /// The state as the framework knows it: those that are not partition-aware know only TASK_LOST.

@@ -172,7 +172,12 @@ impl Node {
             ToAgent::Registered { agent } => self.registered(agent, turn),
             // The edge tells the operator. Tasks run on: it may be a master of another release.
             ToAgent::Refused { .. } => (),
-            ToAgent::Run { framework, task } => return self.run(framework, task, turn),
+            ToAgent::Run { framework, task, .. } => return self.run(framework, task, turn),
+            ToAgent::RunGroup { framework, tasks, .. } => {
+                for task in tasks {
+                    self.run(framework.clone(), task, turn)?;
+                }
+            }
             ToAgent::Kill { framework, task, grace } => {
                 return self.kill_asked(&framework, &task, grace, turn);
             }

@@ -31,7 +31,7 @@ impl Held {
 
     /// What a master is told when the agent registers.
     pub fn told(&self) -> HeldTask {
-        let staged = Task::staged(self.framework.clone(), &self.info);
+        let staged = Task::staged(self.framework.clone(), &self.info, None);
         HeldTask { task: Task { state: self.state(), status: self.latest.clone(), ..staged } }
     }
 }

@@ -78,7 +78,7 @@ impl Bench {
             Effect::Call(Call::Accept { operations, .. }) => Some(operations),
             Effect::Call(_) | Effect::Notice(_) => None,
         });
-        accepted.flatten().flat_map(|Operation::Launch(tasks)| tasks.clone()).collect()
+        accepted.flatten().flat_map(Operation::tasks).cloned().collect()
     }
 
     /// Nanoseconds and bytes that the latest records take to be spelled.

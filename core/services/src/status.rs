@@ -300,8 +300,8 @@ impl Services {
     pub(crate) fn refused(&mut self, call: Call, cause: &str, turn: &mut Turn<'_>) {
         match call {
             Call::Accept { operations, .. } => {
-                for Operation::Launch(tasks) in operations {
-                    tasks.iter().for_each(|task| self.not_launched(&task.id, cause, turn));
+                for task in operations.iter().flat_map(Operation::tasks) {
+                    self.not_launched(&task.id, cause, turn);
                 }
             }
             Call::Kill { task, agent, .. } => {

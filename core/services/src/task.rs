@@ -156,6 +156,7 @@ fn container(spec: &AppSpec) -> Option<ContainerInfo> {
             image: None,
             volumes: Vec::new(),
             privileged: false,
+            shared: Vec::new(),
             tty,
             parameters: Vec::new(),
         }),

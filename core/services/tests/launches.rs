@@ -144,6 +144,7 @@ fn a_process_is_a_shell_a_program_or_the_images_own() {
             image: Some(Image { name: name.to_owned(), force_pull: false }),
             volumes: Vec::new(),
             privileged: false,
+            shared: vec![],
             tty: false,
             parameters: Vec::new(),
         });

@@ -265,7 +265,7 @@ impl<R: Runtime> Brain<R> {
     fn wait_or_refuse(&mut self, input: Input, waiting: &mut Waiting) {
         match input {
             Input::Container { .. } => waiting.kept.push(input),
-            Input::Master { term, message: ToAgent::Run { framework, task }, seed } => {
+            Input::Master { term, message: ToAgent::Run { framework, task, .. }, seed } => {
                 let cause = "The agent has no space left to write the task down".to_owned();
                 let told = node::refused(self.clock.now(), framework.clone(), &task, cause, seed);
                 self.line.send(vec![told]);

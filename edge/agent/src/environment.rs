@@ -113,6 +113,7 @@ mod tests {
             image,
             volumes: vec![],
             privileged: false,
+            shared: vec![],
             tty: false,
             parameters: vec![],
         };

@@ -40,7 +40,8 @@ impl Runtime for Idle {
             Effect::Launch { container, .. } => {
                 self.alive.insert(container.clone());
                 let addresses = vec![Address(self.ip)];
-                let status = ContainerStatus { id: container.clone(), addresses, pid: None };
+                let status =
+                    ContainerStatus { id: container.clone(), addresses, pid: None, parent: None };
                 self.tell(container, Happened::Started { status });
             }
             Effect::Stop { container, .. } => {

@@ -10,7 +10,7 @@ use model::agent::{FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Uuid};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
-use model::task::{Task, TaskState, TaskStatus};
+use model::task::{ExecutorInfo, Task, TaskInfo, TaskState, TaskStatus};
 
 use crate::stage::{Stage, framework, info, status, task};
 
@@ -44,6 +44,15 @@ struct Agent {
     id: Option<AgentId>,
     connection: Option<u64>,
     tasks: BTreeMap<(FrameworkId, TaskId), Held>,
+}
+
+impl Agent {
+    fn run(&mut self, framework: FrameworkId, task: &TaskInfo, executor: Option<&ExecutorInfo>) {
+        let task = Task::staged(framework.clone(), task, executor);
+        let double =
+            self.tasks.insert((framework, task.id.clone()), Held { task, pending: vec![] });
+        assert!(double.is_none(), "a task is run once");
+    }
 }
 
 struct Held {
@@ -123,11 +132,9 @@ impl World {
         match letter {
             ToAgent::Registered { agent: id } => agent.id = Some(id),
             ToAgent::Refused { cause } => panic!("nobody here is to be refused: {cause}"),
-            ToAgent::Run { framework, task } => {
-                let task = Task::staged(framework.clone(), &task);
-                let key = (framework, task.id.clone());
-                let double = agent.tasks.insert(key, Held { task, pending: vec![] });
-                assert!(double.is_none(), "a task is run once");
+            ToAgent::Run { framework, task, .. } => agent.run(framework, &task, None),
+            ToAgent::RunGroup { framework, executor, tasks, .. } => {
+                tasks.iter().for_each(|task| agent.run(framework.clone(), task, Some(&executor)));
             }
             ToAgent::Kill { framework, task, .. } => {
                 self.change(at, &(framework, task), TaskState::Killed);

@@ -366,6 +366,7 @@ pub(crate) fn held(
         discovery: None,
         container: None,
         user: None,
+        executor: None,
     };
     HeldTask { task }
 }
@@ -410,6 +411,10 @@ fn spell(letter: &ToAgent) -> String {
         ToAgent::Registered { agent } => format!("Registered {agent}"),
         ToAgent::Refused { .. } => "Refused".to_owned(),
         ToAgent::Run { task, .. } => format!("Run {}", task.id),
+        ToAgent::RunGroup { executor, tasks, .. } => {
+            let ids: Vec<_> = tasks.iter().map(|task| task.id.as_str()).collect();
+            format!("RunGroup {} {}", executor.id, ids.join(" "))
+        }
         ToAgent::Kill { task, .. } => format!("Kill {task}"),
         ToAgent::Acknowledge { task, .. } => format!("Acknowledge {task}"),
         ToAgent::Ping => "Ping".to_owned(),

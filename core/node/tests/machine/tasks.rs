@@ -1,7 +1,7 @@
 //! What becomes of a task, from the master's word to the collected sandbox.
 
 use crate::world::{World, foreign_uuid, framework, task};
-use model::agent::ToAgent;
+use model::agent::{TellKilling, ToAgent};
 use model::id::{AgentId, TaskId};
 use model::task::{Reason, TaskInfo};
 use node::{Happened, Input, Refusal};
@@ -67,7 +67,10 @@ fn what_is_held_is_not_run_twice() {
 fn a_task_for_another_agent_is_refused() {
     let mut world = World::registered();
     let info = TaskInfo { agent: AgentId::new("S9"), ..task("t") };
-    let refusal = world.try_master(1, ToAgent::Run { framework: framework(), task: info });
+    let refusal = world.try_master(
+        1,
+        ToAgent::Run { framework: framework(), task: info, killing: TellKilling::No },
+    );
     let expected = Refusal::AnotherAgent { task: TaskId::new("t"), agent: AgentId::new("S9") };
     assert_eq!(refusal, Err(expected));
 }
@@ -76,7 +79,7 @@ fn a_task_for_another_agent_is_refused() {
 fn an_older_master_is_not_obeyed() {
     let mut world = World::registered();
     world.connect(3);
-    let run = || ToAgent::Run { framework: framework(), task: task("t") };
+    let run = || ToAgent::Run { framework: framework(), task: task("t"), killing: TellKilling::No };
     assert!(matches!(world.try_master(2, run()), Err(Refusal::OldTerm { .. })));
     assert_eq!(world.try_master(3, run()).expect("the newest"), ["launch t"]);
     world.crash();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use model::agent::{AgentInfo, FromAgent, ToAgent};
+use model::agent::{AgentInfo, FromAgent, TellKilling, ToAgent};
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
 use model::id::{AgentId, ContainerId, FrameworkId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Out, Record as _};
@@ -131,7 +131,7 @@ impl World {
     }
 
     pub(crate) fn run(&mut self, task: TaskInfo) -> Vec<String> {
-        self.master(ToAgent::Run { framework: framework(), task })
+        self.master(ToAgent::Run { framework: framework(), task, killing: TellKilling::No })
     }
 
     pub(crate) fn kill(&mut self, id: &str, grace_secs: Option<u64>) -> Vec<String> {
@@ -152,8 +152,12 @@ impl World {
     }
 
     pub(crate) fn started(&mut self) -> Vec<String> {
-        let status =
-            ContainerStatus { id: self.container.clone(), addresses: vec![], pid: Some(7) };
+        let status = ContainerStatus {
+            id: self.container.clone(),
+            addresses: vec![],
+            pid: Some(7),
+            parent: None,
+        };
         self.happened(Happened::Started { status })
     }
 

@@ -223,13 +223,11 @@ impl Stage {
             Call::Accept { offers, operations, .. } => {
                 self.accepts += 1;
                 offers.iter().for_each(|offer| self.close(offer));
-                for Operation::Launch(tasks) in operations {
-                    for task in tasks {
-                        let agent = self.agents.get_mut(&task.agent).expect("a known agent");
-                        agent.free.subtract(&task.resources);
-                        let before = self.tasks.insert(task.id.clone(), (task, TaskState::Staging));
-                        assert!(before.is_none(), "task ids are never used twice");
-                    }
+                for task in operations.into_iter().flat_map(Operation::into_tasks) {
+                    let agent = self.agents.get_mut(&task.agent).expect("a known agent");
+                    agent.free.subtract(&task.resources);
+                    let before = self.tasks.insert(task.id.clone(), (task, TaskState::Staging));
+                    assert!(before.is_none(), "task ids are never used twice");
                 }
             }
             Call::Decline { offers, .. } => offers.iter().for_each(|offer| self.close(offer)),

@@ -195,7 +195,8 @@ impl Hands {
 
     fn started(&self, container: ContainerId, pid: u32) {
         let addresses = vec![Address(self.tools.place.ip)];
-        let status = ContainerStatus { id: container.clone(), addresses, pid: Some(pid) };
+        let status =
+            ContainerStatus { id: container.clone(), addresses, pid: Some(pid), parent: None };
         self.say(container, Happened::Started { status });
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use agent::AgentConfig;
 use containers::Containers;
-use model::agent::{FromAgent, HeldTask, ToAgent};
+use model::agent::{FromAgent, HeldTask, TellKilling, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
 use model::task::{TaskInfo, TaskState, TaskStatus};
@@ -110,7 +110,9 @@ impl World {
     }
 
     pub(crate) async fn run(&self, task: TaskInfo) {
-        self.master.say(ToAgent::Run { framework: framework(), task }).await;
+        self.master
+            .say(ToAgent::Run { framework: framework(), task, killing: TellKilling::No })
+            .await;
     }
 
     pub(crate) async fn kill(&self, id: &str) {

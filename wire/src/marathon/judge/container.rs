@@ -25,6 +25,7 @@ pub(super) fn judge(app: &App, faults: &mut Faults) -> Option<ContainerInfo> {
         image: container.docker.as_ref().map(|docker| image(docker, faults)),
         volumes: volumes(container, faults),
         privileged: docker.privileged.unwrap_or(false),
+        shared: Vec::new(),
         tty: app.tty.unwrap_or(false),
         parameters: parameters.map(|one| (one.key.clone(), one.value.clone())).collect(),
     })
