@@ -92,6 +92,7 @@ impl History {
             }
             What::Status { .. }
             | What::AppPosted { .. }
+            | What::PodPosted { .. }
             | What::AppTerminated { .. }
             | What::InstanceChanged { .. }
             | What::InstanceHealthChanged { .. }

@@ -170,6 +170,9 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
         executor: String::new(),
         tty: None,
         readiness: None,
+        pod: None,
+        networks: Vec::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -236,6 +236,9 @@ fn spec() -> BoxedStrategy<AppSpec> {
                 executor: String::new(),
                 tty,
                 readiness: None,
+                pod: None,
+                networks: Vec::new(),
+                secrets: BTreeMap::new(),
             }
         })
         .boxed()

@@ -196,6 +196,9 @@ fn spec(constrained: Constrained) -> AppSpec {
         executor: String::new(),
         tty: None,
         readiness: None,
+        pod: None,
+        networks: Vec::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::machine::{Services, Turn};
 use crate::plan::{Difference, steps};
 use crate::spec::{AppId, AppSpec};
 use crate::state::{Action, App, Before, Deployment, Record, Version};
-use crate::{Change, Refusal, Reply, What};
+use crate::{Change, Posted, Refusal, Reply, What};
 
 /// What is going to be done, with everything checked.
 #[derive(Debug)]
@@ -128,7 +128,11 @@ impl Services {
         }
         let differences: BTreeMap<AppId, Difference> =
             changes.iter().map(|(app, settled)| (app.clone(), settled.difference)).collect();
-        let steps = steps(&differences, |app| levels[app]);
+        let is_pod = |app: &AppId| {
+            let known = || self.memory.view.pods.contains(app);
+            changes[app].spec.as_ref().map_or_else(known, |spec| spec.pod.is_some())
+        };
+        let steps = steps(&differences, |app| levels[app], is_pod);
         let abandons = self.resolve(&changes, &conflict)?;
         let running = self.memory.view.deployments.len() - abandons.len();
         if running >= self.config.deployments_max && !steps.is_empty() {
@@ -206,7 +210,7 @@ impl Services {
 
     fn write_app(&mut self, id: AppId, settled: Settled, version: Version, turn: &mut Turn<'_>) {
         let was = self.memory.view.apps.get(&id).cloned();
-        turn.notice(What::AppPosted { app: id.clone(), spec: settled.spec.clone() });
+        turn.notice(posted(&id, was.as_deref(), settled.spec.as_ref()));
         let Some(spec) = settled.spec else {
             return self.commit(Record::App(id, None), turn);
         };
@@ -242,6 +246,20 @@ impl Services {
             }
         }
     }
+}
+
+/// What those who watch are told of a user's change.
+fn posted(id: &AppId, was: Option<&App>, spec: Option<&Arc<AppSpec>>) -> What {
+    let is_pod = |spec: &Arc<AppSpec>| spec.pod.is_some();
+    if !spec.or(was.map(|was| &was.spec)).is_some_and(is_pod) {
+        return What::AppPosted { app: id.clone(), spec: spec.cloned() };
+    }
+    let posted = match (was, spec) {
+        (_, None) => Posted::Deleted,
+        (None, Some(_)) => Posted::Created,
+        (Some(_), Some(_)) => Posted::Updated,
+    };
+    What::PodPosted { pod: id.clone(), posted }
 }
 
 fn difference(now: Option<&AppSpec>, target: &Target) -> Option<Difference> {

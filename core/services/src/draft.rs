@@ -99,11 +99,15 @@ impl<'a> Draft<'a> {
         let (low, high) = self.config.service_ports;
         let mut taken: BTreeSet<u16> = BTreeSet::new();
         for target in self.targets.values() {
-            let specs = target.spec.iter().flat_map(|spec| &spec.ports);
+            let apps = target.spec.iter().filter(|spec| spec.pod.is_none());
+            let specs = apps.flat_map(|spec| &spec.ports);
             taken.extend(specs.map(|port| port.port));
         }
         for (app, target) in &mut self.targets {
-            let Some(spec) = &mut target.spec else { continue };
+            // A pod has host ports, and no service ports.
+            let Some(spec) = target.spec.as_mut().filter(|spec| spec.pod.is_none()) else {
+                continue;
+            };
             let had = self.memory.view.apps.get(app).map(|app| &app.spec.ports);
             let had = had.into_iter().flatten().map(|port| port.port);
             let kept: Vec<u16> = had

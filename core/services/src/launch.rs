@@ -189,6 +189,7 @@ impl Services {
             unreachable_since: None,
             addresses: Vec::new(),
             ready: true,
+            members: Vec::new(),
         });
         self.commit(Record::Instance(serial, Some(Arc::clone(&instance))), turn);
         turn.notice(crate::What::InstanceChanged { instance: Arc::clone(&instance) });

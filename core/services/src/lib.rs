@@ -218,12 +218,25 @@ pub struct Notice {
     pub what: What,
 }
 
+/// What a user did with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    Created,
+    Updated,
+    Deleted,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// An app was created, changed, or removed by a user.
     AppPosted {
         app: AppId,
         spec: Option<Arc<AppSpec>>,
+    },
+    /// The same of a pod.
+    PodPosted {
+        pod: AppId,
+        posted: Posted,
     },
     AppTerminated {
         app: AppId,

@@ -242,7 +242,7 @@ impl Services {
                     self.desk.dirty.insert(app.clone());
                 }
             }
-            Record::Version(..) | Record::Deployment(..) => (),
+            Record::Version(..) | Record::Deployment(..) | Record::History(..) => (),
         }
         self.memory.apply(&record);
         turn.out.records.push(record);

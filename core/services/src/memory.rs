@@ -49,6 +49,12 @@ impl Memory {
             Record::Deployment(serial, deployment) => {
                 self.apply_deployment(*serial, deployment.as_ref());
             }
+            Record::History(pod, history) => match history {
+                Some(history) => {
+                    drop(self.view.histories.insert(pod.clone(), Arc::clone(history)));
+                }
+                None => drop(self.view.histories.remove(pod)),
+            },
         }
     }
 
@@ -62,6 +68,10 @@ impl Memory {
         }
         if let Some(app) = app {
             self.count_spec(&app.spec, |count| *count += 1);
+        }
+        match app.is_some_and(|app| app.spec.pod.is_some()) {
+            true => drop(self.view.pods.insert(id.clone())),
+            false => drop(self.view.pods.remove(id)),
         }
         let since = app.map(|app| app.last_config_change_at);
         let crew = self.crews.entry(id.clone()).or_default();
@@ -78,7 +88,8 @@ impl Memory {
         if let Some(role) = &spec.role {
             change_count(&mut self.roles, role.clone(), &change);
         }
-        for port in &spec.ports {
+        // A pod's ports are the agents', and nobody's but an instance's.
+        for port in spec.ports.iter().filter(|_| spec.pod.is_none()) {
             change_count(&mut self.service_ports, port.port, &change);
         }
     }
@@ -123,13 +134,17 @@ impl Memory {
     }
 
     fn show_instance(&mut self, app: AppId, instance: &Arc<Instance>) {
-        self.view.tasks.insert(instance.task.clone(), Arc::clone(instance));
+        for task in instance.tasks() {
+            self.view.tasks.insert(task.clone(), Arc::clone(instance));
+        }
         let of_app = self.view.instances.entry(app).or_default();
         of_app.insert(instance.serial, Arc::clone(instance));
     }
 
     fn hide_instance(&mut self, app: &AppId, was: &Instance) {
-        self.view.tasks.remove(&was.task);
+        for task in was.tasks() {
+            self.view.tasks.remove(task);
+        }
         if let Some(of_app) = self.view.instances.get_mut(app) {
             of_app.remove(&was.serial);
             if of_app.is_empty() {

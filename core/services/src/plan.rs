@@ -23,12 +23,13 @@ pub(crate) enum Difference {
 pub(crate) fn steps(
     differences: &BTreeMap<AppId, Difference>,
     level: impl Fn(&AppId) -> usize,
+    is_pod: impl Fn(&AppId) -> bool,
 ) -> Vec<Vec<Action>> {
     let mut stop = Vec::new();
     let mut start = Vec::new();
     let mut levels: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
     for (app, difference) in differences {
-        let action = |kind| Action { kind, app: app.clone() };
+        let action = |kind| Action { kind, app: app.clone(), pod: is_pod(app) };
         let mut at_level = |kind| levels.entry(level(app)).or_default().push(action(kind));
         match difference {
             Difference::Gone => stop.push(action(ActionKind::Stop)),

@@ -12,13 +12,14 @@ use model::task::{Address, TaskState};
 use model::time::Time;
 
 use crate::spec::AppId;
-use crate::state::{Goal, Instance, Place, Record, Version};
+use crate::state::{Goal, Instance, Member, Place, Record, Version};
 
 const MACHINE: u8 = b's';
 const APP: u8 = 1;
 const VERSION: u8 = 2;
 const INSTANCE: u8 = 3;
 const DEPLOYMENT: u8 = 4;
+const HISTORY: u8 = 5;
 
 /// The format that this release writes, and the only one it reads.
 const FORMAT: u8 = 1;
@@ -35,6 +36,7 @@ impl model::machine::Record for Record {
             }
             Record::Instance(serial, _) => key(INSTANCE, &[&serial.0.to_be_bytes()]),
             Record::Deployment(serial, _) => key(DEPLOYMENT, &[&serial.0.to_be_bytes()]),
+            Record::History(app, _) => key(HISTORY, &[app.as_str().as_bytes()]),
         }
     }
 
@@ -46,6 +48,7 @@ impl model::machine::Record for Record {
                 instance.as_deref().map(|instance| spell(&Stored::new(instance)))
             }
             Record::Deployment(_, deployment) => deployment.as_deref().map(spell),
+            Record::History(_, history) => history.as_deref().map(spell),
         }
     }
 
@@ -76,6 +79,7 @@ impl model::machine::Record for Record {
                 let serial = Serial(number(key, id)?);
                 Ok(Record::Deployment(serial, Some(Arc::new(parse(key, body)?))))
             }
+            HISTORY => Ok(Record::History(app_id(key, id)?, Some(Arc::new(parse(key, body)?)))),
             other => Err(bad(format!("entity {other} is not known"))),
         }
     }
@@ -141,6 +145,8 @@ struct Stored {
     addresses: Vec<Address>,
     #[n(14)]
     ready: bool,
+    #[cbor(n(15), default)]
+    members: Vec<Member>,
 }
 
 impl Stored {
@@ -161,13 +167,17 @@ impl Stored {
             unreachable_since: instance.unreachable_since,
             addresses: instance.addresses.clone(),
             ready: instance.ready,
+            members: instance.members.clone(),
         }
     }
 
     fn into_instance(self, serial: Serial) -> Instance {
         Instance {
             serial,
-            task: Instance::task_id(&self.app, self.uuid, self.incarnation),
+            task: match self.members.first() {
+                Some(first) => first.task.clone(),
+                None => Instance::task_id(&self.app, self.uuid, self.incarnation),
+            },
             app: self.app,
             version: self.version,
             uuid: self.uuid,
@@ -183,6 +193,7 @@ impl Stored {
             unreachable_since: self.unreachable_since,
             addresses: self.addresses,
             ready: self.ready,
+            members: self.members,
         }
     }
 }

@@ -57,6 +57,8 @@ pub enum Record {
     Version(AppId, Version, Option<Arc<AppSpec>>),
     Instance(Serial, Option<Arc<Instance>>),
     Deployment(Serial, Option<Arc<Deployment>>),
+    /// How instances of a pod ended.
+    History(AppId, Option<Arc<History>>),
 }
 
 /// An app and which of its versions is wanted.
@@ -131,6 +133,10 @@ pub struct Instance {
     /// Passed its readiness check, or has none.
     #[n(16)]
     pub ready: bool,
+    /// Of a pod: its containers, in the order of the spec. Then `task` is the first one's, `ports` are those of all, and
+    /// state, health and times are what follows from the members.
+    #[cbor(n(17), default)]
+    pub members: Vec<Member>,
 }
 
 impl Instance {
@@ -139,10 +145,100 @@ impl Instance {
         format!("{}.instance-{}", self.app.underscored(), self.uuid)
     }
 
+    /// All tasks of it: one, or one for each member of a pod.
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
+        let alone = self.members.is_empty().then_some(&self.task);
+        alone.into_iter().chain(self.members.iter().map(|member| &member.task))
+    }
+
+    /// `prod_web.instance-<uuid>.<container>`.
+    pub fn member_task_id(app: &AppId, uuid: Uuid, container: &str) -> TaskId {
+        TaskId::new(format!("{}.instance-{uuid}.{container}", app.underscored()))
+    }
+
     /// `prod_web.instance-<uuid>._app.1`.
     pub fn task_id(app: &AppId, uuid: Uuid, incarnation: u32) -> TaskId {
         TaskId::new(format!("{}.instance-{uuid}._app.{incarnation}", app.underscored()))
     }
+}
+
+/// One container of a pod's instance.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Member {
+    /// As the pod's spec names it.
+    #[n(0)]
+    pub name: String,
+    #[n(1)]
+    pub task: TaskId,
+    #[n(2)]
+    pub state: TaskState,
+    /// Since when it is in this state.
+    #[n(3)]
+    pub since: Time,
+    #[n(4)]
+    pub started_at: Option<Time>,
+    #[n(5)]
+    pub healthy: Option<bool>,
+    /// Host ports of its endpoints that have one, in their order.
+    #[n(6)]
+    pub ports: Vec<u16>,
+    #[n(7)]
+    pub addresses: Vec<Address>,
+    /// What its agent said last.
+    #[n(8)]
+    pub message: Option<String>,
+    /// When anything of this last changed.
+    #[n(9)]
+    pub changed_at: Time,
+    /// How it ended, once its state is terminal.
+    #[n(10)]
+    pub termination: Option<Termination>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Termination {
+    #[n(0)]
+    pub at: Time,
+    /// Unset where no process has ended by itself.
+    #[n(1)]
+    pub exit_code: Option<i32>,
+    #[n(2)]
+    pub message: Option<String>,
+}
+
+/// The instances of a pod that ended last, the latest last.
+#[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
+pub struct History {
+    #[n(0)]
+    pub ended: Vec<Ended>,
+}
+
+/// A pod's instance that is no more.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Ended {
+    /// `prod_web.instance-<uuid>`.
+    #[n(0)]
+    pub instance: String,
+    #[n(1)]
+    pub version: Version,
+    #[n(2)]
+    pub host: String,
+    #[n(3)]
+    pub agent: AgentId,
+    #[n(4)]
+    pub state: TaskState,
+    /// When it was launched.
+    #[n(5)]
+    pub staged_at: Time,
+    #[n(6)]
+    pub started_at: Option<Time>,
+    #[n(7)]
+    pub at: Time,
+    #[n(8)]
+    pub message: Option<String>,
+    #[n(9)]
+    pub members: Vec<Member>,
 }
 
 /// Where an instance runs.
@@ -204,6 +300,25 @@ pub struct Action {
     pub kind: ActionKind,
     #[n(1)]
     pub app: AppId,
+    /// Whether `app` is a pod.
+    #[cbor(n(2), default)]
+    pub pod: bool,
+}
+
+impl Action {
+    /// As Marathon names it: `ScaleApplication`, `StartPod`.
+    pub fn name(&self) -> &'static str {
+        match (&self.kind, self.pod) {
+            (ActionKind::Start, false) => "StartApplication",
+            (ActionKind::Stop, false) => "StopApplication",
+            (ActionKind::Scale, false) => "ScaleApplication",
+            (ActionKind::Restart, false) => "RestartApplication",
+            (ActionKind::Start, true) => "StartPod",
+            (ActionKind::Stop, true) => "StopPod",
+            (ActionKind::Scale, true) => "ScalePod",
+            (ActionKind::Restart, true) => "RestartPod",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -216,16 +331,4 @@ pub enum ActionKind {
     Scale,
     #[n(3)]
     Restart,
-}
-
-impl fmt::Display for ActionKind {
-    /// As Marathon names them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ActionKind::Start => "StartApplication",
-            ActionKind::Stop => "StopApplication",
-            ActionKind::Scale => "ScaleApplication",
-            ActionKind::Restart => "RestartApplication",
-        })
-    }
 }

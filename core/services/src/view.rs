@@ -10,7 +10,7 @@ use model::time::Time;
 use placement::Miss;
 
 use crate::spec::{AppId, AppSpec};
-use crate::state::{App, Deployment, Instance, Version};
+use crate::state::{App, Deployment, History, Instance, Version};
 
 /// Durable, except for `queue`, which may be newer than the last commit.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,7 @@ pub struct View {
     pub versions: OrdMap<(AppId, Version), Arc<AppSpec>>,
     /// By app, in the order of their creation.
     pub instances: OrdMap<AppId, OrdMap<Serial, Arc<Instance>>>,
+    /// A pod's instance is here once for each of its members.
     pub tasks: OrdMap<TaskId, Arc<Instance>>,
     pub deployments: OrdMap<Serial, Arc<Deployment>>,
     /// Which deployments hold which app.
@@ -28,6 +29,10 @@ pub struct View {
     pub queue: OrdMap<AppId, Arc<Waiting>>,
     /// Counts by app, kept so that a list of 10,000 apps need not look at 100,000 instances.
     pub counts: OrdMap<AppId, Counts>,
+    /// Those of the apps that are pods.
+    pub pods: OrdSet<AppId>,
+    /// How the latest instances of each pod ended.
+    pub histories: OrdMap<AppId, Arc<History>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

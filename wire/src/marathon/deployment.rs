@@ -55,7 +55,7 @@ pub struct ActionInfo {
 /// As `/v2/deployments` lists it.
 pub fn step_info(deployment: &Deployment) -> StepInfo {
     let info = |action: &Action| ActionInfo {
-        action: action.kind.to_string(),
+        action: action.name().to_owned(),
         app: action.app.to_string(),
         readiness_check_results: [],
     };
@@ -90,7 +90,7 @@ fn affected(deployment: &Deployment) -> Vec<String> {
 
 fn step(actions: &[Action]) -> Step {
     let spell = |action: &Action| StepAction {
-        action: action.kind.to_string(),
+        action: action.name().to_owned(),
         app: action.app.to_string(),
     };
     Step { actions: actions.iter().map(spell).collect() }

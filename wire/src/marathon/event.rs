@@ -6,7 +6,7 @@ use model::time::Time;
 use serde_json::{Value, json};
 use services::spec::{AppId, AppSpec};
 use services::state::{Deployment, Instance};
-use services::{Notice, What};
+use services::{Notice, Posted, What};
 
 use super::deployment::{self, PlanFormat};
 use super::print;
@@ -42,6 +42,10 @@ pub fn events(notice: &Notice, format: PlanFormat) -> Vec<Event> {
             vec![posted(notice.at, app, spec), group_changed(notice.at, app)]
         }
         What::AppPosted { app, spec: None } => vec![group_changed(notice.at, app)],
+        What::PodPosted { pod, posted } => {
+            let fields = json!({ "clientIp": "", "uri": format!("/v2/pods{pod}") });
+            vec![Event::new(pod_event(*posted), notice.at, fields), group_changed(notice.at, pod)]
+        }
         What::AppTerminated { app } => {
             one("app_terminated_event", json!({ "appId": app.as_str() }))
         }
@@ -87,6 +91,14 @@ fn posted(at: Time, app: &AppId, spec: &AppSpec) -> Event {
         "appDefinition": print::spec(spec),
     });
     Event::new("api_post_event", at, fields)
+}
+
+fn pod_event(posted: Posted) -> &'static str {
+    match posted {
+        Posted::Created => "pod_created_event",
+        Posted::Updated => "pod_updated_event",
+        Posted::Deleted => "pod_deleted_event",
+    }
 }
 
 fn group_changed(at: Time, app: &AppId) -> Event {

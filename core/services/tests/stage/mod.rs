@@ -375,8 +375,7 @@ impl Stage {
             _ => None,
         });
         let action = |action: &Action| {
-            let kind = action.kind.to_string();
-            format!("{} {}", kind.trim_end_matches("Application"), action.app)
+            format!("{} {}", action.name().trim_end_matches("Application"), action.app)
         };
         let step =
             |actions: &Vec<Action>| actions.iter().map(action).collect::<Vec<_>>().join(", ");
@@ -425,6 +424,9 @@ pub(crate) fn app(name: &str, instances: u32) -> AppSpec {
         executor: String::new(),
         tty: None,
         readiness: None,
+        pod: None,
+        networks: Vec::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -13,6 +13,8 @@ mod ports;
 mod quantity;
 mod strategy;
 
+use std::collections::BTreeMap;
+
 use model::id::Role;
 use services::Fault;
 use services::spec::{AppId, AppSpec};
@@ -130,6 +132,9 @@ pub fn app(app: App, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
         executor: app.executor.unwrap_or_default(),
         tty: app.tty,
         readiness: None,
+        pod: None,
+        networks: Vec::new(),
+        secrets: BTreeMap::new(),
     })
 }
 

@@ -1,9 +1,14 @@
-//! An app as it was accepted: complete, normalised, valid. The API's `App` becomes one of these or is refused.
+//! An app as it was accepted: complete, normalised, valid. The API's `App` becomes one of these or is refused. A pod is
+//! an app whose instances are groups of containers.
+
+pub mod environment;
+pub mod id;
+pub mod network;
+pub mod pod;
+pub mod resource;
+pub mod volume;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -12,106 +17,9 @@ use model::id::Role;
 use model::resources::Scalar;
 use placement::Constraint;
 
-/// An absolute path such as `/prod/web`: segments of lower-case letters, digits, dashes and dots.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AppId(Arc<str>);
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not an app id: segments of lower-case letters, digits, dashes and dots, such as /prod/web"
-)]
-pub struct BadAppId(pub String);
-
-impl AppId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// `/prod/web` as Marathon spells it in task ids: `prod_web`.
-    pub fn underscored(&self) -> String {
-        self.0.trim_start_matches('/').replace('/', "_")
-    }
-
-    /// The topmost group, `prod` of `/prod/web`, if it lies in one.
-    pub fn top_group(&self) -> Option<&str> {
-        self.0.trim_start_matches('/').split_once('/').map(|(top, _)| top)
-    }
-
-    /// The groups that it lies in, the innermost first.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = AppId> {
-        let parent = |id: &AppId| match id.0.rsplit_once('/') {
-            None | Some(("", _)) => None,
-            Some((parent, _)) => Some(AppId(parent.into())),
-        };
-        std::iter::successors(parent(self), parent)
-    }
-
-    /// Whatever lies in the group of this name sorts between these two.
-    pub(crate) fn inside(&self) -> (AppId, AppId) {
-        // `0` follows `/`.
-        (AppId(format!("{}/", self.0).into()), AppId(format!("{}0", self.0).into()))
-    }
-}
-
-impl FromStr for AppId {
-    type Err = BadAppId;
-
-    /// Takes absolute and rootless paths, folds double and trailing slashes, and resolves `..`.
-    fn from_str(text: &str) -> Result<Self, BadAppId> {
-        let bad = || BadAppId(text.to_owned());
-        let mut path: Vec<&str> = Vec::new();
-        for segment in text.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {
-            match segment {
-                ".." => drop(path.pop().ok_or_else(bad)?),
-                name if is_segment(name) => path.push(name),
-                _ => return Err(bad()),
-            }
-        }
-        if path.is_empty() {
-            return Err(bad());
-        }
-        Ok(Self(format!("/{}", path.join("/")).into()))
-    }
-}
-
-/// Dot-separated names that neither begin nor end with a dash.
-fn is_segment(text: &str) -> bool {
-    text.split('.').all(|name| {
-        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        !name.is_empty()
-            && name.bytes().all(legal)
-            && !name.starts_with('-')
-            && !name.ends_with('-')
-    })
-}
-
-impl fmt::Display for AppId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for AppId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<C> Encode<C> for AppId {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.str(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for AppId {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        Ok(Self(d.str()?.into()))
-    }
-}
+pub use id::{AppId, BadAppId};
+use network::Network;
+use pod::PodSpec;
 
 /// Every field that this release knows; the defaults are filled in. `id`, `version` and what depends on other apps
 /// (service ports, role) are settled when it is deployed.
@@ -177,6 +85,15 @@ pub struct AppSpec {
     pub tty: Option<bool>,
     #[n(26)]
     pub readiness: Option<ReadinessCheck>,
+    /// A pod: what its instances run, instead of `process`, `container`, `fetch`, `env` and `health_checks`, which are
+    /// empty. `cpus` to `gpus` and `ports` are the sums of what its members and its executor need.
+    #[n(27)]
+    pub pod: Option<PodSpec>,
+    #[cbor(n(28), default)]
+    pub networks: Vec<Network>,
+    /// By the name that the rest of the spec uses: where the secret store has it.
+    #[cbor(n(29), default)]
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// What an instance runs.

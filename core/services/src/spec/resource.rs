@@ -1,0 +1,72 @@
+//! What containers are given, what they may use beyond it, and how Linux confines them.
+
+use minicbor::{Decode, Encode};
+use model::resources::Scalar;
+
+/// What is set aside for one container or executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Amounts {
+    #[n(0)]
+    pub cpus: Scalar,
+    /// MiB.
+    #[n(1)]
+    pub mem: Scalar,
+    /// MiB.
+    #[n(2)]
+    pub disk: Scalar,
+    #[n(3)]
+    pub gpus: u32,
+}
+
+/// What a container may use; where unset, what is set aside for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Limits {
+    #[n(0)]
+    pub cpus: Option<Limit>,
+    /// MiB.
+    #[n(1)]
+    pub mem: Option<Limit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Limit {
+    /// Whatever the agent has to spare.
+    #[n(0)]
+    Unlimited,
+    #[n(1)]
+    Amount(#[n(0)] Scalar),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct LinuxInfo {
+    #[n(0)]
+    pub seccomp: Option<Seccomp>,
+    #[n(1)]
+    pub ipc: Option<Ipc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Seccomp {
+    #[n(0)]
+    pub profile: Option<String>,
+    #[n(1)]
+    pub unconfined: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Ipc {
+    #[n(0)]
+    pub mode: IpcMode,
+    /// MiB.
+    #[n(1)]
+    pub shm_size: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum IpcMode {
+    #[n(0)]
+    Private,
+    #[n(1)]
+    ShareParent,
+}
