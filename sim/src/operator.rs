@@ -9,8 +9,8 @@ use model::id::Uuid;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use services::spec::{
-    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition,
-    Process, UnreachableStrategy, UpgradeStrategy,
+    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, PortDefinition, Process,
+    UnreachableStrategy, UpgradeStrategy,
 };
 use services::{Cancel, Change, Kill, Order};
 
@@ -120,59 +120,34 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
     let operator = if dice.chance(500) { Operator::Unique } else { Operator::GroupBy };
     let constraint = Constraint { field: "hostname".to_owned(), operator, value: None };
     let fraction = |dice: &mut Dice| Scalar(dice.between(0, 2) * 500);
+    let process = Process::Cmd(format!("run {}", dice.roll()));
     AppSpec {
-        id: id.clone(),
-        process: Process::Cmd(format!("run {}", dice.roll())),
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
         cpus: Scalar(dice.between(50, 150)),
         mem: Scalar::whole(dice.between(16, 64)),
-        disk: Scalar::default(),
-        gpus: 0,
         instances: u32::try_from(dice.between(0, instances_max(id))).expect("small"),
-        container: None,
         ports: vec![PortDefinition {
             port: 0,
             name: None,
             protocol: "tcp".to_owned(),
             labels: BTreeMap::new(),
+            mapping: None,
         }],
-        require_ports: false,
         constraints: if unique { vec![constraint] } else { vec![] },
         health_checks: if dice.chance(500) { vec![health_check(dice)] } else { vec![] },
         upgrade: UpgradeStrategy {
             minimum_health_capacity: fraction(dice),
             maximum_over_capacity: fraction(dice),
         },
-        backoff: Backoff {
-            initial: Duration::from_secs(1),
-            factor: Scalar(1_150),
-            max: Duration::from_secs(10),
-        },
-        kill_selection: KillSelection::YoungestFirst,
+        backoff: Backoff { max: Duration::from_secs(10), ..Backoff::default() },
         unreachable: match dice.between(0, 2) {
             0 => UnreachableStrategy::Disabled,
-            1 => UnreachableStrategy::Enabled {
-                inactive_after: Duration::ZERO,
-                expunge_after: Duration::ZERO,
-            },
+            1 => UnreachableStrategy::default(),
             _ => UnreachableStrategy::Enabled {
                 inactive_after: Duration::from_secs(5),
                 expunge_after: Duration::from_secs(30),
             },
         },
-        kill_grace: None,
-        fetch: vec![],
-        dependencies: vec![],
-        accepted_roles: None,
-        role: None,
-        executor: String::new(),
-        tty: None,
-        readiness: None,
-        pod: None,
-        networks: Vec::new(),
-        secrets: BTreeMap::new(),
+        ..AppSpec::new(id.clone(), process)
     }
 }
 

@@ -11,6 +11,7 @@ use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use services::spec::environment::EnvValue;
 use services::spec::{
     AppHealthCheck, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition, Process,
     UnreachableStrategy, UpgradeStrategy,
@@ -88,6 +89,7 @@ fn ports() -> BoxedStrategy<Vec<PortDefinition>> {
                         name: named.then(|| format!("port-{n}")),
                         protocol: protocol.to_owned(),
                         labels,
+                        mapping: None,
                     }
                 };
             all.into_iter().enumerate().map(port).collect()
@@ -208,16 +210,14 @@ fn spec() -> BoxedStrategy<AppSpec> {
             let container =
                 container.map(|container| ContainerInfo { tty: tty.unwrap_or(false), ..container });
             let labels = env.clone();
+            let text = |(name, value): (String, String)| (name, EnvValue::Text(value));
             AppSpec {
-                id: id.parse().expect("a generated id"),
-                process,
                 user: labels.keys().next().cloned(),
-                env,
+                env: env.into_iter().map(text).collect(),
                 labels,
                 cpus: Scalar(amount),
                 mem: Scalar(amount / 2),
                 disk: Scalar(amount / 3),
-                gpus: 0,
                 instances,
                 container,
                 ports,
@@ -232,13 +232,8 @@ fn spec() -> BoxedStrategy<AppSpec> {
                 fetch,
                 dependencies: vec!["/other/app".parse().expect("an id")],
                 accepted_roles: require_ports.then(|| vec![Role::star()]),
-                role: None,
-                executor: String::new(),
                 tty,
-                readiness: None,
-                pod: None,
-                networks: Vec::new(),
-                secrets: BTreeMap::new(),
+                ..AppSpec::new(id.parse().expect("a generated id"), process)
             }
         })
         .boxed()

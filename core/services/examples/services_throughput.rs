@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::agent::AgentInfo;
 use model::id::{AgentId, FrameworkId, OfferId, Role, Term, Uuid};
@@ -16,9 +15,7 @@ use model::resources::{Resources, Scalar};
 use model::scheduler::{Call, Event, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
-use services::spec::{
-    AppSpec, Backoff, KillSelection, PortDefinition, Process, UnreachableStrategy, UpgradeStrategy,
-};
+use services::spec::{AppSpec, PortDefinition, Process, UnreachableStrategy};
 use services::view::View;
 use services::{Change, Config, Effect, Input, Order, Out, Services};
 
@@ -156,49 +153,21 @@ fn spec(constrained: Constrained) -> AppSpec {
         operator: placement::Operator::MaxPer,
         value: Some("1000".to_owned()),
     };
+    let id = "/bench/sleep".parse().expect("an app id");
     AppSpec {
-        id: "/bench/sleep".parse().expect("an app id"),
-        process: Process::Cmd("sleep 1000".to_owned()),
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
         cpus: Scalar(10),
         mem: Scalar::whole(16),
-        disk: Scalar(0),
-        gpus: 0,
         instances: u32::try_from(INSTANCES).expect("small"),
-        container: None,
         ports: vec![PortDefinition {
             port: 0,
             name: Some("http".to_owned()),
             protocol: "tcp".to_owned(),
             labels: BTreeMap::new(),
+            mapping: None,
         }],
-        require_ports: false,
         constraints: if constrained == Constrained::Yes { vec![constraint] } else { Vec::new() },
-        health_checks: Vec::new(),
-        upgrade: UpgradeStrategy {
-            minimum_health_capacity: Scalar(1000),
-            maximum_over_capacity: Scalar(1000),
-        },
-        backoff: Backoff {
-            initial: Duration::from_secs(1),
-            factor: Scalar(1150),
-            max: Duration::from_secs(300),
-        },
-        kill_selection: KillSelection::YoungestFirst,
         unreachable: UnreachableStrategy::Disabled,
-        kill_grace: None,
-        fetch: Vec::new(),
-        dependencies: Vec::new(),
-        accepted_roles: None,
-        role: None,
-        executor: String::new(),
-        tty: None,
-        readiness: None,
-        pod: None,
-        networks: Vec::new(),
-        secrets: BTreeMap::new(),
+        ..AppSpec::new(id, Process::Cmd("sleep 1000".to_owned()))
     }
 }
 

@@ -9,6 +9,7 @@ mod deploy;
 mod draft;
 mod drive;
 mod kill;
+mod lacks;
 mod launch;
 pub mod machine;
 mod memory;

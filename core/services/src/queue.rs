@@ -92,8 +92,12 @@ impl Queue {
         self.show(app, &want, now);
         let role = want.template.role.clone();
         let since = want.template.since;
+        let lacks = !want.template.lacks.is_empty();
         self.close(app);
         self.wants.insert(app.clone(), want);
+        if lacks {
+            return;
+        }
         match self.delayed_until(app, since, now) {
             Some(until) => drop(self.delay_ends.insert((until, app.clone()))),
             None => {
@@ -110,6 +114,7 @@ impl Queue {
         shown.count = want.count;
         shown.delayed_until = delayed_until;
         shown.role = want.template.role.clone();
+        shown.lacks = Arc::clone(&want.template.lacks);
     }
 
     fn forget(&mut self, app: &AppId) {
@@ -278,6 +283,7 @@ fn unseen(want: &Want, now: Time) -> Waiting {
         count: want.count,
         role: want.template.role.clone(),
         since: now,
+        lacks: Arc::clone(&want.template.lacks),
         delayed_until: None,
         offers_processed: 0,
         offers_unused: 0,

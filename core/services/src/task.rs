@@ -14,7 +14,9 @@ use model::resources::{Resources, Scalar};
 use model::task::TaskInfo;
 use placement::fit::{GpuUse, Need, Ports};
 
+use crate::lacks::lacks;
 use crate::memory::rules;
+use crate::spec::environment::EnvValue;
 use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
 use crate::state::Version;
 
@@ -32,6 +34,8 @@ pub(crate) struct Template {
     pub(crate) spec: Arc<AppSpec>,
     pub(crate) role: Role,
     pub(crate) need: Need,
+    /// While there is anything, nothing is launched.
+    pub(crate) lacks: Arc<[String]>,
     name: String,
     run: Run,
     /// Before the task's own variables.
@@ -58,6 +62,7 @@ impl Template {
             version,
             since,
             need: need(spec),
+            lacks: lacks(spec).into(),
             name: hostname(&spec.id),
             run: run(spec),
             context: context(spec, version),
@@ -75,7 +80,7 @@ impl Template {
                 run: self.run.clone(),
                 environment: self.environment(&launch),
                 uris: spec.fetch.clone(),
-                user: spec.user.clone(),
+                user: spec.user.clone().or_else(|| parameter(spec, "user").last()),
             },
             id: launch.task,
             name: self.name.clone(),
@@ -106,7 +111,15 @@ impl Template {
         all.push(("MESOS_TASK_ID".to_owned(), launch.task.as_str().to_owned()));
         port_variables(&self.spec.ports, launch.ports, &mut all);
         all.push(("HOST".to_owned(), launch.host.to_owned()));
-        all.extend(self.spec.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        all.extend(self.spec.env.iter().filter_map(|(name, value)| match value {
+            EnvValue::Text(text) => Some((name.clone(), text.clone())),
+            // Who needs a secret waits: see `lacks`.
+            EnvValue::Secret(_) => None,
+        }));
+        all.extend(parameter(&self.spec, "env").map(|text| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (text, String::new()),
+        }));
         all
     }
 }
@@ -161,6 +174,13 @@ fn container(spec: &AppSpec) -> Option<ContainerInfo> {
             parameters: Vec::new(),
         }),
     }
+}
+
+/// What is said to `docker run` with this word.
+fn parameter<'a>(spec: &'a AppSpec, word: &'a str) -> impl Iterator<Item = String> + 'a {
+    let docker = spec.container.iter().filter(|one| one.kind == ContainerKind::Docker);
+    let all = docker.flat_map(|container| &container.parameters);
+    all.filter(move |(key, _)| key == word).map(|(_, value)| value.clone())
 }
 
 fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {

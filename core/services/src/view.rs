@@ -50,6 +50,8 @@ pub struct Waiting {
     pub count: u32,
     pub role: Role,
     pub since: Time,
+    /// What it needs that is not there yet; while there is anything, offers are not looked at.
+    pub lacks: Arc<[String]>,
     /// Not before, because earlier launches failed.
     pub delayed_until: Option<Time>,
     pub offers_processed: u32,

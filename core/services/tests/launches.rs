@@ -14,6 +14,7 @@ use model::resources::Scalar;
 use model::scheduler::Call;
 use model::task::{TaskInfo, TaskState};
 use placement::{Constraint, Operator};
+use services::spec::environment::EnvValue;
 use services::spec::{AppHealthCheck, AppSpec, CheckKind, CheckPort, Process};
 use services::{Change, Config, Record};
 use stage::{ROOMY, Stage, app, id, port};
@@ -56,7 +57,7 @@ fn a_task_gets_the_environment_that_marathon_tasks_expect() {
     let spec = AppSpec {
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         env: [("PORT1", "mine"), ("MODE", "test")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .map(|(key, value)| (key.to_owned(), EnvValue::Text(value.to_owned())))
             .into(),
         ports: vec![port(0, "http"), port(9_999, "admin")],
         cpus: Scalar(250),

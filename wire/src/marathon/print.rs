@@ -6,6 +6,7 @@ use model::container::{ContainerInfo, ContainerKind, Family, Scheme, Uri, Volume
 use model::id::Role;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
+use services::spec::environment;
 use services::spec::{
     AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, KillSelection, PortDefinition, Process,
     UnreachableStrategy,
@@ -92,7 +93,13 @@ fn seconds(duration: Duration) -> Whole {
 }
 
 fn environment(spec: &AppSpec) -> Option<std::collections::BTreeMap<String, EnvValue>> {
-    let text = |(name, value): (&String, &String)| (name.clone(), EnvValue::Text(value.clone()));
+    let text = |(name, value): (&String, &environment::EnvValue)| {
+        let value = match value {
+            environment::EnvValue::Text(text) => EnvValue::Text(text.clone()),
+            environment::EnvValue::Secret(name) => EnvValue::Secret { secret: name.clone() },
+        };
+        (name.clone(), value)
+    };
     (!spec.env.is_empty()).then(|| spec.env.iter().map(text).collect())
 }
 

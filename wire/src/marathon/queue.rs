@@ -38,6 +38,9 @@ pub struct Item {
     pub processed_offers_summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_unused_offers: Option<Vec<UnusedOffer>>,
+    /// What it needs that is not there yet, in plain words; Marathon refused what it did not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     pub app: App,
 }
 
@@ -128,6 +131,7 @@ pub fn item(app: &state::App, waiting: &Waiting, now: Time, offers: Offers) -> I
             Offers::Shown => Some(waiting.last_unused.values().map(unused).collect()),
             Offers::Hidden => None,
         },
+        lacks: waiting.lacks.to_vec(),
         app: print::app(app),
     }
 }

@@ -1,6 +1,7 @@
 //! An app as it was accepted: complete, normalised, valid. The API's `App` becomes one of these or is refused. A pod is
 //! an app whose instances are groups of containers.
 
+pub mod check;
 pub mod environment;
 pub mod id;
 pub mod network;
@@ -17,9 +18,13 @@ use model::id::Role;
 use model::resources::Scalar;
 use placement::Constraint;
 
+use check::Check;
+use environment::EnvValue;
 pub use id::{AppId, BadAppId};
-use network::Network;
+use network::{Network, PortMapping};
 use pod::PodSpec;
+use resource::{Amounts, Limits, LinuxInfo};
+use volume::{AppVolume, AppVolumeSource};
 
 /// Every field that this release knows; the defaults are filled in. `id`, `version` and what depends on other apps
 /// (service ports, role) are settled when it is deployed.
@@ -32,7 +37,7 @@ pub struct AppSpec {
     #[n(2)]
     pub user: Option<String>,
     #[n(3)]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
     #[n(4)]
     pub labels: BTreeMap<String, String>,
     #[n(5)]
@@ -78,7 +83,7 @@ pub struct AppSpec {
     /// Unset on input: the default role, or the top group's name where groups enforce their role.
     #[n(23)]
     pub role: Option<Role>,
-    /// As given: empty or `//cmd`.
+    /// As given: empty, `//cmd`, or a program of the user's own.
     #[n(24)]
     pub executor: String,
     #[n(25)]
@@ -89,11 +94,78 @@ pub struct AppSpec {
     /// empty. `cpus` to `gpus` and `ports` are the sums of what its members and its executor need.
     #[n(27)]
     pub pod: Option<PodSpec>,
+    /// None named: the agent's own.
     #[cbor(n(28), default)]
     pub networks: Vec<Network>,
     /// By the name that the rest of the spec uses: where the secret store has it.
     #[cbor(n(29), default)]
     pub secrets: BTreeMap<String, String>,
+    /// Those that are more than a path of the agent, which are the container's.
+    #[cbor(n(30), default)]
+    pub volumes: Vec<AppVolume>,
+    /// The secret with the credentials for the image's registry.
+    #[n(31)]
+    pub pull_secret: Option<String>,
+    #[n(32)]
+    pub linux: Option<LinuxInfo>,
+    #[n(33)]
+    pub limits: Option<Limits>,
+    /// For an executor of the user's own.
+    #[n(34)]
+    pub executor_resources: Option<Amounts>,
+    #[n(35)]
+    pub check: Option<Check>,
+}
+
+impl AppSpec {
+    /// An app of which nothing else is said, with Marathon's defaults; it has no ports.
+    pub fn new(id: AppId, process: Process) -> Self {
+        Self {
+            id,
+            process,
+            user: None,
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            cpus: Scalar::whole(1),
+            mem: Scalar::whole(128),
+            disk: Scalar::default(),
+            gpus: 0,
+            instances: 1,
+            container: None,
+            ports: Vec::new(),
+            require_ports: false,
+            constraints: Vec::new(),
+            health_checks: Vec::new(),
+            upgrade: UpgradeStrategy::default(),
+            backoff: Backoff::default(),
+            kill_selection: KillSelection::YoungestFirst,
+            unreachable: UnreachableStrategy::default(),
+            kill_grace: None,
+            fetch: Vec::new(),
+            dependencies: Vec::new(),
+            accepted_roles: None,
+            role: None,
+            executor: String::new(),
+            tty: None,
+            readiness: None,
+            pod: None,
+            networks: Vec::new(),
+            secrets: BTreeMap::new(),
+            volumes: Vec::new(),
+            pull_secret: None,
+            linux: None,
+            limits: None,
+            executor_resources: None,
+            check: None,
+        }
+    }
+
+    /// Whether its instances stay where their volumes lie.
+    pub fn is_resident(&self) -> bool {
+        let persistent =
+            |volume: &AppVolume| matches!(volume.source, AppVolumeSource::Persistent(_));
+        self.volumes.iter().any(persistent)
+    }
 }
 
 /// What an instance runs.
@@ -112,7 +184,7 @@ pub enum Process {
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct PortDefinition {
-    /// With `requirePorts` the host port, else the service port; 0: chosen by us.
+    /// With `requirePorts` the host port, else the service port; 0: chosen by us. Of a mapped port the service port.
     #[n(0)]
     pub port: u16,
     #[n(1)]
@@ -122,6 +194,9 @@ pub struct PortDefinition {
     pub protocol: String,
     #[n(3)]
     pub labels: BTreeMap<String, String>,
+    /// Unless the app is on the agent's own network.
+    #[n(4)]
+    pub mapping: Option<PortMapping>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -191,6 +266,14 @@ pub struct UpgradeStrategy {
     pub maximum_over_capacity: Scalar,
 }
 
+/// Everything at once: all old instances stay until their replacements are there.
+impl Default for UpgradeStrategy {
+    fn default() -> Self {
+        let all = Scalar::whole(1);
+        Self { minimum_health_capacity: all, maximum_over_capacity: all }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Backoff {
     #[n(0)]
@@ -200,6 +283,13 @@ pub struct Backoff {
     pub factor: Scalar,
     #[n(2)]
     pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { initial: seconds(1), factor: Scalar(1150), max: seconds(300) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -225,6 +315,13 @@ pub enum UnreachableStrategy {
         #[n(1)]
         expunge_after: Duration,
     },
+}
+
+/// Replaced and given up at once, as DC/OS does.
+impl Default for UnreachableStrategy {
+    fn default() -> Self {
+        Self::Enabled { inactive_after: Duration::ZERO, expunge_after: Duration::ZERO }
+    }
 }
 
 /// Gates a deployment: an instance counts once this endpoint has said yes.

@@ -26,3 +26,17 @@ pub enum NetworkMode {
     #[n(2)]
     Container,
 }
+
+/// How a port of a container with an address of its own is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct PortMapping {
+    /// 0: the same number as the host port.
+    #[n(0)]
+    pub container_port: u16,
+    /// 0: chosen by us. Unset: it has none.
+    #[n(1)]
+    pub host_port: Option<u16>,
+    /// Container networks that it belongs to; none named: all.
+    #[n(2)]
+    pub networks: Vec<String>,
+}

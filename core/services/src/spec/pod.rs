@@ -52,6 +52,7 @@ impl PodSpec {
             name: Some(endpoint.name.clone()),
             protocol: endpoint.protocols.join(","),
             labels: endpoint.labels.clone(),
+            mapping: None,
         };
         endpoints.map(port).collect()
     }

@@ -17,8 +17,7 @@ use model::scheduler::{Call, Event, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 use services::spec::{
-    AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition,
-    Process, UnreachableStrategy, UpgradeStrategy,
+    AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process, UpgradeStrategy,
 };
 use services::state::Action;
 use services::view::View;
@@ -390,43 +389,11 @@ pub(crate) fn id(app: &str) -> AppId {
 
 pub(crate) fn app(name: &str, instances: u32) -> AppSpec {
     AppSpec {
-        id: id(name),
-        process: Process::Cmd("sleep 1000".to_owned()),
-        user: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
         cpus: Scalar(100),
         mem: Scalar::whole(32),
-        disk: Scalar(0),
-        gpus: 0,
         instances,
-        container: None,
         ports: vec![port(0, "http")],
-        require_ports: false,
-        constraints: Vec::new(),
-        health_checks: Vec::new(),
-        upgrade: upgrade(1000, 1000),
-        backoff: Backoff {
-            initial: Duration::from_secs(1),
-            factor: Scalar(1150),
-            max: Duration::from_secs(300),
-        },
-        kill_selection: KillSelection::YoungestFirst,
-        unreachable: UnreachableStrategy::Enabled {
-            inactive_after: Duration::ZERO,
-            expunge_after: Duration::ZERO,
-        },
-        kill_grace: None,
-        fetch: Vec::new(),
-        dependencies: Vec::new(),
-        accepted_roles: None,
-        role: None,
-        executor: String::new(),
-        tty: None,
-        readiness: None,
-        pod: None,
-        networks: Vec::new(),
-        secrets: BTreeMap::new(),
+        ..AppSpec::new(id(name), Process::Cmd("sleep 1000".to_owned()))
     }
 }
 
@@ -436,6 +403,7 @@ pub(crate) fn port(number: u16, name: &str) -> PortDefinition {
         name: Some(name.to_owned()),
         protocol: "tcp".to_owned(),
         labels: BTreeMap::new(),
+        mapping: None,
     }
 }
 

@@ -60,6 +60,8 @@ struct Item {
     processed_offers_summary: Offers,
     #[serde(default)]
     last_unused_offers: Vec<Unused>,
+    #[serde(default)]
+    lacks: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -273,6 +275,9 @@ fn ratio(part: usize, whole: usize) -> f64 {
 /// The answer in one sentence.
 fn verdict(item: &Item) -> String {
     let id = &item.app.id;
+    if !item.lacks.is_empty() {
+        return format!("{id} waits: {}.", item.lacks.join("; "));
+    }
     if !item.delay.overdue && item.delay.time_left_seconds > 0 {
         return format!(
             "{id} failed before and is started again in {} s; `dcos task log --completed {}` may say why.",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::container::Uri;
+use services::spec::environment as spec;
 use services::spec::{Process, UpgradeStrategy};
 
 use super::faults::Faults;
@@ -43,7 +44,7 @@ pub(super) fn process(app: &App) -> Process {
     }
 }
 
-pub(super) fn env(app: &App, faults: &mut Faults) -> BTreeMap<String, String> {
+pub(super) fn env(app: &App, faults: &mut Faults) -> BTreeMap<String, spec::EnvValue> {
     let mut env = BTreeMap::new();
     for (name, value) in app.env.iter().flatten() {
         if name.is_empty() {
@@ -56,7 +57,9 @@ pub(super) fn env(app: &App, faults: &mut Faults) -> BTreeMap<String, String> {
             EnvValue::Text(text) if text.contains('\0') => {
                 faults.add(format!("/env/{name}"), "must not contain NUL");
             }
-            EnvValue::Text(text) => drop(env.insert(name.clone(), text.clone())),
+            EnvValue::Text(text) => {
+                env.insert(name.clone(), spec::EnvValue::Text(text.clone()));
+            }
             EnvValue::Secret { .. } => {
                 faults.add(format!("/env/{name}/secret"), "secrets are not supported yet");
             }

@@ -135,6 +135,12 @@ pub fn app(app: App, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
         pod: None,
         networks: Vec::new(),
         secrets: BTreeMap::new(),
+        volumes: Vec::new(),
+        pull_secret: None,
+        linux: None,
+        limits: None,
+        executor_resources: None,
+        check: None,
     })
 }
 

@@ -39,6 +39,7 @@ fn default_port() -> PortDefinition {
         name: Some("default".to_owned()),
         protocol: "tcp".to_owned(),
         labels: Default::default(),
+        mapping: None,
     }
 }
 
@@ -79,6 +80,7 @@ fn all(definitions: &[Written], faults: &mut Faults) -> Vec<PortDefinition> {
             name: written.name.clone(),
             protocol: protocol.to_owned(),
             labels: written.labels.clone().unwrap_or_default(),
+            mapping: None,
         });
     }
     ports

@@ -1,0 +1,170 @@
+//! What an app asks for that this release cannot give it: stored and given back, and until it is there, the reason why
+//! the app waits. Launched without it, the app would be something else than what was asked for.
+
+use std::collections::BTreeMap;
+
+use model::container::ContainerKind;
+
+use crate::spec::AppSpec;
+use crate::spec::check::Check;
+use crate::spec::environment::EnvValue;
+use crate::spec::network::NetworkMode;
+use crate::spec::pod::{PodContainer, PodSpec, VolumeSource};
+use crate::spec::resource::{Limits, LinuxInfo};
+use crate::spec::volume::{AppVolumeSource, CsiKind};
+
+/// One sentence for each thing, in the order in which a user would look for it.
+pub(crate) fn lacks(spec: &AppSpec) -> Vec<String> {
+    let mut all = Vec::new();
+    networks(spec, &mut all);
+    volumes(spec, &mut all);
+    environment("it", &spec.env, &mut all);
+    pull("its image", spec.pull_secret.as_ref(), &mut all);
+    confinement("it", spec.limits, spec.linux.as_ref(), &mut all);
+    check(spec.check.as_ref(), &mut all);
+    program(spec, &mut all);
+    if let Some(one) = &spec.pod {
+        pod(one, &mut all);
+    }
+    all
+}
+
+fn networks(spec: &AppSpec, all: &mut Vec<String>) {
+    for network in &spec.networks {
+        match (network.mode, &network.name) {
+            (NetworkMode::Host, _) => {}
+            (NetworkMode::Bridge, _) => {
+                all.push("it is on a bridge network: only the host network is there yet".to_owned())
+            }
+            (NetworkMode::Container, name) => {
+                let name = name.as_deref().unwrap_or_default();
+                all.push(format!(
+                    "it is on the container network {name}: only the host network is there yet"
+                ));
+            }
+        }
+    }
+}
+
+fn volumes(spec: &AppSpec, all: &mut Vec<String>) {
+    for volume in &spec.volumes {
+        let path = &volume.container_path;
+        all.push(match &volume.source {
+            AppVolumeSource::Persistent(_) => persistent(path),
+            AppVolumeSource::Dvdi(dvdi) => format!(
+                "its volume {path} is the external volume {}: docker volume drivers are not there yet",
+                dvdi.name
+            ),
+            AppVolumeSource::Csi(csi) => {
+                let kind = match csi.kind {
+                    CsiKind::Block => "block device",
+                    CsiKind::Mount { .. } => "external volume",
+                };
+                format!("its volume {path} is the {kind} {}: CSI is not there yet", csi.name)
+            }
+            AppVolumeSource::Secret(name) => secret_volume(path, name),
+        });
+    }
+}
+
+fn persistent(volume: &str) -> String {
+    format!("its volume {volume} is persistent: persistent volumes are not there yet")
+}
+
+fn secret_volume(volume: &str, secret: &str) -> String {
+    format!("its volume {volume} holds the secret {secret}: secrets are not there yet")
+}
+
+fn environment(who: &str, variables: &BTreeMap<String, EnvValue>, all: &mut Vec<String>) {
+    for (variable, value) in variables {
+        match value {
+            EnvValue::Text(_) => {}
+            EnvValue::Secret(name) => all.push(format!(
+                "{who} is to find the secret {name} in {variable}: secrets are not there yet"
+            )),
+        }
+    }
+}
+
+fn pull(whose: &str, secret: Option<&String>, all: &mut Vec<String>) {
+    if let Some(secret) = secret {
+        all.push(format!(
+            "{whose} is pulled with credentials from the secret {secret}: secrets are not there yet"
+        ));
+    }
+}
+
+fn confinement(
+    who: &str,
+    limits: Option<Limits>,
+    linux: Option<&LinuxInfo>,
+    all: &mut Vec<String>,
+) {
+    let Limits { cpus, mem } = limits.unwrap_or_default();
+    if cpus.is_some() || mem.is_some() {
+        all.push(format!("{who} may use more than it asks for: resource limits are not there yet"));
+    }
+    let seccomp = linux.and_then(|linux| linux.seccomp.as_ref());
+    if let Some(seccomp) = seccomp {
+        match &seccomp.profile {
+            Some(profile) => all.push(format!(
+                "{who} has the seccomp profile {profile}: only the default profile is there yet"
+            )),
+            None if seccomp.unconfined => all.push(format!(
+                "{who} is to run without seccomp: only the default profile is there yet"
+            )),
+            None => {}
+        }
+    }
+    if linux.is_some_and(|linux| linux.ipc.is_some()) {
+        all.push(format!("{who} says how memory is shared: ipcInfo is not there yet"));
+    }
+}
+
+fn check(check: Option<&Check>, all: &mut Vec<String>) {
+    if check.is_some() {
+        all.push("it has a check: only health checks are there yet".to_owned());
+    }
+}
+
+/// Words for `docker run` that mean something to our own runtime as well, or nothing to anybody's.
+const PARAMETERS: [&str; 3] = ["env", "label", "user"];
+
+fn program(spec: &AppSpec, all: &mut Vec<String>) {
+    if !matches!(spec.executor.as_str(), "" | "//cmd") {
+        all.push(format!("it brings the executor {}: only //cmd is there yet", spec.executor));
+    }
+    let docker = spec.container.iter().filter(|one| one.kind == ContainerKind::Docker);
+    for (key, value) in docker.flat_map(|container| &container.parameters) {
+        if !PARAMETERS.contains(&key.as_str()) {
+            all.push(format!(
+                "it has the docker parameter {key}={value}: of these only {} are there yet",
+                PARAMETERS.join(", ")
+            ));
+        }
+    }
+}
+
+fn pod(pod: &PodSpec, all: &mut Vec<String>) {
+    for volume in &pod.volumes {
+        match &volume.source {
+            VolumeSource::Ephemeral | VolumeSource::Host(_) => {}
+            VolumeSource::Secret(name) => all.push(secret_volume(&volume.name, name)),
+            VolumeSource::Persistent(_) => all.push(persistent(&volume.name)),
+        }
+    }
+    environment("it", &pod.environment, all);
+    confinement("it", None, pod.linux.as_ref(), all);
+    pod.containers.iter().for_each(|container| member(container, all));
+}
+
+fn member(container: &PodContainer, all: &mut Vec<String>) {
+    let name = format!("its container {}", container.name);
+    environment(&name, &container.environment, all);
+    let image = container.image.as_ref().and_then(|image| image.pull_config.as_ref());
+    pull(&format!("the image of {name}"), image, all);
+    confinement(&name, container.limits, container.linux.as_ref(), all);
+    if container.check.is_some() {
+        all.push(format!("{name} has a check: only health checks are there yet"));
+    }
+}
