@@ -8,6 +8,7 @@ use crate::attributes::{Attribute, FaultDomain};
 use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
 use crate::resources::Resources;
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
+use crate::time::Time;
 
 /// The version of this protocol. A master speaks to agents of its own and the previous one.
 pub const PROTOCOL: u32 = 2;
@@ -151,6 +152,41 @@ pub enum FromAgent {
     },
     #[n(2)]
     Pong,
+    /// What the health checks of a task have found so far, one tally for each. Lost if nobody listens: the next one
+    /// says it again.
+    #[n(3)]
+    Checked {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        task: TaskId,
+        #[n(2)]
+        checks: Vec<CheckTally>,
+    },
+}
+
+/// What one health check of a task has found since the task runs, or since its agent was started anew. It is never
+/// written down.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct CheckTally {
+    /// In a row, up to now. Those that the grace period forgives do not count.
+    #[n(0)]
+    pub failures: u32,
+    #[n(1)]
+    pub first_success: Option<Time>,
+    #[n(2)]
+    pub last_success: Option<Time>,
+    #[n(3)]
+    pub last_failure: Option<Time>,
+    #[n(4)]
+    pub last_cause: Option<String>,
+}
+
+impl CheckTally {
+    /// It has succeeded, and not failed since.
+    pub fn is_alive(&self) -> bool {
+        self.last_success.is_some() && self.failures == 0
+    }
 }
 
 /// A task that an agent holds: running, or ended with an update that nobody has acknowledged.

@@ -1,5 +1,6 @@
-//! What an agent says of itself: `rack:a;ssd:true;level:3.5;vlans:[10-20]`.
+//! What an agent says of itself: `rack:a;ssd:true;level:3.5;vlans:[10-20];disks:{ssd,hdd}`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use minicbor::{Decode, Encode};
@@ -23,15 +24,21 @@ pub enum AttributeValue {
     Scalar(#[n(0)] Scalar),
     #[n(2)]
     Ranges(#[n(0)] Ranges),
+    #[n(3)]
+    Set(#[n(0)] BTreeSet<String>),
 }
 
 impl fmt::Display for AttributeValue {
-    /// The spelling that constraints are matched against: `a`, `3.5`, `[10-20]`.
+    /// The spelling that constraints are matched against: `a`, `3.5`, `[10-20]`, `{a,b}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AttributeValue::Text(text) => f.write_str(text),
             AttributeValue::Scalar(scalar) => write!(f, "{scalar}"),
             AttributeValue::Ranges(ranges) => write!(f, "{ranges}"),
+            AttributeValue::Set(items) => {
+                let items: Vec<&str> = items.iter().map(String::as_str).collect();
+                write!(f, "{{{}}}", items.join(","))
+            }
         }
     }
 }
@@ -63,6 +70,9 @@ fn parse_one(text: &str) -> Result<Attribute, BadAttribute> {
     }
     let value = if value.starts_with('[') {
         AttributeValue::Ranges(value.parse().map_err(|_| bad())?)
+    } else if let Some(items) = value.strip_prefix('{') {
+        let items = items.strip_suffix('}').ok_or_else(bad)?.split(',').map(str::trim);
+        AttributeValue::Set(items.filter(|item| !item.is_empty()).map(str::to_owned).collect())
     } else if let Ok(scalar) = value.parse() {
         AttributeValue::Scalar(scalar)
     } else {
@@ -76,12 +86,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_text_numbers_or_ranges() {
-        let all = parse("rack:a; ssd:true;level:3.5;vlans:[10-20, 30-30]").expect("well formed");
+    fn attributes_are_text_numbers_ranges_or_sets() {
+        let all = parse("rack:a; ssd:true;level:3.5;vlans:[10-20, 30-30];disks:{ssd, hdd}");
+        let all = all.expect("well formed");
         let spelled: Vec<_> = all.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
-        assert_eq!(spelled, ["rack=a", "ssd=true", "level=3.5", "vlans=[10-20, 30-30]"]);
+        let expected =
+            ["rack=a", "ssd=true", "level=3.5", "vlans=[10-20, 30-30]", "disks={hdd,ssd}"];
+        assert_eq!(spelled, expected);
         assert_eq!(parse("rack"), Err(BadAttribute("rack".to_owned())));
         assert!(parse("rack:").is_err());
         assert!(parse("v:[5-").is_err());
+        assert!(parse("v:{a,b").is_err());
     }
 }

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::AgentInfo;
+use minicbor::{Decode, Encode};
+
+use crate::agent::{AgentInfo, CheckTally};
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Uuid};
 use crate::resources::Resources;
 use crate::task::{ExecutorInfo, TaskInfo, TaskStatus};
+use crate::time::Time;
 
 /// Resources of one agent that one framework may use until it answers or the offer is rescinded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,26 @@ pub struct Offer {
     /// The framework's role that the resources are allocated to.
     pub role: Role,
     pub resources: Resources,
+    /// When the agent is to go down for maintenance, if that is known.
+    pub unavailability: Option<Unavailability>,
+}
+
+/// A time in which an agent cannot be counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Unavailability {
+    #[n(0)]
+    pub start: Time,
+    /// Without it the agent does not come back.
+    #[n(1)]
+    pub duration: Option<Duration>,
+}
+
+impl Unavailability {
+    /// Whether it has begun, or begins within this time.
+    pub fn is_near(&self, now: Time, ahead: Duration) -> bool {
+        let is_over = self.duration.is_some_and(|duration| self.start + duration <= now);
+        self.start <= now + ahead && !is_over
+    }
 }
 
 /// How long the rest of an offer is not to be offered again to the same role of the framework.
@@ -109,10 +132,39 @@ pub enum Event {
     Offers(Vec<Offer>),
     Rescind(OfferId),
     Update(TaskStatus),
+    /// What the health checks of a task have found so far, one tally for each. Neither kept nor repeated, and not told
+    /// to frameworks outside, for which Mesos has no such word.
+    Checked {
+        task: TaskId,
+        checks: Vec<CheckTally>,
+    },
     /// An agent is gone for good.
     Failure {
         agent: AgentId,
     },
     /// The subscription is over; a new one may be tried unless the framework was torn down.
     Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_avoided_from_before_its_maintenance_until_after_it() {
+        let check = |duration: Option<u64>, now: u64, ahead: u64, near: bool| {
+            let duration = duration.map(Duration::from_millis);
+            let planned = Unavailability { start: Time(100), duration };
+            let found = planned.is_near(Time(now), Duration::from_millis(ahead));
+            assert_eq!(found, near, "{duration:?} at {now} looking {ahead} ahead");
+        };
+        check(Some(50), 99, 0, false);
+        check(Some(50), 100, 0, true);
+        check(Some(50), 149, 0, true);
+        check(Some(50), 150, 0, false);
+        check(Some(50), 90, 9, false);
+        check(Some(50), 90, 10, true);
+        check(None, 99, 0, false);
+        check(None, 1_000_000, 0, true);
+    }
 }

@@ -159,7 +159,7 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
 pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
         FromAgent::Register { .. } => true,
-        FromAgent::Update { .. } | FromAgent::Pong => false,
+        FromAgent::Update { .. } | FromAgent::Checked { .. } | FromAgent::Pong => false,
     }
 }
 

@@ -74,6 +74,12 @@ impl Kernel {
             FromAgent::Update { framework, status, latest } => {
                 self.update(&agent, Report { framework, status, latest }, out);
             }
+            FromAgent::Checked { framework, task, checks } => {
+                let known = self.view.task(&framework, &task);
+                if known.is_some_and(|known| known.agent == agent) {
+                    self.tell(&framework, Event::Checked { task, checks }, out);
+                }
+            }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),
         }

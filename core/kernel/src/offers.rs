@@ -104,6 +104,8 @@ impl Kernel {
             agent_id: agent_id.clone(),
             role: client.role.clone(),
             resources,
+            // Nobody plans maintenance yet.
+            unavailability: None,
         };
         let change = Change::plus(Amounts::of(&offer.resources));
         self.shares.change_role(&client.role, change);

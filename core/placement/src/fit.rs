@@ -4,30 +4,31 @@ use model::agent::AgentInfo;
 use model::id::Role;
 use model::resources::Scalar;
 
-use crate::Miss;
+use crate::demand::{Demand, Lack};
 use crate::room::{Room, Scalars, Taken};
-use crate::rule::{Rule, Spot, Tally};
+use crate::rule::{Field, Rule, Spot, Tally};
 
 /// What one instance of an app asks of an agent.
 #[derive(Debug, Clone)]
 pub struct Need {
     /// Cpus, mem, disk, gpus.
     pub scalars: Scalars,
-    pub ports: Ports,
+    /// One host port for each.
+    pub ports: Vec<Port>,
     /// Whose reservations it may use; `*` stands for what nobody has reserved.
     pub accepts: Vec<Role>,
     pub rules: Vec<Rule>,
+    /// The region that it stays in unless a rule names a region or zone. Agents without one are everywhere.
+    pub home: Option<String>,
     /// How many instances the app wants, for even spreading.
     pub instances: u32,
     pub gpus: GpuUse,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ports {
-    /// Any so many.
-    Some(usize),
-    /// Just these.
-    Exactly(Vec<u16>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    Any,
+    Exactly(u16),
 }
 
 /// Whether what needs no gpu may take up an agent that has some (`--gpu_scheduling_behavior`).
@@ -37,26 +38,56 @@ pub enum GpuUse {
     Unrestricted,
 }
 
-/// What it would take out of the room, or every reason why it does not fit. `tallies` belong to the rules one by one;
-/// the seed spreads the ports.
+/// Whom an offer is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    pub agent: &'a AgentInfo,
+    pub prospect: Prospect,
+}
+
+/// Whether an agent will be there for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    Stays,
+    /// It is down for maintenance, or soon will be.
+    Leaves,
+}
+
+/// What it would take out of the room, or every demand that is not met. `tallies` belong to the rules one by one; the
+/// seed spreads the ports.
 pub fn fit(
     need: &Need,
     room: &Room,
-    agent: &AgentInfo,
+    site: Site<'_>,
     tallies: &[Tally],
     seed: u64,
-) -> Result<Taken, Vec<Miss>> {
+) -> Result<Taken, Vec<Lack>> {
+    assert_eq!(need.rules.len(), tallies.len(), "one tally for each rule");
     let usable: Vec<bool> =
         room.shelves.iter().map(|shelf| need.may_use(&shelf.reserved)).collect();
     let scalars = pick_scalars(need, room, &usable);
     let ports = pick_ports(need, room, &usable, seed);
-    if let (Some(scalars), Some(ports), true) = (scalars, ports, need.suits(room, agent, tallies)) {
-        return Ok(Taken { scalars, ports });
+    match (scalars, ports) {
+        (Some(scalars), Ok(ports)) if need.suits(room, site, tallies) => {
+            Ok(Taken { scalars, ports })
+        }
+        (_, ports) => Err(lacks(need, room, &usable, site, tallies, ports.err())),
     }
-    Err(misses(need, room, &usable, agent, tallies))
 }
 
 impl Need {
+    /// Everything that it demands, in the order in which an offer is judged.
+    pub fn demands(&self) -> Vec<Demand> {
+        let region = self.bound_to().map(|_| Demand::Region);
+        let constraints = (0..self.rules.len()).map(nth_constraint);
+        let amounts = AMOUNTS.into_iter().zip(self.scalars);
+        let amounts = amounts.filter(|(_, amount)| !amount.is_zero()).map(|(demand, _)| demand);
+        let ports = (!self.ports.is_empty()).then_some(Demand::Ports);
+        let thrift = self.is_thrifty().then_some(Demand::Thrift);
+        let first = std::iter::once(Demand::Role).chain(region).chain(constraints);
+        first.chain([Demand::Stay]).chain(amounts).chain(ports).chain(thrift).collect()
+    }
+
     fn may_use(&self, reserved: &Option<Role>) -> bool {
         self.accepts.iter().any(|role| match reserved {
             Some(owner) => owner == role,
@@ -64,19 +95,39 @@ impl Need {
         })
     }
 
-    fn suits(&self, room: &Room, agent: &AgentInfo, tallies: &[Tally]) -> bool {
-        !self.wastes_gpus(room) && self.is_allowed(agent, tallies)
+    fn suits(&self, room: &Room, site: Site<'_>, tallies: &[Tally]) -> bool {
+        let mut rules = self.rules.iter().zip(tallies);
+        !self.wastes_gpus(room)
+            && site.prospect == Prospect::Stays
+            && !self.is_abroad(site.agent)
+            && rules.all(|(rule, tally)| rule.allows(Spot::of(site.agent), tally, self.instances))
+    }
+
+    fn is_thrifty(&self) -> bool {
+        self.gpus == GpuUse::Restricted && self.scalars[3].is_zero()
     }
 
     fn wastes_gpus(&self, room: &Room) -> bool {
-        self.gpus == GpuUse::Restricted && self.scalars[3].is_zero() && !room.total(3).is_zero()
+        self.is_thrifty() && !room.total(3).is_zero()
     }
 
-    fn is_allowed(&self, agent: &AgentInfo, tallies: &[Tally]) -> bool {
-        assert_eq!(self.rules.len(), tallies.len(), "one tally for each rule");
-        let mut rules = self.rules.iter().zip(tallies);
-        rules.all(|(rule, tally)| rule.allows(Spot::of(agent), tally, self.instances))
+    /// The region that it does not leave.
+    pub fn bound_to(&self) -> Option<&str> {
+        let chooses = self.rules.iter().any(|rule| matches!(rule.field, Field::Region | Field::Zone));
+        self.home.as_deref().filter(|_| !chooses)
     }
+
+    fn is_abroad(&self, agent: &AgentInfo) -> bool {
+        let region = agent.domain.as_ref().map(|domain| domain.region.as_str());
+        region.zip(self.bound_to()).is_some_and(|(region, home)| region != home)
+    }
+}
+
+/// The demands of the scalars, in their order.
+const AMOUNTS: [Demand; 4] = [Demand::Cpus, Demand::Mem, Demand::Disk, Demand::Gpus];
+
+fn nth_constraint(nth: usize) -> Demand {
+    Demand::Constraint(u16::try_from(nth).unwrap_or(u16::MAX))
 }
 
 /// Each scalar from the first shelves that have it.
@@ -93,27 +144,62 @@ fn pick_scalars(need: &Need, room: &Room, usable: &[bool]) -> Option<Vec<Scalars
     left.iter().all(|left| left.is_zero()).then_some(picked)
 }
 
-fn pick_ports(need: &Need, room: &Room, usable: &[bool], seed: u64) -> Option<Vec<(usize, u16)>> {
-    match &need.ports {
-        Ports::Some(0) => Some(Vec::new()),
-        Ports::Some(count) => any_ports(*count, room, usable, seed),
-        Ports::Exactly(ports) => {
-            let shelf_of = |port: u16| {
-                let has = |at: &usize| usable[*at] && room.shelves[*at].has_port(port);
-                (0..room.shelves.len()).find(has).map(|at| (at, port))
-            };
-            ports.iter().map(|port| shelf_of(*port)).collect()
+/// A port for each that is needed, in their order; or how many are not there.
+fn pick_ports(
+    need: &Need,
+    room: &Room,
+    usable: &[bool],
+    seed: u64,
+) -> Result<Vec<(usize, u16)>, u64> {
+    if need.ports.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut missing = 0;
+    let mut exact: Vec<(usize, u16)> = Vec::new();
+    for port in need.ports.iter().filter_map(|port| port.number()) {
+        let has = |at: &usize| usable[*at] && room.shelves[*at].has_port(port);
+        // A port that is needed twice is not there for the second.
+        match (0..room.shelves.len()).find(has).map(|at| (at, port)) {
+            Some(found) if !exact.contains(&found) => exact.push(found),
+            Some(_) | None => missing += 1,
+        }
+    }
+    let any = need.ports.iter().filter(|port| **port == Port::Any).count();
+    let chosen = any_ports(any, &exact, room, usable, seed);
+    missing += u64::try_from(any - chosen.len()).expect("ports are few");
+    if missing > 0 {
+        return Err(missing);
+    }
+    let (mut exact, mut chosen) = (exact.into_iter(), chosen.into_iter());
+    let picked = need.ports.iter().map(|port| match port {
+        Port::Any => chosen.next(),
+        Port::Exactly(_) => exact.next(),
+    });
+    Ok(picked.map(|port| port.expect("one was found for each")).collect())
+}
+
+impl Port {
+    fn number(self) -> Option<u16> {
+        match self {
+            Port::Any => None,
+            Port::Exactly(number) => Some(number),
         }
     }
 }
 
-/// Consecutive free ports from a place that the seed chooses: a port is not soon used again for something else, and the
-/// ranges stay whole.
-fn any_ports(count: usize, room: &Room, usable: &[bool], seed: u64) -> Option<Vec<(usize, u16)>> {
+/// Up to so many consecutive free ports from a place that the seed chooses, but for those that are spoken for: a port is
+/// not soon used again for something else, and the ranges stay whole.
+fn any_ports(
+    count: usize,
+    spoken_for: &[(usize, u16)],
+    room: &Room,
+    usable: &[bool],
+    seed: u64,
+) -> Vec<(usize, u16)> {
     let shelves = || (0..room.shelves.len()).filter(|at| usable[*at]);
     let total: usize = shelves().map(|at| room.shelves[at].port_count()).sum();
-    if total < count {
-        return None;
+    if total == 0 {
+        return Vec::new();
     }
     let start = usize::try_from(seed % u64::try_from(total).expect("ports are few")).expect("less");
     let nth = |mut nth: usize| {
@@ -126,33 +212,36 @@ fn any_ports(count: usize, room: &Room, usable: &[bool], seed: u64) -> Option<Ve
         }
         panic!("port {nth} past the last free one");
     };
-    Some((0..count).map(|n| nth((start + n) % total)).collect())
+    let in_turn = (0..total).map(|n| nth((start + n) % total));
+    in_turn.filter(|port| !spoken_for.contains(port)).take(count).collect()
 }
 
-/// Every reason, in the order in which Marathon looks.
-fn misses(
+/// Every demand that is not met, in the order in which Marathon looks.
+fn lacks(
     need: &Need,
     room: &Room,
     usable: &[bool],
-    agent: &AgentInfo,
+    site: Site<'_>,
     tallies: &[Tally],
-) -> Vec<Miss> {
-    const SHORT_OF: [Miss; 4] = [
-        Miss::InsufficientCpus,
-        Miss::InsufficientMemory,
-        Miss::InsufficientDisk,
-        Miss::InsufficientGpus,
-    ];
-    let free = |n: usize| {
+    ports: Option<u64>,
+) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    let mut note = |lacking: bool, demand| lacks.extend(lacking.then(|| Lack::of(demand)));
+    note(!usable.contains(&true), Demand::Role);
+    note(need.is_abroad(site.agent), Demand::Region);
+    for (nth, (rule, tally)) in need.rules.iter().zip(tallies).enumerate() {
+        let allowed = rule.allows(Spot::of(site.agent), tally, need.instances);
+        note(!allowed, nth_constraint(nth));
+    }
+    note(site.prospect == Prospect::Leaves, Demand::Stay);
+    for (n, demand) in AMOUNTS.into_iter().enumerate() {
         let shelves = room.shelves.iter().zip(usable).filter(|(_, usable)| **usable);
-        Scalar(shelves.map(|(shelf, _)| shelf.scalars[n].0).sum())
-    };
-    let mut misses: Vec<Miss> =
-        (0..SHORT_OF.len()).filter(|n| free(*n) < need.scalars[*n]).map(|n| SHORT_OF[n]).collect();
-    let mut note = |missed: bool, miss: Miss| misses.extend(missed.then_some(miss));
-    note(!usable.contains(&true), Miss::UnfulfilledRole);
-    note(!need.is_allowed(agent, tallies), Miss::UnfulfilledConstraint);
-    note(need.wastes_gpus(room), Miss::DeclinedScarceResources);
-    note(pick_ports(need, room, usable, 0).is_none(), Miss::InsufficientPorts);
-    misses
+        let free: u64 = shelves.map(|(shelf, _)| shelf.scalars[n].0).sum();
+        let missing = Scalar(need.scalars[n].0.saturating_sub(free));
+        lacks.extend((!missing.is_zero()).then_some(Lack { demand, missing }));
+    }
+    let ports = ports.map(|missing| Lack { demand: Demand::Ports, missing: Scalar::whole(missing) });
+    lacks.extend(ports);
+    lacks.extend(need.wastes_gpus(room).then(|| Lack::of(Demand::Thrift)));
+    lacks
 }

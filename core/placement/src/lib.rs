@@ -1,8 +1,9 @@
 //! Does this need fit this offer, and if not, why? Pure matching.
 //!
 //! Reading order: [`Constraint`] (what a user writes), [`rule`] (the same, ready to be asked), [`room`] (what is left of
-//! an offer), [`fit`] (the question).
+//! an offer), [`fit`] (the question), [`demand`] (the answer, where it is no).
 
+pub mod demand;
 pub mod fit;
 pub mod room;
 pub mod rule;
@@ -47,19 +48,4 @@ pub enum Operator {
     MaxPer,
     #[n(6)]
     Is,
-}
-
-/// Why an offer was not taken; Marathon's `NoOfferMatchReason`, shown in `/v2/queue` under these names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Miss {
-    InsufficientCpus,
-    InsufficientMemory,
-    InsufficientDisk,
-    InsufficientGpus,
-    InsufficientPorts,
-    UnfulfilledRole,
-    UnfulfilledConstraint,
-    AgentMaintenance,
-    NoCorrespondingReservationFound,
-    DeclinedScarceResources,
 }

@@ -207,12 +207,13 @@ fn spreads(groups: Option<u32>, tally: &Tally, value: &Option<String>, instances
     count < share || count == share && used < remainder
 }
 
-/// As Marathon spells attributes for comparison: `a`, `0.8`, `[1-2,5-6]`.
+/// As Marathon spells attributes for comparison: `a`, `0.8`, `[1-2,5-6]`, `{hdd,ssd}`.
 fn spell(value: &AttributeValue) -> String {
     match value {
         AttributeValue::Text(text) => text.clone(),
         AttributeValue::Scalar(scalar) => scalar.to_string(),
         AttributeValue::Ranges(ranges) => spell_ranges(ranges),
+        AttributeValue::Set(_) => value.to_string(),
     }
 }
 

@@ -39,7 +39,7 @@ fn agent(host: &str, attributes: &str, domain: &str) -> AgentInfo {
 
 #[test]
 fn an_agent_is_judged_by_itself() {
-    let agent = agent("h1", "rack:rack-1;level:0.8;cores:4;vlans:[10-20,30-40]", "eu/eu-a");
+    let agent = agent("h1", "rack:rack-1;level:0.8;cores:4;vlans:[10-20,30-40];disks:{ssd,hdd}", "eu/eu-a");
     let check = |text: &str, allowed: bool| {
         let rule = Rule::new(&constraint(text)).expect(text);
         assert_eq!(rule.allows(Spot::of(&agent), &Tally::default(), 3), allowed, "{text}");
@@ -61,6 +61,11 @@ fn an_agent_is_judged_by_itself() {
     check("cores IS 4", true);
     check("cores LIKE 4", true);
     check("vlans CLUSTER [10-20,30-40]", true);
+    check("vlans LIKE .*30-40.*", true);
+    check("disks CLUSTER {hdd,ssd}", true);
+    check("disks CLUSTER {ssd,hdd}", false);
+    check("disks LIKE .*ssd.*", true);
+    check("disks UNLIKE .*ssd.*", false);
     check("@region IS eu", true);
     check("@zone IS eu-b", false);
     check("@zone GROUP_BY 2", true);

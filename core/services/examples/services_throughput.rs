@@ -191,6 +191,7 @@ fn offer(n: usize, instances: usize) -> Offer {
         agent_id: AgentId::new(format!("5f1d0c9e-8b7a-4a55-9c7e-2f0d1c3b4a59-S{n}")),
         role: Role::new("bench"),
         resources,
+        unavailability: None,
     }
 }
 

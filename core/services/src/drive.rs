@@ -185,9 +185,8 @@ impl Services {
         let want = aim.of.as_ref().map(|of| {
             let same = known.filter(|known| known.template.version == of.version);
             let template = same.map(|known| Arc::clone(&known.template));
-            let template =
-                template.unwrap_or_else(|| Arc::new(Template::new(&of.spec, of.version, of.since)));
-            Want { template, count }
+            let new = || Arc::new(Template::new(&of.spec, of.version, of.since, &self.config));
+            Want { template: template.unwrap_or_else(new), count }
         });
         self.desk.queue.set(app, want, turn.now);
     }

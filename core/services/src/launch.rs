@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{OfferId, Serial, Uuid};
-use model::scheduler::{Call, Filters, Offer, Operation};
+use model::scheduler::{Call, Filters, Offer, Operation, Unavailability};
 use model::task::{TaskInfo, TaskState};
-use placement::fit::fit;
+use model::time::Time;
+use placement::fit::{Prospect, Site, fit};
 use placement::room::Room;
 use placement::rule::{Field, Tally};
 
 use crate::crew::spot;
 use crate::machine::{Services, Turn};
-use crate::queue::Want;
+use crate::queue::{Look, Want};
 use crate::spec::AppId;
 use crate::state::{Goal, Instance, Place, Record};
 use crate::task::{Launch, Template};
@@ -106,16 +107,17 @@ impl Services {
         let (template, mut count) = (Arc::clone(template), *count);
         let offer = Arc::clone(&filling.offer);
         let place = Arc::new(place(&template, &offer));
-        let mut misses = Vec::new();
+        let site = Site { agent: &offer.agent, prospect: self.prospect(&offer, turn.now) };
+        let mut lacks = Vec::new();
         let before = filling.tasks.len();
         while count > 0 && filling.tasks.len() < max {
             let serial = self.desk.serial;
             let (uuid, seed) = identity(turn, serial);
             let Some(tallies) = self.tallies(&template) else { return };
-            let taken = match fit(&template.need, &filling.room, &offer.agent, &tallies, seed) {
+            let taken = match fit(&template.need, &filling.room, site, &tallies, seed) {
                 Ok(taken) => taken,
                 Err(why) => {
-                    misses = why;
+                    lacks = why;
                     break;
                 }
             };
@@ -131,8 +133,8 @@ impl Services {
             turn.launches -= 1;
             count -= 1;
         }
-        if before < filling.tasks.len() {
-            misses.clear();
+        let launched = filling.tasks.len() - before;
+        if launched > 0 {
             let is_constrained = !template.need.rules.is_empty();
             self.desk.queue.set(app, Some(Want { template, count }), turn.now);
             if is_constrained {
@@ -140,7 +142,15 @@ impl Services {
                 self.desk.queue.thirst(app);
             }
         }
-        self.desk.queue.note(app, &offer, turn.now, &misses);
+        self.desk.queue.note(app, &offer, turn.now, Look { launched, lacks });
+    }
+
+    fn prospect(&self, offer: &Offer, now: Time) -> Prospect {
+        let is_near = |planned: &Unavailability| planned.is_near(now, self.config.draining_time);
+        match offer.unavailability.as_ref().is_some_and(is_near) {
+            true => Prospect::Leaves,
+            false => Prospect::Stays,
+        }
     }
 
     /// Where the instances of the template's configuration are. They are counted already, but for an app that waits for

@@ -8,11 +8,13 @@ mod crew;
 mod deploy;
 mod draft;
 mod drive;
+pub mod explain;
 mod kill;
 mod lacks;
 mod launch;
 pub mod machine;
 mod memory;
+mod need;
 mod plan;
 mod progress;
 mod queue;
@@ -33,6 +35,7 @@ use model::id::{AgentId, FrameworkId, Role, TaskId, Term, Uuid};
 use model::scheduler::{Call, Event};
 use model::task::TaskStatus;
 use model::time::Time;
+use placement::fit::GpuUse;
 
 pub use machine::Services;
 use spec::{AppId, AppSpec};
@@ -64,6 +67,25 @@ pub struct Config {
     pub service_ports: (u16, u16),
     /// An unanswered kill is repeated this often: 30 s.
     pub kill_retry: Duration,
+    /// Of apps that do not say whose resources they accept: what nobody has reserved.
+    pub accepted_by_default: AcceptedByDefault,
+    /// What becomes of agents with gpus where an app needs none: they are kept for those who do.
+    pub gpus: GpuUse,
+    /// Where the masters are: apps that name no region or zone stay there. Unset, they run in any region.
+    pub home_region: Option<String>,
+    /// An agent gets nothing new so long before its maintenance: 0 s, from its beginning on.
+    pub draining_time: Duration,
+}
+
+/// Marathon's `--accepted_resource_roles_default_behavior`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptedByDefault {
+    /// What nobody has reserved.
+    Unreserved,
+    /// What is reserved for the app's role.
+    Reserved,
+    /// Both.
+    Any,
 }
 
 impl Default for Config {
@@ -80,6 +102,10 @@ impl Default for Config {
             deployments_max: 100,
             service_ports: (10_000, 20_000),
             kill_retry: Duration::from_secs(30),
+            accepted_by_default: AcceptedByDefault::Unreserved,
+            gpus: GpuUse::Restricted,
+            home_region: None,
+            draining_time: Duration::ZERO,
         }
     }
 }

@@ -297,8 +297,9 @@ impl Services {
             }
             Event::Rescind(offer) => self.desk.offers.rescind(offer),
             Event::Update(status) => self.heard_update(&status, turn),
+            Event::Checked { .. } => (),
             // Each of its tasks gets an update of its own.
-            Event::Failure { .. } => (),
+            Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
             Event::Error(_) => {
                 self.desk.standing = Standing::Unknown;
                 self.desk.offers = Offers::default();

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
-use model::id::Role;
+use model::id::{AgentId, Role};
 use model::scheduler::Offer;
 use model::time::Time;
-use placement::Miss;
+use placement::demand::{Lack, misses};
 
+use crate::explain::{Explain, Judged};
 use crate::spec::{AppId, Backoff};
 use crate::state::Version;
 use crate::task::Template;
@@ -18,6 +19,11 @@ use crate::view::{Unused, Waiting};
 
 /// Agents whose last unused offer is remembered for one app.
 const UNUSED_MAX: usize = 20;
+
+/// Judgements of agents that are remembered for all apps together...
+const JUDGED_MAX: usize = 100_000;
+/// ...and for one app in any case.
+const JUDGED_MIN: usize = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -32,6 +38,8 @@ pub(crate) struct Queue {
     /// Roles whose taps may have to be turned.
     touched: BTreeSet<Role>,
     pub(crate) shown: OrdMap<AppId, Arc<Waiting>>,
+    /// How many agents the accounts of all apps name together.
+    judged: usize,
 }
 
 /// Instances of one app that are yet to be launched.
@@ -68,6 +76,14 @@ struct Tap {
     thirsty: bool,
 }
 
+/// What came of looking at an offer for one app.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) launched: usize,
+    /// Why there were no more of them.
+    pub(crate) lacks: Vec<Lack>,
+}
+
 /// What is to be asked of the kernel.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Turned {
@@ -88,6 +104,9 @@ impl Queue {
         let more = before.is_none_or(|(count, _)| count < want.count) || !same_version;
         if !more && before.is_some_and(|(count, _)| count == want.count) {
             return;
+        }
+        if before.is_some() && !same_version {
+            self.explain_anew(app, &want);
         }
         self.show(app, &want, now);
         let role = want.template.role.clone();
@@ -120,7 +139,28 @@ impl Queue {
     fn forget(&mut self, app: &AppId) {
         self.close(app);
         self.wants.remove(app);
-        self.shown.remove(app);
+        if let Some(shown) = self.shown.remove(app) {
+            self.judged -= shown.explain.agents.len();
+        }
+    }
+
+    /// Another version demands other things.
+    fn explain_anew(&mut self, app: &AppId, want: &Want) {
+        let Some(shown) = self.shown.get_mut(app) else { return };
+        self.judged -= shown.explain.agents.len();
+        Arc::make_mut(shown).explain = Explain::new(&want.template.spec, &want.template.need);
+    }
+
+    /// The agent is gone for good.
+    pub(crate) fn forget_agent(&mut self, agent: &AgentId) {
+        let knows = |shown: &Arc<Waiting>| shown.explain.agents.contains_key(agent);
+        let apps = self.shown.iter().filter(|(_, shown)| knows(shown));
+        for app in apps.map(|(app, _)| app.clone()).collect::<Vec<_>>() {
+            let shown = Arc::make_mut(self.shown.get_mut(&app).expect("it was just seen"));
+            shown.explain.forget(agent);
+            shown.last_unused.remove(agent);
+            self.judged -= 1;
+        }
     }
 
     fn close(&mut self, app: &AppId) {
@@ -158,23 +198,39 @@ impl Queue {
         self.cursor.insert(role.clone(), app);
     }
 
-    /// An offer was looked at for the app: it launched something, or these were the reasons why not.
-    pub(crate) fn note(&mut self, app: &AppId, offer: &Arc<Offer>, now: Time, misses: &[Miss]) {
+    /// An offer was looked at for the app: whether something was launched, and what its rest lacks.
+    pub(crate) fn note(&mut self, app: &AppId, offer: &Arc<Offer>, now: Time, look: Look) {
         let Some(shown) = self.shown.get_mut(app) else { return };
         let shown = Arc::make_mut(shown);
         shown.offers_processed += 1;
-        let Some(first) = misses.first() else {
-            shown.last_used_at = Some(now);
-            shown.last_unused.remove(&offer.agent_id);
-            return;
-        };
-        shown.offers_unused += 1;
-        shown.last_unused_at = Some(now);
-        *shown.misses.entry(*first).or_default() += 1;
-        let known = shown.last_unused.contains_key(&offer.agent_id);
-        if known || shown.last_unused.len() < UNUSED_MAX {
-            let unused = Unused { offer: Arc::clone(offer), misses: misses.to_vec(), at: now };
-            shown.last_unused.insert(offer.agent_id.clone(), unused);
+        let misses = misses(&look.lacks);
+        match misses.first() {
+            Some(first) if look.launched == 0 => {
+                shown.offers_unused += 1;
+                shown.last_unused_at = Some(now);
+                *shown.misses.entry(*first).or_default() += 1;
+                let known = shown.last_unused.contains_key(&offer.agent_id);
+                if known || shown.last_unused.len() < UNUSED_MAX {
+                    let unused = Unused { offer: Arc::clone(offer), misses, at: now };
+                    shown.last_unused.insert(offer.agent_id.clone(), unused);
+                }
+            }
+            Some(_) | None => {
+                shown.last_used_at = Some(now);
+                shown.last_unused.remove(&offer.agent_id);
+            }
+        }
+        let explain = &mut shown.explain;
+        let before = explain.agents.len();
+        if explain.agents.contains_key(&offer.agent_id)
+            || self.judged < JUDGED_MAX
+            || before < JUDGED_MIN
+        {
+            let agent = Arc::clone(&offer.agent);
+            explain.note(&offer.agent_id, Judged { agent, at: now, lacks: look.lacks });
+            self.judged += explain.agents.len() - before;
+        } else {
+            explain.unlisted += 1;
         }
     }
 
@@ -291,6 +347,7 @@ fn unseen(want: &Want, now: Time) -> Waiting {
         last_unused_at: None,
         misses: BTreeMap::new(),
         last_unused: BTreeMap::new(),
+        explain: Explain::new(&want.template.spec, &want.template.need),
     }
 }
 

@@ -12,10 +12,11 @@ use model::container::{
 use model::id::{AgentId, Role, TaskId};
 use model::resources::{Resources, Scalar};
 use model::task::TaskInfo;
-use placement::fit::{GpuUse, Need, Ports};
+use placement::fit::Need;
 
+use crate::Config;
 use crate::lacks::lacks;
-use crate::memory::rules;
+use crate::need::need;
 use crate::spec::environment::EnvValue;
 use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
 use crate::state::Version;
@@ -55,13 +56,18 @@ pub(crate) struct Launch<'a> {
 }
 
 impl Template {
-    pub(crate) fn new(spec: &Arc<AppSpec>, version: Version, since: Version) -> Self {
+    pub(crate) fn new(
+        spec: &Arc<AppSpec>,
+        version: Version,
+        since: Version,
+        config: &Config,
+    ) -> Self {
         let role = spec.role.clone().expect("an accepted spec has a role");
         Self {
             app: spec.id.clone(),
             version,
             since,
-            need: need(spec),
+            need: need(spec, config),
             lacks: lacks(spec).into(),
             name: hostname(&spec.id),
             run: run(spec),
@@ -121,25 +127,6 @@ impl Template {
             None => (text, String::new()),
         }));
         all
-    }
-}
-
-fn need(spec: &AppSpec) -> Need {
-    let ports = match spec.require_ports {
-        true => Ports::Exactly(spec.ports.iter().map(|port| port.port).collect()),
-        false => Ports::Some(spec.ports.len()),
-    };
-    let unrestricted = spec.labels.get("GPU_SCHEDULING_BEHAVIOR").map(String::as_str);
-    Need {
-        scalars: [spec.cpus, spec.mem, spec.disk, Scalar::whole(spec.gpus.into())],
-        ports,
-        accepts: spec.accepted_roles.clone().unwrap_or_else(|| vec![Role::star()]),
-        rules: rules(spec),
-        instances: spec.instances,
-        gpus: match unrestricted {
-            Some("unrestricted") => GpuUse::Unrestricted,
-            Some(_) | None => GpuUse::Restricted,
-        },
     }
 }
 

@@ -7,8 +7,9 @@ use imbl::{OrdMap, OrdSet};
 use model::id::{FrameworkId, Role, Serial, TaskId};
 use model::scheduler::Offer;
 use model::time::Time;
-use placement::Miss;
+use placement::demand::Miss;
 
+use crate::explain::Explain;
 use crate::spec::{AppId, AppSpec};
 use crate::state::{App, Deployment, History, Instance, Version};
 
@@ -62,6 +63,7 @@ pub struct Waiting {
     pub misses: BTreeMap<Miss, u32>,
     /// The last offer of each agent that did not fit, with all reasons.
     pub last_unused: BTreeMap<model::id::AgentId, Unused>,
+    pub explain: Explain,
 }
 
 #[derive(Debug, Clone, PartialEq)]

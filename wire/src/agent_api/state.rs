@@ -140,7 +140,7 @@ fn attributes(info: &AgentInfo) -> Value {
     let all = info.attributes.iter().map(|attribute| {
         let value = match &attribute.value {
             AttributeValue::Scalar(scalar) => scalar.as_f64().into(),
-            AttributeValue::Text(_) | AttributeValue::Ranges(_) => {
+            AttributeValue::Text(_) | AttributeValue::Ranges(_) | AttributeValue::Set(_) => {
                 attribute.value.to_string().into()
             }
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::attributes::{Attribute, AttributeValue};
 use model::resources::{Amount, Ranges, Resource};
 use model::time::Time;
-use placement::Miss;
+use placement::demand::Miss;
 use serde::Serialize;
 use services::state;
 use services::view::{Unused, Waiting};
@@ -212,6 +212,9 @@ fn attribute(attribute: &Attribute) -> Quantity {
         AttributeValue::Text(text) => Quantity { text: Some(text.clone()), ..plain },
         AttributeValue::Scalar(scalar) => Quantity { scalar: Some(scalar.as_f64()), ..plain },
         AttributeValue::Ranges(intervals) => Quantity { ranges: Some(ranges(intervals)), ..plain },
+        AttributeValue::Set(items) => {
+            Quantity { set: Some(items.iter().cloned().collect()), ..plain }
+        }
     }
 }
 

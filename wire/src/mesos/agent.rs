@@ -113,7 +113,7 @@ fn attribute(attribute: &Attribute) -> (String, Value) {
     let value = match &attribute.value {
         AttributeValue::Text(text) => json!(text),
         AttributeValue::Scalar(scalar) => json!(scalar.as_f64()),
-        AttributeValue::Ranges(ranges) => json!(ranges.to_string()),
+        AttributeValue::Ranges(_) | AttributeValue::Set(_) => json!(attribute.value.to_string()),
     };
     (attribute.name.clone(), value)
 }
@@ -151,6 +151,9 @@ fn full_attribute(attribute: &Attribute) -> Value {
         AttributeValue::Ranges(ranges) => {
             let ranges = resource::ranges(ranges);
             json!({ "name": name, "type": "RANGES", "ranges": { "range": ranges } })
+        }
+        AttributeValue::Set(items) => {
+            json!({ "name": name, "type": "SET", "set": { "item": items } })
         }
     }
 }

@@ -120,6 +120,7 @@ impl World {
             Event::Rescind(_)
             | Event::Subscribed { .. }
             | Event::Update(_)
+            | Event::Checked { .. }
             | Event::Failure { .. }
             | Event::Error(_) => {}
         }

@@ -396,6 +396,9 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
         }
         Effect::Event(_, Event::Subscribed { .. }) => Some("Subscribed".to_owned()),
         Effect::Event(_, Event::Rescind(_)) => Some("Rescind".to_owned()),
+        Effect::Event(_, Event::Checked { task, checks }) => {
+            Some(format!("Checked {task} {}", checks.len()))
+        }
         Effect::Event(_, Event::Failure { agent }) => Some(format!("Failure {agent}")),
         Effect::Event(_, Event::Error(cause)) => Some(format!("Error {cause}")),
         Effect::Disconnect(connection) => Some(format!("Disconnect {}", connection.0)),

@@ -239,6 +239,10 @@ impl World {
                 self.told = Some(status);
                 line
             }
+            Effect::ToMaster(FromAgent::Checked { task, checks, .. }) => {
+                let failures: Vec<u32> = checks.iter().map(|check| check.failures).collect();
+                format!("checked {task} {failures:?}")
+            }
             Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
             Effect::Launch { container, task, .. } => {
                 self.container = container;

@@ -76,8 +76,7 @@ pub struct AppSpec {
     pub fetch: Vec<Uri>,
     #[n(21)]
     pub dependencies: Vec<AppId>,
-    /// Resources of which roles it takes; unset: `*`, what nobody has reserved
-    /// (`--accepted_resource_roles_default_behavior unreserved`).
+    /// Resources of which roles it takes; unset, the configuration says.
     #[n(22)]
     pub accepted_roles: Option<Vec<Role>>,
     /// Unset on input: the default role, or the top group's name where groups enforce their role.

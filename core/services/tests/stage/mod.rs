@@ -13,7 +13,7 @@ use model::container::Family;
 use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Record as _};
 use model::resources::{Resources, Scalar};
-use model::scheduler::{Call, Event, Offer, Operation};
+use model::scheduler::{Call, Event, Offer, Operation, Unavailability};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 use services::spec::{
@@ -32,6 +32,7 @@ pub(crate) struct Agent {
     pub(crate) info: Arc<AgentInfo>,
     pub(crate) free: Resources,
     pub(crate) offered: bool,
+    pub(crate) unavailability: Option<Unavailability>,
 }
 
 /// The stage: services, a kernel, agents and the clock.
@@ -129,7 +130,8 @@ impl Stage {
             version: "0.1.0".to_owned(),
             work_dir: "/var/lib".to_owned(),
         });
-        self.agents.insert(AgentId::new(name), Agent { info, free: resources, offered: false });
+        let agent = Agent { info, free: resources, offered: false, unavailability: None };
+        self.agents.insert(AgentId::new(name), agent);
     }
 
     pub(crate) fn agents(&mut self, count: usize, resources: &str) {
@@ -271,6 +273,7 @@ impl Stage {
                     agent_id: id.clone(),
                     role: role.clone(),
                     resources: agent.free.clone(),
+                    unavailability: agent.unavailability,
                 });
             }
             if !offers.is_empty() {

@@ -1,0 +1,51 @@
+//! What an app's instances ask of an agent: its spec, and the configuration where the spec says nothing.
+
+use model::id::Role;
+use model::resources::Scalar;
+use placement::fit::{GpuUse, Need, Port};
+
+use crate::memory::rules;
+use crate::spec::{AppSpec, PortDefinition};
+use crate::{AcceptedByDefault, Config};
+
+/// Overrides the configuration for one app.
+const GPU_LABEL: &str = "GPU_SCHEDULING_BEHAVIOR";
+
+pub(crate) fn need(spec: &AppSpec, config: &Config) -> Need {
+    Need {
+        scalars: [spec.cpus, spec.mem, spec.disk, Scalar::whole(spec.gpus.into())],
+        ports: spec.ports.iter().map(|port| host_port(spec, port)).collect(),
+        accepts: spec.accepted_roles.clone().unwrap_or_else(|| accepted_by_default(spec, config)),
+        rules: rules(spec),
+        home: config.home_region.clone(),
+        instances: spec.instances,
+        gpus: spec.labels.get(GPU_LABEL).and_then(|word| gpu_use(word)).unwrap_or(config.gpus),
+    }
+}
+
+/// Without `requirePorts` the number is only what load balancers know the port as.
+fn host_port(spec: &AppSpec, port: &PortDefinition) -> Port {
+    match port.port {
+        0 => Port::Any,
+        number if spec.require_ports => Port::Exactly(number),
+        _ => Port::Any,
+    }
+}
+
+fn accepted_by_default(spec: &AppSpec, config: &Config) -> Vec<Role> {
+    let own = spec.role.clone();
+    match config.accepted_by_default {
+        AcceptedByDefault::Unreserved => vec![Role::star()],
+        AcceptedByDefault::Reserved => own.into_iter().collect(),
+        AcceptedByDefault::Any => own.into_iter().chain([Role::star()]).collect(),
+    }
+}
+
+/// `undefined` was the default of older releases of Marathon: nothing is kept back. What nobody knows says nothing.
+fn gpu_use(word: &str) -> Option<GpuUse> {
+    match word {
+        "restricted" => Some(GpuUse::Restricted),
+        "unrestricted" | "undefined" => Some(GpuUse::Unrestricted),
+        _ => None,
+    }
+}
