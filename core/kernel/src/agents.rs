@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId};
 use model::resources::{Amount, Resource, Resources};
+use model::scheduler::Event;
 use model::time::Time;
 
 use crate::state::{Agent, Standing};

@@ -113,7 +113,8 @@ impl Need {
 
     /// The region that it does not leave.
     pub fn bound_to(&self) -> Option<&str> {
-        let chooses = self.rules.iter().any(|rule| matches!(rule.field, Field::Region | Field::Zone));
+        let chooses =
+            self.rules.iter().any(|rule| matches!(rule.field, Field::Region | Field::Zone));
         self.home.as_deref().filter(|_| !chooses)
     }
 
@@ -240,7 +241,8 @@ fn lacks(
         let missing = Scalar(need.scalars[n].0.saturating_sub(free));
         lacks.extend((!missing.is_zero()).then_some(Lack { demand, missing }));
     }
-    let ports = ports.map(|missing| Lack { demand: Demand::Ports, missing: Scalar::whole(missing) });
+    let ports =
+        ports.map(|missing| Lack { demand: Demand::Ports, missing: Scalar::whole(missing) });
     lacks.extend(ports);
     lacks.extend(need.wastes_gpus(room).then(|| Lack::of(Demand::Thrift)));
     lacks

@@ -39,7 +39,8 @@ fn agent(host: &str, attributes: &str, domain: &str) -> AgentInfo {
 
 #[test]
 fn an_agent_is_judged_by_itself() {
-    let agent = agent("h1", "rack:rack-1;level:0.8;cores:4;vlans:[10-20,30-40];disks:{ssd,hdd}", "eu/eu-a");
+    let agent =
+        agent("h1", "rack:rack-1;level:0.8;cores:4;vlans:[10-20,30-40];disks:{ssd,hdd}", "eu/eu-a");
     let check = |text: &str, allowed: bool| {
         let rule = Rule::new(&constraint(text)).expect(text);
         assert_eq!(rule.allows(Spot::of(&agent), &Tally::default(), 3), allowed, "{text}");

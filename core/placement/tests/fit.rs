@@ -143,8 +143,8 @@ fn each_constraint_is_judged_by_itself() {
 #[test]
 fn an_app_stays_at_home_unless_it_names_a_region_or_zone() {
     let check = |region: Option<&str>, home: Option<&str>, rules: Vec<Rule>, lacks: &[&str]| {
-        let domain = region
-            .map(|region| FaultDomain { region: region.to_owned(), zone: "z".to_owned() });
+        let domain =
+            region.map(|region| FaultDomain { region: region.to_owned(), zone: "z".to_owned() });
         let agent = AgentInfo { domain, ..agent() };
         let home = home.map(str::to_owned);
         let need = Need { home, rules, ..need(1000, &[], &["*"]) };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::id::Role;
 
 use crate::memory::Memory;
+use crate::ports::ServicePorts;
 use crate::spec::{AppId, AppSpec};
 use crate::{Config, Fault};
 
@@ -97,15 +98,13 @@ impl<'a> Draft<'a> {
     /// (Marathon's `AssignDynamicServiceLogic`).
     fn settle_ports(&mut self, faults: &mut Vec<Fault>) {
         let (low, high) = self.config.service_ports;
-        let mut taken: BTreeSet<u16> = BTreeSet::new();
-        for target in self.targets.values() {
-            let apps = target.spec.iter().filter(|spec| spec.pod.is_none());
-            let specs = apps.flat_map(|spec| &spec.ports);
-            taken.extend(specs.map(|port| port.port));
-        }
+        let specs = self.targets.values().flat_map(|target| &target.spec);
+        let taken = specs.flat_map(AppSpec::service_ports).collect();
+        let mut free = Free { ports: &self.memory.service_ports, taken, next: Some(low), high };
         for (app, target) in &mut self.targets {
-            // A pod has host ports, and no service ports.
-            let Some(spec) = target.spec.as_mut().filter(|spec| spec.pod.is_none()) else {
+            // A pod has host ports, and no service ports; a required port that is left open is chosen at each launch.
+            let is_host_only = |spec: &AppSpec| spec.pod.is_some() || spec.require_ports;
+            let Some(spec) = target.spec.as_mut().filter(|spec| !is_host_only(spec)) else {
                 continue;
             };
             let had = self.memory.view.apps.get(app).map(|app| &app.spec.ports);
@@ -116,14 +115,8 @@ impl<'a> Draft<'a> {
                 .collect();
             let mut kept = kept.into_iter();
             for (at, port) in spec.ports.iter_mut().enumerate().filter(|(_, port)| port.port == 0) {
-                let free = kept
-                    .next()
-                    .or_else(|| next_free(low, high, &self.memory.service_ports, &taken));
-                match free {
-                    Some(free) => {
-                        taken.insert(free);
-                        port.port = free;
-                    }
+                match kept.next().or_else(|| free.next()) {
+                    Some(free) => port.port = free,
                     None => faults.push(Fault {
                         path: format!("/{}/portDefinitions/{at}/port", target.index),
                         message: format!("no service port from {low} to {high} is free"),
@@ -229,10 +222,25 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn next_free(low: u16, high: u16, used: &BTreeMap<u16, u32>, taken: &BTreeSet<u16>) -> Option<u16> {
-    let mut used = used.range(low..=high).map(|(port, _)| *port).peekable();
-    (low..=high).find(|port| {
-        let is_used = used.next_if_eq(port).is_some();
-        !is_used && !taken.contains(port)
-    })
+/// Free service ports, from the lowest on.
+struct Free<'a> {
+    ports: &'a ServicePorts,
+    /// By the apps that are being changed.
+    taken: BTreeSet<u16>,
+    next: Option<u16>,
+    high: u16,
+}
+
+impl Iterator for Free<'_> {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        loop {
+            let port = self.ports.next_free(self.next?).filter(|port| *port <= self.high)?;
+            self.next = port.checked_add(1);
+            if !self.taken.contains(&port) {
+                return Some(port);
+            }
+        }
+    }
 }

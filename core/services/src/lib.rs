@@ -16,6 +16,7 @@ pub mod machine;
 mod memory;
 mod need;
 mod plan;
+mod ports;
 mod progress;
 mod queue;
 mod reconcile;

@@ -8,6 +8,7 @@ use model::id::{Role, Serial};
 use placement::rule::Rule;
 
 use crate::crew::{Checks, Crew};
+use crate::ports::ServicePorts;
 use crate::spec::{AppId, AppSpec};
 use crate::state::{ActionKind, App, Deployment, Instance, Record, Version};
 use crate::view::{Counts, View};
@@ -23,8 +24,7 @@ pub(crate) struct Memory {
     pub(crate) held: BTreeMap<AppId, Held>,
     /// How many apps are in each role.
     pub(crate) roles: BTreeMap<Role, u32>,
-    /// How many apps have each service port.
-    pub(crate) service_ports: BTreeMap<u16, u32>,
+    pub(crate) service_ports: ServicePorts,
 }
 
 /// An app's part in a deployment.
@@ -64,10 +64,12 @@ impl Memory {
             None => self.view.apps.remove(id),
         };
         if let Some(was) = &was {
-            self.count_spec(&was.spec, |count| *count -= 1);
+            self.count_role(&was.spec, |count| *count -= 1);
+            was.spec.service_ports().for_each(|port| self.service_ports.give_back(port));
         }
         if let Some(app) = app {
-            self.count_spec(&app.spec, |count| *count += 1);
+            self.count_role(&app.spec, |count| *count += 1);
+            app.spec.service_ports().for_each(|port| self.service_ports.take(port));
         }
         match app.is_some_and(|app| app.spec.pod.is_some()) {
             true => drop(self.view.pods.insert(id.clone())),
@@ -84,13 +86,9 @@ impl Memory {
         }
     }
 
-    fn count_spec(&mut self, spec: &AppSpec, change: impl Fn(&mut u32)) {
+    fn count_role(&mut self, spec: &AppSpec, change: impl Fn(&mut u32)) {
         if let Some(role) = &spec.role {
             change_count(&mut self.roles, role.clone(), &change);
-        }
-        // A pod's ports are the agents', and nobody's but an instance's.
-        for port in spec.ports.iter().filter(|_| spec.pod.is_none()) {
-            change_count(&mut self.service_ports, port.port, &change);
         }
     }
 

@@ -23,11 +23,11 @@ pub(crate) fn need(spec: &AppSpec, config: &Config) -> Need {
     }
 }
 
-/// Without `requirePorts` the number is only what load balancers know the port as.
+/// An app's port is only what load balancers know it as unless the app requires it; a pod has none of these.
 fn host_port(spec: &AppSpec, port: &PortDefinition) -> Port {
     match port.port {
         0 => Port::Any,
-        number if spec.require_ports => Port::Exactly(number),
+        number if spec.require_ports || spec.pod.is_some() => Port::Exactly(number),
         _ => Port::Any,
     }
 }

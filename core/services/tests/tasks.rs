@@ -430,7 +430,7 @@ fn offers_are_asked_for_only_while_something_is_wanted() {
     assert_eq!((waiting.count, waiting.offers_processed, waiting.offers_unused), (1, 1, 1));
     assert_eq!(
         waiting.misses.keys().copied().collect::<Vec<_>>(),
-        [placement::Miss::InsufficientMemory]
+        [placement::demand::Miss::InsufficientMemory]
     );
     let unused: Vec<&std::sync::Arc<Offer>> =
         waiting.last_unused.values().map(|one| &one.offer).collect();

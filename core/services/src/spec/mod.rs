@@ -167,6 +167,15 @@ impl AppSpec {
     }
 }
 
+impl AppSpec {
+    /// The ports under which load balancers know it. A required host port of 0 is chosen anew for each instance, so
+    /// nobody can know it before; and a pod's ports are the agents', and nobody's but an instance's.
+    pub(crate) fn service_ports(&self) -> impl Iterator<Item = u16> {
+        let all = self.ports.iter().filter(|_| self.pod.is_none());
+        all.map(|port| port.port).filter(|port| *port != 0)
+    }
+}
+
 /// What an instance runs.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Process {
