@@ -26,20 +26,25 @@ async fn subscribe(stage: &Stage, path: &str) -> anyhow::Result<BodyDataStream> 
     Ok(response.into_body().into_data_stream())
 }
 
-/// The events up to the first of this kind.
+fn read(event: &str) -> anyhow::Result<(String, Value)> {
+    let (name, data) = event.split_once('\n').expect("two lines");
+    let name = name.strip_prefix("event: ").expect("the event's name first").to_owned();
+    let data: Value = serde_json::from_str(data.strip_prefix("data: ").expect("then data"))?;
+    assert_eq!(data["eventType"], name.as_str());
+    assert!(data["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')));
+    Ok((name, data))
+}
+
+/// The events up to the first of this kind, and those that came with it.
 async fn until(stream: &mut BodyDataStream, kind: &str) -> anyhow::Result<Vec<(String, Value)>> {
     let mut events = Vec::new();
     loop {
         let part = tokio::time::timeout(PATIENCE, stream.next()).await?.expect("an open stream")?;
         let text = std::str::from_utf8(&part)?;
-        let Some((name, data)) = text.trim_end().split_once('\n') else { continue };
-        let name = name.strip_prefix("event: ").expect("the event's name first").to_owned();
-        let data: Value = serde_json::from_str(data.strip_prefix("data: ").expect("then data"))?;
-        assert_eq!(data["eventType"], name.as_str());
-        assert!(data["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')));
-        let found = name == kind;
-        events.push((name, data));
-        if found {
+        for event in text.split_terminator("\n\n").filter(|event| *event != ":") {
+            events.push(read(event)?);
+        }
+        if events.iter().any(|(name, _)| name == kind) {
             return Ok(events);
         }
     }

@@ -51,11 +51,11 @@ impl Ring {
         self.notices.push_back(notice);
     }
 
-    /// `Ok(None)` if the notice at `position` has yet to come.
-    fn get(&self, position: u64) -> Result<Option<Arc<Notice>>, Lagged> {
+    /// Up to `max` notices from `position` on; none if that one has yet to come.
+    fn from(&self, position: u64, max: usize) -> Result<Vec<Arc<Notice>>, Lagged> {
         let nth = position.checked_sub(self.first).ok_or(Lagged)?;
-        let nth = usize::try_from(nth).map_err(|_| Lagged)?;
-        Ok(self.notices.get(nth).cloned())
+        let nth = usize::try_from(nth).map_err(|_| Lagged)?.min(self.notices.len());
+        Ok(self.notices.range(nth..).take(max).cloned().collect())
     }
 }
 
@@ -125,19 +125,32 @@ impl Notices {
         self.position
     }
 
-    /// Waits for the next notice. Safe to cancel.
-    pub async fn next(&mut self) -> Result<(u64, Arc<Notice>), Lagged> {
+    /// Lets go of the snapshot: whoever only follows need not keep it alive.
+    #[must_use]
+    pub fn without_view(self) -> Self {
+        Self { view: Arc::default(), ..self }
+    }
+
+    /// Waits for notices and takes no more than `max` of them, with the position of the first. Safe to cancel.
+    pub async fn some(&mut self, max: usize) -> Result<(u64, Vec<Arc<Notice>>), Lagged> {
         loop {
             self.tail.borrow_and_update();
             let found = {
                 let ring = self.published.ring.lock().unwrap_or_else(PoisonError::into_inner);
-                ring.get(self.position)?
+                ring.from(self.position, max)?
             };
-            if let Some(notice) = found {
-                self.position += 1;
-                return Ok((self.position - 1, notice));
+            if !found.is_empty() {
+                let first = self.position;
+                self.position += found.len() as u64;
+                return Ok((first, found));
             }
             self.tail.changed().await.map_err(|_| Lagged)?;
         }
+    }
+
+    /// Waits for the next notice. Safe to cancel.
+    pub async fn next(&mut self) -> Result<(u64, Arc<Notice>), Lagged> {
+        let (position, notices) = self.some(1).await?;
+        Ok((position, notices.into_iter().next().expect("`some` waits until there is one")))
     }
 }

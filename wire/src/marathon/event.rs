@@ -34,6 +34,29 @@ pub fn attached(remote_address: &str, at: Time) -> Event {
     Event::new("event_stream_attached", at, json!({ "remoteAddress": remote_address }))
 }
 
+/// The kinds of [`events`] that such a notice makes, so that whoever wants none of them need not spell it.
+pub fn kinds(what: &What) -> &'static [&'static str] {
+    match what {
+        What::AppPosted { spec: Some(_), .. } => &["api_post_event", "group_change_success"],
+        What::AppPosted { spec: None, .. } => &["group_change_success"],
+        What::AppTerminated { .. } => &["app_terminated_event"],
+        What::Status { .. } => &["status_update_event"],
+        What::InstanceChanged { .. } => &["instance_changed_event"],
+        What::InstanceHealthChanged { .. } => {
+            &["health_status_changed_event", "instance_health_changed_event"]
+        }
+        What::UnhealthyKill { .. } => &["unhealthy_instance_kill_event"],
+        What::UnknownTerminated { .. } => &["unknown_instance_terminated_event"],
+        What::DeploymentInfo { .. } => &["deployment_info"],
+        What::DeploymentStepSuccess { .. } => &["deployment_step_success"],
+        What::DeploymentStepFailure { .. } => &["deployment_step_failure"],
+        What::DeploymentSuccess { .. } => &["deployment_success"],
+        What::DeploymentFailed { .. } => &["deployment_failed"],
+        What::SchedulerRegistered { .. } => &["scheduler_registered_event"],
+        What::SchedulerDisconnected => &["scheduler_disconnected_event"],
+    }
+}
+
 /// What one notice tells; some tell the same in an old and a new way.
 pub fn events(notice: &Notice, format: PlanFormat) -> Vec<Event> {
     let one = |kind, fields| vec![Event::new(kind, notice.at, fields)];

@@ -8,6 +8,7 @@ mod groups;
 mod ids;
 mod pods;
 mod queue;
+mod spellings;
 mod tasks;
 mod updates;
 mod versions;
@@ -52,6 +53,8 @@ struct Api {
     handle: Handle,
     info: MarathonInfo,
     rules: Rules,
+    /// Shared by all who subscribe to events.
+    spellings: Arc<spellings::Spellings>,
 }
 
 /// What the changes of an order came from.
@@ -85,7 +88,7 @@ pub fn router(handle: Handle, info: MarathonInfo) -> Router {
         default_role: info.config.default_role.clone(),
         enforce_group_role: info.config.enforce_group_role,
     };
-    let api = Api { handle, info, rules };
+    let api = Api { handle, info, rules, spellings: Arc::default() };
     Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(Arc::new(api))
 }
 
