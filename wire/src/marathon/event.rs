@@ -39,6 +39,15 @@ pub fn kinds(what: &What) -> &'static [&'static str] {
     match what {
         What::AppPosted { spec: Some(_), .. } => &["api_post_event", "group_change_success"],
         What::AppPosted { spec: None, .. } => &["group_change_success"],
+        What::PodPosted { posted: Posted::Created, .. } => {
+            &["pod_created_event", "group_change_success"]
+        }
+        What::PodPosted { posted: Posted::Updated, .. } => {
+            &["pod_updated_event", "group_change_success"]
+        }
+        What::PodPosted { posted: Posted::Deleted, .. } => {
+            &["pod_deleted_event", "group_change_success"]
+        }
         What::AppTerminated { .. } => &["app_terminated_event"],
         What::Status { .. } => &["status_update_event"],
         What::InstanceChanged { .. } => &["instance_changed_event"],

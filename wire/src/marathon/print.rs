@@ -76,7 +76,7 @@ pub fn spec(spec: &AppSpec) -> App {
     }
 }
 
-fn unless_empty<T>(all: Vec<T>) -> Option<Vec<T>> {
+pub(super) fn unless_empty<T>(all: Vec<T>) -> Option<Vec<T>> {
     (!all.is_empty()).then_some(all)
 }
 
@@ -84,11 +84,11 @@ fn strings(roles: &[Role]) -> Vec<String> {
     roles.iter().map(Role::to_string).collect()
 }
 
-fn number(scalar: Scalar) -> Number {
+pub(super) fn number(scalar: Scalar) -> Number {
     Number(scalar.as_f64())
 }
 
-fn seconds(duration: Duration) -> Whole {
+pub(super) fn seconds(duration: Duration) -> Whole {
     Whole(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -103,7 +103,7 @@ fn environment(spec: &AppSpec) -> Option<std::collections::BTreeMap<String, EnvV
     (!spec.env.is_empty()).then(|| spec.env.iter().map(text).collect())
 }
 
-fn artifact(uri: &Uri) -> Artifact {
+pub(super) fn artifact(uri: &Uri) -> Artifact {
     Artifact {
         uri: uri.value.clone(),
         extract: Some(uri.extract),
@@ -122,14 +122,14 @@ fn port_definition(port: &PortDefinition) -> app::PortDefinition {
     }
 }
 
-fn kill_selection(selection: KillSelection) -> &'static str {
+pub(super) fn kill_selection(selection: KillSelection) -> &'static str {
     match selection {
         KillSelection::YoungestFirst => "YOUNGEST_FIRST",
         KillSelection::OldestFirst => "OLDEST_FIRST",
     }
 }
 
-fn unreachable(strategy: UnreachableStrategy) -> app::UnreachableStrategy {
+pub(super) fn unreachable(strategy: UnreachableStrategy) -> app::UnreachableStrategy {
     match strategy {
         UnreachableStrategy::Disabled => app::UnreachableStrategy::Word("disabled".to_owned()),
         UnreachableStrategy::Enabled { inactive_after, expunge_after } => {
@@ -141,7 +141,7 @@ fn unreachable(strategy: UnreachableStrategy) -> app::UnreachableStrategy {
     }
 }
 
-fn constraint(constraint: &Constraint) -> Vec<String> {
+pub(super) fn constraint(constraint: &Constraint) -> Vec<String> {
     let operator = match constraint.operator {
         Operator::Unique => "UNIQUE",
         Operator::Cluster => "CLUSTER",

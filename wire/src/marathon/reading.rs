@@ -10,6 +10,7 @@ use serde_path_to_error::{Path, Segment};
 use services::Fault;
 
 use super::app::{App, EnvValue, UnreachableEnabled, UnreachableStrategy};
+use super::pod::Pod;
 
 /// What is wrong with a body before anyone asks what it means.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,13 @@ pub struct Read {
     pub faults: Vec<Fault>,
 }
 
+/// A pod definition, and the faults of the fields that had to be left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReadPod {
+    pub pod: Pod,
+    pub faults: Vec<Fault>,
+}
+
 /// Any JSON text.
 pub fn json(body: &[u8]) -> Result<Value, Unreadable> {
     serde_json::from_slice(body).map_err(|error| Unreadable::Malformed { cause: error.to_string() })
@@ -36,7 +44,15 @@ pub fn json(body: &[u8]) -> Result<Value, Unreadable> {
 /// The body of `POST /v2/apps` and `PUT /v2/apps/{id}`.
 pub fn app(body: &[u8]) -> Result<Read, Unreadable> {
     let fields = object(json(body)?, "/").map_err(|fault| Unreadable::Mistyped(vec![fault]))?;
-    Ok(fields_of_app(fields))
+    let (app, faults) = readable(fields);
+    Ok(Read { app, faults })
+}
+
+/// The body of `POST /v2/pods` and `PUT /v2/pods/{id}`.
+pub fn pod(body: &[u8]) -> Result<ReadPod, Unreadable> {
+    let fields = object(json(body)?, "/").map_err(|fault| Unreadable::Mistyped(vec![fault]))?;
+    let (pod, faults) = readable(fields);
+    Ok(ReadPod { pod, faults })
 }
 
 /// The body of `PUT /v2/apps`: a list of apps. The paths of faults begin with the app's index.
@@ -49,7 +65,10 @@ pub fn apps(body: &[u8]) -> Result<Vec<Read>, Unreadable> {
     let mut faults = Vec::new();
     for (n, item) in items.into_iter().enumerate() {
         match object(item, &format!("({n})")) {
-            Ok(fields) => reads.push(fields_of_app(fields)),
+            Ok(fields) => {
+                let (app, faults) = readable(fields);
+                reads.push(Read { app, faults });
+            }
             Err(fault) => faults.push(fault),
         }
     }
@@ -71,11 +90,11 @@ pub fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
 }
 
 /// Each field that cannot be read is noted and left out, until the rest can.
-fn fields_of_app(mut fields: Map<String, Value>) -> Read {
+fn readable<T: DeserializeOwned + Default>(mut fields: Map<String, Value>) -> (T, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, App>(&fields) {
-            Ok(app) => return Read { app, faults },
+        let error = match serde_path_to_error::deserialize::<_, T>(&fields) {
+            Ok(whole) => return (whole, faults),
             Err(error) => error,
         };
         let path = error.path();
@@ -85,7 +104,7 @@ fn fields_of_app(mut fields: Map<String, Value>) -> Read {
             Some(Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown) | None => None,
         };
         if removed.is_none() {
-            return Read { app: App::default(), faults };
+            return (T::default(), faults);
         }
     }
 }

@@ -123,20 +123,20 @@ pub(super) fn fetch(app: &App, faults: &mut Faults) -> Vec<Uri> {
         });
     }
     for (n, artifact) in artifacts.iter().enumerate() {
-        all.push(judge_artifact(n, artifact, faults));
+        all.push(judge_artifact(&format!("/fetch({n})"), artifact, faults));
     }
     all
 }
 
-fn judge_artifact(n: usize, artifact: &Artifact, faults: &mut Faults) -> Uri {
-    judge_uri(&format!("/fetch({n})/uri"), &artifact.uri, faults);
+pub(super) fn judge_artifact(at: &str, artifact: &Artifact, faults: &mut Faults) -> Uri {
+    judge_uri(&format!("{at}/uri"), &artifact.uri, faults);
     let destination = artifact.dest_path.as_deref();
     if destination.is_some_and(|path| path.is_empty() || path.len() > URI_CHARS_MAX) {
-        faults.add(format!("/fetch({n})/destPath"), "must have 1 to 1024 characters");
+        faults.add(format!("{at}/destPath"), "must have 1 to 1024 characters");
     }
     let outside = |path: &str| path.starts_with('/') || path.split('/').any(|part| part == "..");
     if destination.is_some_and(outside) {
-        faults.add(format!("/fetch({n})/destPath"), "must lie within the sandbox");
+        faults.add(format!("{at}/destPath"), "must lie within the sandbox");
     }
     Uri {
         value: artifact.uri.clone(),

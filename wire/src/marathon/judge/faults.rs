@@ -17,6 +17,28 @@ impl Faults {
         self.0.push(Fault { path: path.into(), message: message.into() });
     }
 
+    /// What `judge` finds wrong lies within the field at `path`.
+    pub(super) fn within<T>(&mut self, path: &str, judge: impl FnOnce(&mut Faults) -> T) -> T {
+        self.moved(("", path), judge)
+    }
+
+    /// What `judge` finds wrong at the first path is told of the second.
+    pub(super) fn moved<T>(
+        &mut self,
+        (from, to): (&str, &str),
+        judge: impl FnOnce(&mut Faults) -> T,
+    ) -> T {
+        let mut found = Faults::default();
+        let judged = judge(&mut found);
+        for fault in found.0 {
+            let rest = fault.path.strip_prefix(from).unwrap_or(&fault.path);
+            // A fault of the whole field is one of the field.
+            let rest = if rest == "/" { "" } else { rest };
+            self.add(format!("{to}{rest}"), fault.message);
+        }
+        judged
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -8,10 +8,15 @@ mod container;
 mod faults;
 mod health;
 mod later;
+mod linux;
+mod network;
 mod placement;
+pub mod pod;
 mod ports;
 mod quantity;
+mod secret;
 mod strategy;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +45,19 @@ const APP_ID_BYTES_MAX: usize = 200;
 
 /// An absolute path that `text` means at the root: double slashes folded, `.` and `..` resolved.
 pub fn app_id(text: &str) -> Result<AppId, String> {
+    let id = path_id(text)?;
+    let last = id.as_str().rsplit('/').next().unwrap_or_default();
+    if RESERVED.contains(&last) {
+        return Err(format!(
+            "must not end with any of the following reserved keywords: {}",
+            RESERVED.join(", ")
+        ));
+    }
+    Ok(id)
+}
+
+/// The same for a pod, whose endpoints are told in another way.
+pub fn path_id(text: &str) -> Result<AppId, String> {
     let mut path: Vec<&str> = Vec::new();
     for segment in text.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {
         match segment {
@@ -47,15 +65,8 @@ pub fn app_id(text: &str) -> Result<AppId, String> {
             name => path.push(name),
         }
     }
-    match path.last() {
-        None => return Err("Path must contain at least one path element".to_owned()),
-        Some(last) if RESERVED.contains(last) => {
-            return Err(format!(
-                "must not end with any of the following reserved keywords: {}",
-                RESERVED.join(", ")
-            ));
-        }
-        Some(_) => {}
+    if path.is_empty() {
+        return Err("Path must contain at least one path element".to_owned());
     }
     let path = path.join("/");
     if APP_ID_BYTES_MAX < path.len() {
@@ -67,14 +78,19 @@ pub fn app_id(text: &str) -> Result<AppId, String> {
 /// The same for what was read from a body: its unreadable fields are told beside what is wrong with the others.
 pub fn read(read: Read, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
     let Read { app: readable, faults } = read;
+    unreadable_too(faults, app(readable, rules))
+}
+
+/// What was judged of a body some fields of which could not be read.
+fn unreadable_too<T>(faults: Vec<Fault>, judged: Result<T, Vec<Fault>>) -> Result<T, Vec<Fault>> {
     if faults.is_empty() {
-        return app(readable, rules);
+        return judged;
     }
     // Faults of a field that was left out, or of the whole, may come from its absence.
     let field =
         |path: &str| path.split(['/', '(']).find(|part| !part.is_empty()).map(str::to_owned);
     let unread: Vec<_> = faults.iter().map(|fault| field(&fault.path)).collect();
-    let others = app(readable, rules).err().unwrap_or_default();
+    let others = judged.err().unwrap_or_default();
     let known = others.into_iter().filter(|fault| {
         let name = field(&fault.path);
         name.is_some() && !unread.contains(&name)

@@ -73,7 +73,7 @@ pub(super) fn constraints(app: &App, faults: &mut Faults) -> Vec<Constraint> {
     all
 }
 
-fn constraint(words: &[String]) -> Result<Constraint, &'static str> {
+pub(super) fn constraint(words: &[String]) -> Result<Constraint, &'static str> {
     let (field, operator, value) = match words {
         [field, operator] => (field, operator, None),
         [field, operator, value] => (field, operator, Some(value.as_str())),
