@@ -57,36 +57,25 @@ pub fn pod(pod: Pod, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
     let (Some(id), true) = (id, faults.is_empty()) else { return Err(faults.into_vec()) };
     let Amounts { cpus, mem, disk, gpus } = spec.total();
     Ok(AppSpec {
-        id,
-        process: Process::Image,
         user: pod.user,
-        env: BTreeMap::new(),
         labels: pod.labels.unwrap_or_default(),
         cpus,
         mem,
         disk,
         gpus,
         instances,
-        container: None,
         ports: spec.ports(),
-        require_ports: false,
         constraints: policy.constraints,
-        health_checks: Vec::new(),
         upgrade: policy.upgrade,
         backoff: policy.backoff,
         kill_selection: policy.kill_selection,
         unreachable: policy.unreachable,
-        kill_grace: None,
-        fetch: Vec::new(),
-        dependencies: Vec::new(),
         accepted_roles,
         role,
-        executor: String::new(),
-        tty: None,
-        readiness: None,
         networks,
         secrets,
         pod: Some(spec),
+        ..AppSpec::new(id, Process::Image)
     })
 }
 
