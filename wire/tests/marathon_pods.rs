@@ -74,16 +74,20 @@ fn with(at: &str, value: Value) -> Value {
     pod
 }
 
+fn check(pod: Value, expected: &[&str]) {
+    let read = reading::pod(pod.to_string().as_bytes()).expect("an object");
+    let faults = judge::pod::read(read, &rules()).err().unwrap_or_default();
+    let mut paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    paths.dedup();
+    assert_eq!(paths, expected, "{pod}: {faults:?}");
+}
+
+fn main(field: &str, value: Value) -> Value {
+    with(&format!("/containers/0/{field}"), value)
+}
+
 #[test]
 fn whatever_is_wrong_with_a_pod_is_told_with_its_path() {
-    let check = |pod: Value, expected: &[&str]| {
-        let read = reading::pod(pod.to_string().as_bytes()).expect("an object");
-        let faults = judge::pod::read(read, &rules()).err().unwrap_or_default();
-        let mut paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
-        paths.dedup();
-        assert_eq!(paths, expected, "{pod}: {faults:?}");
-    };
-    let main = |field: &str, value: Value| with(&format!("/containers/0/{field}"), value);
     check(json!({}), &["/id", "/containers"]);
     check(with("/id", json!("pod")), &["/id"]);
     check(with("/id", json!("/Pod")), &["/id"]);
@@ -98,6 +102,10 @@ fn whatever_is_wrong_with_a_pod_is_told_with_its_path() {
     check(with("/networks", json!([{ "mode": "wlan" }])), &["/networks(0)/mode"]);
     check(with("/scaling", json!({ "instances": 1 })), &["/scaling/kind"]);
     check(with("/scaling", json!({ "kind": "fixed", "instances": -1 })), &["/scaling/instances"]);
+}
+
+#[test]
+fn whatever_is_wrong_with_how_a_pod_is_placed_is_told_with_its_path() {
     check(
         with("/scheduling", json!({ "upgrade": { "minimumHealthCapacity": 2 } })),
         &["/scheduling/upgrade/minimumHealthCapacity"],
@@ -117,6 +125,10 @@ fn whatever_is_wrong_with_a_pod_is_told_with_its_path() {
         with("/linuxInfo", json!({ "seccomp": { "unconfined": true } })),
         &["/linuxInfo/seccomp"],
     );
+}
+
+#[test]
+fn whatever_is_wrong_with_a_container_is_told_with_its_path() {
     check(main("name", json!("Main")), &["/containers(0)/name"]);
     check(main("resources", json!(null)), &["/containers(0)/resources"]);
     check(
