@@ -69,7 +69,8 @@ pub(crate) enum Checks {
 
 impl Checks {
     pub(crate) fn of(spec: &AppSpec) -> Self {
-        if spec.health_checks.is_empty() { Checks::None } else { Checks::Some }
+        let of_pod = spec.pod.as_ref().is_some_and(|pod| pod.has_health_checks());
+        if spec.health_checks.is_empty() && !of_pod { Checks::None } else { Checks::Some }
     }
 }
 

@@ -71,9 +71,10 @@ impl Services {
         let existing =
             |app: &AppId| draft.spec(app).cloned().ok_or_else(|| Refusal::UnknownApp(app.clone()));
         match change {
-            Change::Create(spec) if draft.spec(&spec.id).is_some() => {
-                Err(Refusal::AppExists(spec.id))
-            }
+            Change::Create(spec) if draft.spec(&spec.id).is_some() => match spec.pod {
+                Some(_) => Err(Refusal::PodExists(spec.id)),
+                None => Err(Refusal::AppExists(spec.id)),
+            },
             Change::Create(spec) => Ok((spec.id.clone(), target(Some(spec), Restart::IfChanged))),
             Change::Put { spec, base } => {
                 let current = self.memory.view.apps.get(&spec.id).map(|app| app.version);

@@ -60,6 +60,7 @@ impl<'a> Draft<'a> {
                     faults.push(Fault { path: format!("/{}{path}", target.index), message });
                 };
                 self.check_id(app, &mut fault);
+                self.check_kind(app, spec, &mut fault);
                 self.check_constraints(spec, &mut fault);
                 self.check_dependencies(app, spec, &mut fault);
             }
@@ -133,6 +134,14 @@ impl<'a> Draft<'a> {
         }
         if let Some(inner) = self.within(app).next() {
             fault("/id", format!("{app} is a group already: {inner} lies within it"));
+        }
+    }
+
+    /// What is an app does not become a pod while it is there, nor a pod an app.
+    fn check_kind(&self, app: &AppId, spec: &AppSpec, fault: &mut impl FnMut(&str, String)) {
+        let now = self.memory.view.apps.get(app);
+        if now.is_some_and(|now| now.spec.pod.is_some() != spec.pod.is_some()) {
+            fault("/id", format!("Applications and Pods may not share the same id: {app}"));
         }
     }
 

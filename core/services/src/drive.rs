@@ -218,6 +218,9 @@ impl Services {
         for version in unused {
             self.commit(Record::Version(app.clone(), version, None), turn);
         }
+        if self.memory.view.histories.contains_key(app) {
+            self.commit(Record::History(app.clone(), None), turn);
+        }
         self.desk.queue.reset_delay(app, turn.now);
     }
 }

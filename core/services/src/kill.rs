@@ -34,7 +34,9 @@ impl Services {
         let grace = self.memory.view.versions.get(&key).and_then(|spec| spec.kill_grace);
         let agent = Some(instance.place.agent.clone());
         if instance.state != TaskState::Unreachable {
-            turn.call(Call::Kill { task: instance.task.clone(), agent, grace });
+            // The others of its group go with it.
+            let one = instance.live_tasks().next();
+            turn.call(Call::Kill { task: one.unwrap_or(&instance.task).clone(), agent, grace });
         }
         self.desk.timers.set(turn.now + self.config.kill_retry, instance.serial, Due::Killed);
     }
@@ -50,10 +52,11 @@ impl Services {
             let found = self.memory.view.tasks.get(&task).cloned();
             found.ok_or(Refusal::UnknownTask(task))
         };
+        let mut instances: Vec<Arc<Instance>> =
+            tasks.into_iter().map(find).collect::<Result<_, _>>()?;
+        // Whoever is named twice, be it by two of its members, is killed, and counted, once.
         let mut named = BTreeSet::new();
-        // Whoever is named twice is killed, and counted, once.
-        let tasks = tasks.into_iter().filter(|task| named.insert(task.clone()));
-        let instances: Vec<Arc<Instance>> = tasks.map(find).collect::<Result<_, _>>()?;
+        instances.retain(|instance| named.insert(instance.serial));
         let deployed = match kill {
             Kill::Replace | Kill::Wipe => None,
             Kill::Scale => Some(self.plan_shrinking(&instances, force)?),

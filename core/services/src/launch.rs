@@ -15,6 +15,7 @@ use placement::rule::{Field, Tally};
 
 use crate::crew::spot;
 use crate::machine::{Services, Turn};
+use crate::pod;
 use crate::queue::{Look, Want};
 use crate::spec::AppId;
 use crate::state::{Goal, Instance, Place, Record};
@@ -35,6 +36,13 @@ struct Filling {
     offer: Arc<Offer>,
     room: Room,
     tasks: Vec<TaskInfo>,
+    groups: Vec<Operation>,
+}
+
+impl Filling {
+    fn count(&self) -> usize {
+        self.tasks.len() + self.groups.len()
+    }
 }
 
 /// What came of an offer.
@@ -66,7 +74,8 @@ impl Services {
     /// Launches what fits.
     fn fill(&mut self, offer: Offer, turn: &mut Turn<'_>) -> Filled {
         let room = Room::new(&offer.resources);
-        let mut filling = Filling { offer: Arc::new(offer), room, tasks: Vec::new() };
+        let mut filling =
+            Filling { offer: Arc::new(offer), room, tasks: Vec::new(), groups: Vec::new() };
         let max = usize::try_from(self.config.instances_per_offer_max).expect("32 bits fit");
         let role = filling.offer.role.clone();
         let max = max.min(turn.launches);
@@ -75,15 +84,12 @@ impl Services {
         let last = candidates.last().filter(|_| others_wait).cloned();
         for app in candidates {
             self.fill_with(&app, &mut filling, max, turn);
-            if filling.tasks.len() == max
-                || filling.room.is_used_up()
-                || last.as_ref() == Some(&app)
-            {
+            if filling.count() == max || filling.room.is_used_up() || last.as_ref() == Some(&app) {
                 self.desk.queue.point_past(&role, app);
                 break;
             }
         }
-        if filling.tasks.is_empty() {
+        if filling.count() == 0 {
             let refuse = match others_wait {
                 true => UNTRIED_REFUSE.min(self.config.decline_duration),
                 false => self.config.decline_duration,
@@ -91,12 +97,15 @@ impl Services {
             return Filled::Nothing { refuse };
         }
         // What is left is wanted at once if only the number of launches was exhausted.
-        let filters = match filling.tasks.len() == max {
+        let filters = match filling.count() == max {
             true => Filters { refuse: Duration::ZERO },
             false => Filters::default(),
         };
         self.desk.queue.filtered(&role);
-        let operations = vec![Operation::Launch(filling.tasks)];
+        let mut operations = filling.groups;
+        if !filling.tasks.is_empty() {
+            operations.push(Operation::Launch(filling.tasks));
+        }
         turn.call(Call::Accept { offers: vec![filling.offer.id.clone()], operations, filters });
         Filled::Something
     }
@@ -109,8 +118,8 @@ impl Services {
         let place = Arc::new(place(&template, &offer));
         let site = Site { agent: &offer.agent, prospect: self.prospect(&offer, turn.now) };
         let mut lacks = Vec::new();
-        let before = filling.tasks.len();
-        while count > 0 && filling.tasks.len() < max {
+        let before = filling.count();
+        while count > 0 && filling.count() < max {
             let serial = self.desk.serial;
             let (uuid, seed) = identity(turn, serial);
             let Some(tallies) = self.tallies(&template) else { return };
@@ -123,17 +132,23 @@ impl Services {
             };
             let resources = filling.room.take(&taken);
             let instance = self.launched(&template, uuid, &place, taken.ports().collect(), turn);
-            filling.tasks.push(template.task(Launch {
-                task: instance.task.clone(),
-                agent: offer.agent_id.clone(),
-                host: &place.host,
-                resources,
-                ports: &instance.ports,
-            }));
+            match &template.group {
+                Some(group) => {
+                    let (executor, tasks) = group.launch(&instance, resources);
+                    filling.groups.push(Operation::LaunchGroup { executor, tasks });
+                }
+                None => filling.tasks.push(template.task(Launch {
+                    task: instance.task.clone(),
+                    agent: offer.agent_id.clone(),
+                    host: &place.host,
+                    resources,
+                    ports: &instance.ports,
+                })),
+            }
             turn.launches -= 1;
             count -= 1;
         }
-        let launched = filling.tasks.len() - before;
+        let launched = filling.count() - before;
         if launched > 0 {
             let is_constrained = !template.need.rules.is_empty();
             self.desk.queue.set(app, Some(Want { template, count }), turn.now);
@@ -181,13 +196,19 @@ impl Services {
         turn: &mut Turn<'_>,
     ) -> Arc<Instance> {
         let serial = self.next_serial();
+        let pod = template.spec.pod.as_ref();
+        let members = pod.map(|pod| pod::members(pod, &template.app, uuid, &ports, turn.now));
+        let members = members.unwrap_or_default();
         let instance = Arc::new(Instance {
             serial,
             app: template.app.clone(),
             version: template.version,
             uuid,
             incarnation: INCARNATION,
-            task: Instance::task_id(&template.app, uuid, INCARNATION),
+            task: match members.first() {
+                Some(first) => first.task.clone(),
+                None => Instance::task_id(&template.app, uuid, INCARNATION),
+            },
             place: Arc::clone(place),
             ports,
             role: template.role.clone(),
@@ -199,7 +220,7 @@ impl Services {
             unreachable_since: None,
             addresses: Vec::new(),
             ready: true,
-            members: Vec::new(),
+            members,
         });
         self.commit(Record::Instance(serial, Some(Arc::clone(&instance))), turn);
         turn.notice(crate::What::InstanceChanged { instance: Arc::clone(&instance) });

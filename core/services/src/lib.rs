@@ -13,9 +13,11 @@ mod kill;
 mod lacks;
 mod launch;
 pub mod machine;
+pub mod member;
 mod memory;
 mod need;
 mod plan;
+mod pod;
 mod ports;
 mod progress;
 mod queue;
@@ -200,6 +202,8 @@ pub enum Refusal {
     UnknownApp(AppId),
     #[error("An app with id [{0}] already exists.")]
     AppExists(AppId),
+    #[error("A pod with id [{0}] already exists.")]
+    PodExists(AppId),
     #[error("DeploymentPlan {0} does not exist")]
     UnknownDeployment(Uuid),
     #[error("Task '{0}' does not exist")]

@@ -53,7 +53,8 @@ impl Services {
         let tasks: Vec<(TaskId, _)> = instances
             .by_ref()
             .take(TURN_QUESTIONS_MAX)
-            .map(|(_, one)| (one.task.clone(), Some(one.place.agent.clone())))
+            .flat_map(|(_, one)| one.live_tasks().map(move |task| (one, task)))
+            .map(|(one, task)| (task.clone(), Some(one.place.agent.clone())))
             .collect();
         self.desk.asking = instances.next().map(|(serial, _)| *serial);
         if !tasks.is_empty() {

@@ -17,7 +17,8 @@ impl Services {
     /// The records of an update are in the same turn as its acknowledgement, so none is lost.
     pub(crate) fn heard_update(&mut self, status: &TaskStatus, turn: &mut Turn<'_>) {
         match self.memory.view.tasks.get(&status.task).cloned() {
-            Some(instance) => self.update(&instance, status, turn),
+            Some(instance) if instance.members.is_empty() => self.update(&instance, status, turn),
+            Some(instance) => self.update_member(&instance, status, turn),
             None => unknown(status, turn),
         }
         if let (Some(uuid), Some(agent)) = (status.uuid, &status.agent) {
@@ -80,10 +81,7 @@ impl Services {
             self.desk.confirmed.remove(&was.serial);
         }
         if was.state == TaskState::Unreachable {
-            self.forget_inactive(was);
-            if was.goal == Goal::Decommissioned {
-                self.send_kill(&instance, turn);
-            }
+            self.found_again(was, &instance, turn);
         }
         if was.state != instance.state {
             self.keep_pace(&instance, turn);
@@ -91,7 +89,14 @@ impl Services {
         tell(was, &instance, status, turn);
     }
 
-    fn keep_pace(&mut self, instance: &Instance, turn: &Turn<'_>) {
+    pub(crate) fn found_again(&mut self, was: &Instance, is: &Instance, turn: &mut Turn<'_>) {
+        self.forget_inactive(was);
+        if was.goal == Goal::Decommissioned {
+            self.send_kill(is, turn);
+        }
+    }
+
+    pub(crate) fn keep_pace(&mut self, instance: &Instance, turn: &Turn<'_>) {
         if let Some(app) = self.memory.view.apps.get(&instance.app) {
             let since = app.last_config_change_at;
             self.desk.queue.keep_pace(&instance.app, since, turn.now);
@@ -109,7 +114,11 @@ impl Services {
         });
         self.commit(Record::Instance(was.serial, Some(Arc::clone(&lost))), turn);
         tell(was, &lost, status, turn);
-        self.watch_unreachable(&lost);
+        self.lost(&lost, turn);
+    }
+
+    pub(crate) fn lost(&mut self, instance: &Instance, turn: &mut Turn<'_>) {
+        self.watch_unreachable(instance);
         // Most are given up at once, which is no reason to wait for a tick.
         self.fire_timers(turn);
     }
@@ -165,19 +174,14 @@ impl Services {
         self.give_up(was, turn);
         let healthy = status.healthy.or(was.healthy);
         let ended = Arc::new(Instance { state: status.state, healthy, ..(**was).clone() });
-        let message = status.message.clone().unwrap_or_default();
-        let is_unhealthy = status.healthy == Some(false) && was.goal == Goal::Running;
-        if is_unhealthy {
-            let (instance, cause) = (Arc::clone(&ended), message.clone());
-            turn.notice(What::UnhealthyKill { instance, cause });
-        }
+        let is_unhealthy = note_unhealthy(was, &ended, status, turn);
         tell(was, &ended, status, turn);
         self.note_failure(&ended, status, is_unhealthy, turn);
         self.back_off(&ended, status, turn);
     }
 
     /// What `lastTaskFailure` shows.
-    fn note_failure(
+    pub(crate) fn note_failure(
         &mut self,
         ended: &Instance,
         status: &TaskStatus,
@@ -194,7 +198,7 @@ impl Services {
             false => message,
         };
         let failure = TaskFailure {
-            task: ended.task.clone(),
+            task: status.task.clone(),
             host: ended.place.host.clone(),
             agent: Some(ended.place.agent.clone()),
             state: status.state,
@@ -208,7 +212,7 @@ impl Services {
 
     /// As Marathon's `NotifyRateLimiterStep`: what ended by itself is launched again with a growing delay; what was
     /// killed is not held against the app, and neither is a drained agent.
-    fn back_off(&mut self, ended: &Instance, status: &TaskStatus, turn: &Turn<'_>) {
+    pub(crate) fn back_off(&mut self, ended: &Instance, status: &TaskStatus, turn: &Turn<'_>) {
         let Some(app) = self.memory.view.apps.get(&ended.app) else { return };
         let is_current = app.last_config_change_at <= ended.version;
         let (since, backoff) = (app.last_config_change_at, app.spec.backoff);
@@ -256,7 +260,9 @@ impl Services {
                 (Due::Launched, TaskState::Staging | TaskState::Starting) => {
                     self.doom(serial, turn);
                 }
-                (Due::Killed, _) if instance.goal == Goal::Decommissioned => {
+                (Due::Killed, _)
+                    if instance.goal == Goal::Decommissioned || instance.is_broken() =>
+                {
                     self.send_kill(&instance, turn);
                 }
                 (Due::Inactive | Due::Expunged, TaskState::Unreachable)
@@ -287,7 +293,7 @@ impl Services {
                 timers.set(instance.staged_at + confirm, instance.serial, Due::Confirmed);
                 timers.set(instance.staged_at + launch, instance.serial, Due::Launched);
             }
-            if instance.goal == Goal::Decommissioned {
+            if instance.goal == Goal::Decommissioned || instance.is_broken() {
                 timers.set(self.desk.now, instance.serial, Due::Killed);
             }
             if instance.state == TaskState::Unreachable {
@@ -379,6 +385,21 @@ fn is_failure(state: TaskState) -> bool {
         | TaskState::Killed
         | TaskState::Unreachable => false,
     }
+}
+
+/// It was killed because it failed its health checks, and not because it was to go.
+pub(crate) fn note_unhealthy(
+    was: &Instance,
+    is: &Arc<Instance>,
+    status: &TaskStatus,
+    turn: &mut Turn<'_>,
+) -> bool {
+    let is_unhealthy = status.healthy == Some(false) && was.goal == Goal::Running;
+    if is_unhealthy {
+        let (instance, cause) = (Arc::clone(is), status.message.clone().unwrap_or_default());
+        turn.notice(What::UnhealthyKill { instance, cause });
+    }
+    is_unhealthy
 }
 
 fn tell(was: &Instance, is: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {

@@ -2,6 +2,7 @@
 //!
 //! Names, environment and discovery are those of Marathon's `TaskBuilder`, `EnvironmentHelper` and `PortDiscovery`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use placement::fit::Need;
 use crate::Config;
 use crate::lacks::lacks;
 use crate::need::need;
+use crate::pod::Group;
 use crate::spec::environment::EnvValue;
 use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
 use crate::state::Version;
@@ -43,6 +45,8 @@ pub(crate) struct Template {
     context: Vec<(String, String)>,
     container: Option<ContainerInfo>,
     labels: Vec<(String, String)>,
+    /// Of a pod: what is launched in place of a single task.
+    pub(crate) group: Option<Group>,
 }
 
 /// What varies.
@@ -74,6 +78,7 @@ impl Template {
             context: context(spec, version),
             container: container(spec),
             labels: pairs(&spec.labels),
+            group: Group::new(spec, version),
             spec: Arc::clone(spec),
             role,
         }
@@ -131,7 +136,7 @@ impl Template {
 }
 
 /// `/prod/web` is `web.prod`.
-fn hostname(app: &AppId) -> String {
+pub(crate) fn hostname(app: &AppId) -> String {
     let mut segments: Vec<&str> = app.as_str().trim_start_matches('/').split('/').collect();
     segments.reverse();
     segments.join(".")
@@ -183,8 +188,12 @@ fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {
     set("MARATHON_APP_RESOURCE_MEM", decimal(spec.mem));
     set("MARATHON_APP_RESOURCE_DISK", decimal(spec.disk));
     set("MARATHON_APP_RESOURCE_GPUS", spec.gpus.to_string());
-    let labels: Vec<(String, &String)> = spec
-        .labels
+    all.extend(label_variables(&spec.labels));
+    all
+}
+
+pub(crate) fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let labels: Vec<(String, &String)> = labels
         .iter()
         .filter(|(key, value)| {
             key.len() < ENVIRONMENT_VALUE_CHARS_MAX - LABEL_PREFIX.len()
@@ -193,11 +202,10 @@ fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {
         .map(|(key, value)| (variable(key), value))
         .collect();
     let names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
-    set("MARATHON_APP_LABELS", names.join(" "));
-    for (name, value) in &labels {
-        set(&format!("{LABEL_PREFIX}{name}"), (*value).clone());
-    }
-    all
+    let names = ("MARATHON_APP_LABELS".to_owned(), names.join(" "));
+    let each = labels.iter();
+    let each = each.map(|(name, value)| (format!("{LABEL_PREFIX}{name}"), (*value).clone()));
+    std::iter::once(names).chain(each).collect()
 }
 
 fn is_docker(spec: &AppSpec) -> bool {
@@ -205,7 +213,7 @@ fn is_docker(spec: &AppSpec) -> bool {
 }
 
 /// As Scala spells a double: `1.0`, `0.1`.
-fn decimal(value: Scalar) -> String {
+pub(crate) fn decimal(value: Scalar) -> String {
     match value.0 % 1000 {
         0 => format!("{value}.0"),
         _ => value.to_string(),
@@ -213,7 +221,7 @@ fn decimal(value: Scalar) -> String {
 }
 
 /// `my-label.x` is `MY_LABEL_X`: whatever is not a letter, digit or underscore becomes one underscore for each run.
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     let mut name = String::with_capacity(key.len());
     let mut in_gap = false;
     for c in key.chars() {
@@ -259,7 +267,7 @@ fn discovery_ports((definition, number): (&PortDefinition, &u16)) -> Vec<Discove
     definition.protocol.split(',').map(port).collect()
 }
 
-fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(crate) fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
     map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 

@@ -90,7 +90,10 @@ fn refused(refusal: &Refusal) -> StatusCode {
         Refusal::UnknownApp(_) | Refusal::UnknownDeployment(_) | Refusal::UnknownTask(_) => {
             StatusCode::NOT_FOUND
         }
-        Refusal::AppExists(_) | Refusal::Locked { .. } | Refusal::Stale(_) => StatusCode::CONFLICT,
+        Refusal::AppExists(_)
+        | Refusal::PodExists(_)
+        | Refusal::Locked { .. }
+        | Refusal::Stale(_) => StatusCode::CONFLICT,
         Refusal::TooManyDeployments(_) => StatusCode::FORBIDDEN,
         Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
     }

@@ -54,6 +54,7 @@ impl Error {
             }
             Refusal::UnknownApp(_)
             | Refusal::AppExists(_)
+            | Refusal::PodExists(_)
             | Refusal::UnknownDeployment(_)
             | Refusal::UnknownTask(_)
             | Refusal::TooManyDeployments(_)

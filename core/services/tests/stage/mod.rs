@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "tests look for what they expect")]
 
+pub(crate) mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub(crate) struct Stage {
     pub(crate) now: Time,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
     pub(crate) tasks: BTreeMap<TaskId, (TaskInfo, TaskState)>,
+    pub(crate) groups: pods::Groups,
     pub(crate) calls: Vec<Call>,
     pub(crate) told: Vec<What>,
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -66,6 +69,7 @@ impl Stage {
             now: START,
             agents: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            groups: pods::Groups::default(),
             calls: Vec::new(),
             told: Vec::new(),
             store: BTreeMap::new(),
@@ -224,6 +228,7 @@ impl Stage {
             Call::Accept { offers, operations, .. } => {
                 self.accepts += 1;
                 offers.iter().for_each(|offer| self.close(offer));
+                operations.iter().for_each(|operation| self.gather(operation));
                 for task in operations.into_iter().flat_map(Operation::into_tasks) {
                     let agent = self.agents.get_mut(&task.agent).expect("a known agent");
                     agent.free.subtract(&task.resources);
@@ -301,6 +306,7 @@ impl Stage {
             self.agents.get_mut(&agent).expect("an agent").free.add(&info.resources);
         }
         *held = state;
+        self.disband(task);
         self.seed += 1;
         let status = TaskStatus {
             task: task.clone(),
@@ -329,9 +335,12 @@ impl Stage {
         let mut asked: Vec<TaskId> = Vec::new();
         for call in &self.calls {
             if let Call::Kill { task, .. } = call {
-                let is_live = self.tasks.get(task).is_some_and(|(_, state)| !state.is_terminal());
-                if is_live && !asked.contains(task) {
-                    asked.push(task.clone());
+                for task in self.with_group(task) {
+                    let is_live =
+                        self.tasks.get(&task).is_some_and(|(_, state)| !state.is_terminal());
+                    if is_live && !asked.contains(&task) {
+                        asked.push(task);
+                    }
                 }
             }
         }
