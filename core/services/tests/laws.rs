@@ -2,13 +2,16 @@
 
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use model::id::TaskId;
 use model::machine::Machine;
 use model::task::TaskState;
+use services::spec::pod::PodContainer;
 use services::spec::{AppSpec, KillSelection, Process, UnreachableStrategy};
 use services::view::View;
 use services::{Cancel, Change, Config, Kill, Order};
+use stage::pods::{self, container, of_containers};
 use stage::{Stage, app, id, upgrade};
 
 /// SplitMix64.
@@ -29,7 +32,9 @@ impl Dice {
     }
 }
 
-const NAMES: [&str; 4] = ["/a", "/b", "/g/c", "/g/d"];
+const NAMES: [&str; 6] = ["/a", "/b", "/g/c", "/g/d", "/p", "/g/q"];
+/// Those that are pods.
+const PODS: [&str; 2] = ["/p", "/g/q"];
 
 fn random_app(dice: &mut Dice) -> AppSpec {
     let name = *dice.one_of(&NAMES).expect("names");
@@ -42,9 +47,20 @@ fn random_app(dice: &mut Dice) -> AppSpec {
         },
         _ => app("/x", 0).unreachable,
     };
+    let what = match PODS.contains(&name) {
+        true => random_pod(name, instances, dice),
+        false => AppSpec {
+            process: Process::Cmd(format!("sleep {}", dice.roll(3))),
+            ..app(name, instances)
+        },
+    };
+    let is_app = what.pod.is_none();
     AppSpec {
-        process: Process::Cmd(format!("sleep {}", dice.roll(3))),
-        health_checks: if dice.roll(2) == 0 { vec![stage::health_check()] } else { Vec::new() },
+        health_checks: if is_app && dice.roll(2) == 0 {
+            vec![stage::health_check()]
+        } else {
+            Vec::new()
+        },
         upgrade: upgrade(500 * dice.roll(3), 500 * dice.roll(3)),
         dependencies: if name == "/b" && dice.roll(2) == 0 { vec![id("/a")] } else { Vec::new() },
         kill_selection: match dice.roll(2) {
@@ -52,8 +68,18 @@ fn random_app(dice: &mut Dice) -> AppSpec {
             _ => KillSelection::OldestFirst,
         },
         unreachable,
-        ..app(name, instances)
+        ..what
     }
+}
+
+fn random_pod(name: &str, instances: u32, dice: &mut Dice) -> AppSpec {
+    let mut web = PodContainer { endpoints: vec![pods::endpoint("http", 0)], ..container("web") };
+    if dice.roll(2) == 0 {
+        web.health_check = Some(pods::health_check("http"));
+    }
+    web.kill_grace = Some(std::time::Duration::from_secs(dice.roll(3)));
+    let log = (dice.roll(3) > 0).then(|| container("log"));
+    of_containers(name, instances, std::iter::once(web).chain(log).collect())
 }
 
 fn disturb(stage: &mut Stage, dice: &mut Dice) {
@@ -134,6 +160,15 @@ fn heal(stage: &mut Stage) {
     }
 }
 
+/// `prod_web.instance-<uuid>` is what the ids of its tasks begin with.
+fn instances_of(tasks: &[TaskId]) -> BTreeSet<String> {
+    let instance = |task: &TaskId| {
+        let parts: Vec<&str> = task.as_str().splitn(3, '.').collect();
+        parts[..2].join(".")
+    };
+    tasks.iter().map(instance).collect()
+}
+
 fn durable(view: &View) -> String {
     format!(
         "{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
@@ -144,13 +179,13 @@ fn durable(view: &View) -> String {
         view.deployments,
         view.locked,
         view.counts
-    )
+    ) + &format!("{:?}{:?}", view.pods, view.histories)
 }
 
 fn play(seed: u64) -> Stage {
     let mut dice = Dice(seed);
     let mut stage = Stage::new();
-    stage.agents(3, "cpus:2;mem:8192;ports:[31000-31100]");
+    stage.agents(3, "cpus:2;mem:8192;disk:1000;ports:[31000-31100]");
     for _ in 0..150 {
         disturb(&mut stage, &mut dice);
         if dice.roll(3) == 0 {
@@ -172,8 +207,8 @@ fn whatever_happens_in_the_end_what_is_wanted_runs() {
         let view = stage.view();
         assert!(view.deployments.is_empty(), "seed {seed}: {:?}", view.deployments);
         let mut running: BTreeMap<String, u32> = BTreeMap::new();
-        for task in stage.in_state(TaskState::Running) {
-            let name = task.as_str().split('.').next().expect("a name").to_owned();
+        for instance in instances_of(&stage.in_state(TaskState::Running)) {
+            let name = instance.split('.').next().expect("a name").to_owned();
             *running.entry(name).or_default() += 1;
         }
         let wanted: BTreeMap<String, u32> = view
@@ -185,7 +220,10 @@ fn whatever_happens_in_the_end_what_is_wanted_runs() {
         assert_eq!(running, wanted, "seed {seed}");
         assert!(view.queue.is_empty(), "seed {seed}");
         let instances: usize = view.instances.values().map(imbl::OrdMap::len).sum();
-        assert_eq!(instances, stage.live(), "seed {seed}");
+        let live = stage.tasks.iter().filter(|(_, (_, state))| !state.is_terminal());
+        let live: Vec<TaskId> = live.map(|(task, _)| task.clone()).collect();
+        assert_eq!(instances, instances_of(&live).len(), "seed {seed}");
+        assert!(live.iter().all(|task| view.tasks.contains_key(task)), "seed {seed}");
     }
 }
 
