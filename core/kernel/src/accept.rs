@@ -1,12 +1,13 @@
 //! Accept: offers turn into tasks. What a scheduler sends is judged, task by task, and never trusted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::agent::ToAgent;
-use model::id::{FrameworkId, OfferId, TaskId};
+use model::agent::{PROTOCOL_GROUPS, ToAgent};
+use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer, Operation};
-use model::task::{Reason, Task, TaskInfo, TaskState};
+use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
 use crate::offers::client_of;
@@ -14,8 +15,8 @@ use crate::shares::{Amounts, Change};
 use crate::tasks::Verdict;
 use crate::{Effect, Kernel, Out, Record};
 
-/// Characters of a task's id: it becomes a directory name.
-const TASK_ID_CHARS_MAX: usize = 255;
+/// Characters of a task's or executor's id: it becomes a directory name.
+const ID_CHARS_MAX: usize = 255;
 
 /// What a framework answers to offers that it takes.
 #[derive(Debug)]
@@ -32,6 +33,20 @@ struct Lot {
     offer: Arc<Offer>,
     rest: Resources,
     launched: Resources,
+}
+
+impl Lot {
+    fn take(&mut self, resources: &Resources) {
+        self.rest.subtract(resources);
+        self.launched.add(resources);
+    }
+}
+
+/// Tasks that are launched together in one executor.
+#[derive(Debug)]
+struct Group {
+    executor: ExecutorInfo,
+    tasks: Vec<TaskInfo>,
 }
 
 impl Kernel {
@@ -51,14 +66,13 @@ impl Kernel {
                 return;
             }
         };
-        for task in operations.into_iter().flat_map(Operation::into_tasks) {
-            match self.fault(from, &lot, &task) {
-                None => self.launch(from, &mut lot, task, out),
-                Some(fault) => {
-                    let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
-                    let agent = lot.offer.agent_id.clone();
-                    let status = verdict.status(now, task.id, Some(agent));
-                    self.tell(from, Event::Update(status), out);
+        for operation in operations {
+            match operation {
+                Operation::Launch(tasks) => {
+                    tasks.into_iter().for_each(|task| self.launch(now, &mut lot, task, out));
+                }
+                Operation::LaunchGroup { executor, tasks } => {
+                    self.launch_group(now, &mut lot, Group { executor, tasks }, out);
                 }
             }
         }
@@ -116,25 +130,100 @@ impl Kernel {
         self.commit(Record::InUse(agent.clone(), role.clone(), Some(held)), out);
     }
 
-    fn launch(&mut self, from: &FrameworkId, lot: &mut Lot, info: TaskInfo, out: &mut Out) {
-        lot.rest.subtract(&info.resources);
-        lot.launched.add(&info.resources);
-        let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
-        let connection = live.connection.expect("offers are of connected agents");
-        live.tasks.insert((from.clone(), info.id.clone()));
-        let task = Arc::new(Task::staged(from.clone(), &info, None));
-        self.view.tasks.entry(from.clone()).or_default().insert(info.id.clone(), task);
-        let killing = self.tell_killing(from);
-        let run = ToAgent::Run { framework: from.clone(), task: info, killing };
+    fn launch(&mut self, now: Time, lot: &mut Lot, task: TaskInfo, out: &mut Out) {
+        let framework = lot.offer.framework.clone();
+        if let Some(fault) = self.fault(lot, &task) {
+            let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
+            return self.tell_fault(now, lot, task.id, verdict, out);
+        }
+        self.place(lot, &task, None);
+        let killing = self.tell_killing(&framework);
+        let connection = self.connection(lot);
+        out.effects.push(Effect::ToAgent(connection, ToAgent::Run { framework, task, killing }));
+    }
+
+    /// All or none: one fault is the fault of all.
+    fn launch_group(&mut self, now: Time, lot: &mut Lot, group: Group, out: &mut Out) {
+        if let Some(fault) = self.group_fault(lot, &group) {
+            let verdict = Verdict::new(TaskState::Error, Reason::TaskGroupInvalid, fault);
+            for task in group.tasks {
+                self.tell_fault(now, lot, task.id, verdict.clone(), out);
+            }
+            return;
+        }
+        let Group { executor, tasks } = group;
+        let framework = lot.offer.framework.clone();
+        lot.take(&self.executor_need(&lot.offer.agent_id, &framework, &executor));
+        tasks.iter().for_each(|task| self.place(lot, task, Some(&executor)));
+        let killing = self.tell_killing(&framework);
+        let connection = self.connection(lot);
+        let run = ToAgent::RunGroup { framework, executor, tasks, killing };
         out.effects.push(Effect::ToAgent(connection, run));
     }
 
-    /// What is wrong with the task, if anything.
-    fn fault(&self, from: &FrameworkId, lot: &Lot, task: &TaskInfo) -> Option<String> {
-        if let Some(fault) = id_fault(&task.id) {
+    fn tell_fault(&self, now: Time, lot: &Lot, task: TaskId, verdict: Verdict, out: &mut Out) {
+        let status = verdict.status(now, task, Some(lot.offer.agent_id.clone()));
+        self.tell(&lot.offer.framework, Event::Update(status), out);
+    }
+
+    fn connection(&self, lot: &Lot) -> Connection {
+        let live = &self.agents[&lot.offer.agent_id];
+        live.connection.expect("offers are of connected agents")
+    }
+
+    /// The task is known from now on, and what it needs is taken.
+    fn place(&mut self, lot: &mut Lot, info: &TaskInfo, executor: Option<&ExecutorInfo>) {
+        lot.take(&info.resources);
+        let framework = &lot.offer.framework;
+        let task = Arc::new(Task::staged(framework.clone(), info, executor));
+        let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
+        live.add(&task);
+        self.view.tasks.entry(framework.clone()).or_default().insert(info.id.clone(), task);
+    }
+
+    /// What is wrong with the group, if anything.
+    fn group_fault(&self, lot: &Lot, group: &Group) -> Option<String> {
+        let Group { executor, tasks } = group;
+        let agent = &lot.offer.agent_id;
+        if tasks.is_empty() {
+            return Some("the group has no tasks".to_owned());
+        }
+        if self.agents[agent].protocol < PROTOCOL_GROUPS {
+            return Some(format!("agent {agent} is of a release that knows no task groups"));
+        }
+        if let Some(fault) = id_fault("executor", executor.id.as_str()) {
             return Some(fault);
         }
-        let Offer { agent_id, role, .. } = lot.offer.as_ref();
+        if let Some(fault) = self.executor_fault(agent, &client_of(&lot.offer), executor) {
+            return Some(fault);
+        }
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = tasks.iter().find(|task| !ids.insert(&task.id)) {
+            return Some(format!("the group has two tasks {}", twice.id));
+        }
+        if let Some(fault) = tasks.iter().find_map(|task| self.fault(lot, task)) {
+            return Some(fault);
+        }
+        // One after the other, for two that want the same port do not fit together.
+        let mut rest = lot.rest.clone();
+        let of_executor = self.executor_need(agent, &lot.offer.framework, executor);
+        for need in tasks.iter().map(|task| &task.resources).chain([&of_executor]) {
+            if !rest.contains(need) {
+                return Some(format!(
+                    "the group needs {need} beside the rest of it, and {rest} are left"
+                ));
+            }
+            rest.subtract(need);
+        }
+        None
+    }
+
+    /// What is wrong with the task, if anything.
+    fn fault(&self, lot: &Lot, task: &TaskInfo) -> Option<String> {
+        if let Some(fault) = id_fault("task", task.id.as_str()) {
+            return Some(fault);
+        }
+        let Offer { framework, agent_id, role, .. } = lot.offer.as_ref();
         if task.agent != *agent_id {
             return Some(format!(
                 "the task names agent {}, the offer is of {agent_id}",
@@ -147,21 +236,24 @@ impl Kernel {
         if task.resources.is_empty() {
             return Some("the task uses no resources".to_owned());
         }
-        if self.view.task(from, &task.id).is_some() {
+        if self.view.task(framework, &task.id).is_some() {
             return Some(format!("the framework has a task {} already", task.id));
+        }
+        let executor = (framework.clone(), ExecutorId::new(task.id.as_str()));
+        if self.agents[agent_id].executors.contains_key(&executor) {
+            return Some(format!("the framework has an executor {} on the agent already", task.id));
         }
         let fits = lot.rest.contains(&task.resources);
         (!fits).then(|| format!("the task needs {} and {} are offered", task.resources, lot.rest))
     }
 }
 
-fn id_fault(id: &TaskId) -> Option<String> {
-    let text = id.as_str();
-    let bad = |why: &str| Some(format!("{text:?} is no task id: it {why}"));
+fn id_fault(of: &str, text: &str) -> Option<String> {
+    let bad = |why: &str| Some(format!("{text:?} is no {of} id: it {why}"));
     match text {
         "" => bad("is empty"),
         "." | ".." => bad("names a directory"),
-        _ if text.chars().count() > TASK_ID_CHARS_MAX => bad("is longer than 255 characters"),
+        _ if text.chars().count() > ID_CHARS_MAX => bad("is longer than 255 characters"),
         _ if text.contains(|c: char| c == '/' || c == '\\' || c.is_control()) => {
             bad("contains a slash or a control character")
         }

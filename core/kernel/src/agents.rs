@@ -10,6 +10,7 @@ use model::resources::{Amount, Resource, Resources};
 use model::scheduler::Event;
 use model::time::Time;
 
+use crate::executors::ExecutorKey;
 use crate::state::{Agent, Standing};
 use crate::tasks::Report;
 use crate::timers::Timer;
@@ -31,6 +32,10 @@ pub(crate) struct LiveAgent {
     /// When each offer of it runs out.
     pub(crate) offers: BTreeMap<OfferId, Time>,
     pub(crate) tasks: BTreeSet<(FrameworkId, TaskId)>,
+    /// Those of `tasks` that were launched in groups.
+    pub(crate) executors: BTreeMap<ExecutorKey, BTreeSet<TaskId>>,
+    /// The version of the agents' protocol that it speaks.
+    pub(crate) protocol: u32,
     /// Kills that were asked for, with their grace periods, until the tasks have ended.
     pub(crate) kills: BTreeMap<(FrameworkId, TaskId), Option<Duration>>,
     pub(crate) pings: Pings,
@@ -99,11 +104,12 @@ impl Kernel {
             out.effects.push(Effect::Disconnect(connection));
             return;
         }
-        let Registration { agent, info, tasks, .. } = registration;
+        let Registration { protocol, agent, info, tasks } = registration;
         let id = agent.unwrap_or_else(|| self.state.new_agent_id(&self.view.cluster));
         let was_unreachable =
             self.state.agents.get(&id).is_some_and(|agent| agent.standing != Standing::Admitted);
         self.attach(&id, connection, out);
+        self.agents.get_mut(&id).expect("it was attached").protocol = protocol;
         self.admit(now, &id, info, out);
         out.effects.push(Effect::ToAgent(connection, ToAgent::Registered { agent: id.clone() }));
         self.settle(now, &id, tasks, out);
@@ -257,7 +263,9 @@ impl Kernel {
 fn clash<'a>(total: &Resources, tasks: &'a [HeldTask]) -> Option<&'a str> {
     let kind = |amount: &Amount| std::mem::discriminant(amount);
     let of_agent: BTreeMap<_, _> = total.iter().map(|one| (&one.name, kind(&one.amount))).collect();
-    let mut held = tasks.iter().flat_map(|held| held.task.resources.iter());
+    let executors = tasks.iter().filter_map(|held| held.task.executor.as_ref());
+    let executors = executors.flat_map(|executor| executor.resources.iter());
+    let mut held = tasks.iter().flat_map(|held| held.task.resources.iter()).chain(executors);
     let differs =
         |one: &&Resource| of_agent.get(&one.name).is_some_and(|known| *known != kind(&one.amount));
     held.find(differs).map(|one| one.name.as_str())

@@ -37,10 +37,17 @@ impl Kernel {
 
     fn held_by_members(&self) -> BTreeMap<Client, Amounts> {
         let mut held: BTreeMap<Client, Amounts> = BTreeMap::new();
+        let mut executors = BTreeSet::new();
         let tasks = self.view.tasks.values().flat_map(|tasks| tasks.values());
         for task in tasks.filter(|task| holds(task)) {
             let client = Client { framework: task.framework.clone(), role: task.role.clone() };
-            held.entry(client).or_default().add(Amounts::of(&task.resources));
+            let sum = held.entry(client).or_default();
+            sum.add(Amounts::of(&task.resources));
+            if let Some(executor) = &task.executor
+                && executors.insert((&task.agent, &task.framework, &executor.id))
+            {
+                sum.add(Amounts::of(&executor.resources));
+            }
         }
         for offer in self.view.offers.values() {
             let client = Client { framework: offer.framework.clone(), role: offer.role.clone() };
@@ -51,13 +58,20 @@ impl Kernel {
 
     fn audit_agents(&self) {
         let mut keys: BTreeMap<&AgentId, BTreeSet<_>> = BTreeMap::new();
+        let mut executors: BTreeMap<&AgentId, BTreeMap<_, BTreeSet<_>>> = BTreeMap::new();
         for (framework, tasks) in &self.view.tasks {
             for task in tasks.values() {
                 keys.entry(&task.agent).or_default().insert((framework.clone(), task.id.clone()));
+                if let Some(executor) = &task.executor {
+                    let key = (framework.clone(), executor.id.clone());
+                    let of = executors.entry(&task.agent).or_default().entry(key).or_default();
+                    of.insert(task.id.clone());
+                }
             }
         }
         for (id, live) in &self.agents {
             assert_eq!(live.tasks, keys.remove(id).unwrap_or_default(), "tasks of {id}");
+            assert_eq!(live.executors, executors.remove(id).unwrap_or_default(), "those of {id}");
             let connection = live.connection.and_then(|at| self.connections.get(&at));
             assert_eq!(connection, live.connection.map(|_| id), "the stream of {id}");
             assert_eq!(live.free, self.recount_free(id), "what is free of {id}");

@@ -1,7 +1,8 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
-//! per noun: `agents` and `settle`, `frameworks`, `offers` with `demand` and `shares`, `accept`, `tasks`, `reconcile`.
+//! per noun: `agents` and `settle`, `frameworks`, `offers` with `demand` and `shares`, `accept`, `tasks`, `executors`,
+//! `reconcile`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -9,6 +10,7 @@ mod accept;
 mod agents;
 mod audit;
 mod demand;
+mod executors;
 mod frameworks;
 mod offers;
 mod reconcile;

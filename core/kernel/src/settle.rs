@@ -10,7 +10,6 @@ use model::scheduler::Event;
 use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
-use crate::demand::Client;
 use crate::shares::{Amounts, Change};
 use crate::tasks::{Verdict, holds};
 use crate::{Effect, Kernel, Out, Record};
@@ -46,7 +45,10 @@ impl Kernel {
         self.agents[id].tasks.iter().cloned().collect()
     }
 
-    fn tasks_of<'a>(&'a self, id: &AgentId) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+    pub(crate) fn tasks_of<'a>(
+        &'a self,
+        id: &AgentId,
+    ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
         let keys = self.agents.get(id).into_iter().flat_map(|live| &live.tasks);
         let id = id.clone();
         keys.filter_map(|(framework, task)| self.view.task(framework, task))
@@ -54,12 +56,8 @@ impl Kernel {
     }
 
     fn charge_members(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
-        let held = self.tasks_of(id).filter(|task| holds(task)).map(|task| {
-            let client = Client { framework: task.framework.clone(), role: task.role.clone() };
-            (client, Amounts::of(&task.resources))
-        });
-        for (client, amounts) in held.collect::<Vec<_>>() {
-            self.shares.change_member(&client, change(amounts));
+        for (client, held) in self.holdings(id) {
+            self.shares.change_member(&client, change(Amounts::of(&held)));
         }
     }
 
@@ -88,34 +86,35 @@ impl Kernel {
         }
         self.part(id, &key, out);
         let task = Arc::new(Task { agent: id.clone(), ..task });
-        let tasks = self.view.tasks.entry(key.0.clone()).or_default();
-        tasks.insert(key.1.clone(), task);
-        self.agents.get_mut(id).expect("it was attached").tasks.insert(key);
+        let live = self.agents.get_mut(id).expect("it was attached");
+        let tasks = self.view.tasks.entry(key.0).or_default();
+        let before = tasks.insert(key.1, Arc::clone(&task));
+        before.iter().for_each(|before| live.remove(before));
+        live.add(&task);
     }
 
     /// Two agents hold a task of the same id: its framework used the id again while a new leader could not know. The
     /// one that speaks last is believed; what the other holds is counted when it registers again.
     fn part(&mut self, id: &AgentId, key: &TaskKey, out: &mut Out) {
-        let Some(known) = self.view.task(&key.0, &key.1) else { return };
-        let other = known.agent.clone();
-        if other == *id {
+        let Some(known) = self.view.task(&key.0, &key.1).cloned() else { return };
+        let other = &known.agent;
+        if other == id {
             return;
         }
-        let held = holds(known).then(|| (known.role.clone(), known.resources.clone()));
-        if let Some(live) = self.agents.get_mut(&other) {
-            live.tasks.remove(key);
+        if let Some(live) = self.agents.get_mut(other) {
+            live.remove(&known);
         }
-        if let Some(held) = held {
-            self.release(&other, &key.0, &held, out);
+        if holds(&known) {
+            self.release(&known, out);
         }
-        self.count_free(&other);
+        self.count_free(other);
     }
 
     /// One record for each role whose total is not what it was.
     fn charge_roles(&mut self, id: &AgentId, out: &mut Out) {
         let mut totals: BTreeMap<Role, Resources> = BTreeMap::new();
-        for task in self.tasks_of(id).filter(|task| holds(task)) {
-            totals.entry(task.role.clone()).or_default().add(&task.resources);
+        for (client, held) in self.holdings(id) {
+            totals.entry(client.role).or_default().add(&held);
         }
         let before = self.state.in_use.get(id).cloned().unwrap_or_default();
         for role in before.keys().filter(|role| !totals.contains_key(*role)) {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use model::agent::{TellKilling, ToAgent};
 use model::framework::Capability;
-use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
-use model::resources::Resources;
+use model::id::{AgentId, FrameworkId, TaskId, Uuid};
 use model::scheduler::Event;
 use model::task::{Reason, Source, Task, TaskState, TaskStatus};
 use model::time::Time;
@@ -78,6 +77,7 @@ impl Verdict {
         TaskStatus {
             healthy: told.and_then(|told| told.healthy),
             container: told.and_then(|told| told.container.clone()),
+            executor: task.executor.as_ref().map(|executor| executor.id.clone()),
             ..self.status(now, task.id.clone(), Some(task.agent.clone()))
         }
     }
@@ -99,8 +99,8 @@ impl Kernel {
         status.agent.get_or_insert_with(|| agent.clone());
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();
-        if let Some(freed) = self.note(agent, &framework, &status, latest) {
-            self.release(agent, &framework, &freed, out);
+        if let Some(ended) = self.note(agent, &framework, &status, latest) {
+            self.release(&ended, out);
             self.count_free(agent);
             self.offer_again(agent);
         }
@@ -116,38 +116,34 @@ impl Kernel {
         }
     }
 
-    /// Writes down what the agent said; returns what the task has let go of by it.
+    /// Writes down what the agent said; returns the task if it has let go of its resources by it.
     fn note(
         &mut self,
         agent: &AgentId,
         framework: &FrameworkId,
         status: &TaskStatus,
         latest: TaskState,
-    ) -> Option<(Role, Resources)> {
+    ) -> Option<Arc<Task>> {
         let task = self.view.tasks.get_mut(framework)?.get_mut(&status.task)?;
         if task.agent != *agent {
             return None;
         }
         let held = holds(task);
-        let task = Arc::make_mut(task);
-        if !task.state.is_terminal() {
-            task.state = latest;
+        let known = Arc::make_mut(task);
+        if !known.state.is_terminal() {
+            known.state = latest;
         }
-        task.status = Some(status.clone());
-        (held && !holds(task)).then(|| (task.role.clone(), task.resources.clone()))
+        known.status = Some(status.clone());
+        (held && !holds(known)).then(|| Arc::clone(task))
     }
 
-    /// Gives back what a task has held.
-    pub(crate) fn release(
-        &mut self,
-        agent: &AgentId,
-        framework: &FrameworkId,
-        (role, freed): &(Role, Resources),
-        out: &mut Out,
-    ) {
+    /// Gives back what a task has held until now.
+    pub(crate) fn release(&mut self, task: &Task, out: &mut Out) {
+        let Task { agent, framework, role, .. } = task;
+        let freed = self.freed(task);
         let client = Client { framework: framework.clone(), role: role.clone() };
-        self.shares.change_member(&client, Change::minus(Amounts::of(freed)));
-        let held = self.state.held(agent, role).map(|held| held.minus(freed));
+        self.shares.change_member(&client, Change::minus(Amounts::of(&freed)));
+        let held = self.state.held(agent, role).map(|held| held.minus(&freed));
         let held = held.filter(|held| !held.is_empty());
         self.commit(Record::InUse(agent.clone(), role.clone(), held), out);
     }
@@ -204,9 +200,8 @@ impl Kernel {
             self.view.tasks.remove(framework);
         }
         if let Some(live) = self.agents.get_mut(&task.agent) {
-            let key = (framework.clone(), id.clone());
-            live.tasks.remove(&key);
-            live.kills.remove(&key);
+            live.remove(&task);
+            live.kills.remove(&(framework.clone(), id.clone()));
         }
         if self.state.frameworks.contains_key(framework) {
             let completed = self.view.completed.entry(framework.clone()).or_default();

@@ -1,5 +1,6 @@
 //! Frameworks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kernel::view::{FrameworkView, View};
@@ -80,9 +81,17 @@ pub fn of<'a>(view: &'a View, id: &FrameworkId) -> impl Iterator<Item = &'a Arc<
 
 fn used(view: &View, id: &FrameworkId) -> Resources {
     let mut used = Resources::default();
+    let mut executors = BTreeSet::new();
     let holds =
         |task: &&Arc<Task>| !task.state.is_terminal() && task.state != TaskState::Unreachable;
-    of(view, id).filter(holds).for_each(|task| add_scalars(&mut used, &task.resources));
+    for task in of(view, id).filter(holds) {
+        add_scalars(&mut used, &task.resources);
+        if let Some(executor) = &task.executor
+            && executors.insert((&task.agent, &executor.id))
+        {
+            add_scalars(&mut used, &executor.resources);
+        }
+    }
     used
 }
 

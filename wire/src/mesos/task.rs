@@ -1,6 +1,8 @@
 //! Tasks. Borrowed, because there may be many.
 
-use model::container::{ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, VolumeMode};
+use model::container::{
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, VolumeMode,
+};
 use model::task::{ContainerStatus, Source, Task, TaskStatus};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -55,7 +57,7 @@ pub fn task(task: &Task) -> SpelledTask<'_> {
         id: task.id.as_str(),
         name: &task.name,
         framework_id: task.framework.as_str(),
-        executor_id: "",
+        executor_id: task.executor.as_ref().map_or("", |executor| executor.id.as_str()),
         slave_id: task.agent.as_str(),
         state: marathon::state(task.state),
         resources: resource::sum(&task.resources),
@@ -84,6 +86,9 @@ fn status(status: &TaskStatus) -> Status<'_> {
 
 fn container_status(status: &ContainerStatus) -> Value {
     let mut spelled = json!({ "container_id": { "value": status.id.as_str() } });
+    if let Some(parent) = &status.parent {
+        spelled["container_id"]["parent"] = json!({ "value": parent.as_str() });
+    }
     if !status.addresses.is_empty() {
         let addresses: Vec<Value> = status.addresses.iter().map(address).collect();
         spelled["network_infos"] = json!([{ "ip_addresses": addresses }]);
@@ -116,21 +121,32 @@ fn discovery_port(port: &DiscoveryPort) -> Value {
 }
 
 fn container(info: &ContainerInfo) -> Value {
-    let volume = |volume: &model::container::Volume| {
-        let mode = match volume.mode {
-            VolumeMode::ReadOnly => "RO",
-            VolumeMode::ReadWrite => "RW",
-        };
+    let host = |volume: &model::container::Volume| {
+        let mode = mode(volume.mode);
         json!({ "container_path": volume.container_path, "host_path": volume.host_path, "mode": mode })
+    };
+    let shared = |volume: &SharedVolume| {
+        let source = json!({ "type": "PARENT", "path": volume.name });
+        let source = json!({ "type": "SANDBOX_PATH", "sandbox_path": source });
+        json!({ "container_path": volume.container_path, "mode": mode(volume.mode), "source": source })
     };
     let mut spelled = match info.kind {
         ContainerKind::Mesos => mesos_container(info),
         ContainerKind::Docker => docker_container(info),
     };
-    if !info.volumes.is_empty() {
-        spelled["volumes"] = info.volumes.iter().map(volume).collect();
+    let volumes: Vec<Value> =
+        info.volumes.iter().map(host).chain(info.shared.iter().map(shared)).collect();
+    if !volumes.is_empty() {
+        spelled["volumes"] = json!(volumes);
     }
     spelled
+}
+
+fn mode(mode: VolumeMode) -> &'static str {
+    match mode {
+        VolumeMode::ReadOnly => "RO",
+        VolumeMode::ReadWrite => "RW",
+    }
 }
 
 fn mesos_container(info: &ContainerInfo) -> Value {
@@ -171,6 +187,9 @@ pub(super) fn full(task: &Task) -> Value {
         "resources": resource::full(&task.resources),
         "statuses": task.status.iter().map(|one| full_status(task, one)).collect::<Vec<_>>(),
     });
+    if let Some(executor) = &task.executor {
+        spelled["executor_id"] = json!({ "value": executor.id.as_str() });
+    }
     if let Some(user) = &task.user {
         spelled["user"] = json!(user);
     }
@@ -199,6 +218,9 @@ fn full_status(task: &Task, status: &TaskStatus) -> Value {
         "timestamp": seconds(status.at),
         "agent_id": { "value": task.agent.as_str() },
     });
+    if let Some(executor) = &status.executor {
+        spelled["executor_id"] = json!({ "value": executor.as_str() });
+    }
     if let Some(message) = &status.message {
         spelled["message"] = json!(message);
     }

@@ -12,7 +12,7 @@ use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Uuid};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Task, TaskInfo, TaskState, TaskStatus};
 
-use crate::stage::{Stage, framework, info, status, task};
+use crate::stage::{Stage, executor, framework, info, status, task};
 
 const ROLES: [&str; 4] = ["*", "a", "a/b", "c"];
 const SIZES: [&str; 3] = [
@@ -303,7 +303,16 @@ impl World {
             self.launched.push((offer.framework.clone(), TaskId::new(id.as_str())));
             task(&id, &offer, SIZES[self.dice.roll(SIZES.len())])
         });
-        let operations = vec![Operation::Launch(tasks.collect())];
+        let tasks = tasks.collect();
+        let operations = match self.dice.roll(3) {
+            0 => {
+                // Two names, so that groups join executors and clash with others of the name.
+                let id = ["pod", "t1"][self.dice.roll(2)];
+                let executor = executor(id, ["cpus:0.1;mem:32", ""][self.dice.roll(4) / 3]);
+                vec![Operation::LaunchGroup { executor, tasks }]
+            }
+            _ => vec![Operation::Launch(tasks)],
+        };
         self.call(offer.framework.clone(), Call::Accept { offers, operations, filters });
     }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod fairness;
 mod frameworks;
+mod groups;
 
 mod laws;
 mod offers;

@@ -1,17 +1,17 @@
 //! A kernel with a store beside it and a clock in hand. Every step is followed by the invariants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::{Config, Effect, Input, Kernel, Out, Record, Refusal};
 use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
+use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Record as _};
 use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
-use model::task::{Source, Task, TaskInfo, TaskState, TaskStatus};
+use model::task::{ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 
 /// More ticks at one time are a kernel that does not come to rest.
@@ -204,6 +204,18 @@ impl Stage {
         self.call(from, Call::Accept { offers, operations, filters })
     }
 
+    pub(crate) fn launch_group(
+        &mut self,
+        offer: &Offer,
+        executor: ExecutorInfo,
+        tasks: Vec<TaskInfo>,
+    ) -> Vec<Effect> {
+        let filters = Filters { refuse: Duration::ZERO };
+        let operations = vec![Operation::LaunchGroup { executor, tasks }];
+        let offers = vec![offer.id.clone()];
+        self.call(&offer.framework, Call::Accept { offers, operations, filters })
+    }
+
     /// An agent, a framework and a task of it that runs there, reported and acknowledged.
     pub(crate) fn running(&mut self, capabilities: &[Capability]) -> (AgentId, FrameworkId) {
         let agent = self.agent(1, BIG);
@@ -259,9 +271,16 @@ impl Stage {
 
 fn held_by_tasks(view: &kernel::view::View, agent: &AgentId) -> BTreeMap<Role, Resources> {
     let mut held: BTreeMap<Role, Resources> = BTreeMap::new();
+    let mut executors = BTreeSet::new();
     let tasks = view.tasks.values().flat_map(|tasks| tasks.values());
     for task in tasks.filter(|task| task.agent == *agent && !task.state.is_terminal()) {
-        held.entry(task.role.clone()).or_default().add(&task.resources);
+        let sum = held.entry(task.role.clone()).or_default();
+        sum.add(&task.resources);
+        if let Some(executor) = &task.executor
+            && executors.insert((&task.framework, &executor.id))
+        {
+            sum.add(&executor.resources);
+        }
     }
     held
 }
@@ -326,6 +345,10 @@ pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
         labels: vec![],
         discovery: None,
     }
+}
+
+pub(crate) fn executor(id: &str, resources: &str) -> ExecutorInfo {
+    ExecutorInfo { id: ExecutorId::new(id), resources: bag(resources), labels: vec![] }
 }
 
 pub(crate) fn status(task: &str, state: TaskState, uuid: Option<Uuid>, at: Time) -> TaskStatus {
