@@ -192,7 +192,7 @@ impl World {
     fn do_effect(&mut self, host: Host, effect: Effect) {
         match effect {
             Effect::ToMaster(message) => self.send_up(host, message),
-            Effect::Launch { container, framework, task } => {
+            Effect::Launch { container, framework, task, .. } => {
                 self.launch(host, container, framework, task)
             }
             Effect::Stop { container, grace } => self.stop(host, container, grace),
@@ -203,6 +203,7 @@ impl World {
             Effect::Collect { container, .. } => {
                 drop(self.hosts[host].containers.remove(&container))
             }
+            Effect::CollectExecutor { .. } => (),
         }
     }
 

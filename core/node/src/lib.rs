@@ -1,12 +1,13 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
 //!
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
-//! its end), [`updates`] (what is told until acknowledged), [`checks`] (when to probe and what it means), [`start`]
+//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged), [`checks`] (when to probe and what it means), [`start`]
 //! (what a restarted agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
 mod checks;
+mod groups;
 mod queue;
 mod start;
 mod state;
@@ -27,8 +28,9 @@ use model::time::Time;
 
 use checks::Checks;
 use state::State;
-pub use state::{Held, Killed, KilledBy, Own, Record};
-pub use tasks::refused;
+pub use state::{Group, Held, Killed, KilledBy, Own, Record};
+use tasks::Order;
+pub use tasks::Unwritten;
 use updates::Updates;
 pub use view::View;
 
@@ -62,6 +64,10 @@ impl Default for Config {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most inputs are letters, and a box would be one more allocation for each"
+)]
 pub enum Input {
     /// First after a start: what this agent is now (its resources may have grown) and which containers the runtime
     /// knows: those that are alive, and those that have ended, whose exit follows as an input of its own.
@@ -122,14 +128,27 @@ pub enum Effect {
     /// Lost if there is no stream; repeated from state.
     ToMaster(FromAgent),
     /// Prepare and start. A container that is there already is left alone.
-    Launch { container: ContainerId, framework: FrameworkId, task: Arc<TaskInfo> },
+    Launch {
+        container: ContainerId,
+        framework: FrameworkId,
+        task: Arc<TaskInfo>,
+        group: Option<Group>,
+    },
     /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
     /// container that has ended or was never there is no concern.
     Stop { container: ContainerId, grace: Duration },
     /// Answered by `Probed` after `timeout` at the latest.
     Probe { container: ContainerId, check: usize, probe: Probe, timeout: Duration },
     /// The sandbox may go after this long, and all else of the container at once.
-    Collect { container: ContainerId, framework: FrameworkId, task: TaskId, after: Duration },
+    Collect {
+        container: ContainerId,
+        framework: FrameworkId,
+        task: TaskId,
+        group: Option<Group>,
+        after: Duration,
+    },
+    /// No task of the executor is held any more: its sandbox may go after this long.
+    CollectExecutor { framework: FrameworkId, group: Group, after: Duration },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,11 +191,11 @@ impl Node {
             ToAgent::Registered { agent } => self.registered(agent, turn),
             // The edge tells the operator. Tasks run on: it may be a master of another release.
             ToAgent::Refused { .. } => (),
-            ToAgent::Run { framework, task, .. } => return self.run(framework, task, turn),
-            ToAgent::RunGroup { framework, tasks, .. } => {
-                for task in tasks {
-                    self.run(framework.clone(), task, turn)?;
-                }
+            ToAgent::Run { framework, task, killing } => {
+                return self.run(Order { framework, killing }, task, turn);
+            }
+            ToAgent::RunGroup { framework, executor, tasks, killing } => {
+                return self.run_group(Order { framework, killing }, executor, tasks, turn);
             }
             ToAgent::Kill { framework, task, grace } => {
                 return self.kill_asked(&framework, &task, grace, turn);

@@ -7,7 +7,7 @@ use model::id::{ContainerId, Term};
 use model::task::{Reason, Source, TaskState};
 
 use crate::state::{Held, Own, Record};
-use crate::tasks::stop;
+use crate::tasks::{launch, stop};
 use crate::updates::News;
 use crate::{Effect, Node, Turn};
 
@@ -16,10 +16,13 @@ impl Node {
         self.become_now(info, turn);
         let known: BTreeSet<_> = known.into_iter().collect();
         let held = self.state.all();
-        for (container, held) in held.iter().filter(|(_, held)| !held.is_ended()) {
-            match known.contains(container) {
-                true => self.resume(container, held, turn),
-                false => self.miss(container, held, turn),
+        for container in held.keys() {
+            // As it is by now: the end of another of its group may have changed it.
+            let held = self.state.held(container).filter(|held| !held.is_ended()).cloned();
+            match (held, known.contains(container)) {
+                (Some(held), true) => self.resume(container, &held, turn),
+                (Some(held), false) => self.miss(container, &held, turn),
+                (None, _) => (),
             }
         }
         let wanted = |container| held.get(container).is_some_and(|held| !held.is_ended());
@@ -43,7 +46,7 @@ impl Node {
     fn resume(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
         match held.killed {
             Some(killed) => stop(container, killed, turn),
-            None if held.state() == TaskState::Running => {
+            None if held.is_running() => {
                 self.checks.begin(container, &held.info.health_checks, turn.now);
             }
             None => (),
@@ -53,14 +56,10 @@ impl Node {
     /// There is no sign of its container. What was never seen running is launched again; the rest ended with the
     /// machine, or whatever else took the runtime's own notes.
     fn miss(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
-        let ran = held.state() == TaskState::Running;
+        let ran = held.is_running();
         let (state, reason) = match (held.killed, ran) {
             (None, false) => {
-                return turn.out.effects.push(Effect::Launch {
-                    container: container.clone(),
-                    framework: held.framework.clone(),
-                    task: held.info.clone(),
-                });
+                return launch(container.clone(), held, turn);
             }
             (None, true) => (TaskState::Failed, Reason::ExecutorTerminated),
             (Some(_), false) => (TaskState::Killed, Reason::TaskKilledDuringLaunch),

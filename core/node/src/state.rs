@@ -1,15 +1,15 @@
 //! What an agent must not forget: who it is, and the tasks it has accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
 use minicbor::{Decode, Encode};
-use model::agent::AgentInfo;
-use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term};
+use model::agent::{AgentInfo, TellKilling};
+use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::BadRecord;
-use model::task::{TaskInfo, TaskStatus};
+use model::task::{ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 
 use crate::view::View;
@@ -55,6 +55,26 @@ pub struct Held {
     /// Its framework is gone: nobody hears of its end.
     #[n(6)]
     pub abandoned: bool,
+    /// Whether its framework hears of TASK_KILLING.
+    #[n(7)]
+    #[cbor(default)]
+    pub killing: TellKilling,
+    /// Set if it was launched in a group.
+    #[n(8)]
+    pub group: Option<Group>,
+}
+
+/// What a task shares with others.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Group {
+    #[cbor(n(0), with = "model::shared")]
+    pub executor: Arc<ExecutorInfo>,
+    /// The executor's: the containers of its tasks are nested in it.
+    #[n(1)]
+    pub container: ContainerId,
+    /// One launch: whoever came with it ends with it.
+    #[n(2)]
+    pub launch: Uuid,
 }
 
 /// Since when and why a task is to end.
@@ -78,6 +98,9 @@ pub enum KilledBy {
     /// Too many failures of a health check in a row.
     #[n(1)]
     HealthCheck,
+    /// The end of another task of its group.
+    #[n(2)]
+    Group,
 }
 
 /// This machine's keys begin so.
@@ -137,6 +160,8 @@ pub(crate) struct State {
     own: Option<Arc<Own>>,
     held: OrdMap<ContainerId, Arc<Held>>,
     by_task: BTreeMap<(FrameworkId, TaskId), ContainerId>,
+    /// The containers of the tasks of each executor.
+    by_executor: BTreeMap<(FrameworkId, ExecutorId), BTreeSet<ContainerId>>,
 }
 
 impl State {
@@ -146,14 +171,36 @@ impl State {
             Record::Task(container, Some(held)) => {
                 let task = (held.framework.clone(), held.info.id.clone());
                 self.by_task.insert(task, container.clone());
+                if let Some(executor) = held.executor_key() {
+                    self.by_executor.entry(executor).or_default().insert(container.clone());
+                }
                 self.held.insert(container.clone(), held.clone());
             }
             Record::Task(container, None) => {
                 if let Some(held) = self.held.remove(container) {
                     self.by_task.remove(&(held.framework.clone(), held.info.id.clone()));
+                    self.leave_executor(container, &held);
                 }
             }
         }
+    }
+
+    fn leave_executor(&mut self, container: &ContainerId, held: &Held) {
+        let Some(key) = held.executor_key() else { return };
+        let Some(containers) = self.by_executor.get_mut(&key) else { return };
+        containers.remove(container);
+        if containers.is_empty() {
+            self.by_executor.remove(&key);
+        }
+    }
+
+    /// The tasks of an executor, by container.
+    pub(crate) fn of_executor<'a>(
+        &'a self,
+        key: &(FrameworkId, ExecutorId),
+    ) -> impl Iterator<Item = (&'a ContainerId, &'a Arc<Held>)> + use<'a> {
+        let containers = self.by_executor.get(key).into_iter().flatten();
+        containers.map(|id| (id, self.held.get(id).expect("the index names what is held")))
     }
 
     pub(crate) fn view(&self) -> View {

@@ -3,70 +3,97 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::agent::FromAgent;
+use model::agent::{FromAgent, TellKilling};
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 
-use crate::state::{Held, Killed, KilledBy};
+use crate::state::{Group, Held, Killed, KilledBy};
 use crate::updates::News;
 use crate::wait::Ended;
 use crate::{Effect, Happened, Node, Refusal, Turn};
 
-/// What the master is told of a task that cannot even be written down, because the disk is full or broken. It is said
-/// once: a master that misses it learns from the next registration that the task is not held.
-pub fn refused(
-    now: Time,
-    framework: FrameworkId,
-    task: &TaskInfo,
-    cause: String,
-    seed: u64,
-) -> FromAgent {
-    let status = TaskStatus {
-        task: task.id.clone(),
-        state: TaskState::Failed,
-        agent: Some(task.agent.clone()),
-        source: Source::Agent,
-        reason: Some(Reason::ContainerLaunchFailed),
-        message: Some(cause),
-        at: now,
-        uuid: Some(Uuid::derive(seed, 0)),
-        healthy: None,
-        container: None,
-        executor: Some(ExecutorId::new(task.id.as_str())),
-        wait_status: None,
-    };
-    FromAgent::Update { framework, status, latest: TaskState::Failed }
+/// A task that cannot even be written down, because the disk is full or broken.
+#[derive(Debug)]
+pub struct Unwritten {
+    pub framework: FrameworkId,
+    pub task: TaskInfo,
+    /// Of its group, if it came in one.
+    pub executor: Option<ExecutorId>,
+}
+
+impl Unwritten {
+    /// What the master is told. It is said once: a master that misses it learns from the next registration that the task
+    /// is not held.
+    pub fn refused(&self, now: Time, cause: &str, seed: u64) -> FromAgent {
+        let Self { framework, task, executor } = self;
+        let own = || ExecutorId::new(task.id.as_str());
+        let status = TaskStatus {
+            task: task.id.clone(),
+            state: TaskState::Failed,
+            agent: Some(task.agent.clone()),
+            source: Source::Agent,
+            reason: Some(Reason::ContainerLaunchFailed),
+            message: Some(cause.to_owned()),
+            at: now,
+            uuid: Some(Uuid::derive(seed, 0)),
+            healthy: None,
+            container: None,
+            executor: Some(executor.clone().unwrap_or_else(own)),
+            wait_status: None,
+        };
+        FromAgent::Update { framework: framework.clone(), status, latest: TaskState::Failed }
+    }
 }
 
 impl Node {
     /// Accepts a task: written down before it is launched.
     pub(crate) fn run(
         &mut self,
-        framework: FrameworkId,
+        order: Order,
         task: TaskInfo,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        if self.own().agent.as_ref() != Some(&task.agent) {
-            return Err(Refusal::AnotherAgent { task: task.id, agent: task.agent });
+        self.is_ours(&task)?;
+        if self.state.container_of(&order.framework, &task.id).is_none() {
+            let (container, held) = self.accept(&order, task, None, turn);
+            launch(container, &held, turn);
         }
-        if self.state.container_of(&framework, &task.id).is_some() {
-            return Ok(());
+        Ok(())
+    }
+
+    pub(crate) fn is_ours(&self, task: &TaskInfo) -> Result<(), Refusal> {
+        match self.own().agent.as_ref() == Some(&task.agent) {
+            true => Ok(()),
+            false => {
+                let (task, agent) = (task.id.clone(), task.agent.clone());
+                Err(Refusal::AnotherAgent { task, agent })
+            }
         }
+    }
+
+    /// Writes a task down.
+    pub(crate) fn accept(
+        &mut self,
+        order: &Order,
+        task: TaskInfo,
+        group: Option<Group>,
+        turn: &mut Turn<'_>,
+    ) -> (ContainerId, Held) {
         let container = ContainerId::new(turn.mint().to_string());
-        let task = Arc::new(task);
         let held = Held {
-            framework: framework.clone(),
-            info: task.clone(),
+            framework: order.framework.clone(),
+            info: Arc::new(task),
             accepted_at: turn.now,
             pending: Vec::new(),
             latest: None,
             killed: None,
             abandoned: false,
+            killing: order.killing,
+            group,
         };
-        self.keep(&container, held, turn);
-        turn.out.effects.push(Effect::Launch { container, framework, task });
-        Ok(())
+        self.keep(&container, held.clone(), turn);
+        (container, held)
     }
 
     pub(crate) fn kill_asked(
@@ -84,14 +111,18 @@ impl Node {
 
     /// The framework is gone: its tasks end, and nobody is told.
     pub(crate) fn abandon(&mut self, framework: &FrameworkId, turn: &mut Turn<'_>) {
-        for container in self.state.of_framework(framework) {
-            let held = self.state.held(&container).expect("the index names what is held").clone();
-            if held.is_ended() {
-                self.forget(&container, &held, turn);
-                continue;
-            }
-            let silent = Held { pending: Vec::new(), abandoned: true, ..Held::clone(&held) };
-            self.keep(&container, silent, turn);
+        let all = self.state.of_framework(framework).into_iter();
+        let held = |id: &ContainerId| self.state.held(id).expect("it is indexed").clone();
+        let (ended, live): (Vec<_>, Vec<_>) =
+            all.map(|id| (held(&id), id)).partition(|(held, _)| held.is_ended());
+        for (held, container) in ended {
+            self.forget(&container, &held, turn);
+        }
+        for (held, container) in &live {
+            let silent = Held { pending: Vec::new(), abandoned: true, ..Held::clone(held) };
+            self.keep(container, silent, turn);
+        }
+        for (_, container) in live {
             self.kill(&container, Kill { grace: None, by: KilledBy::Order }, turn);
         }
     }
@@ -102,9 +133,22 @@ impl Node {
         }
     }
 
-    /// Stops a task. Asked again, the grace period can only become shorter, as in Mesos.
+    /// Stops a task, and all of its group. Asked again, the grace period can only become shorter, as in Mesos.
     pub(crate) fn kill(&mut self, container: &ContainerId, kill: Kill, turn: &mut Turn<'_>) {
         let held = self.state.held(container).expect("only what is held is killed").clone();
+        self.kill_one(container, &held, kill, turn);
+        if !held.is_ended() {
+            self.kill_mates(&held, turn);
+        }
+    }
+
+    pub(crate) fn kill_one(
+        &mut self,
+        container: &ContainerId,
+        held: &Held,
+        kill: Kill,
+        turn: &mut Turn<'_>,
+    ) {
         let grace = kill.grace.or(held.info.kill_grace).unwrap_or(self.config.kill_grace);
         let killed = match held.killed {
             None => Killed { at: turn.now, grace, by: kill.by },
@@ -114,8 +158,25 @@ impl Node {
             return;
         }
         self.checks.end(container);
-        self.keep(container, Held { killed: Some(killed), ..Held::clone(&held) }, turn);
+        let first = held.killed.is_none();
+        let held = Held { killed: Some(killed), ..held.clone() };
+        self.keep(container, held.clone(), turn);
+        if first && held.is_running() {
+            self.tell_killing(container, &held, turn);
+        }
         stop(container, killed, turn);
+    }
+
+    /// For a framework that wants to know: it takes up to the grace period until the end.
+    fn tell_killing(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
+        let ill = held.killed.is_some_and(|killed| killed.by == KilledBy::HealthCheck);
+        match held.killing {
+            TellKilling::Yes if !held.abandoned => {
+                let news = News { healthy: ill.then_some(false), ..News::of(TaskState::Killing) };
+                self.report(container, held, news, turn);
+            }
+            TellKilling::Yes | TellKilling::No => (),
+        }
     }
 
     pub(crate) fn happened(
@@ -171,17 +232,37 @@ impl Node {
         status: ContainerStatus,
         turn: &mut Turn<'_>,
     ) {
-        if held.state() == TaskState::Running {
+        if held.is_running() {
             return;
         }
         let news = News { container: Some(status), ..News::of(TaskState::Running) };
         self.report(container, held, news, turn);
         match held.killed {
             // The kill may have come before there was anything to stop.
-            Some(killed) => stop(container, killed, turn),
+            Some(killed) => {
+                let held = self.state.held(container).expect("it runs").clone();
+                self.tell_killing(container, &held, turn);
+                stop(container, killed, turn);
+            }
             None => self.checks.begin(container, &held.info.health_checks, turn.now),
         }
     }
+}
+
+/// Who wants tasks to run.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) framework: FrameworkId,
+    pub(crate) killing: TellKilling,
+}
+
+pub(crate) fn launch(container: ContainerId, held: &Held, turn: &mut Turn<'_>) {
+    turn.out.effects.push(Effect::Launch {
+        container,
+        framework: held.framework.clone(),
+        task: held.info.clone(),
+        group: held.group.clone(),
+    });
 }
 
 /// Who wants a task to end.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::agent::FromAgent;
-use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
+use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
 
@@ -119,19 +119,19 @@ impl Node {
     pub(crate) fn report(
         &mut self,
         container: &ContainerId,
-        held: &Held,
+        before: &Held,
         news: News,
         turn: &mut Turn<'_>,
     ) {
-        let ends = news.state.is_terminal();
+        let (ends, finishes) = (news.state.is_terminal(), news.state == TaskState::Finished);
         if ends {
             self.checks.end(container);
         }
-        if ends && held.abandoned {
-            return self.forget(container, held, turn);
+        if ends && before.abandoned {
+            return self.forget(container, before, turn);
         }
-        let status = self.status(held, news, turn);
-        let mut held = Held { latest: Some(status.clone()), ..held.clone() };
+        let status = self.status(before, news, turn);
+        let mut held = Held { latest: Some(status.clone()), ..before.clone() };
         if !held.abandoned {
             if held.pending.len() >= PENDING_MAX {
                 held.pending.pop();
@@ -143,10 +143,17 @@ impl Node {
         if first {
             self.tell(container, self.config.retry_min, turn);
         }
+        if ends && !finishes {
+            self.kill_mates(before, turn);
+        }
     }
 
     fn status(&self, held: &Held, news: News, turn: &mut Turn<'_>) -> TaskStatus {
         let before = held.latest.as_ref().and_then(|status| status.container.clone());
+        let nested = |container: ContainerStatus| ContainerStatus {
+            parent: held.group.as_ref().map(|group| group.container.clone()),
+            ..container
+        };
         TaskStatus {
             task: held.info.id.clone(),
             state: news.state,
@@ -157,9 +164,8 @@ impl Node {
             at: turn.now,
             uuid: Some(turn.mint()),
             healthy: news.healthy,
-            container: news.container.or(before),
-            // As Mesos' command executor, which is named after its task.
-            executor: Some(ExecutorId::new(held.info.id.as_str())),
+            container: news.container.map(nested).or(before),
+            executor: Some(held.executor()),
             wait_status: news.wait_status,
         }
     }
@@ -195,8 +201,10 @@ impl Node {
             container: container.clone(),
             framework: held.framework.clone(),
             task: held.info.id.clone(),
+            group: held.group.clone(),
             after: self.config.gc_delay,
         });
+        self.leave(held, turn);
     }
 
     /// Sends the oldest update, if there is one and somebody listens, and again after `wait`.

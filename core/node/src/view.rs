@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use model::agent::HeldTask;
-use model::id::ContainerId;
+use model::id::{ContainerId, ExecutorId, FrameworkId};
 use model::task::{Task, TaskState};
 
 use crate::state::{Held, Own};
@@ -24,6 +24,38 @@ impl Held {
         self.latest.as_ref().map_or(TaskState::Staging, |status| status.state)
     }
 
+    /// Whether its process has been seen to run and not to end.
+    pub fn is_running(&self) -> bool {
+        match self.state() {
+            TaskState::Running | TaskState::Killing => true,
+            TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost
+            | TaskState::Dropped
+            | TaskState::Unreachable
+            | TaskState::Gone
+            | TaskState::GoneByOperator
+            | TaskState::Unknown => false,
+        }
+    }
+
+    /// The executor's name: its own in a group, or else that of the task, as Mesos' command executor has it.
+    pub fn executor(&self) -> ExecutorId {
+        match &self.group {
+            Some(group) => group.executor.id.clone(),
+            None => ExecutorId::new(self.info.id.as_str()),
+        }
+    }
+
+    pub(crate) fn executor_key(&self) -> Option<(FrameworkId, ExecutorId)> {
+        let group = self.group.as_ref()?;
+        Some((self.framework.clone(), group.executor.id.clone()))
+    }
+
     /// Whether its process is over, though its end may not be acknowledged.
     pub fn is_ended(&self) -> bool {
         self.state().is_terminal()
@@ -31,7 +63,8 @@ impl Held {
 
     /// What a master is told when the agent registers.
     pub fn told(&self) -> HeldTask {
-        let staged = Task::staged(self.framework.clone(), &self.info, None);
+        let executor = self.group.as_ref().map(|group| group.executor.as_ref());
+        let staged = Task::staged(self.framework.clone(), &self.info, executor);
         HeldTask { task: Task { state: self.state(), status: self.latest.clone(), ..staged } }
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::FutureExt;
 use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
+use model::id::Term;
 use model::turn::{Released, TurnLoop};
-use node::{Effect, Held, Input, Node, View};
+use node::{Effect, Held, Input, Node, Unwritten, View};
 use store::StoreError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -186,9 +187,10 @@ impl<R: Runtime> Brain<R> {
                     }
                     self.runtime.carry_out(effect);
                 }
-                Effect::Launch { .. } | Effect::Stop { .. } | Effect::Probe { .. } => {
-                    self.runtime.carry_out(effect);
-                }
+                Effect::Launch { .. }
+                | Effect::Stop { .. }
+                | Effect::Probe { .. }
+                | Effect::CollectExecutor { .. } => self.runtime.carry_out(effect),
             }
         }
         if !self.line.send(messages) {
@@ -261,17 +263,33 @@ impl<R: Runtime> Brain<R> {
         }
     }
 
+    fn refuse_task(&mut self, term: Term, unwritten: Unwritten, waiting: &mut Waiting) {
+        let cause = "The agent has no space left to write the task down";
+        let seed = self.seeds.next();
+        self.line.send(vec![unwritten.refused(self.clock.now(), cause, seed)]);
+        let Unwritten { framework, task, .. } = unwritten;
+        // Nobody knows whether the failed commit is on the disk after all.
+        let message = ToAgent::Kill { framework, task: task.id, grace: None };
+        waiting.kills.push(Input::Master { term, message, seed });
+    }
+
     /// The runtime says a thing once, so that is kept; the master repeats itself.
     fn wait_or_refuse(&mut self, input: Input, waiting: &mut Waiting) {
         match input {
             Input::Container { .. } => waiting.kept.push(input),
-            Input::Master { term, message: ToAgent::Run { framework, task, .. }, seed } => {
-                let cause = "The agent has no space left to write the task down".to_owned();
-                let told = node::refused(self.clock.now(), framework.clone(), &task, cause, seed);
-                self.line.send(vec![told]);
-                // Nobody knows whether the failed commit is on the disk after all.
-                let message = ToAgent::Kill { framework, task: task.id, grace: None };
-                waiting.kills.push(Input::Master { term, message, seed });
+            Input::Master { term, message: ToAgent::Run { framework, task, .. }, .. } => {
+                let unwritten = Unwritten { framework, task, executor: None };
+                self.refuse_task(term, unwritten, waiting);
+            }
+            Input::Master {
+                term,
+                message: ToAgent::RunGroup { framework, executor, tasks, .. },
+                ..
+            } => {
+                for task in tasks {
+                    let (framework, executor) = (framework.clone(), Some(executor.id.clone()));
+                    self.refuse_task(term, Unwritten { framework, task, executor }, waiting);
+                }
             }
             Input::Master { message: ToAgent::Ping, .. } => {
                 self.line.send(vec![FromAgent::Pong]);

@@ -103,7 +103,7 @@ pub(crate) fn left_over(
     is_held: impl Fn(&ContainerId) -> bool,
     delay: Duration,
 ) -> Vec<Due> {
-    let all = sandboxes.all().into_iter();
+    let all = sandboxes.all().into_iter().chain(sandboxes.nested());
     let free = all.filter(|sandbox| {
         let name = sandbox.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| !is_held(&ContainerId::new(name)))

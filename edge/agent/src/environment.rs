@@ -18,16 +18,21 @@ pub(crate) struct Place {
     pub(crate) hostname: String,
 }
 
+/// Whose environment it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inhabitant<'a> {
+    pub(crate) framework: &'a FrameworkId,
+    pub(crate) container: &'a ContainerId,
+    pub(crate) task: &'a TaskInfo,
+    pub(crate) executor: &'a str,
+    pub(crate) sandbox: &'a Path,
+}
+
 /// The variables that Mesos gives to executors and tasks; those of the task itself win.
 ///
 /// `MESOS_SANDBOX` is missing: it depends on what the container sees as its root.
-pub(crate) fn environment(
-    place: &Place,
-    framework: &FrameworkId,
-    container: &ContainerId,
-    task: &TaskInfo,
-    sandbox: &Path,
-) -> Vec<(String, String)> {
+pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String, String)> {
+    let Inhabitant { framework, container, task, executor, sandbox } = tenant;
     let endpoint = format!("{}:{}", place.ip, place.port);
     let mut all: BTreeMap<String, String> = [
         ("HOST", place.hostname.clone()),
@@ -37,7 +42,7 @@ pub(crate) fn environment(
         ("MESOS_CHECKPOINT", "1".to_owned()),
         ("MESOS_CONTAINER_ID", container.to_string()),
         ("MESOS_DIRECTORY", sandbox.display().to_string()),
-        ("MESOS_EXECUTOR_ID", task.id.to_string()),
+        ("MESOS_EXECUTOR_ID", executor.to_string()),
         ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs".to_owned()),
         ("MESOS_FRAMEWORK_ID", framework.to_string()),
         ("MESOS_RECOVERY_TIMEOUT", "24hrs".to_owned()),
@@ -88,7 +93,10 @@ mod tests {
         let place =
             Place { ip: "127.0.0.9".parse().expect("an ip"), port: 5051, hostname: "h".to_owned() };
         let (framework, container) = (FrameworkId::new("f"), ContainerId::new("c"));
-        environment(&place, &framework, &container, task, Path::new("/d/s")).into_iter().collect()
+        let (framework, container) = (&framework, &container);
+        let (executor, sandbox) = ("e", Path::new("/d/s"));
+        let inhabitant = Inhabitant { framework, container, task, executor, sandbox };
+        environment(&place, &inhabitant).into_iter().collect()
     }
 
     #[test]
@@ -98,6 +106,7 @@ mod tests {
             assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
         };
         check("MESOS_TASK_ID", "t");
+        check("MESOS_EXECUTOR_ID", "e");
         check("MESOS_SLAVE_ID", "S0");
         check("MESOS_AGENT_ENDPOINT", "127.0.0.9:5051");
         check("MESOS_DIRECTORY", "/d/s");

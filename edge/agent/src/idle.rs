@@ -54,7 +54,7 @@ impl Runtime for Idle {
                 let (outcome, seed) = (Ok(()), self.seeds.next());
                 self.happened.push_back(Input::Probed { container, check, outcome, seed });
             }
-            Effect::Collect { .. } | Effect::ToMaster(_) => (),
+            Effect::Collect { .. } | Effect::CollectExecutor { .. } | Effect::ToMaster(_) => (),
         }
     }
 

@@ -1,11 +1,13 @@
 //! One agent, from its checkpoints to its end.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use containers::Containers;
 use model::agent::AgentInfo;
+use model::id::ContainerId;
 use store::Embedded;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -67,7 +69,10 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     .context("reading the agent's checkpoints")?;
     let held = board.view().held;
     let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
-    let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains_key(id), delay));
+    let executors: BTreeSet<_> =
+        held.values().filter_map(|held| Some(held.group.as_ref()?.container.clone())).collect();
+    let is_held = move |id: &ContainerId| held.contains_key(id) || executors.contains(id);
+    let old = spawn_blocking(move || left_over(&sandboxes, is_held, delay));
     for sandbox in old.await? {
         due.send(sandbox).context("the collector has ended")?;
     }

@@ -1,6 +1,8 @@
 //! Where a task's files are: as Mesos lays them out.
 //!
 //! `<dir>/slaves/<agent>/frameworks/<framework>/executors/<task>/runs/<container>`, and `latest` beside the container.
+//! The tasks of a group lie in the sandbox of their executor, `executors/<executor>/runs/<its container>`: each in
+//! `containers/<container>`, which `tasks/<task>` leads to. What they share is in `volumes/<name>`.
 
 use std::fs;
 use std::io;
@@ -9,10 +11,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId};
-use nix::unistd::{Group, User};
+use nix::unistd::User;
+use node::{Group, Held};
 
 /// What others may do in a sandbox: enter it, because the image's user may be another than the task's.
 const SANDBOX_MODE: u32 = 0o755;
+
+const CONTAINERS: &str = "containers";
+const TASKS: &str = "tasks";
+const VOLUMES: &str = "volumes";
+const VOLUMES_MODE: u32 = 0o700;
+const VOLUME_MODE: u32 = 0o777;
 
 /// The sandboxes of one agent.
 #[derive(Debug, Clone)]
@@ -27,6 +36,44 @@ pub(crate) struct Tenant<'a> {
     pub(crate) framework: &'a FrameworkId,
     pub(crate) task: &'a TaskId,
     pub(crate) container: &'a ContainerId,
+    pub(crate) group: Option<&'a Group>,
+}
+
+impl<'a> Tenant<'a> {
+    pub(crate) fn of(container: &'a ContainerId, held: &'a Held) -> Self {
+        Self {
+            agent: &held.info.agent,
+            framework: &held.framework,
+            task: &held.info.id,
+            container,
+            group: held.group.as_ref(),
+        }
+    }
+
+    /// The executor's own sandbox, which is the task's unless it has been launched in a group.
+    pub(crate) fn run(self) -> Run<'a> {
+        let Tenant { agent, framework, task, container, group } = self;
+        match group {
+            None => Run { agent, framework, executor: task.as_str(), container },
+            Some(group) => Run::of(agent, framework, group),
+        }
+    }
+}
+
+/// One life of an executor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    agent: &'a AgentId,
+    framework: &'a FrameworkId,
+    executor: &'a str,
+    container: &'a ContainerId,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn of(agent: &'a AgentId, framework: &'a FrameworkId, group: &'a Group) -> Self {
+        let (executor, container) = (group.executor.id.as_str(), &group.container);
+        Self { agent, framework, executor, container }
+    }
 }
 
 /// A Linux user and its group.
@@ -43,42 +90,66 @@ impl Sandboxes {
 
     /// Refuses names that are no names of directories.
     pub(crate) fn path(&self, tenant: Tenant<'_>) -> anyhow::Result<PathBuf> {
-        let Tenant { agent, framework, task, container } = tenant;
-        for name in [agent.as_str(), framework.as_str(), task.as_str(), container.as_str()] {
-            if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-                bail!(
-                    "{name:?} cannot be the name of a directory, and so not of a task or framework"
-                );
-            }
+        let run = self.run(tenant.run())?;
+        if tenant.group.is_none() {
+            return Ok(run);
         }
+        Ok(run.join(CONTAINERS).join(name(tenant.container.as_str())?))
+    }
+
+    pub(crate) fn run(&self, run: Run<'_>) -> anyhow::Result<PathBuf> {
+        let Run { agent, framework, executor, container } = run;
         Ok(self
             .dir
             .join("slaves")
-            .join(agent.as_str())
+            .join(name(agent.as_str())?)
             .join("frameworks")
-            .join(framework.as_str())
+            .join(name(framework.as_str())?)
             .join("executors")
-            .join(task.as_str())
+            .join(name(executor)?)
             .join("runs")
-            .join(container.as_str()))
+            .join(name(container.as_str())?))
     }
 
-    /// Makes the directory and `latest`. Blocks.
+    /// Makes the directory and the link that leads to it. Blocks.
     pub(crate) fn make(&self, tenant: Tenant<'_>, owner: Option<Owner>) -> anyhow::Result<PathBuf> {
+        let run = self.run(tenant.run())?;
         let path = self.path(tenant)?;
         let say = || format!("making the sandbox {}", path.display());
-        fs::create_dir_all(&path).with_context(say)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(SANDBOX_MODE)).with_context(say)?;
+        make_dir(&run, SANDBOX_MODE).with_context(say)?;
+        let latest = run.with_file_name("latest");
+        let target = run.file_name().expect("a run has a name");
+        link(Path::new(target), &latest).with_context(say)?;
+        if tenant.group.is_some() {
+            let tasks = run.join(TASKS);
+            make_dir(&path, SANDBOX_MODE).with_context(say)?;
+            make_dir(&tasks, SANDBOX_MODE).with_context(say)?;
+            let target = Path::new("..").join(CONTAINERS).join(tenant.container.as_str());
+            link(&target, &tasks.join(name(tenant.task.as_str())?)).with_context(say)?;
+        }
         if let Some(Owner { uid, gid }) = owner {
             chown(&path, Some(uid), Some(gid)).with_context(say)?;
         }
-        let latest = path.with_file_name("latest");
-        let made = fs::remove_file(&latest).or_else(unless_missing);
-        made.and_then(|()| symlink(tenant.container.as_str(), &latest)).with_context(say)?;
         Ok(path)
     }
 
-    /// Every sandbox that there is. Blocks.
+    /// Makes a directory that the tasks of a group share. They may be of several users, so it is open to all; what it
+    /// lies in is closed to others of this machine. Blocks.
+    pub(crate) fn share(&self, run: Run<'_>, volume: &str) -> anyhow::Result<PathBuf> {
+        let volumes = self.run(run)?.join(VOLUMES);
+        let path = volumes.join(name(volume)?);
+        let say = || format!("making the volume {}", path.display());
+        make_dir(&volumes, VOLUMES_MODE).with_context(say)?;
+        make_dir(&path, VOLUME_MODE).with_context(say)?;
+        Ok(path)
+    }
+
+    /// The sandboxes of the tasks of groups. Blocks.
+    pub(crate) fn nested(&self) -> Vec<PathBuf> {
+        self.all().iter().flat_map(|run| directories(&run.join(CONTAINERS))).collect()
+    }
+
+    /// Every sandbox that there is, nested ones aside. Blocks.
     pub(crate) fn all(&self) -> Vec<PathBuf> {
         let below = |dirs: Vec<PathBuf>, name: &str| -> Vec<PathBuf> {
             dirs.iter().flat_map(|dir| directories(&dir.join(name))).collect()
@@ -89,9 +160,40 @@ impl Sandboxes {
     }
 }
 
-/// Removes a sandbox, `latest` if it led there, and the directories above it that are empty now. Blocks.
+/// Refuses what is no name of a directory.
+fn name(name: &str) -> anyhow::Result<&str> {
+    if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
+        bail!(
+            "{name:?} cannot be the name of a directory, and so not of a task, framework or volume"
+        );
+    }
+    Ok(name)
+}
+
+/// With all above it. Its mode is what is said, whatever the process masks.
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// In place of a link that is there already.
+fn link(target: &Path, at: &Path) -> io::Result<()> {
+    loop {
+        fs::remove_file(at).or_else(unless_missing)?;
+        match symlink(target, at) {
+            // Another of its group has been quicker.
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => (),
+            done => return done,
+        }
+    }
+}
+
+/// Removes a sandbox, the link that led there, and the directories above it that are empty now. Blocks.
 pub(crate) fn remove(sandbox: &Path) -> io::Result<()> {
     fs::remove_dir_all(sandbox).or_else(unless_missing)?;
+    if let Some(run) = executor_of(sandbox) {
+        return remove_links(run, sandbox);
+    }
     let latest = sandbox.with_file_name("latest");
     if fs::read_link(&latest).is_ok_and(|target| Some(target.as_os_str()) == sandbox.file_name()) {
         fs::remove_file(&latest).or_else(unless_missing)?;
@@ -100,6 +202,25 @@ pub(crate) fn remove(sandbox: &Path) -> io::Result<()> {
     for above in sandbox.ancestors().skip(1).take(4) {
         if fs::remove_dir(above).is_err() {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// The sandbox of the executor, if this one is nested.
+fn executor_of(sandbox: &Path) -> Option<&Path> {
+    let containers = sandbox.parent()?;
+    // A task's own sandbox lies right below `runs`.
+    containers.file_name().filter(|name| *name == CONTAINERS)?;
+    containers.parent()
+}
+
+/// The tasks that led to a nested sandbox.
+fn remove_links(run: &Path, sandbox: &Path) -> io::Result<()> {
+    let target = Path::new("..").join(CONTAINERS).join(sandbox.file_name().unwrap_or_default());
+    for entry in fs::read_dir(run.join(TASKS)).into_iter().flatten().flatten() {
+        if fs::read_link(entry.path()).is_ok_and(|to| to == target) {
+            fs::remove_file(entry.path()).or_else(unless_missing)?;
         }
     }
     Ok(())
@@ -140,7 +261,7 @@ fn group_id(group: &str) -> anyhow::Result<u32> {
     if let Ok(gid) = group.parse() {
         return Ok(gid);
     }
-    let known = Group::from_name(group).context("looking up a group")?;
+    let known = nix::unistd::Group::from_name(group).context("looking up a group")?;
     let known = known.with_context(|| format!("group {group:?} does not exist on this machine"))?;
     Ok(known.gid.as_raw())
 }
@@ -156,7 +277,13 @@ mod tests {
             TaskId::new(task),
             ContainerId::new(container),
         );
-        let tenant = Tenant { agent: &ids.0, framework: &ids.1, task: &ids.2, container: &ids.3 };
+        let tenant = Tenant {
+            agent: &ids.0,
+            framework: &ids.1,
+            task: &ids.2,
+            container: &ids.3,
+            group: None,
+        };
         Sandboxes::new(dir).make(tenant, None)
     }
 

@@ -1,6 +1,6 @@
 //! `/state`: the agent, its frameworks, their executors and tasks.
 //!
-//! Each task has an executor of its own, named after it, as Mesos' command executor is.
+//! A task has an executor of its own, named after it, as Mesos' command executor is, unless it was launched in a group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use model::agent::AgentInfo;
 use model::attributes::AttributeValue;
 use model::container::Run;
 use model::id::{AgentId, ContainerId, FrameworkId};
+use model::resources::Resources;
 use model::task::TaskState;
 use model::time::Time;
 use node::Held;
@@ -27,30 +28,46 @@ pub struct AgentState<'a> {
     pub executors: Vec<Executor<'a>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// One life of an executor.
+#[derive(Debug, Clone)]
 pub struct Executor<'a> {
+    /// Its own, which is the task's unless it has a group.
     pub container: &'a ContainerId,
-    pub held: &'a Held,
     /// The sandbox.
     pub directory: &'a str,
-    pub life: Life,
+    /// At least one; in the order in which they are shown.
+    pub tasks: Vec<(&'a Held, Life)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// The agent holds its task.
+    /// The agent holds the task.
     Held,
-    /// The end of its task is acknowledged.
+    /// Its end is acknowledged.
     Completed,
+}
+
+impl<'a> Executor<'a> {
+    /// What is the same for all of its tasks.
+    fn any(&self) -> &'a Held {
+        self.tasks.first().expect("an executor is shown for its tasks").0
+    }
+
+    fn life(&self) -> Life {
+        match self.tasks.iter().any(|(_, life)| *life == Life::Held) {
+            true => Life::Held,
+            false => Life::Completed,
+        }
+    }
 }
 
 impl AgentState<'_> {
     pub fn json(&self) -> Value {
         let Self { info, executors, .. } = self;
-        let held = |executor: &&Executor<'_>| executor.life == Life::Held;
+        let held = |executor: &&Executor<'_>| executor.life() == Life::Held;
         let active: BTreeSet<_> =
-            executors.iter().filter(held).map(|executor| &executor.held.framework).collect();
-        let all: BTreeSet<_> = executors.iter().map(|executor| &executor.held.framework).collect();
+            executors.iter().filter(held).map(|executor| &executor.any().framework).collect();
+        let all: BTreeSet<_> = executors.iter().map(|executor| &executor.any().framework).collect();
         let told = |ids: &BTreeSet<&FrameworkId>| -> Vec<_> {
             ids.iter().map(|id| self.framework(id)).collect()
         };
@@ -79,8 +96,8 @@ impl AgentState<'_> {
     /// The agent knows no more of a framework than its id.
     fn framework(&self, id: &FrameworkId) -> Value {
         let told = |life: Life| -> Vec<_> {
-            let of = self.executors.iter().filter(|executor| executor.held.framework == *id);
-            of.filter(|executor| executor.life == life).map(executor).collect()
+            let of = self.executors.iter().filter(|executor| executor.any().framework == *id);
+            of.filter(|executor| executor.life() == life).map(executor).collect()
         };
         json!({
             "id": id.as_str(),
@@ -96,30 +113,49 @@ impl AgentState<'_> {
 }
 
 fn executor(executor: &Executor<'_>) -> Value {
-    let Executor { container, held, directory, .. } = executor;
-    let told = [task(held)];
-    let none = &[][..];
-    let (tasks, queued, completed) = match (held.is_ended(), held.state() == TaskState::Staging) {
-        (true, _) => (none, none, &told[..]),
-        (false, true) => (none, &told[..], none),
-        (false, false) => (&told[..], none, none),
+    let any = executor.any();
+    let of = |wanted: fn(&Held) -> bool| -> Vec<Value> {
+        let tasks = executor.tasks.iter().map(|(held, _)| *held);
+        tasks.filter(|held| wanted(held)).map(task).collect()
     };
-    json!({
-        "id": held.info.id.as_str(),
-        "name": executor_name(held),
-        "source": held.info.id.as_str(),
-        "container": container.as_str(),
-        "directory": directory,
-        "resources": resource::sum(&held.info.resources),
-        "role": held.info.role.as_str(),
-        "tasks": tasks,
-        "queued_tasks": queued,
-        "completed_tasks": completed,
-    })
+    let mut spelled = json!({
+        "id": any.executor().as_str(),
+        "name": executor_name(any),
+        "source": source(any),
+        "container": executor.container.as_str(),
+        "directory": executor.directory,
+        "resources": resource::sum(&resources(executor)),
+        "role": any.info.role.as_str(),
+        "tasks": of(|held| !held.is_ended() && held.state() != TaskState::Staging),
+        "queued_tasks": of(|held| held.state() == TaskState::Staging),
+        "completed_tasks": of(Held::is_ended),
+    });
+    if any.group.is_some() {
+        spelled["type"] = json!("DEFAULT");
+    }
+    spelled
 }
 
-/// As Mesos names the executor of a command.
+/// Its own, and those of its tasks; of the last one, if none lives any more.
+fn resources(executor: &Executor<'_>) -> Resources {
+    let any = executor.any();
+    let Some(group) = &any.group else { return any.info.resources.clone() };
+    let mut sum = group.executor.resources.clone();
+    let tasks = executor.tasks.iter().map(|(held, _)| *held);
+    tasks.filter(|held| !held.is_ended()).for_each(|held| sum.add(&held.info.resources));
+    sum
+}
+
+/// Older programs know a task by it.
+pub fn source(held: &Held) -> &str {
+    if held.group.is_some() { "" } else { held.info.id.as_str() }
+}
+
+/// As Mesos names the executor of a command; that of a group has no name.
 pub fn executor_name(held: &Held) -> String {
+    if held.group.is_some() {
+        return String::new();
+    }
     let id = &held.info.id;
     let command = match &held.info.command.run {
         Run::Shell(text) => format!("sh -c '{text}'"),
@@ -131,8 +167,8 @@ pub fn executor_name(held: &Held) -> String {
 
 /// As the master tells it; but here the executor has a name.
 fn task(held: &Held) -> Value {
-    let told = held.told().task;
-    let task = SpelledTask { executor_id: told.id.as_str(), ..task::task(&told) };
+    let (told, executor) = (held.told().task, held.executor());
+    let task = SpelledTask { executor_id: executor.as_str(), ..task::task(&told) };
     serde_json::to_value(task).expect("plain values have a JSON spelling")
 }
 
@@ -153,9 +189,11 @@ fn attributes(info: &AgentInfo) -> Value {
 mod tests {
     use std::sync::Arc;
 
+    use model::agent::TellKilling;
     use model::container::CommandInfo;
-    use model::id::{Role, TaskId};
-    use model::task::{Source, TaskInfo, TaskStatus};
+    use model::id::{ExecutorId, Role, TaskId, Uuid};
+    use model::task::{ExecutorInfo, Source, TaskInfo, TaskStatus};
+    use node::Group;
 
     use super::*;
 
@@ -200,10 +238,16 @@ mod tests {
             latest: Some(status),
             killed: None,
             abandoned: false,
+            killing: TellKilling::No,
+            group: None,
         }
     }
 
     fn told(life: Life) -> Value {
+        told_of(&[(held(), life)])
+    }
+
+    fn told_of(tasks: &[(Held, Life)]) -> Value {
         let info = AgentInfo {
             hostname: "h".to_owned(),
             ip: "127.0.0.1".to_owned(),
@@ -214,8 +258,9 @@ mod tests {
             version: "0.1.0".to_owned(),
             work_dir: "/d".to_owned(),
         };
-        let (container, held) = (ContainerId::new("c"), held());
-        let executor = Executor { container: &container, held: &held, directory: "/d/c", life };
+        let container = ContainerId::new("c");
+        let tasks = tasks.iter().map(|(held, life)| (held, *life)).collect();
+        let executor = Executor { container: &container, directory: "/d/c", tasks };
         AgentState {
             id: Some(&AgentId::new("S0")),
             info: &info,
@@ -238,6 +283,29 @@ mod tests {
         assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
         assert_eq!(executor["tasks"][0]["executor_id"], "t");
         assert_eq!(state["completed_frameworks"], json!([]));
+    }
+
+    #[test]
+    fn a_group_has_one_executor() {
+        let executor = ExecutorInfo {
+            id: ExecutorId::new("pod"),
+            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
+            labels: vec![],
+        };
+        let (container, launch) = (ContainerId::new("c"), Uuid::derive(1, 1));
+        let group = Group { executor: Arc::new(executor), container, launch };
+        let grouped = Held { group: Some(group), ..held() };
+        let ended =
+            TaskStatus { state: TaskState::Finished, ..grouped.latest.clone().expect("told") };
+        let done = Held { latest: Some(ended), ..grouped.clone() };
+        let state = told_of(&[(grouped, Life::Held), (done, Life::Completed)]);
+        let executor = &state["frameworks"][0]["executors"][0];
+        assert_eq!(executor["id"], "pod");
+        assert_eq!(executor["type"], "DEFAULT");
+        assert_eq!(executor["name"], "");
+        assert_eq!(executor["resources"]["cpus"], 0.6);
+        assert_eq!(executor["tasks"][0]["executor_id"], "pod");
+        assert_eq!(executor["completed_tasks"][0]["state"], "TASK_FINISHED");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Scenarios that enter by the public door of the agent's brain.
 
 mod checks;
+mod groups;
+mod killing;
 mod start;
 mod tasks;
 mod updates;

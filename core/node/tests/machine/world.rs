@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use model::agent::{AgentInfo, FromAgent, TellKilling, ToAgent};
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
-use model::id::{AgentId, ContainerId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Out, Record as _};
-use model::task::{ContainerStatus, TaskInfo, TaskStatus};
+use model::task::{ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 use node::{Config, Effect, Happened, Input, Node, Record, Refusal};
 
@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) told: Option<TaskStatus>,
     /// The container that was launched last.
     pub(crate) container: ContainerId,
+    /// Whether the framework hears of TASK_KILLING.
+    pub(crate) killing: TellKilling,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -87,6 +89,7 @@ impl World {
             seed: 0,
             told: None,
             container: ContainerId::new("none"),
+            killing: TellKilling::No,
         };
         world.start(&[]);
         world.connect(1);
@@ -131,7 +134,24 @@ impl World {
     }
 
     pub(crate) fn run(&mut self, task: TaskInfo) -> Vec<String> {
-        self.master(ToAgent::Run { framework: framework(), task, killing: TellKilling::No })
+        self.master(ToAgent::Run { framework: framework(), task, killing: self.killing })
+    }
+
+    pub(crate) fn run_group(&mut self, executor: &str, tasks: Vec<TaskInfo>) -> Vec<String> {
+        let executor = ExecutorInfo {
+            id: ExecutorId::new(executor),
+            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
+            labels: vec![],
+        };
+        let (framework, killing) = (framework(), self.killing);
+        self.master(ToAgent::RunGroup { framework, executor, tasks, killing })
+    }
+
+    /// What follows happens to this task's container.
+    pub(crate) fn turn_to(&mut self, task: &str) {
+        let view = self.node.view();
+        let mut all = view.held.iter().filter(|(_, held)| held.info.id.as_str() == task);
+        self.container = all.next().expect("a task that is held").0.clone();
     }
 
     pub(crate) fn kill(&mut self, id: &str, grace_secs: Option<u64>) -> Vec<String> {
@@ -248,10 +268,18 @@ impl World {
                 self.container = container;
                 format!("launch {}", task.id)
             }
-            Effect::Stop { grace, .. } => format!("stop {}s", grace.as_secs()),
+            Effect::Stop { container, grace } => {
+                let view = self.node.view();
+                let grouped = view.held.get(&container).filter(|held| held.group.is_some());
+                let of = grouped.map_or(String::new(), |held| format!("{} ", held.info.id));
+                format!("stop {of}{}s", grace.as_secs())
+            }
             Effect::Probe { check, .. } => format!("probe {check}"),
             Effect::Collect { task, after, .. } => {
                 format!("collect {task} in {}h", after.as_secs() / 3600)
+            }
+            Effect::CollectExecutor { group, after, .. } => {
+                format!("collect executor {} in {}h", group.executor.id, after.as_secs() / 3600)
             }
         }
     }

@@ -14,7 +14,6 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use model::container::Run;
 use model::id::ContainerId;
-use model::task::TaskState;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use wire::exec::{Ended, FRAME_BYTES_MAX, Frame, Query as Asked, Size};
@@ -45,7 +44,7 @@ pub(super) async fn upgrade(api: &Api, request: Request) -> Response {
     }
     let container = ContainerId::new(asked.container.as_str());
     let view = api.0.board.view();
-    if view.held.get(&container).is_none_or(|held| held.state() != TaskState::Running) {
+    if view.held.get(&container).is_none_or(|held| !held.is_running()) {
         return refuse(StatusCode::NOT_FOUND, &format!("No task runs in container {container}.\n"));
     }
     let socket = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {

@@ -1,7 +1,7 @@
 //! What the agent says of itself and its containers.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use model::resources::Resources;
 use model::task::TaskState;
 use node::Held;
 use serde_json::{Map, Value, json};
-use wire::agent_api::state::{AgentState, Executor, Life, executor_name};
+use wire::agent_api::state::{AgentState, Executor, Life, executor_name, source};
 use wire::agent_api::statistics::{Entry, Statistics, status};
 
 use super::Api;
@@ -38,50 +38,47 @@ pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
 
 pub(super) fn state(api: &Api) -> Value {
     let (view, completed) = (api.0.board.view(), api.0.board.completed());
-    let held = view.held.iter().map(|(container, held)| (container, held, Life::Held));
-    let done = completed.iter().map(|one| (&one.container, &one.held, Life::Completed));
-    let all: Vec<_> = held
-        .chain(done)
-        .map(|(container, held, life)| {
-            (container, held, life, directory(&api.0.dir, container, held))
-        })
+    let held = view.held.iter().map(|(container, held)| (container, held.as_ref(), Life::Held));
+    let done = completed.iter().map(|one| (&one.container, one.held.as_ref(), Life::Completed));
+    let mut by_executor: BTreeMap<&ContainerId, Vec<(&Held, Life)>> = BTreeMap::new();
+    for (container, held, life) in held.chain(done) {
+        let executor = held.group.as_ref().map_or(container, |group| &group.container);
+        by_executor.entry(executor).or_default().push((held, life));
+    }
+    let sandboxes = Sandboxes::new(&api.0.dir);
+    let directory = |container: &ContainerId, held: &Held| {
+        shown(sandboxes.run(Tenant::of(container, held).run()))
+    };
+    let all: Vec<_> = by_executor
+        .into_iter()
+        .map(|(container, tasks)| (container, directory(container, tasks[0].0), tasks))
         .collect();
-    let executors = all
-        .iter()
-        .map(|(container, held, life, directory)| Executor {
-            container,
-            held,
-            directory,
-            life: *life,
-        })
-        .collect();
+    let executors = all.iter().map(|(container, directory, tasks)| Executor {
+        container,
+        directory,
+        tasks: tasks.clone(),
+    });
     let state = AgentState {
         id: view.own.as_ref().and_then(|own| own.agent.as_ref()),
         info: &api.0.info,
         started_at: api.0.started_at,
         flags: flags(api),
-        executors,
+        executors: executors.collect(),
     };
     state.json()
 }
 
 /// The sandbox, as `/files/browse` takes it.
-fn directory(dir: &Path, container: &ContainerId, held: &Held) -> String {
-    let tenant = Tenant {
-        agent: &held.info.agent,
-        framework: &held.framework,
-        task: &held.info.id,
-        container,
-    };
-    Sandboxes::new(dir)
-        .path(tenant)
-        .map_or_else(|_| String::new(), |path| path.display().to_string())
+fn shown(path: anyhow::Result<PathBuf>) -> String {
+    path.map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
 /// Which paths are shown, by the name under which they are asked for.
 pub(super) fn attached(api: &Api) -> Value {
     let view = api.0.board.view();
-    let paths = view.held.iter().map(|(container, held)| directory(&api.0.dir, container, held));
+    let sandboxes = Sandboxes::new(&api.0.dir);
+    let path = |container, held| shown(sandboxes.path(Tenant::of(container, held)));
+    let paths = view.held.iter().map(|(container, held)| path(container, held));
     Value::Object(paths.map(|path| (path.clone(), path.into())).collect())
 }
 
@@ -102,7 +99,7 @@ pub(super) fn containers(api: &Api, asked: &Asked) -> Response {
 
 fn running(api: &Api, shape: impl Fn(Entry) -> Entry) -> Vec<Entry> {
     let view = api.0.board.view();
-    let alive = view.held.iter().filter(|(_, held)| held.state() == TaskState::Running);
+    let alive = view.held.iter().filter(|(_, held)| held.is_running());
     alive.map(|(container, held)| shape(entry(api, container, held))).collect()
 }
 
@@ -112,10 +109,10 @@ fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
     let pid = held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid);
     Entry {
         container_id: Some(container.to_string()),
-        executor_id: held.info.id.to_string(),
+        executor_id: held.executor().to_string(),
         executor_name: executor_name(held),
         framework_id: held.framework.to_string(),
-        source: held.info.id.to_string(),
+        source: source(held).to_owned(),
         statistics: spelled(&usage, held),
         status: Some(status(container.as_str(), pid, &api.0.info.ip)),
     }
@@ -150,13 +147,20 @@ pub(super) fn metrics(api: &Api) -> Value {
         ("staging", TaskState::Staging),
         ("starting", TaskState::Starting),
         ("running", TaskState::Running),
+        ("killing", TaskState::Killing),
     ] {
         let count = view.held.values().filter(|held| held.state() == state).count();
         add(format!("slave/tasks_{name}"), u32::try_from(count).unwrap_or(u32::MAX).into());
     }
     let mut used = Resources::default();
+    let mut executors = BTreeSet::new();
     for held in view.held.values().filter(|held| !held.is_ended()) {
         used.add(&held.info.resources.unlabelled());
+        if let Some(group) = &held.group
+            && executors.insert(&group.container)
+        {
+            used.add(&group.executor.resources.unlabelled());
+        }
     }
     let total = &api.0.info.resources;
     for (name, total, used) in [

@@ -8,17 +8,17 @@ use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Logs, Root, Spec, WindowSize};
 use futures::future::try_join_all;
 use images::{Keep, Prepared, PullRequest};
-use model::container::Run;
+use model::container::{Run, Volume};
 use model::id::{ContainerId, FrameworkId};
 use model::resources::{Resources, Scalar};
 use model::task::{Reason, TaskInfo};
-use node::Happened;
+use node::{Group, Happened};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Hands;
-use crate::environment::environment;
+use crate::environment::{Inhabitant, environment};
 use crate::sandbox::{Owner, Tenant, owner};
 
 /// A launch that takes longer is told as slow.
@@ -31,6 +31,7 @@ pub(super) struct Job {
     pub(super) container: ContainerId,
     pub(super) framework: FrameworkId,
     pub(super) task: Arc<TaskInfo>,
+    pub(super) group: Option<Group>,
     /// Breaks it off.
     pub(super) stopped: CancellationToken,
 }
@@ -108,7 +109,7 @@ impl Hands {
             bail!("The task has neither a command nor an image that says what to run");
         }
         let owner = self.owner(job)?;
-        let sandbox = self.sandbox(job, owner).await?;
+        let (sandbox, shared) = self.sandbox(job, owner).await?;
         let fetched = self.fetch(job, &sandbox, owner);
         let pulled = async {
             let Some(image) = image else { return Ok(None) };
@@ -117,7 +118,7 @@ impl Hands {
         };
         let ((), image) = tokio::try_join!(fetched, pulled)?;
         let keep = image.as_ref().map(|image| image.keep.clone());
-        Ok((self.spec(job, sandbox, image), keep))
+        Ok((self.spec(job, sandbox, image, shared), keep))
     }
 
     /// Whose the sandbox is. A user that only the image knows leaves it ours.
@@ -132,18 +133,34 @@ impl Hands {
         }
     }
 
-    async fn sandbox(&self, job: &Job, owner: Option<Owner>) -> anyhow::Result<PathBuf> {
+    /// Makes the task's directory, and those that it shares with others of its group.
+    async fn sandbox(
+        &self,
+        job: &Job,
+        owner: Option<Owner>,
+    ) -> anyhow::Result<(PathBuf, Vec<Volume>)> {
         let sandboxes = self.tools.sandboxes.clone();
-        let (framework, container, task) =
-            (job.framework.clone(), job.container.clone(), job.task.clone());
+        let (framework, container, task, group) =
+            (job.framework.clone(), job.container.clone(), job.task.clone(), job.group.clone());
         let make = move || {
             let tenant = Tenant {
                 agent: &task.agent,
                 framework: &framework,
                 task: &task.id,
                 container: &container,
+                group: group.as_ref(),
             };
-            sandboxes.make(tenant, owner)
+            let sandbox = sandboxes.make(tenant, owner)?;
+            let shared = task.container.iter().flat_map(|info| &info.shared);
+            let volumes = shared.map(|volume| {
+                let path = sandboxes.share(tenant.run(), &volume.name)?;
+                anyhow::Ok(Volume {
+                    container_path: volume.container_path.clone(),
+                    host_path: path.display().to_string(),
+                    mode: volume.mode,
+                })
+            });
+            Ok((sandbox, volumes.collect::<anyhow::Result<_>>()?))
         };
         spawn_blocking(make).await.context("making the sandbox")?
     }
@@ -155,17 +172,26 @@ impl Hands {
         Ok(())
     }
 
-    fn spec(&self, job: &Job, sandbox: PathBuf, image: Option<Prepared>) -> Spec {
-        let Job { container, framework, task, .. } = job;
+    fn spec(
+        &self,
+        job: &Job,
+        sandbox: PathBuf,
+        image: Option<Prepared>,
+        shared: Vec<Volume>,
+    ) -> Spec {
+        let Job { container, framework, task, group, .. } = job;
         let surroundings = task.container.as_ref();
+        let executor = group.as_ref().map_or(task.id.as_str(), |one| one.executor.id.as_str());
+        let inhabitant = Inhabitant { framework, container, task, executor, sandbox: &sandbox };
+        let own = surroundings.into_iter().flat_map(|info| info.volumes.iter().cloned());
         Spec {
             container: container.clone(),
             run: task.command.run.clone(),
-            environment: environment(&self.tools.place, framework, container, task, &sandbox),
+            environment: environment(&self.tools.place, &inhabitant),
+            volumes: own.chain(shared).collect(),
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
-            volumes: surroundings.map_or_else(Vec::new, |info| info.volumes.clone()),
             limits: limits(&task.resources),
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
             privileged: surroundings.is_some_and(|info| info.privileged),

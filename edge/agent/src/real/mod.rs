@@ -22,7 +22,7 @@ use crate::collect::Due;
 use crate::environment::Place;
 use crate::probe::Prober;
 use crate::runtime::Runtime;
-use crate::sandbox::{Sandboxes, Tenant};
+use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
 use books::Books;
 use launch::Job;
@@ -100,6 +100,12 @@ impl Real {
         Ok(Self { hands, happened, ending })
     }
 
+    fn agent(&self) -> AgentId {
+        let own = self.hands.tools.board.view().own;
+        let agent = own.and_then(|own| own.agent.clone());
+        agent.unwrap_or_else(|| AgentId::new("unknown"))
+    }
+
     /// Whether the brain still wants to know of it; otherwise nobody will ever say that it may go.
     fn is_held(&self, container: &ContainerId) -> bool {
         self.hands.tools.board.view().held.contains_key(container)
@@ -110,9 +116,9 @@ impl Runtime for Real {
     fn carry_out(&mut self, effect: Effect) {
         let hands = self.hands.clone();
         match effect {
-            Effect::Launch { container, framework, task } => {
+            Effect::Launch { container, framework, task, group } => {
                 let stopped = hands.books.begin(&container);
-                let job = Job { container, framework, task, stopped };
+                let job = Job { container, framework, task, group, stopped };
                 self.hands.deeds.spawn(async move { hands.launch(job).await });
             }
             Effect::Stop { container, grace } => {
@@ -126,19 +132,24 @@ impl Runtime for Real {
                     hands.tell(Input::Probed { container, check, outcome, seed });
                 });
             }
-            Effect::Collect { container, framework, task, after } => {
-                let agent = self.hands.tools.board.view().own.and_then(|own| own.agent.clone());
-                let agent = agent.unwrap_or_else(|| AgentId::new("unknown"));
+            Effect::Collect { container, framework, task, group, after } => {
                 let tenant = Tenant {
-                    agent: &agent,
+                    agent: &self.agent(),
                     framework: &framework,
                     task: &task,
                     container: &container,
+                    group: group.as_ref(),
                 };
                 let sandbox = hands.tools.sandboxes.path(tenant).ok();
-                self.hands
-                    .deeds
-                    .spawn(async move { hands.forget(container, sandbox, after).await });
+                self.hands.deeds.spawn(async move {
+                    hands.remove(&container).await;
+                    hands.collect(sandbox, after);
+                });
+            }
+            Effect::CollectExecutor { framework, group, after } => {
+                let agent = self.agent();
+                let run = Run::of(&agent, &framework, &group);
+                hands.collect(hands.tools.sandboxes.run(run).ok(), after);
             }
             Effect::ToMaster(_) => (),
         }
@@ -222,15 +233,14 @@ impl Hands {
         }
     }
 
-    /// The writable layer and the image at once, the sandbox later.
-    async fn forget(&self, container: ContainerId, sandbox: Option<PathBuf>, after: Duration) {
-        self.remove(&container).await;
+    fn collect(&self, sandbox: Option<PathBuf>, after: Duration) {
         let due = sandbox.map(|sandbox| Due { sandbox, after });
         if due.is_some_and(|due| self.tools.due.send(due).is_err()) {
             tracing::debug!("the collector has ended; the next start finds the sandbox");
         }
     }
 
+    /// The writable layer and the image.
     async fn remove(&self, container: &ContainerId) {
         if let Err(cause) = self.tools.containers.remove(container).await {
             tracing::debug!(%container, cause = format!("{cause:#}"), "nothing of it to remove");

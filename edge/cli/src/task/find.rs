@@ -98,11 +98,18 @@ pub(crate) struct ContainerId {
 }
 
 impl Task {
-    /// The container whose sandbox is the task's: the outermost.
+    fn latest_container(&self) -> Option<&ContainerId> {
+        self.statuses.iter().rev().find_map(|one| one.container_status.container_id.as_ref())
+    }
+
+    /// The container that the task's processes are in: the innermost.
     pub(crate) fn container(&self) -> Option<&str> {
-        let with_container = |status: &Status| status.container_status.container_id.is_some();
-        let status = self.statuses.iter().rev().find(|status| with_container(status))?;
-        let mut id = status.container_status.container_id.as_ref()?;
+        self.latest_container().map(|id| id.value.as_str())
+    }
+
+    /// The container of its executor, if the task was launched in a group.
+    pub(crate) fn outer_container(&self) -> Option<&str> {
+        let mut id = self.latest_container()?.parent.as_ref()?;
         while let Some(parent) = &id.parent {
             id = parent;
         }
@@ -258,11 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_belongs_to_the_outermost_container() {
+    fn a_nested_task_is_inside_and_its_sandbox_is_of_the_outermost_container() {
         let raw = serde_json::json!({"id": "t", "name": "t", "state": "TASK_RUNNING", "slave_id": "a",
             "framework_id": "f", "statuses": [{}, {"container_status": {"container_id":
             {"value": "inner", "parent": {"value": "outer"}}}}]});
         let task: Task = serde_json::from_value(raw).expect("a task");
-        assert_eq!(task.container(), Some("outer"));
+        assert_eq!(task.container(), Some("inner"));
+        assert_eq!(task.outer_container(), Some("outer"));
     }
 }

@@ -61,10 +61,13 @@ impl<'a> Sandbox<'a> {
             false => &task.executor_id,
         };
         let (agent, framework) = (&task.slave_id, &task.framework_id);
-        let run = task.container().unwrap_or("latest");
-        let root = format!(
+        let run = task.outer_container().or(task.container()).unwrap_or("latest");
+        let mut root = format!(
             "{WORK_DIR}/slaves/{agent}/frameworks/{framework}/executors/{executor}/runs/{run}"
         );
+        if task.outer_container().is_some() {
+            root = format!("{root}/tasks/{}", task.id);
+        }
         Self { client, agent, root }
     }
 

@@ -1,0 +1,98 @@
+//! Tasks that were launched together live and die together, as under Mesos' default executor: one that fails or is killed
+//! takes the others with it, one that finishes does not.
+
+use std::sync::Arc;
+
+use model::id::{ContainerId, FrameworkId};
+use model::task::{ExecutorInfo, Reason, Source, TaskInfo, TaskState};
+
+use crate::state::{Group, Held, KilledBy};
+use crate::tasks::{Kill, Order, launch};
+use crate::updates::News;
+use crate::{Effect, Node, Refusal, Turn};
+
+impl Node {
+    /// Accepts a group: all of it is written down before any of it is launched.
+    pub(crate) fn run_group(
+        &mut self,
+        order: Order,
+        executor: ExecutorInfo,
+        tasks: Vec<TaskInfo>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        tasks.iter().try_for_each(|task| self.is_ours(task))?;
+        let is_held =
+            |task: &TaskInfo| self.state.container_of(&order.framework, &task.id).is_some();
+        let (held, new): (Vec<_>, Vec<_>) = tasks.into_iter().partition(is_held);
+        let group = self.group(&order.framework, executor, turn);
+        let accepted: Vec<_> = new
+            .into_iter()
+            .map(|task| self.accept(&order, task, Some(group.clone()), turn))
+            .collect();
+        for (container, one) in accepted {
+            match held.first() {
+                None => launch(container, &one, turn),
+                // Only a framework that uses an id twice gets here.
+                Some(other) => {
+                    let cause = format!("A task {} of its group runs here already", other.id);
+                    self.report(&container, &one, not_launched(cause), turn);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new launch, in the executor's container if one of its tasks still lives.
+    fn group(&self, framework: &FrameworkId, executor: ExecutorInfo, turn: &mut Turn<'_>) -> Group {
+        let key = (framework.clone(), executor.id.clone());
+        let mut live = self.state.of_executor(&key).filter(|(_, held)| !held.is_ended());
+        let known = live.next().and_then(|(_, held)| held.group.clone());
+        let launch = turn.mint();
+        match known {
+            Some(group) => Group { launch, ..group },
+            None => {
+                let container = ContainerId::new(turn.mint().to_string());
+                Group { executor: Arc::new(executor), container, launch }
+            }
+        }
+    }
+
+    /// Kills the others of its launch.
+    pub(crate) fn kill_mates(&mut self, of: &Held, turn: &mut Turn<'_>) {
+        let (Some(key), Some(group)) = (of.executor_key(), &of.group) else { return };
+        let is_mate = |held: &Held| {
+            let launch = held.group.as_ref().map(|group| group.launch);
+            launch == Some(group.launch) && held.info.id != of.info.id
+        };
+        let mates = self.state.of_executor(&key).filter(|(_, held)| is_mate(held));
+        let spared = mates.filter(|(_, held)| held.killed.is_none());
+        let spared: Vec<_> = spared.map(|(id, held)| (id.clone(), held.clone())).collect();
+        for (mate, held) in spared {
+            self.kill_one(&mate, &held, Kill { grace: None, by: KilledBy::Group }, turn);
+        }
+    }
+
+    /// The task is forgotten; with the last of them its executor is.
+    pub(crate) fn leave(&self, task: &Held, turn: &mut Turn<'_>) {
+        let (Some(key), Some(group)) = (task.executor_key(), &task.group) else { return };
+        let is_same = |held: &Held| {
+            held.group.as_ref().is_some_and(|other| other.container == group.container)
+        };
+        if !self.state.of_executor(&key).any(|(_, held)| is_same(held)) {
+            turn.out.effects.push(Effect::CollectExecutor {
+                framework: task.framework.clone(),
+                group: group.clone(),
+                after: self.config.gc_delay,
+            });
+        }
+    }
+}
+
+fn not_launched(cause: String) -> News {
+    News {
+        source: Source::Agent,
+        reason: Some(Reason::TaskGroupInvalid),
+        message: Some(cause),
+        ..News::of(TaskState::Failed)
+    }
+}

@@ -1,0 +1,77 @@
+//! TASK_KILLING: a kill that is being carried out, for frameworks that want to know.
+
+use crate::world::{World, check, task};
+use model::agent::TellKilling;
+use model::task::TaskInfo;
+
+const NOTHING: [&str; 0] = [];
+const KILLED: &str = "t Killed Command terminated with signal Terminated";
+
+fn running(info: TaskInfo) -> World {
+    let mut world = World::registered();
+    world.killing = TellKilling::Yes;
+    world.run(info);
+    world.started();
+    world.acknowledge();
+    world
+}
+
+#[test]
+fn a_kill_is_told_before_the_end() {
+    let mut world = running(task("t"));
+    assert_eq!(world.kill("t", Some(30)), ["t Killing", "stop 30s"]);
+    assert_eq!(world.kill("t", Some(20)), ["stop 20s"], "it is told once");
+    assert_eq!(world.acknowledge(), NOTHING);
+    assert_eq!(world.exited(15), [KILLED]);
+}
+
+#[test]
+fn the_end_waits_until_the_kill_is_acknowledged() {
+    let mut world = running(task("t"));
+    world.kill("t", None);
+    assert_eq!(world.exited(15), NOTHING, "one update at a time");
+    assert_eq!(world.pass(10), ["t Killing (latest Killed)"]);
+    assert_eq!(world.acknowledge(), [KILLED]);
+}
+
+#[test]
+fn a_kill_before_the_start_is_told_when_there_is_something_to_kill() {
+    let mut world = World::registered();
+    world.killing = TellKilling::Yes;
+    world.run(task("t"));
+    assert_eq!(world.kill("t", None), ["stop 3s"]);
+    assert_eq!(world.started(), ["t Running", "stop 3s"]);
+    assert_eq!(world.acknowledge(), ["t Killing"]);
+}
+
+#[test]
+fn a_kill_for_bad_health_says_so() {
+    let mut world = running(TaskInfo { health_checks: vec![check(1)], ..task("t") });
+    world.pass(45);
+    let said = world.probed(0, Err("refused"));
+    assert_eq!(said[0], "t Running ill TaskHealthCheckStatusUpdated refused");
+    assert_eq!(world.acknowledge(), ["t Killing ill"]);
+}
+
+#[test]
+fn a_kill_under_way_outlives_the_agent() {
+    let killed = || {
+        let mut world = running(task("t"));
+        world.kill("t", Some(30));
+        world.acknowledge();
+        world.pass(10);
+        world.crash();
+        world
+    };
+    let mut world = killed();
+    let container = world.container.clone();
+    assert_eq!(world.start(&[container]), ["stop 20s"]);
+    assert_eq!(world.started(), NOTHING, "that is known");
+    assert_eq!(world.connect(1), ["register S0 [\"t Killing\"]"]);
+    assert_eq!(world.exited(15), [KILLED]);
+
+    let mut world = killed();
+    world.start(&[]);
+    let said = world.connect(1);
+    assert!(said[1].starts_with("t Killed ExecutorTerminated"), "{said:?}");
+}
