@@ -1,8 +1,7 @@
 //! Control groups of both versions behind one face: where ours lie, who is in them, what they have used.
 //!
 //! Version 1 has a tree for each controller; hybrid machines have those and a version 2 tree that controls next to
-//! nothing; version 2 machines have one tree. libcontainer makes a container's groups and sets its limits; here they
-//! are joined, read, emptied and removed.
+//! nothing; version 2 machines have one tree.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,10 @@ use rustix::process::{Pid, Signal};
 
 use crate::spec::Usage;
 
+mod make;
 mod read;
 
+pub(crate) use make::Devices;
 use read::keyed;
 
 /// Killed processes need a moment to leave.
@@ -102,16 +103,6 @@ impl Hierarchies {
                 .with_context(|| format!("joining {}", dir.display()))?;
         }
         Ok(())
-    }
-
-    /// Moves the calling process from the group to the group. The first move of any process in a while waits several
-    /// milliseconds, for a grace period of the kernel's, and those right after it do not: who begins to wait now, while
-    /// another prepares what it will move, shortens the wait of the other.
-    pub(crate) fn warm_up(&self, own_cgroup: &str) {
-        if let Ok(dir) = self.dir("pids", own_cgroup) {
-            // Should it fail, the other waits as long as it would have.
-            let _ = std::fs::write(dir.join("cgroup.procs"), "0");
-        }
     }
 
     /// Kills whoever is in the group and removes it. A group that is not there is gone already.

@@ -140,6 +140,9 @@ pub(crate) enum ToInit {
     /// SIGTERM to all.
     #[n(2)]
     Terminate,
+    /// Its control groups are made and it is in them.
+    #[n(3)]
+    Begin,
 }
 
 /// What a container's init tells its shim.

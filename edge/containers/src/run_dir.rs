@@ -16,7 +16,7 @@ pub(crate) const SOCKET: &str = "shim.sock";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const STATUS_PARTIAL: &str = "status.partial";
 
-/// What the shim and its builder write to their standard error.
+/// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";
 
 /// Connects to the shim. `None`: there is none, or there is no directory.

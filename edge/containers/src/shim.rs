@@ -1,19 +1,22 @@
 //! A container's parent. One thread, one loop over everything that can happen: output to be kept, requests, signals,
 //! what the container's init reports, the grace period. Small, because there are as many as there are containers.
 
-mod builder;
+mod confine;
 mod connections;
 mod ending;
 mod init;
 mod logs;
 mod machine;
-mod oci;
+mod mounts;
+mod process;
+mod rights;
 mod root;
 mod seccomp;
+mod spawn;
 mod start;
 mod users;
 
-use std::io::{PipeReader, Read};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -82,18 +85,10 @@ struct Output {
 }
 
 enum Phase {
-    /// `built` tells the process id of init, which may report before.
-    Building {
-        builder: Pid,
-        built: PipeReader,
-        executed: bool,
-        /// A short main process may be over before `built` has been heard.
-        ended: Option<i32>,
-        give_up_at: Instant,
-    },
     /// Init is there and has not yet executed the program.
     Starting {
         init: Pid,
+        give_up_at: Instant,
     },
     /// `ended` is what init has seen the main process end with.
     Running {
@@ -112,7 +107,6 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Init,
-    Built,
     Signals,
     Output(usize),
     Listener,
@@ -123,7 +117,7 @@ impl Shim<'_> {
     fn serve(mut self) -> i32 {
         loop {
             match self.phase {
-                Phase::Building { .. } | Phase::Starting { .. } | Phase::Running { .. } => {
+                Phase::Starting { .. } | Phase::Running { .. } => {
                     for source in self.wait() {
                         self.heed(source);
                     }
@@ -147,9 +141,6 @@ impl Shim<'_> {
     fn wait(&self) -> Vec<Source> {
         let mut sources = Vec::new();
         sources.extend(self.init.iter().map(|init| (Source::Init, init.as_fd())));
-        if let Phase::Building { built, .. } = &self.phase {
-            sources.push((Source::Built, built.as_fd()));
-        }
         sources.push((Source::Signals, self.signals.as_fd()));
         sources.push((Source::Listener, self.connections.listener()));
         let outputs = self.outputs.iter().enumerate().rev();
@@ -166,11 +157,8 @@ impl Shim<'_> {
 
     fn time_left(&self) -> Option<Timespec> {
         let give_up_at = match self.phase {
-            Phase::Building { give_up_at, .. } => Some(give_up_at),
-            Phase::Starting { .. }
-            | Phase::Running { .. }
-            | Phase::Failed { .. }
-            | Phase::Ended(_) => None,
+            Phase::Starting { give_up_at, .. } => Some(give_up_at),
+            Phase::Running { .. } | Phase::Failed { .. } | Phase::Ended(_) => None,
         };
         let at = [give_up_at, self.kill_at].into_iter().flatten().min()?;
         let left = at.saturating_duration_since(Instant::now());
@@ -182,7 +170,6 @@ impl Shim<'_> {
             Source::Init => {
                 self.hear_init();
             }
-            Source::Built => self.hear_builder(),
             Source::Signals => self.reap(),
             Source::Output(n) => {
                 if !self.keep_output(n) {
@@ -214,9 +201,7 @@ impl Shim<'_> {
                 self.connections.end(process, &Answer::Refused(cause))
             }
             FromInit::Exited { process: MAIN, wait_status } => {
-                if let Phase::Running { ended, .. } | Phase::Building { ended, .. } =
-                    &mut self.phase
-                {
+                if let Phase::Running { ended, .. } = &mut self.phase {
                     *ended = Some(wait_status);
                 }
             }
@@ -231,7 +216,9 @@ impl Shim<'_> {
     fn last_words(&mut self) -> Option<packet::Packet<FromInit>> {
         match packet::receive(self.init.as_ref()?) {
             Ok(Some(packet)) => Some(packet),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => None,
+            // It ended without reading all we said. What it had said is still there, and the error is told once.
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => self.last_words(),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
             // It has ended, or talks nonsense and shall end. The signal of its end follows.
             Ok(None) | Err(_) => {
                 self.init = None;
@@ -245,46 +232,14 @@ impl Shim<'_> {
 
     fn init_process(&self) -> Option<Pid> {
         match self.phase {
-            Phase::Starting { init } | Phase::Running { init, .. } => Some(init),
-            Phase::Building { .. } | Phase::Failed { .. } | Phase::Ended(_) => None,
+            Phase::Starting { init, .. } | Phase::Running { init, .. } => Some(init),
+            Phase::Failed { .. } | Phase::Ended(_) => None,
         }
     }
 
     fn main_executed(&mut self) {
-        match &mut self.phase {
-            Phase::Building { executed, .. } => *executed = true,
-            Phase::Starting { init } => {
-                let init = *init;
-                self.run(init, None);
-            }
-            Phase::Running { .. } | Phase::Failed { .. } | Phase::Ended(_) => {}
-        }
-    }
-
-    fn hear_builder(&mut self) {
-        let Phase::Building { built, executed, ended, .. } = &mut self.phase else { return };
-        let (executed, ended) = (*executed, *ended);
-        let mut bytes = Vec::new();
-        let told = match built.read_to_end(&mut bytes) {
-            Ok(_) => minicbor::decode::<Result<u32, String>>(&bytes).ok(),
-            Err(_) => None,
-        };
-        match told {
-            Some(Ok(pid)) => {
-                let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-                let init = pid.expect("the kernel gave it to libcontainer");
-                self.phase = Phase::Starting { init };
-                if executed {
-                    self.run(init, ended);
-                }
-            }
-            Some(Err(cause)) => self.fail(cause),
-            None => self.fail("the process that sets up the container has been killed".into()),
-        }
-    }
-
-    fn run(&mut self, init: Pid, ended: Option<i32>) {
-        self.phase = Phase::Running { init, ended };
+        let Phase::Starting { init, .. } = self.phase else { return };
+        self.phase = Phase::Running { init, ended: None };
         self.connections.started(init.as_raw_nonzero().get().unsigned_abs());
         if self.kill_at.is_some() {
             self.tell_init(&ToInit::Terminate);
@@ -301,7 +256,6 @@ impl Shim<'_> {
 
     fn reap(&mut self) {
         while let Ok(Some(_)) = self.signals.read_signal() {}
-        // Init is left alone until its process id is known: its status must not be lost.
         let Some(init) = self.init_process() else { return };
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if pid == init {
@@ -319,7 +273,7 @@ impl Shim<'_> {
                 self.fail(cause.into());
             }
             Phase::Running { ended, .. } => self.phase = Phase::Ended(ended.unwrap_or(init_status)),
-            Phase::Building { .. } | Phase::Failed { .. } | Phase::Ended(_) => {}
+            Phase::Failed { .. } | Phase::Ended(_) => {}
         }
     }
 
@@ -342,10 +296,7 @@ impl Shim<'_> {
         let now = Instant::now();
         if self.kill_at.is_some_and(|at| at <= now) {
             match &self.phase {
-                Phase::Building { builder, .. } => {
-                    let _ = rustix::process::kill_process(*builder, Signal::KILL);
-                }
-                Phase::Starting { init } | Phase::Running { init, .. } => {
+                Phase::Starting { init, .. } | Phase::Running { init, .. } => {
                     let _ = rustix::process::kill_process(*init, Signal::KILL);
                 }
                 Phase::Failed { .. } | Phase::Ended(_) => {}
@@ -353,7 +304,7 @@ impl Shim<'_> {
             // Once is enough.
             self.kill_at = Some(now + Duration::from_millis(SET_UP_MS_MAX));
         }
-        if let Phase::Building { give_up_at, .. } = self.phase
+        if let Phase::Starting { give_up_at, .. } = self.phase
             && give_up_at <= now
         {
             self.fail(format!("it was not set up within {SET_UP_MS_MAX} ms"));

@@ -92,11 +92,11 @@ pub(crate) fn main(home: &OsStr) -> i32 {
 
 fn serve(home: &OsStr) -> anyhow::Result<()> {
     let home = home.to_str().context("the name of a control group is text")?;
-    let machine = Machine::look(home)?;
+    let machine = Machine::look()?;
     // Ctrl-C and the stop of the daemon's unit must reach neither us nor the shims.
     nix::unistd::setsid().context("a session of its own")?;
     close_inherited();
-    machine.hierarchies.join(&machine.home)?;
+    machine.hierarchies.join(home)?;
     // SAFETY: ignoring calls no code of ours. Ended shims need nobody to wait for them.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     // Not granted everywhere; then shims are as likely victims as others when memory runs out.

@@ -75,7 +75,7 @@ pub(super) fn clear(place: &Place, hierarchies: &Hierarchies) {
     let _ = std::fs::remove_dir_all(&place.run_dir);
 }
 
-/// Builder, init and whoever they have left to us, until there is none.
+/// Init and whoever it has left to us, until there is none.
 fn kill_children() {
     let us = std::process::id();
     loop {

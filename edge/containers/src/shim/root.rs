@@ -1,20 +1,23 @@
-//! What a container sees as `/`: made in a mount namespace of the builder's own, so that the host's mount table never
-//! changes and everything is gone with the last process that sees it.
+//! What a container sees as `/`: made in a mount namespace of its own, so that the host's mount table never changes and
+//! everything is gone with the last process that sees it.
 
 use std::fs::DirBuilder;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use model::container::{Volume, VolumeMode};
-use nix::sched::CloneFlags;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use serde_json::{Value, json};
+use rustix::fs::{FileType, Mode};
+use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
-use super::oci::SANDBOX_IN_IMAGE;
+use super::mounts::{Detached, Inside, Kind, is_dir};
+use super::rights::Reach;
 use crate::cgroup::Hierarchies;
 use crate::protocol::Launch;
 use crate::spec::{Root, Spec};
+
+/// Where Mesos mounts the sandbox in a container with an image.
+pub(crate) const SANDBOX_IN_IMAGE: &str = "/mnt/mesos/sandbox";
 
 /// The kernel takes one page of mount options.
 const MOUNT_OPTIONS_BYTES_MAX: usize = 4095;
@@ -25,23 +28,266 @@ const CONTROLLERS_SHOWN: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
 /// Files of the host that name its network, which containers share.
 const NETWORK_FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 
+/// For POSIX shared memory in a container with an image, as Docker and DC/OS have it.
+const SHM_SIZE: &str = "64m";
+
+/// Name, and the numbers under which the kernel knows it.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// What tells about or changes the host.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const READ_ONLY_MOUNT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+/// No programs with the rights of others, no devices; `noexec` comes on top where nothing is to be executed.
+const HARMLESS: MountAttrFlags = NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+const DATA: MountAttrFlags = HARMLESS.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
 /// What goes wrong here is told to the user as it is.
 type Result<T> = std::result::Result<T, String>;
 
-/// Enters a new mount namespace and mounts the root there.
-pub(crate) fn prepare(launch: &Launch) -> Result<PathBuf> {
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("a mount namespace: {e}"))?;
-    // What the host unmounts later goes away in here, too; nothing leads back.
-    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", slave).map_err(|e| format!("detaching mounts: {e}"))?;
-    let root = launch.run_dir.join("root");
-    make_dir(&root, 0o755)?;
-    match &launch.spec.root {
-        Root::Host => rustix::mount::mount_bind_recursive("/", &root)
-            .map_err(|e| format!("binding / to {}: {e}", root.display()))?,
-        Root::Image { layers, .. } => overlay(layers, &launch.layer_dir, &root)?,
+/// The root as it grows, seen from outside.
+pub(crate) struct Growing<'a> {
+    launch: &'a Launch,
+    inside: Inside,
+    path: PathBuf,
+}
+
+impl Growing<'_> {
+    /// Mounts the root, and in it all that does not depend on the container's control groups.
+    pub(crate) fn begin(launch: &Launch) -> Result<Growing<'_>> {
+        // What the host unmounts later goes away in here, too; nothing leads back.
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", slave).map_err(|e| format!("detaching mounts: {e}"))?;
+        let path = match &launch.spec.root {
+            Root::Host => PathBuf::from("/"),
+            Root::Image { layers, .. } => {
+                let path = launch.run_dir.join("root");
+                make_dir(&path, 0o755)?;
+                overlay(layers, &launch.layer_dir, &path)?;
+                path
+            }
+        };
+        let inside = Inside::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let root = Growing { launch, inside, path };
+        root.fs("/proc", "proc", &[], DATA)?;
+        match &launch.spec.root {
+            // Shared memory is the container's own, as its IPC namespace is.
+            Root::Host if Path::new("/dev/shm").is_dir() => {
+                root.fs("/dev/shm", "tmpfs", &[("mode", "1777")], HARMLESS)?;
+            }
+            Root::Host => {}
+            Root::Image { .. } => root.fill()?,
+        }
+        Ok(root)
     }
-    Ok(root)
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn fill(&self) -> Result<()> {
+        self.devices()?;
+        self.fs("/sys", "sysfs", &[], DATA | READ_ONLY_MOUNT)?;
+        for file in NETWORK_FILES.into_iter().filter(|file| Path::new(file).exists()) {
+            let source = match &self.launch.spec.hostname {
+                Some(hostname) if file.ends_with("hostname") => self.hostname_file(hostname)?,
+                Some(_) | None => PathBuf::from(file),
+            };
+            let mount = Detached::tree(&source).map_err(|e| told(file, e))?;
+            self.put(mount, file, READ_ONLY_MOUNT)?;
+        }
+        let sandbox = &self.launch.spec.sandbox;
+        let sandbox = Detached::tree(sandbox).map_err(|e| told(SANDBOX_IN_IMAGE, e))?;
+        self.put(sandbox, SANDBOX_IN_IMAGE, MountAttrFlags::empty())
+    }
+
+    fn hostname_file(&self, hostname: &str) -> Result<PathBuf> {
+        let path = self.launch.run_dir.join("hostname");
+        std::fs::write(&path, format!("{hostname}\n"))
+            .map_err(|e| format!("writing {}: {e}", path.display()))?;
+        Ok(path)
+    }
+
+    fn devices(&self) -> Result<()> {
+        let dev = self.fs("/dev", "tmpfs", &[("mode", "755"), ("size", "64m")], NOSUID)?;
+        for (name, major, minor) in DEVICES {
+            let number = rustix::fs::makedev(major, minor);
+            let mode = Mode::from(0o666);
+            rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, number)
+                .map_err(|e| told(&format!("/dev/{name}"), e))?;
+        }
+        for (name, target) in DEVICE_LINKS {
+            rustix::fs::symlinkat(target, &dev, name)
+                .map_err(|e| told(&format!("/dev/{name}"), e))?;
+        }
+        let terminals = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+        let no_programs = NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        self.fs("/dev/pts", "devpts", &terminals, no_programs)?;
+        self.fs("/dev/shm", "tmpfs", &[("mode", "1777"), ("size", SHM_SIZE)], DATA)?;
+        self.fs("/dev/mqueue", "mqueue", &[], DATA)?;
+        Ok(())
+    }
+
+    /// The rest, once the container's control groups are there.
+    pub(crate) fn complete(&self, hierarchies: &Hierarchies) -> Result<()> {
+        if matches!(self.launch.spec.root, Root::Image { .. }) {
+            self.cgroups(hierarchies)?;
+        }
+        self.launch.spec.volumes.iter().try_for_each(|volume| self.volume(volume))
+    }
+
+    /// The container's own groups only, to be read.
+    fn cgroups(&self, hierarchies: &Hierarchies) -> Result<()> {
+        const PLACE: &str = "/sys/fs/cgroup";
+        let group = |controller: &str| {
+            let dir = hierarchies.dir(controller, &self.launch.cgroup).ok()?;
+            Some(Detached::tree(&dir).map_err(|e| told(&dir.display().to_string(), e)))
+        };
+        if hierarchies.is_v2() {
+            let Some(mount) = group("memory").transpose()? else { return Ok(()) };
+            return self.put(mount, PLACE, DATA | READ_ONLY_MOUNT);
+        }
+        let listed = self.fs(PLACE, "tmpfs", &[("mode", "755"), ("size", "64k")], DATA)?;
+        for controller in CONTROLLERS_SHOWN {
+            if let Some(mount) = group(controller).transpose()? {
+                self.put(mount, &format!("{PLACE}/{controller}"), DATA | READ_ONLY_MOUNT)?;
+            }
+        }
+        listed.restrict(READ_ONLY_MOUNT).map_err(|e| told(PLACE, e))
+    }
+
+    fn volume(&self, volume: &Volume) -> Result<()> {
+        stays_below(&volume.container_path)?;
+        let spec = &self.launch.spec;
+        let target = Path::new(&volume.container_path);
+        let in_image = matches!(spec.root, Root::Image { .. });
+        let target = match (target.is_absolute(), in_image) {
+            (true, true) => target.to_path_buf(),
+            (true, false) => {
+                self.inside.find(target).map_err(|_| {
+                    let path = target.display();
+                    format!(
+                        "volume {path}: without an image the path must exist on the host; create it or use a relative one"
+                    )
+                })?;
+                target.to_path_buf()
+            }
+            (false, true) => Path::new(SANDBOX_IN_IMAGE).join(target),
+            (false, false) => spec.sandbox.join(target),
+        };
+        let attributes = match volume.mode {
+            VolumeMode::ReadOnly => READ_ONLY_MOUNT,
+            VolumeMode::ReadWrite => MountAttrFlags::empty(),
+        };
+        self.put(volume_source(spec, &volume.host_path)?, &target.display().to_string(), attributes)
+    }
+
+    /// A new file system in its place.
+    fn fs(
+        &self,
+        place: &str,
+        kind: &str,
+        options: &[(&str, &str)],
+        attributes: MountAttrFlags,
+    ) -> Result<Detached> {
+        let target = self.place(place, Kind::Dir)?;
+        Detached::new(kind, options, attributes)
+            .and_then(|mount| mount.put(target))
+            .map_err(|e| told(place, e))
+    }
+
+    fn put(&self, mount: Detached, place: &str, attributes: MountAttrFlags) -> Result<()> {
+        let kind = match is_dir(&mount).map_err(|e| told(place, e))? {
+            true => Kind::Dir,
+            false => Kind::File,
+        };
+        let target = self.place(place, kind)?;
+        mount
+            .restrict(attributes)
+            .and_then(|()| mount.put(target))
+            .map(drop)
+            .map_err(|e| told(place, e))
+    }
+
+    fn place(&self, path: &str, kind: Kind) -> Result<OwnedFd> {
+        self.inside.find_or_make(Path::new(path), kind).map_err(|e| told(path, e))
+    }
+
+    /// Makes it the root of the calling process, which sees nothing else from now on.
+    pub(crate) fn enter(self, reach: Reach) -> Result<()> {
+        if matches!(self.launch.spec.root, Root::Image { .. }) {
+            let pivot = || {
+                rustix::process::fchdir(&self.inside)?;
+                rustix::process::pivot_root(".", ".")?;
+                rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+                rustix::process::chdir("/")
+            };
+            pivot().map_err(|e| format!("changing the root: {e}"))?;
+        }
+        match reach {
+            Reach::Open => Ok(()),
+            Reach::Confined { .. } => mask().map_err(|e| format!("hiding the host: {e}")),
+        }
+    }
+}
+
+/// Runs inside. All of it lies in file systems that were mounted a moment ago, where no image has put a link.
+fn mask() -> rustix::io::Result<()> {
+    let inside = Inside::open(Path::new("/"))?;
+    for path in READ_ONLY.into_iter().map(Path::new) {
+        if let Ok(place) = inside.find(path) {
+            let mount = Detached::tree_at(&place)?;
+            mount.restrict(READ_ONLY_MOUNT)?;
+            mount.put(place)?;
+        }
+    }
+    let null = inside.find(Path::new("/dev/null"))?;
+    for path in MASKED.into_iter().map(Path::new) {
+        let Ok(place) = inside.find(path) else { continue };
+        let nothing = if is_dir(&place)? {
+            Detached::new("tmpfs", &[], DATA | READ_ONLY_MOUNT)?
+        } else {
+            Detached::tree_at(&null)?
+        };
+        nothing.put(place)?;
+    }
+    Ok(())
+}
+
+fn told(place: &str, error: impl std::fmt::Display) -> String {
+    format!("mounting {place}: {error}")
 }
 
 /// Layers come lowest first; overlayfs wants them the other way round.
@@ -88,142 +334,39 @@ fn escaped(path: &Path) -> String {
     text.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
 }
 
-pub(crate) fn mounts(
-    launch: &Launch,
-    root: &Path,
-    hierarchies: &Hierarchies,
-) -> Result<Vec<Value>> {
-    let mut mounts = match &launch.spec.root {
-        // libcontainer wants a /dev of its own to write to; `uncover_devices` takes it away again.
-        Root::Host => vec![
-            mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-            mount("/dev", "tmpfs", "tmpfs", &["nosuid", "mode=755"]),
-        ],
-        Root::Image { .. } => image_mounts(launch, hierarchies),
-    };
-    for volume in &launch.spec.volumes {
-        mounts.push(volume_mount(&launch.spec, volume, root)?);
-    }
-    Ok(mounts)
-}
-
-fn image_mounts(launch: &Launch, hierarchies: &Hierarchies) -> Vec<Value> {
-    let shm = ["nosuid", "noexec", "nodev", "mode=1777", super::oci::SHM_SIZE];
-    let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
-    let mut mounts = vec![
-        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &pts),
-        mount("/dev/shm", "tmpfs", "shm", &shm),
-        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-    ];
-    mounts.extend(cgroup_mounts(&launch.cgroup, hierarchies));
-    let hostname_file = launch.run_dir.join("hostname");
-    for file in NETWORK_FILES.into_iter().filter(|file| Path::new(file).exists()) {
-        let own = file.ends_with("hostname") && launch.spec.hostname.is_some();
-        let source = if own { hostname_file.as_path() } else { Path::new(file) };
-        mounts.push(mount(file, "bind", source, &["bind", "ro"]));
-    }
-    mounts.push(mount(SANDBOX_IN_IMAGE, "bind", &launch.spec.sandbox, &["rbind", "rw"]));
-    mounts
-}
-
-/// The container's own groups only, to be read.
-fn cgroup_mounts(cgroup: &str, hierarchies: &Hierarchies) -> Vec<Value> {
-    let read_only = ["bind", "ro", "nosuid", "noexec", "nodev"];
-    let bind = |controller: &str, target: &str| {
-        let dir = hierarchies.dir(controller, cgroup).ok()?;
-        Some(mount(target, "bind", dir, &read_only))
-    };
-    if hierarchies.is_v2() {
-        return bind("memory", "/sys/fs/cgroup").into_iter().collect();
-    }
-    let tmpfs = ["nosuid", "noexec", "nodev", "mode=755", "size=64k"];
-    let mut mounts = vec![mount("/sys/fs/cgroup", "tmpfs", "tmpfs", &tmpfs)];
-    mounts.extend(CONTROLLERS_SHOWN.iter().filter_map(|c| bind(c, &format!("/sys/fs/cgroup/{c}"))));
-    mounts
-}
-
-fn volume_mount(spec: &Spec, volume: &Volume, root: &Path) -> Result<Value> {
-    let source = volume_source(&spec.sandbox, &volume.host_path)?;
-    let target = Path::new(&volume.container_path);
-    let in_image = matches!(spec.root, Root::Image { .. });
-    let target = match (target.is_absolute(), in_image) {
-        (true, true) => target.to_path_buf(),
-        (true, false) => {
-            if !root.join(target.strip_prefix("/").expect("it is absolute")).exists() {
-                let path = target.display();
-                return Err(format!(
-                    "volume {path}: without an image the path must exist on the host; create it or use a relative one"
-                ));
-            }
-            target.to_path_buf()
-        }
-        (false, true) => Path::new(SANDBOX_IN_IMAGE).join(target),
-        (false, false) => spec.sandbox.join(target),
-    };
-    stays_below(&volume.container_path)?;
-    let mode = match volume.mode {
-        VolumeMode::ReadOnly => "ro",
-        VolumeMode::ReadWrite => "rw",
-    };
-    Ok(mount(&target.display().to_string(), "bind", source, &["rbind", mode]))
-}
-
-/// Relative paths name directories of the sandbox, made if they are not there.
-fn volume_source(sandbox: &Path, host_path: &str) -> Result<PathBuf> {
+/// Relative paths name directories of the sandbox, made if they are not there, and owned like it.
+fn volume_source(spec: &Spec, host_path: &str) -> Result<Detached> {
     let path = Path::new(host_path);
+    let failed = |e: rustix::io::Errno| format!("volume {host_path}: {e}");
     if path.is_absolute() {
-        let there = path.exists();
-        return if there {
-            Ok(path.into())
-        } else {
-            Err(format!("volume: {host_path} does not exist on the host"))
+        return match Detached::tree(path) {
+            Err(rustix::io::Errno::NOENT) => {
+                Err(format!("volume: {host_path} does not exist on the host"))
+            }
+            mount => mount.map_err(failed),
         };
     }
     stays_below(host_path)?;
-    let path = sandbox.join(path);
-    make_dir(&path, 0o755)?;
     // The task may have left a link here on an earlier run.
-    let real = path.canonicalize().map_err(|e| format!("volume {host_path}: {e}"))?;
-    let home = sandbox.canonicalize().map_err(|e| format!("{}: {e}", sandbox.display()))?;
-    if real.starts_with(home) {
-        Ok(path)
-    } else {
-        Err(format!("volume: {host_path} leads out of the sandbox"))
+    let sandbox = Inside::open(&spec.sandbox).map_err(failed)?;
+    let is_new = sandbox.find(path).is_err();
+    let dir = sandbox.find_or_make(path, Kind::Dir).map_err(failed)?;
+    if is_new {
+        own_like(&dir, &sandbox).map_err(failed)?;
     }
+    Detached::tree_at(&dir).map_err(failed)
+}
+
+fn own_like(place: impl AsFd, model: impl AsFd) -> rustix::io::Result<()> {
+    let owner = rustix::fs::fstat(model)?;
+    let uid = rustix::fs::Uid::from_raw(owner.st_uid);
+    let gid = rustix::fs::Gid::from_raw(owner.st_gid);
+    rustix::fs::chownat(place, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)
 }
 
 fn stays_below(path: &str) -> Result<()> {
     let climbs = Path::new(path).components().any(|part| part == Component::ParentDir);
     if climbs { Err(format!("volume {path}: `..` is not allowed")) } else { Ok(()) }
-}
-
-fn mount(target: &str, kind: &str, source: impl AsRef<Path>, options: &[&str]) -> Value {
-    json!({"destination": target, "type": kind, "source": source.as_ref(), "options": options})
-}
-
-/// Once libcontainer has set up a container without image: uncovers the host's devices, which tasks without image see,
-/// and gives it its own POSIX shared memory, as its IPC namespace is its own.
-pub(crate) fn uncover_devices(pid: u32) -> Result<()> {
-    let open = |path: &str| std::fs::File::open(path).map_err(|e| format!("{path}: {e}"));
-    let ours = open("/proc/self/ns/mnt")?;
-    let theirs = open(&format!("/proc/{pid}/ns/mnt"))?;
-    enter(&theirs)?;
-    rustix::mount::unmount("/dev", UnmountFlags::DETACH)
-        .map_err(|e| format!("uncovering /dev: {e}"))?;
-    if Path::new("/dev/shm").is_dir() {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount("shm", "/dev/shm", "tmpfs", flags, c"mode=1777")
-            .map_err(|e| format!("mounting /dev/shm: {e}"))?;
-    }
-    enter(&ours)
-}
-
-fn enter(namespace: impl AsFd) -> Result<()> {
-    nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS)
-        .map_err(|e| format!("entering a mount namespace: {e}"))
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {

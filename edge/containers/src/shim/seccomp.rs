@@ -1,8 +1,7 @@
 //! Which system calls an image's processes may make: what ordinary programs need, as Docker's default profile has it.
 //! The rest (mounting, modules, tracing the kernel, setting clocks ...) fails with EPERM.
 //!
-//! Compiled once, by the zygote: libseccomp takes as long for it as all the rest of a launch. Hence it is the container's
-//! init that installs it and not libcontainer.
+//! Compiled once, by the zygote: libseccomp takes as long for it as all the rest of a launch.
 #![allow(unsafe_code)]
 
 use std::fs::File;

@@ -1,8 +1,7 @@
-//! From a fork of the zygote to a shim with a builder at work.
+//! From a fork of the zygote to a shim whose container is on its way.
 #![allow(unsafe_code)]
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -12,17 +11,20 @@ use anyhow::Context;
 use model::task::Reason;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::ForkResult;
 use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Pid;
 
-use super::builder::{self, Ends};
 use super::connections::Connections;
+use super::init::{self, Stdio};
 use super::logs::LogFile;
-use super::{Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, ending};
+use super::rights::Reach;
+use super::{
+    Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, confine, ending,
+};
+use crate::cgroup::Devices;
 use crate::packet;
-use crate::protocol::{Answer, Launch};
+use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, SOCKET};
 use crate::spec::{Root, Spec};
 
@@ -86,9 +88,12 @@ fn assemble<'a>(
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let (init, inits_end) = packet::pair().context("a socket for the container's init")?;
     set_nonblocking(&init)?;
-    let (mut streams, ends) = Streams::open(spec, inits_end)?;
-    let phase = fork_builder(launch, machine, ends)?;
-    machine.hierarchies.warm_up(&machine.home);
+    let (mut streams, stdio) = Streams::open(spec)?;
+    let pid = fork_init(launch, machine, inits_end, stdio)?;
+    admit(launch, machine, pid)?;
+    // If it does not hear it, it has ended, which we are told.
+    let _ = packet::send(&init, &ToInit::Begin, &[]);
+    let give_up_at = Instant::now() + Duration::from_millis(SET_UP_MS_MAX);
     Ok(Shim {
         place: place(launch),
         hierarchies: &machine.hierarchies,
@@ -96,7 +101,7 @@ fn assemble<'a>(
         signals,
         connections: Connections::new(listener, channel),
         init: Some(init),
-        phase,
+        phase: Phase::Starting { init: pid, give_up_at },
         kill_at: None,
         outputs: std::mem::take(&mut streams.outputs),
         terminal_log: streams.terminal_log,
@@ -143,14 +148,14 @@ struct Streams {
 
 impl Streams {
     /// The container's ends come back beside ours.
-    fn open(spec: &Spec, init: OwnedFd) -> anyhow::Result<(Streams, Ends)> {
+    fn open(spec: &Spec) -> anyhow::Result<(Streams, Stdio)> {
         let nothing: OwnedFd = File::open("/dev/null").context("/dev/null")?.into();
         let stdout_log = LogFile::open(&spec.sandbox, "stdout", &spec.logs)?;
         let stderr_log = LogFile::open(&spec.sandbox, "stderr", &spec.logs)?;
         if spec.terminal.is_some() {
             let (stdout, stderr) = (nothing.try_clone()?, nothing.try_clone()?);
             let streams = Streams { outputs: Vec::new(), terminal_log: Some(stdout_log) };
-            return Ok((streams, Ends { init, stdin: nothing, stdout, stderr }));
+            return Ok((streams, Stdio { stdin: nothing, stdout, stderr }));
         }
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
@@ -159,7 +164,7 @@ impl Streams {
             Output { from: stderr, log: stderr_log },
         ];
         let streams = Streams { outputs, terminal_log: None };
-        Ok((streams, Ends { init, stdin: nothing, stdout: stdout_end, stderr: stderr_end }))
+        Ok((streams, Stdio { stdin: nothing, stdout: stdout_end, stderr: stderr_end }))
     }
 }
 
@@ -175,23 +180,40 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fork_builder(launch: &Launch, machine: &Machine, ends: Ends) -> anyhow::Result<Phase> {
-    let (built, mut building) = std::io::pipe().context("a pipe")?;
-    // SAFETY: this process has one thread, so the child may do whatever its parent may.
-    match unsafe { nix::unistd::fork() }.context("forking the builder")? {
-        ForkResult::Child => {
-            drop(built);
-            let outcome = builder::build(launch, machine, ends);
-            let bytes = minicbor::to_vec(&outcome).expect("a number or text can be encoded");
-            let told = building.write_all(&bytes);
-            drop(building);
-            builder::forget(&launch.run_dir);
-            std::process::exit(i32::from(told.is_err()))
-        }
-        ForkResult::Parent { child } => {
-            let builder = Pid::from_raw(child.as_raw()).expect("children have process ids");
-            let give_up_at = Instant::now() + Duration::from_millis(SET_UP_MS_MAX);
-            Ok(Phase::Building { builder, built, executed: false, ended: None, give_up_at })
-        }
+/// Whoever comes into being here is alone: first process of its own namespaces, with a copy of all that we have.
+fn fork_init(
+    launch: &Launch,
+    machine: &Machine,
+    shim: OwnedFd,
+    stdio: Stdio,
+) -> anyhow::Result<Pid> {
+    let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
+    if launch.spec.hostname.is_some() {
+        namespaces |= libc::CLONE_NEWUTS;
     }
+    let flags = u64::try_from(namespaces).expect("flags are positive");
+    let exit_signal = u64::try_from(libc::SIGCHLD).expect("signals are positive");
+    // SAFETY: all zero asks for what `fork` does.
+    let mut asked: libc::clone_args = unsafe { std::mem::zeroed() };
+    (asked.flags, asked.exit_signal) = (flags, exit_signal);
+    // SAFETY: nothing is shared with the child but what `fork` shares, and this process has one thread, so the child
+    // may do whatever its parent may.
+    let forked =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const asked, size_of::<libc::clone_args>()) };
+    if forked == 0 {
+        std::process::exit(init::main(launch, machine, shim, stdio));
+    }
+    let pid = i32::try_from(forked).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(std::io::Error::last_os_error).context("a process in namespaces of its own")
+}
+
+/// Makes the container's groups, while its init prepares what it will see, and puts it there.
+fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
+    let devices = match confine::reach(&launch.spec, machine) {
+        Reach::Open => Devices::All,
+        Reach::Confined { .. } => Devices::Harmless,
+    };
+    let hierarchies = &machine.hierarchies;
+    hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?;
+    hierarchies.admit(&launch.cgroup, init.as_raw_nonzero().get().unsigned_abs())
 }

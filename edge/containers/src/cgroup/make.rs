@@ -1,0 +1,247 @@
+//! A container's groups, made and limited before anybody is in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::{Hierarchies, below};
+use crate::spec::Limits;
+
+/// Controllers of version 1 for which a container has a group of its own. Not `cpuset`, whose fresh groups have no
+/// processors and take nobody.
+const OWN_V1: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio"];
+
+/// What version 2 has to hand on from group to group before it can be limited.
+const HANDED_ON_V2: [&str; 4] = ["cpu", "memory", "pids", "io"];
+
+/// Mesos gives a CPU so many shares, and nobody fewer than the kernel takes.
+const SHARES_PER_CPU: u64 = 1024;
+const SHARES_MIN: u64 = 2;
+const SHARES_MAX: u64 = 262_144;
+const WEIGHT_MAX: u64 = 10_000;
+
+/// In which the CPU time that a quota allows is used up.
+const CPU_PERIOD_MICROS: u64 = 100_000;
+const CPU_QUOTA_MICROS_MIN: u64 = 1_000;
+
+/// What a confined container may open; it may make any. Null, zero, full, random, urandom, tty, ptmx and terminals.
+const DEVICES_ALLOWED: [&str; 10] = [
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
+
+/// Which devices of the machine a container may open. Of effect with version 1 only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    Harmless,
+    All,
+}
+
+/// A file of a controller and what is written to it.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    controller: &'static str,
+    file: &'static str,
+    value: String,
+}
+
+fn setting(controller: &'static str, file: &'static str, value: impl ToString) -> Setting {
+    Setting { controller, file, value: value.to_string() }
+}
+
+impl Hierarchies {
+    /// Makes the group in every tree that limits or counts, with nobody in it.
+    pub(crate) fn make(
+        &self,
+        cgroup: &str,
+        limits: &Limits,
+        devices: Devices,
+    ) -> anyhow::Result<()> {
+        for dir in self.own_dirs(cgroup) {
+            fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        }
+        let settings = match &self.v2 {
+            Some(mount) if self.is_v2() => {
+                hand_on(mount, cgroup)?;
+                settings_v2(limits)
+            }
+            Some(_) | None => settings_v1(limits, devices, self.limits_swap()),
+        };
+        for Setting { controller, file, value } in settings {
+            let path = self.dir(controller, cgroup)?.join(file);
+            fs::write(&path, &value)
+                .with_context(|| format!("writing {value:?} to {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Moves a process into the group that was made. With version 1 the first move of any process in a while waits
+    /// several milliseconds, for a grace period of the kernel's.
+    pub(crate) fn admit(&self, cgroup: &str, pid: u32) -> anyhow::Result<()> {
+        for dir in self.own_dirs(cgroup) {
+            let path = dir.join("cgroup.procs");
+            fs::write(&path, pid.to_string())
+                .with_context(|| format!("moving process {pid} into {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    fn own_dirs(&self, cgroup: &str) -> Vec<PathBuf> {
+        if self.is_v2() {
+            return self.v2.iter().map(|mount| below(mount, cgroup)).collect();
+        }
+        let is_own = |controller: &String| OWN_V1.contains(&controller.as_str());
+        let own = self.v1.iter().filter(|hierarchy| hierarchy.controllers.iter().any(is_own));
+        own.map(|hierarchy| below(&hierarchy.mount, cgroup)).collect()
+    }
+}
+
+/// Lets every group on the way down limit its children, as far as this machine has the controllers.
+fn hand_on(mount: &Path, cgroup: &str) -> anyhow::Result<()> {
+    let there = fs::read_to_string(mount.join("cgroup.controllers"))
+        .with_context(|| format!("reading the controllers of {}", mount.display()))?;
+    let there: Vec<&str> = there.split_whitespace().collect();
+    let wanted: Vec<String> = HANDED_ON_V2
+        .iter()
+        .filter(|controller| there.contains(controller))
+        .map(|controller| format!("+{controller}"))
+        .collect();
+    let wanted = wanted.join(" ");
+    let group = below(mount, cgroup);
+    let parents = group.ancestors().skip(1).take_while(|dir| dir.starts_with(mount));
+    let mut downwards: Vec<&Path> = parents.collect();
+    downwards.reverse();
+    for dir in downwards {
+        let path = dir.join("cgroup.subtree_control");
+        fs::write(&path, &wanted)
+            .with_context(|| format!("writing {wanted:?} to {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn shares(limits: &Limits) -> u64 {
+    (limits.cpu_millis * SHARES_PER_CPU / 1000).clamp(SHARES_MIN, SHARES_MAX)
+}
+
+fn quota_micros(millis: u64) -> u64 {
+    (millis * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN)
+}
+
+fn settings_v1(limits: &Limits, devices: Devices, limits_swap: bool) -> Vec<Setting> {
+    let mut all = vec![setting("cpu", "cpu.shares", shares(limits))];
+    if devices == Devices::Harmless {
+        all.push(setting("devices", "devices.deny", "a"));
+        let allowed = DEVICES_ALLOWED.iter();
+        all.extend(allowed.map(|rule| setting("devices", "devices.allow", rule)));
+    }
+    if let Some(millis) = limits.cpu_millis_max {
+        all.push(setting("cpu", "cpu.cfs_period_us", CPU_PERIOD_MICROS));
+        all.push(setting("cpu", "cpu.cfs_quota_us", quota_micros(millis)));
+    }
+    if let Some(bytes) = limits.memory_bytes_max {
+        all.push(setting("memory", "memory.limit_in_bytes", bytes));
+        if limits_swap {
+            all.push(setting("memory", "memory.memsw.limit_in_bytes", bytes));
+        }
+    }
+    if let Some(processes) = limits.processes_max {
+        all.push(setting("pids", "pids.max", processes));
+    }
+    all
+}
+
+fn settings_v2(limits: &Limits) -> Vec<Setting> {
+    // As the kernel's documentation maps the one range to the other.
+    let weight = 1 + (shares(limits) - SHARES_MIN) * (WEIGHT_MAX - 1) / (SHARES_MAX - SHARES_MIN);
+    let mut all = vec![setting("cpu", "cpu.weight", weight)];
+    if let Some(millis) = limits.cpu_millis_max {
+        let value = format!("{} {CPU_PERIOD_MICROS}", quota_micros(millis));
+        all.push(setting("cpu", "cpu.max", value));
+    }
+    if let Some(bytes) = limits.memory_bytes_max {
+        all.push(setting("memory", "memory.max", bytes));
+        all.push(setting("memory", "memory.swap.max", 0));
+    }
+    if let Some(processes) = limits.processes_max {
+        all.push(setting("pids", "pids.max", processes));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(cpu_millis: u64, cpu_millis_max: Option<u64>) -> Limits {
+        Limits { cpu_millis, cpu_millis_max, ..Limits::default() }
+    }
+
+    fn value<'a>(settings: &'a [Setting], file: &str) -> Option<&'a str> {
+        settings.iter().find(|setting| setting.file == file).map(|setting| setting.value.as_str())
+    }
+
+    #[test]
+    fn cpus_become_shares_and_a_quota() {
+        let check = |limits: Limits, shares: &str, weight: &str, quota: Option<&str>| {
+            let v1 = settings_v1(&limits, Devices::All, true);
+            let v2 = settings_v2(&limits);
+            assert_eq!(value(&v1, "cpu.shares"), Some(shares));
+            assert_eq!(value(&v1, "cpu.cfs_quota_us"), quota);
+            assert_eq!(value(&v2, "cpu.weight"), Some(weight));
+            let max = quota.map(|quota| format!("{quota} 100000"));
+            assert_eq!(value(&v2, "cpu.max"), max.as_deref());
+        };
+        check(limits(500, Some(500)), "512", "20", Some("50000"));
+        check(limits(1, Some(1)), "2", "1", Some("1000"));
+        check(limits(2_000, None), "2048", "79", None);
+        check(limits(1_000_000, None), "262144", "10000", None);
+    }
+
+    #[test]
+    fn memory_is_limited_with_its_swap_where_that_is_counted() {
+        let limits = Limits { memory_bytes_max: Some(1 << 20), ..limits(100, None) };
+        let swap = |counted| {
+            let settings = settings_v1(&limits, Devices::All, counted);
+            value(&settings, "memory.memsw.limit_in_bytes").map(String::from)
+        };
+        assert_eq!((swap(true).as_deref(), swap(false)), (Some("1048576"), None));
+        let v2 = settings_v2(&limits);
+        assert_eq!(value(&v2, "memory.max"), Some("1048576"));
+        assert_eq!(value(&v2, "memory.swap.max"), Some("0"));
+    }
+
+    #[test]
+    fn a_confined_container_opens_only_what_is_listed() {
+        let rules = |devices| {
+            let settings = settings_v1(&limits(100, None), devices, true);
+            settings.into_iter().filter(|s| s.controller == "devices").collect::<Vec<_>>()
+        };
+        assert_eq!(rules(Devices::All), Vec::new());
+        let confined = rules(Devices::Harmless);
+        assert_eq!(confined.first(), Some(&setting("devices", "devices.deny", "a")));
+        assert_eq!(confined.len(), 1 + DEVICES_ALLOWED.len());
+    }
+
+    #[test]
+    fn groups_of_version_2_hand_on_what_the_machine_has() {
+        let tree = tempfile::tempdir().expect("a temporary directory");
+        let mount = tree.path();
+        fs::create_dir_all(mount.join("dcos/x/c")).expect("directories");
+        fs::write(mount.join("cgroup.controllers"), "cpuset cpu memory pids\n").expect("written");
+        hand_on(mount, "/dcos/x/c").expect("handed on");
+        for dir in ["", "dcos", "dcos/x"] {
+            let written = fs::read_to_string(mount.join(dir).join("cgroup.subtree_control"));
+            assert_eq!(written.expect(dir), "+cpu +memory +pids", "{dir:?}");
+        }
+        assert!(!mount.join("dcos/x/c/cgroup.subtree_control").exists());
+    }
+}

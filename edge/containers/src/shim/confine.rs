@@ -1,0 +1,136 @@
+//! From a fork of the shim, alone in new namespaces, to a process that may no more than the container may.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::process::DumpableBehavior;
+
+use super::Machine;
+use super::init::Stdio;
+use super::process::Process;
+use super::rights::{self, Reach, TO_CONFINE};
+use super::root::Growing;
+use super::seccomp::Filter;
+use crate::packet;
+use crate::protocol::{Launch, ToInit};
+use crate::spec::{Root, Spec};
+
+/// New files are not for others to write to, as everywhere.
+const UMASK: u32 = 0o022;
+
+/// Passed on to the main process if somebody on the host sends them to init.
+const PASSED_ON: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// How much of the machine a container may reach.
+pub(super) fn reach(spec: &Spec, machine: &Machine) -> Reach {
+    if spec.privileged || matches!(spec.root, Root::Host) {
+        Reach::Open
+    } else {
+        Reach::Confined { devices_are_controlled: !machine.hierarchies.is_v2() }
+    }
+}
+
+/// Returns the main process, ready to be started, and the signals that init heeds. Says what went wrong, for the user.
+pub(super) fn confine(
+    launch: &Launch,
+    machine: &Machine,
+    shim: &OwnedFd,
+    stdio: Stdio,
+) -> Result<(Process, SignalFd), String> {
+    let told = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
+    become_init(stdio).map_err(told("becoming a container's first process"))?;
+    let root = Growing::begin(launch)?;
+    let (process, identity) = Process::main(&launch.spec, root.path())?;
+    if let Some(hostname) = &launch.spec.hostname {
+        rustix::system::sethostname(hostname.as_bytes())
+            .map_err(|e| format!("hostname {hostname}: {e}"))?;
+    }
+    wait_for_groups(shim)?;
+    root.complete(&machine.hierarchies)?;
+    let reach = reach(&launch.spec, machine);
+    root.enter(reach)?;
+    rights::become_user(&identity, reach, machine.capabilities)
+        .map_err(told("giving up rights"))?;
+    let filter = (reach != Reach::Open).then_some(&machine.filter);
+    let signals = finish(filter, shim).map_err(told("confining the container"))?;
+    Ok((process, signals))
+}
+
+fn become_init(stdio: Stdio) -> std::io::Result<()> {
+    nix::unistd::setsid()?;
+    nix::unistd::dup2_stdin(&stdio.stdin)?;
+    nix::unistd::dup2_stdout(&stdio.stdout)?;
+    nix::unistd::dup2_stderr(&stdio.stderr)?;
+    // The zygote's own is not for tasks.
+    fs::write("/proc/self/oom_score_adj", "0")?;
+    hide_memory()?;
+    // What is made for the container has the modes it is given.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    Ok(())
+}
+
+/// What this process has in common with its shim is not for the container to see.
+fn hide_memory() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// The shim makes them meanwhile.
+fn wait_for_groups(shim: &OwnedFd) -> Result<(), String> {
+    let packet =
+        packet::receive::<ToInit>(shim).map_err(|e| format!("waiting for the shim: {e}"))?;
+    match packet.map(|packet| packet.message) {
+        Some(ToInit::Begin) => Ok(()),
+        Some(ToInit::Terminate) => Err("it was stopped before it began".into()),
+        Some(ToInit::Exec { .. } | ToInit::Signal { .. }) => {
+            Err("it was asked for something before it began".into())
+        }
+        None => Err("its shim is gone".into()),
+    }
+}
+
+/// Nothing of the host is left open, and nothing can be done any more that the container must not do.
+fn finish(filter: Option<&Filter>, shim: &OwnedFd) -> std::io::Result<SignalFd> {
+    // Becoming another user may have undone it.
+    hide_memory()?;
+    rustix::process::umask(rustix::fs::Mode::from(UMASK));
+    close_all_but(shim.as_raw_fd())?;
+    let mut heeded: SigSet = PASSED_ON.into_iter().collect();
+    heeded.add(Signal::SIGCHLD);
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
+    let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    if let Some(filter) = filter {
+        filter.install()?;
+        // Left to root for the line above.
+        let mut own = rustix::thread::capabilities(None)?;
+        if own.permitted.contains(TO_CONFINE) {
+            rustix::thread::remove_capability_from_bounding_set(TO_CONFINE)?;
+            own.effective.remove(TO_CONFINE);
+            own.permitted.remove(TO_CONFINE);
+            rustix::thread::set_capabilities(None, own)?;
+        }
+    }
+    Ok(signals)
+}
+
+/// Standard streams stay. Nothing of the host may be left open: a descriptor of a directory outside would be a way out.
+fn close_all_but(kept: RawFd) -> std::io::Result<()> {
+    const FIRST: RawFd = 3;
+    // SAFETY: no value of this process owns any of them, but for those that end with it.
+    unsafe {
+        if kept > FIRST {
+            nix::errno::Errno::result(libc::close_range(FIRST as u32, kept as u32 - 1, 0))?;
+        }
+        nix::errno::Errno::result(libc::close_range(kept as u32 + 1, u32::MAX, 0))?;
+    }
+    Ok(())
+}
