@@ -61,7 +61,7 @@ impl World {
         self.trace(|| format!("operator asks: {asked:?}"));
         let force = match &order {
             Order::Deploy { force, .. } | Order::KillTasks { force, .. } => *force,
-            Order::Cancel { .. } | Order::ResetDelay { .. } => false,
+            Order::Cancel { .. } | Order::ResetDelay { .. } | Order::Plan { .. } => false,
         };
         self.history.asked(&asked, force);
         let seed = self.dice.roll();
@@ -71,7 +71,7 @@ impl World {
     fn think_of_something(&mut self) -> Option<(Asked, Order)> {
         let app: AppId = self.dice.pick(&APPS)?.parse().expect("a well-formed id");
         let force = self.dice.chance(150);
-        let deploy = |change| Order::Deploy { changes: vec![change], force };
+        let deploy = |change| Order::Deploy { changes: vec![change], force, timeout: None };
         let view = self.master.machine()?.view().services;
         let exists = view.apps.get(&app);
         Some(match self.dice.between(0, 9) {

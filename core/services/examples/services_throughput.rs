@@ -105,7 +105,7 @@ fn run(agents: usize, constrained: Constrained) {
     bench.play(vec![
         Input::Lead { term: Term(1) },
         heard(Event::Subscribed { framework: framework.clone() }, 1),
-        Input::Order { order: Order::Deploy { changes, force: false }, seed: 7 },
+        Input::Order { order: Order::Deploy { changes, force: false, timeout: None }, seed: 7 },
         // The app's role is new, so services have introduced themselves once more.
         heard(Event::Subscribed { framework }, 2),
     ]);

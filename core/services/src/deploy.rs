@@ -2,30 +2,55 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::id::{Serial, Uuid};
 use model::time::Time;
 
-use crate::draft::{Draft, Restart, Target};
+use crate::autoscale::Metric;
+use crate::draft::{Draft, GroupTarget, Restart, Target};
+use crate::group::{Group, GroupId};
 use crate::machine::{Services, Turn};
+use crate::memory::Memory;
+use crate::past::{PastGroup, kept_at};
 use crate::plan::{Difference, steps};
 use crate::spec::{AppId, AppSpec};
-use crate::state::{Action, App, Before, Deployment, Record, Version};
+use crate::state::{Action, App, Before, Cause, Deployment, Record, Version};
 use crate::{Change, Posted, Refusal, Reply, What};
 
 /// What is going to be done, with everything checked.
 #[derive(Debug)]
 pub(crate) struct Plan {
     changes: BTreeMap<AppId, Settled>,
+    groups: BTreeMap<GroupId, Option<Group>>,
     steps: Vec<Vec<Action>>,
     /// Deployments that give way.
     abandons: BTreeSet<Serial>,
+    cause: Cause,
+    timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Settled {
     difference: Difference,
     spec: Option<Arc<AppSpec>>,
+}
+
+/// Why and how a deployment is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    pub(crate) conflict: Conflict,
+    pub(crate) cause: Cause,
+    /// Instead of what the apps say.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Intent {
+    /// Somebody asks for it.
+    pub(crate) fn order(force: bool, timeout: Option<Duration>) -> Self {
+        let conflict = if force { Conflict::Force } else { Conflict::Refuse };
+        Self { conflict, cause: Cause::Order, timeout }
+    }
 }
 
 /// What is done about deployments that hold the same apps.
@@ -36,38 +61,58 @@ pub(crate) enum Conflict {
     Force,
     /// So does this one, whether it is in the way or not.
     RollBack(Serial),
-}
-
-impl Conflict {
-    fn new(force: bool) -> Self {
-        if force { Conflict::Force } else { Conflict::Refuse }
-    }
+    /// Nothing, for nothing is going to happen.
+    Ignore,
 }
 
 impl Services {
     pub(crate) fn deploy(
         &mut self,
         changes: Vec<Change>,
-        force: bool,
+        intent: Intent,
         turn: &mut Turn<'_>,
     ) -> Result<Reply, Refusal> {
-        let mut draft = Draft::new(&self.memory, &self.config);
-        for (index, change) in changes.into_iter().enumerate() {
-            let (app, target) = self.target(index, change, &draft)?;
-            draft.set(app, target);
-        }
-        let plan = self.plan(draft, Conflict::new(force))?;
+        let plan = self.plan(self.draft(changes)?, intent)?;
         let (deployment, version) = self.carry_out(plan, turn);
         Ok(Reply::Deployed { deployment, version })
     }
 
+    /// The steps that would be taken, as far as anybody can tell now.
+    pub(crate) fn dry_run(&self, changes: Vec<Change>) -> Result<Reply, Refusal> {
+        let intent = Intent { conflict: Conflict::Ignore, ..Intent::order(false, None) };
+        let plan = self.plan(self.draft(changes)?, intent)?;
+        Ok(Reply::Planned { steps: plan.steps })
+    }
+
+    fn draft(&self, changes: Vec<Change>) -> Result<Draft<'_>, Refusal> {
+        let mut draft = Draft::new(&self.memory, &self.config);
+        for (index, change) in changes.into_iter().enumerate() {
+            let at = format!("/{index}");
+            match change {
+                Change::Create(_) | Change::Put { .. } | Change::Delete(_) | Change::Restart(_) => {
+                    let (app, target) = self.target(at, change, &draft)?;
+                    draft.set(app, target);
+                }
+                Change::CreateGroup(update) => draft.create_group(&at, update)?,
+                Change::PutGroup(update) => draft.put_group(&at, update),
+                Change::DeleteGroup(group) => draft.delete_group(&at, &group)?,
+                Change::ScaleGroup { group, by } => draft.scale_group(&at, &group, by)?,
+                Change::RollBackGroup { group, to } => draft.roll_back_group(&at, &group, to)?,
+                Change::EnforceRole { group, enforce } => {
+                    draft.enforce_role(&at, &group, enforce)?;
+                }
+            }
+        }
+        Ok(draft)
+    }
+
     fn target(
         &self,
-        index: usize,
+        at: String,
         change: Change,
         draft: &Draft<'_>,
     ) -> Result<(AppId, Target), Refusal> {
-        let target = |spec, restart| Target { index, spec, restart };
+        let target = |spec, restart| Target { at, spec, restart };
         let existing =
             |app: &AppId| draft.spec(app).cloned().ok_or_else(|| Refusal::UnknownApp(app.clone()));
         match change {
@@ -91,33 +136,53 @@ impl Services {
                 let spec = existing(&app)?;
                 Ok((app, target(Some(spec), Restart::Always)))
             }
+            Change::CreateGroup(_)
+            | Change::PutGroup(_)
+            | Change::DeleteGroup(_)
+            | Change::ScaleGroup { .. }
+            | Change::RollBackGroup { .. }
+            | Change::EnforceRole { .. } => unreachable!("groups are drafted as a whole"),
         }
     }
 
     /// The same apps with other numbers of instances.
-    pub(crate) fn plan_scaling(&self, specs: Vec<AppSpec>, force: bool) -> Result<Plan, Refusal> {
+    pub(crate) fn plan_scaling(
+        &self,
+        specs: Vec<AppSpec>,
+        intent: Intent,
+    ) -> Result<Plan, Refusal> {
         let mut draft = Draft::new(&self.memory, &self.config);
         for (index, spec) in specs.into_iter().enumerate() {
-            let target = Target { index, spec: Some(spec.clone()), restart: Restart::IfChanged };
-            draft.set(spec.id, target);
+            let (at, restart) = (format!("/{index}"), Restart::IfChanged);
+            draft.set(spec.id.clone(), Target { at, spec: Some(spec), restart });
         }
-        self.plan(draft, Conflict::new(force))
+        self.plan(draft, intent)
     }
 
     /// Back to where the deployment started.
-    pub(crate) fn plan_rollback(&self, deployment: &Deployment) -> Result<Plan, Refusal> {
+    pub(crate) fn plan_rollback(
+        &self,
+        deployment: &Deployment,
+        cause: Cause,
+    ) -> Result<Plan, Refusal> {
         let mut draft = Draft::new(&self.memory, &self.config);
         for (index, before) in deployment.before.iter().enumerate() {
             if before.was.is_none() && !self.memory.view.apps.contains_key(&before.app) {
                 continue;
             }
             let spec = before.was.as_ref().map(|app| (*app.spec).clone());
-            draft.set(before.app.clone(), Target { index, spec, restart: Restart::IfChanged });
+            let (at, restart) = (format!("/{index}"), Restart::IfChanged);
+            draft.set(before.app.clone(), Target { at, spec, restart });
         }
-        self.plan(draft, Conflict::RollBack(deployment.serial))
+        for PastGroup { group, was } in &deployment.groups_before {
+            let target = GroupTarget { at: String::new(), group: was.clone() };
+            draft.groups.insert(group.clone(), target);
+        }
+        let conflict = Conflict::RollBack(deployment.serial);
+        self.plan(draft, Intent { conflict, cause, timeout: None })
     }
 
-    fn plan(&self, mut draft: Draft<'_>, conflict: Conflict) -> Result<Plan, Refusal> {
+    fn plan(&self, mut draft: Draft<'_>, intent: Intent) -> Result<Plan, Refusal> {
         draft.settle().map_err(Refusal::Invalid)?;
         let levels = draft.levels();
         let mut changes = BTreeMap::new();
@@ -127,6 +192,8 @@ impl Services {
                 changes.insert(app, Settled { difference, spec: target.spec.map(Arc::new) });
             }
         }
+        let groups = draft.groups.into_iter().map(|(id, target)| (id, target.group));
+        let groups = groups.filter(|(id, group)| self.differs(id, group.as_ref())).collect();
         let differences: BTreeMap<AppId, Difference> =
             changes.iter().map(|(app, settled)| (app.clone(), settled.difference)).collect();
         let is_pod = |app: &AppId| {
@@ -134,12 +201,24 @@ impl Services {
             changes[app].spec.as_ref().map_or_else(known, |spec| spec.pod.is_some())
         };
         let steps = steps(&differences, |app| levels[app], is_pod);
+        let Intent { conflict, cause, timeout } = intent;
         let abandons = self.resolve(&changes, &conflict)?;
         let running = self.memory.view.deployments.len() - abandons.len();
-        if running >= self.config.deployments_max && !steps.is_empty() {
+        let is_real = !matches!(conflict, Conflict::Ignore) && !steps.is_empty();
+        if running >= self.config.deployments_max && is_real {
             return Err(Refusal::TooManyDeployments(self.config.deployments_max));
         }
-        Ok(Plan { changes, steps, abandons })
+        Ok(Plan { changes, groups, steps, abandons, cause, timeout })
+    }
+
+    fn differs(&self, id: &GroupId, group: Option<&Group>) -> bool {
+        match (self.memory.view.groups.get(id), group) {
+            (None, None) => false,
+            (None, Some(_)) | (Some(_), None) => true,
+            (Some(was), Some(group)) => {
+                *group != Group { version: group.version, ..(**was).clone() }
+            }
+        }
     }
 
     /// The deployments that have to give way.
@@ -168,44 +247,73 @@ impl Services {
                 by.insert(*serial);
                 Ok(by)
             }
+            Conflict::Ignore => Ok(BTreeSet::new()),
         }
     }
 
     /// Writes it all down; from here on it happens by itself.
     pub(crate) fn carry_out(&mut self, plan: Plan, turn: &mut Turn<'_>) -> (Uuid, Version) {
         for serial in &plan.abandons {
-            self.abandon(*serial, "another deployment took its place", turn);
+            self.abandon(*serial, &give_way(plan.cause, &self.memory, *serial), turn);
         }
-        let version = self.new_version(plan.changes.keys(), turn.now);
+        let version = self.new_version(&plan, turn.now);
         let serial = self.next_serial();
         let id = Uuid::derive(turn.seed, serial.0);
-        let before = plan
-            .changes
-            .keys()
-            .map(|app| Before { app: app.clone(), was: self.memory.view.apps.get(app).cloned() });
-        let before = before.collect();
-        let deployment = Deployment { serial, id, version, steps: plan.steps, step: 0, before };
+        let deployment = Arc::new(Deployment {
+            serial,
+            id,
+            version,
+            step: 0,
+            before: self.before(&plan),
+            groups_before: self.groups_before(&plan),
+            cause: plan.cause,
+            started_at: turn.now,
+            deadline: plan.timeout().map(|timeout| turn.now + timeout),
+            steps: plan.steps,
+        });
+        // What is gone back to must not be forgotten on the way.
+        if !deployment.steps.is_empty() {
+            self.commit(Record::Deployment(serial, Some(Arc::clone(&deployment))), turn);
+        }
+        self.remember(&deployment, turn);
+        for (group, now) in plan.groups {
+            let now = now.map(|now| Arc::new(Group { version, ..now }));
+            self.commit(Record::Group(group, now), turn);
+        }
         for (app, settled) in plan.changes {
             self.write_app(app, settled, version, turn);
         }
-        let deployment = Arc::new(deployment);
         if deployment.steps.is_empty() {
-            // Nothing differs, so it is over before it is worth remembering.
+            // Nothing has to happen, so it is over before it is worth remembering.
             turn.notice(What::DeploymentSuccess { deployment });
         } else {
-            self.commit(Record::Deployment(serial, Some(deployment)), turn);
             self.begin_step(serial, turn);
         }
         (id, version)
     }
 
-    /// Now, but later than any version that these apps ever had.
-    fn new_version<'a>(&self, apps: impl Iterator<Item = &'a AppId>, now: Time) -> Version {
-        let last = apps.filter_map(|app| {
+    fn before(&self, plan: &Plan) -> Vec<Before> {
+        let was = |app: &AppId| self.memory.view.apps.get(app).cloned();
+        plan.changes.keys().map(|app| Before { app: app.clone(), was: was(app) }).collect()
+    }
+
+    fn groups_before(&self, plan: &Plan) -> Vec<PastGroup> {
+        let was = |group: &GroupId| self.memory.view.groups.get(group).map(|was| (**was).clone());
+        let all = plan.groups.keys();
+        all.map(|group| PastGroup { group: group.clone(), was: was(group) }).collect()
+    }
+
+    /// Now, but later than any version that these apps ever had, and than any of their groups.
+    fn new_version(&self, plan: &Plan, now: Time) -> Version {
+        let of_apps = plan.changes.keys().filter_map(|app| {
             let known = self.memory.versions_of(app).next_back();
             known.max(self.memory.view.apps.get(app).map(|app| app.version))
         });
-        let next = last.max().map_or(Time(0), |last| Time(last.0.0 + 1));
+        let apps = plan.changes.keys().map(|app| kept_at(&GroupId::of(app)));
+        let tops: BTreeSet<GroupId> = apps.chain(plan.groups.keys().map(kept_at)).collect();
+        let of_groups = tops.iter().filter_map(|top| self.memory.last_past(top));
+        let last = of_apps.chain(of_groups).max();
+        let next = last.map_or(Time(0), |last| Time(last.0.0 + 1));
         Version(now.max(next))
     }
 
@@ -215,36 +323,66 @@ impl Services {
         let Some(spec) = settled.spec else {
             return self.commit(Record::App(id, None), turn);
         };
-        let is_scaling = settled.difference == Difference::Scale;
         let is_same_config = was.as_ref().is_some_and(|was| same_config(&was.spec, &spec));
-        let is_restart = is_same_config && !is_scaling;
+        let (scaled, changed) = match settled.difference {
+            Difference::New => (true, true),
+            Difference::Scale => (true, !is_same_config),
+            Difference::Config => (!is_same_config, true),
+            Difference::Settings | Difference::Gone => (false, false),
+        };
+        let since = |is_now: bool, of: fn(&App) -> Version| match &was {
+            Some(was) if !is_now => of(was),
+            Some(_) | None => version,
+        };
         let app = App {
             spec: Arc::clone(&spec),
             version,
-            last_scaling_at: match &was {
-                Some(was) if is_restart => was.last_scaling_at,
-                Some(_) | None => version,
-            },
-            last_config_change_at: match &was {
-                Some(was) if is_scaling && is_same_config => was.last_config_change_at,
-                Some(_) | None => version,
-            },
-            last_failure: was.and_then(|was| was.last_failure.clone()),
+            last_scaling_at: since(scaled, |was| was.last_scaling_at),
+            last_config_change_at: since(changed, |was| was.last_config_change_at),
+            last_failure: was.as_ref().and_then(|was| was.last_failure.clone()),
         };
         self.commit(Record::Version(id.clone(), version, Some(spec)), turn);
         self.commit(Record::App(id.clone(), Some(Arc::new(app))), turn);
         self.prune_versions(&id, turn);
     }
 
-    /// The oldest specs go, but for those that instances still have.
+    /// The oldest specs go, but for those that something still refers to.
     fn prune_versions(&mut self, app: &AppId, turn: &mut Turn<'_>) {
         let versions: Vec<Version> = self.memory.versions_of(app).collect();
         let surplus = versions.len().saturating_sub(self.config.versions_max);
         for version in versions.into_iter().take(surplus) {
-            let in_use = self.memory.crews.get(app).is_some_and(|crew| crew.has_version(version));
-            if !in_use {
+            if !self.memory.is_needed(app, version) {
                 self.commit(Record::Version(app.clone(), version, None), turn);
             }
+        }
+    }
+}
+
+impl Plan {
+    /// The shortest that anything changed here allows; a way back takes as long as it takes.
+    fn timeout(&self) -> Option<Duration> {
+        let specs = self.changes.values().filter_map(|change| change.spec.as_ref());
+        match self.cause {
+            Cause::Rollback { .. } | Cause::Timeout { .. } => None,
+            Cause::Order | Cause::Autoscale => {
+                self.timeout.or_else(|| specs.filter_map(|spec| spec.deployment_timeout).min())
+            }
+        }
+    }
+}
+
+/// Why a deployment is over before its time.
+fn give_way(cause: Cause, memory: &Memory, serial: Serial) -> String {
+    let deployment = &memory.view.deployments[&serial];
+    match cause {
+        Cause::Rollback { of } if of == deployment.id => "it was cancelled".to_owned(),
+        Cause::Timeout { of } if of == deployment.id => {
+            let end = deployment.deadline.unwrap_or(deployment.started_at);
+            let seconds = end.since(deployment.started_at).as_secs();
+            format!("it was not over after {seconds} s, which is its time-out, and is rolled back")
+        }
+        Cause::Order | Cause::Rollback { .. } | Cause::Timeout { .. } | Cause::Autoscale => {
+            "another deployment took its place".to_owned()
         }
     }
 }
@@ -272,14 +410,25 @@ fn difference(now: Option<&AppSpec>, target: &Target) -> Option<Difference> {
     };
     let same_config = same_config(now, spec);
     match (same_config && target.restart == Restart::IfChanged, now.instances == spec.instances) {
-        (true, true) => None,
+        (true, true) => (now != spec).then_some(Difference::Settings),
         (true, false) => Some(Difference::Scale),
         (false, _) if spec.instances == 0 => Some(Difference::Scale),
         (false, _) => Some(Difference::Config),
     }
 }
 
-/// Whether running instances need not be replaced to get from one to the other.
+/// Whether running instances need not be replaced to get from one to the other. Only instances that were launched to be
+/// measured tell how much they use.
 fn same_config(one: &AppSpec, other: &AppSpec) -> bool {
-    one == other || AppSpec { instances: other.instances, ..one.clone() } == *other
+    let is_measured = |spec: &AppSpec| {
+        let metric = spec.autoscale.as_ref().map(|autoscale| &autoscale.metric);
+        matches!(metric, Some(Metric::Cpu | Metric::Mem))
+    };
+    let same = AppSpec {
+        instances: other.instances,
+        autoscale: other.autoscale.clone(),
+        deployment_timeout: other.deployment_timeout,
+        ..one.clone()
+    };
+    one == other || same == *other && is_measured(one) == is_measured(other)
 }

@@ -203,20 +203,20 @@ impl Services {
         }
     }
 
-    /// The specs of an app that is gone, but for those that lost instances still have.
+    /// The specs of an app that is gone, but for those that something still refers to.
     fn forget_app(&mut self, app: &AppId, turn: &mut Turn<'_>) {
         if self.memory.view.apps.contains_key(app) {
             return;
         }
-        let crew = self.memory.crews.get(app);
-        let in_use = |version: &Version| crew.is_some_and(|crew| crew.has_version(*version));
-        let versions = self.memory.versions_of(app);
-        let (kept, unused): (Vec<Version>, Vec<Version>) = versions.partition(in_use);
-        if kept.is_empty() && !unused.is_empty() {
+        let is_empty = self.memory.crews.get(app).is_none_or(Crew::is_empty);
+        if is_empty && self.desk.terminating.remove(app) {
             turn.notice(What::AppTerminated { app: app.clone() });
         }
-        for version in unused {
-            self.commit(Record::Version(app.clone(), version, None), turn);
+        let versions: Vec<Version> = self.memory.versions_of(app).collect();
+        for version in versions {
+            if !self.memory.is_needed(app, version) {
+                self.commit(Record::Version(app.clone(), version, None), turn);
+            }
         }
         if self.memory.view.histories.contains_key(app) {
             self.commit(Record::History(app.clone(), None), turn);

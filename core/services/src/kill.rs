@@ -7,7 +7,7 @@ use model::id::{Serial, TaskId};
 use model::scheduler::Call;
 use model::task::TaskState;
 
-use crate::deploy::Plan;
+use crate::deploy::{Intent, Plan};
 use crate::machine::{Services, Turn};
 use crate::spec::{AppId, AppSpec};
 use crate::state::{Goal, Instance, Record};
@@ -83,6 +83,6 @@ impl Services {
             let instances = app.spec.instances.saturating_sub(count);
             shrunk.push(AppSpec { instances, ..(*app.spec).clone() });
         }
-        self.plan_scaling(shrunk, force)
+        self.plan_scaling(shrunk, Intent::order(force, None))
     }
 }

@@ -4,11 +4,14 @@
 //! (who may say what), [`machine`] (what follows from each input), `deploy` (an order becomes a plan), `strategy` and
 //! `drive` (an app gets from what runs to what is wanted), `launch` and `status` (the kernel's side of it).
 
+pub mod autoscale;
 mod crew;
+mod depend;
 mod deploy;
 mod draft;
 mod drive;
 pub mod explain;
+pub mod group;
 mod kill;
 mod lacks;
 mod launch;
@@ -16,6 +19,7 @@ pub mod machine;
 pub mod member;
 mod memory;
 mod need;
+pub mod past;
 mod plan;
 mod pod;
 mod ports;
@@ -23,6 +27,7 @@ mod progress;
 mod queue;
 mod reconcile;
 mod record;
+mod regroup;
 pub mod spec;
 pub mod state;
 mod status;
@@ -35,15 +40,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{AgentId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::resources::Scalar;
 use model::scheduler::{Call, Event};
 use model::task::TaskStatus;
 use model::time::Time;
 use placement::fit::GpuUse;
 
+use group::{GroupId, GroupUpdate};
 pub use machine::Services;
 use spec::{AppId, AppSpec};
 pub use state::Record;
-use state::{Deployment, Instance, Version};
+use state::{Action, Deployment, Instance, Version};
 
 pub type Out = model::machine::Out<Record, Effect>;
 
@@ -140,8 +147,11 @@ pub enum Input {
 /// What a user may ask. Whoever computes a spec from the current one names it as `base`, so that nothing is overwritten unseen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Order {
-    /// All changes in one deployment, or none.
-    Deploy { changes: Vec<Change>, force: bool },
+    /// All changes in one deployment, or none. It is rolled back if it takes longer than `timeout`; unset: than its apps
+    /// allow.
+    Deploy { changes: Vec<Change>, force: bool, timeout: Option<Duration> },
+    /// The steps that `Deploy` would take; nothing happens.
+    Plan { changes: Vec<Change> },
     /// Kills these tasks; with `Kill::Scale` their apps shrink accordingly, in one deployment.
     KillTasks { tasks: Vec<TaskId>, kill: Kill, force: bool },
     /// Ends a deployment, with a deployment that goes back or as it stands.
@@ -163,6 +173,26 @@ pub enum Change {
     Delete(AppId),
     /// The same spec as a new version: every instance is replaced.
     Restart(AppId),
+    /// Refused if there is such a group.
+    CreateGroup(GroupUpdate),
+    PutGroup(GroupUpdate),
+    /// With everything in it.
+    DeleteGroup(GroupId),
+    /// Every app in it has so many times as many instances, rounded up.
+    ScaleGroup {
+        group: GroupId,
+        by: Scalar,
+    },
+    /// Everything in it is as it was at that version.
+    RollBackGroup {
+        group: GroupId,
+        to: Version,
+    },
+    /// Of a top-level group; unset: as the configuration says.
+    EnforceRole {
+        group: GroupId,
+        enforce: Option<bool>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +219,10 @@ pub enum Reply {
         deployment: Uuid,
         version: Version,
     },
+    /// Of a dry run.
+    Planned {
+        steps: Vec<Vec<Action>>,
+    },
     /// The instances as they were, and the deployment if apps were scaled.
     Killed {
         instances: Vec<Arc<Instance>>,
@@ -204,6 +238,14 @@ pub enum Refusal {
     AppExists(AppId),
     #[error("A pod with id [{0}] already exists.")]
     PodExists(AppId),
+    #[error("Group '{0}' does not exist")]
+    UnknownGroup(GroupId),
+    #[error("Group {0} is already created. Use PUT to change this group.")]
+    GroupExists(GroupId),
+    #[error("An app with the path {0} already exists.")]
+    GroupIsApp(AppId),
+    #[error("Group {0} not available in version {1}")]
+    UnknownGroupVersion(GroupId, Version),
     #[error("DeploymentPlan {0} does not exist")]
     UnknownDeployment(Uuid),
     #[error("Task '{0}' does not exist")]

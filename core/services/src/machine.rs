@@ -10,6 +10,7 @@ use model::machine::Machine;
 use model::scheduler::{Call, Event, Offer};
 use model::time::Time;
 
+use crate::deploy::Intent;
 use crate::memory::Memory;
 use crate::queue::Queue;
 use crate::spec::AppId;
@@ -49,6 +50,8 @@ pub(crate) struct Desk {
     pub(crate) dirty: BTreeSet<AppId>,
     /// Which actions of each deployment's current step are not complete.
     pub(crate) pending: BTreeMap<Serial, BTreeSet<AppId>>,
+    /// Apps that are gone and have yet to be said to have ended.
+    pub(crate) terminating: BTreeSet<AppId>,
     pub(crate) queue: Queue,
     pub(crate) timers: Timers,
     /// Unreachable instances that do not count any more.
@@ -188,7 +191,9 @@ impl Machine for Services {
 
 impl Services {
     pub fn new(config: Config, framework: FrameworkId) -> Self {
-        let view = View { framework: Some(framework.clone()), ..View::default() };
+        let framework_id = Some(framework.clone());
+        let enforce_group_role = config.enforce_group_role;
+        let view = View { framework: framework_id, enforce_group_role, ..View::default() };
         let memory = Memory { view, ..Memory::default() };
         Self { config, framework, memory, desk: Desk::default() }
     }
@@ -233,6 +238,10 @@ impl Services {
             Record::App(id, app) => {
                 let role = app.as_ref().and_then(|app| app.spec.role.as_ref());
                 self.desk.has_new_role |= role.is_some_and(|role| !self.desk.roles.contains(role));
+                match app {
+                    Some(_) => self.desk.terminating.remove(id),
+                    None => self.desk.terminating.insert(id.clone()),
+                };
                 self.desk.dirty.insert(id.clone());
             }
             Record::Instance(serial, instance) => {
@@ -242,7 +251,11 @@ impl Services {
                     self.desk.dirty.insert(app.clone());
                 }
             }
-            Record::Version(..) | Record::Deployment(..) | Record::History(..) => (),
+            Record::Version(..)
+            | Record::Deployment(..)
+            | Record::Group(..)
+            | Record::Past(..)
+            | Record::History(..) => (),
         }
         self.memory.apply(&record);
         turn.out.records.push(record);
@@ -261,10 +274,13 @@ impl Services {
         let deployment = memory.view.deployments.get_max().map(|(serial, _)| *serial);
         let last = instance.max(deployment).map_or(Serial(0), Serial::next);
         let apps = memory.view.apps.keys().chain(memory.crews.keys()).chain(memory.held.keys());
+        let dirty: BTreeSet<AppId> = apps.cloned().collect();
+        let is_gone = |app: &&AppId| !memory.view.apps.contains_key(*app);
         self.desk = Desk {
             now: self.desk.now,
             serial: Serial::first(term).max(last),
-            dirty: apps.cloned().collect(),
+            terminating: dirty.iter().filter(is_gone).cloned().collect(),
+            dirty,
             ..Desk::default()
         };
         self.desk.roles = self.roles();
@@ -274,7 +290,10 @@ impl Services {
 
     fn order(&mut self, order: Order, turn: &mut Turn<'_>) -> Result<Reply, Refusal> {
         match order {
-            Order::Deploy { changes, force } => self.deploy(changes, force, turn),
+            Order::Deploy { changes, force, timeout } => {
+                self.deploy(changes, Intent::order(force, timeout), turn)
+            }
+            Order::Plan { changes } => self.dry_run(changes),
             Order::KillTasks { tasks, kill, force } => self.kill_tasks(tasks, kill, force, turn),
             Order::Cancel { deployment, how } => self.cancel(deployment, how, turn),
             Order::ResetDelay { app } => {

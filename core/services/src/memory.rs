@@ -1,6 +1,6 @@
 //! All that services remember. Built from records and from nothing else, indexes included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdSet;
@@ -8,9 +8,11 @@ use model::id::{Role, Serial};
 use placement::rule::Rule;
 
 use crate::crew::{Checks, Crew};
+use crate::group::GroupId;
+use crate::past::Past;
 use crate::ports::ServicePorts;
 use crate::spec::{AppId, AppSpec};
-use crate::state::{ActionKind, App, Deployment, Instance, Record, Version};
+use crate::state::{ActionKind, App, Before, Deployment, Instance, Record, Version};
 use crate::view::{Counts, View};
 
 /// The durable state.
@@ -25,6 +27,10 @@ pub(crate) struct Memory {
     /// How many apps are in each role.
     pub(crate) roles: BTreeMap<Role, u32>,
     pub(crate) service_ports: ServicePorts,
+    /// The past of groups, the oldest first.
+    pub(crate) pasts: BTreeSet<(Version, GroupId)>,
+    /// How often the past of groups, or the way back of a deployment, refers to a spec.
+    pub(crate) kept: BTreeMap<(AppId, Version), u32>,
 }
 
 /// An app's part in a deployment.
@@ -55,6 +61,13 @@ impl Memory {
                 }
                 None => drop(self.view.histories.remove(pod)),
             },
+            Record::Group(id, Some(group)) => {
+                self.view.groups.insert(id.clone(), Arc::clone(group));
+            }
+            Record::Group(id, None) => drop(self.view.groups.remove(id)),
+            Record::Past(group, version, past) => {
+                self.apply_past((group.clone(), *version), past.as_ref());
+            }
         }
     }
 
@@ -98,6 +111,28 @@ impl Memory {
             Some(spec) => self.view.versions.insert(key, Arc::clone(spec)),
             None => self.view.versions.remove(&key),
         };
+    }
+
+    fn apply_past(&mut self, key: (GroupId, Version), past: Option<&Arc<Past>>) {
+        let at = (key.1, key.0.clone());
+        match past {
+            Some(_) => self.pasts.insert(at),
+            None => self.pasts.remove(&at),
+        };
+        let was = match past {
+            Some(past) => self.view.past.insert(key, Arc::clone(past)),
+            None => self.view.past.remove(&key),
+        };
+        let specs = |past: &Past| -> Vec<(AppId, Version)> {
+            let apps = past.apps.iter();
+            apps.filter_map(|one| Some((one.app.clone(), one.was?))).collect()
+        };
+        for spec in was.iter().flat_map(|past| specs(past)) {
+            change_count(&mut self.kept, spec, |count| *count -= 1);
+        }
+        for spec in past.into_iter().flat_map(|past| specs(past)) {
+            change_count(&mut self.kept, spec, |count| *count += 1);
+        }
     }
 
     fn apply_instance(&mut self, serial: Serial, instance: Option<&Arc<Instance>>) {
@@ -165,12 +200,15 @@ impl Memory {
     }
 
     fn hold(&mut self, serial: Serial, deployment: &Deployment) {
+        for spec in deployment.before.iter().filter_map(Before::spec) {
+            change_count(&mut self.kept, spec, |count| *count += 1);
+        }
         let was: BTreeMap<&AppId, &Option<Arc<App>>> =
             deployment.before.iter().map(|before| (&before.app, &before.was)).collect();
         for (step, actions) in (0..).zip(&deployment.steps) {
             for action in actions {
                 let was = was.get(&action.app).copied().cloned().flatten();
-                let held = Held { deployment: serial, step, kind: action.kind.clone(), was };
+                let held = Held { deployment: serial, step, kind: action.kind, was };
                 // A new app is first started and then scaled; the last action is the one that matters.
                 self.held.insert(action.app.clone(), held);
                 let mut by = self.view.locked.get(&action.app).cloned().unwrap_or_default();
@@ -181,6 +219,9 @@ impl Memory {
     }
 
     fn release(&mut self, serial: Serial, deployment: &Deployment) {
+        for spec in deployment.before.iter().filter_map(Before::spec) {
+            change_count(&mut self.kept, spec, |count| *count -= 1);
+        }
         for action in deployment.steps.iter().flatten() {
             if self.held.get(&action.app).is_some_and(|held| held.deployment == serial) {
                 self.held.remove(&action.app);
@@ -192,6 +233,18 @@ impl Memory {
                 false => self.view.locked.insert(action.app.clone(), others),
             };
         }
+    }
+
+    /// Whether an instance, the past of a group or the way back of a deployment refers to a spec.
+    pub(crate) fn is_needed(&self, app: &AppId, version: Version) -> bool {
+        self.kept.contains_key(&(app.clone(), version))
+            || self.crews.get(app).is_some_and(|crew| crew.has_version(version))
+    }
+
+    /// The latest version of a top-level group, or of what lies outside of all.
+    pub(crate) fn last_past(&self, top: &GroupId) -> Option<Version> {
+        let range = (top.clone(), Version::default())..=(top.clone(), Version::MAX);
+        self.view.past.range(range).next_back().map(|((_, version), _)| *version)
     }
 
     /// The specs of an app, oldest first.

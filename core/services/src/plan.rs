@@ -1,7 +1,8 @@
 //! Which steps lead from the apps as they are to the apps as they are to be.
 //!
-//! The steps are those of Marathon's `DeploymentPlan.scala`: one that stops what is to go, one that starts what is new
-//! with no instances, then one for each level of dependencies that scales or restarts.
+//! The steps are those of Marathon's `DeploymentPlan.scala`: what is to go is stopped, what is new is started with no
+//! instances, then one step for each level of dependencies scales or restarts. Other than there, stopping keeps to the
+//! dependencies too, in as many steps.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub(crate) enum Difference {
     Scale,
     /// Every instance is to be replaced.
     Config,
+    /// Only what concerns no instance.
+    Settings,
     Gone,
 }
 
@@ -25,24 +28,26 @@ pub(crate) fn steps(
     level: impl Fn(&AppId) -> usize,
     is_pod: impl Fn(&AppId) -> bool,
 ) -> Vec<Vec<Action>> {
-    let mut stop = Vec::new();
+    let mut stop: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
     let mut start = Vec::new();
     let mut levels: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
     for (app, difference) in differences {
         let action = |kind| Action { kind, app: app.clone(), pod: is_pod(app) };
         let mut at_level = |kind| levels.entry(level(app)).or_default().push(action(kind));
         match difference {
-            Difference::Gone => stop.push(action(ActionKind::Stop)),
+            Difference::Gone => {
+                stop.entry(level(app)).or_default().push(action(ActionKind::Stop));
+            }
             Difference::New => {
                 start.push(action(ActionKind::Start));
                 at_level(ActionKind::Scale);
             }
             Difference::Scale => at_level(ActionKind::Scale),
             Difference::Config => at_level(ActionKind::Restart),
+            Difference::Settings => (),
         }
     }
-    // What depends on others is named before them.
-    stop.sort_by_key(|action| std::cmp::Reverse(level(&action.app)));
-    let steps = [stop, start].into_iter().chain(levels.into_values());
+    // What depends on others goes before them, and comes after them.
+    let steps = stop.into_values().rev().chain([start]).chain(levels.into_values());
     steps.filter(|step| !step.is_empty()).collect()
 }

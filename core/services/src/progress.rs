@@ -7,7 +7,7 @@ use model::id::Serial;
 
 use crate::machine::{Services, Turn};
 use crate::spec::AppId;
-use crate::state::{ActionKind, Deployment, Record};
+use crate::state::{ActionKind, Cause, Deployment, Record};
 use crate::{Cancel, Refusal, Reply, What};
 use model::id::Uuid;
 
@@ -92,7 +92,7 @@ impl Services {
                 Ok(Reply::Done)
             }
             Cancel::Rollback => {
-                let plan = self.plan_rollback(&deployment)?;
+                let plan = self.plan_rollback(&deployment, Cause::Rollback { of: id })?;
                 let (deployment, version) = self.carry_out(plan, turn);
                 Ok(Reply::Deployed { deployment, version })
             }

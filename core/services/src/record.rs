@@ -11,6 +11,7 @@ use model::machine::BadRecord;
 use model::task::{Address, TaskState};
 use model::time::Time;
 
+use crate::group::GroupId;
 use crate::spec::AppId;
 use crate::state::{Goal, Instance, Member, Place, Record, Version};
 
@@ -20,6 +21,8 @@ const VERSION: u8 = 2;
 const INSTANCE: u8 = 3;
 const DEPLOYMENT: u8 = 4;
 const HISTORY: u8 = 5;
+const GROUP: u8 = 6;
+const PAST: u8 = 7;
 
 /// The format that this release writes, and the only one it reads.
 const FORMAT: u8 = 1;
@@ -37,6 +40,10 @@ impl model::machine::Record for Record {
             Record::Instance(serial, _) => key(INSTANCE, &[&serial.0.to_be_bytes()]),
             Record::Deployment(serial, _) => key(DEPLOYMENT, &[&serial.0.to_be_bytes()]),
             Record::History(app, _) => key(HISTORY, &[app.as_str().as_bytes()]),
+            Record::Group(group, _) => key(GROUP, &[group.as_str().as_bytes()]),
+            Record::Past(group, version, _) => {
+                key(PAST, &[group.as_str().as_bytes(), &version.0.0.to_be_bytes()])
+            }
         }
     }
 
@@ -49,6 +56,8 @@ impl model::machine::Record for Record {
             }
             Record::Deployment(_, deployment) => deployment.as_deref().map(spell),
             Record::History(_, history) => history.as_deref().map(spell),
+            Record::Group(_, group) => group.as_deref().map(spell),
+            Record::Past(_, _, past) => past.as_deref().map(spell),
         }
     }
 
@@ -65,9 +74,7 @@ impl model::machine::Record for Record {
         match *entity {
             APP => Ok(Record::App(app_id(key, id)?, Some(Arc::new(parse(key, body)?)))),
             VERSION => {
-                let at = id.len().checked_sub(NUMBER_BYTES);
-                let (app, version) = id.split_at(at.ok_or_else(|| bad("too short".to_owned()))?);
-                let version = Version(Time(number(key, version)?));
+                let (app, version) = versioned(key, id)?;
                 Ok(Record::Version(app_id(key, app)?, version, Some(Arc::new(parse(key, body)?))))
             }
             INSTANCE => {
@@ -80,6 +87,12 @@ impl model::machine::Record for Record {
                 Ok(Record::Deployment(serial, Some(Arc::new(parse(key, body)?))))
             }
             HISTORY => Ok(Record::History(app_id(key, id)?, Some(Arc::new(parse(key, body)?)))),
+            GROUP => Ok(Record::Group(group_id(key, id)?, Some(Arc::new(parse(key, body)?)))),
+            PAST => {
+                let (group, version) = versioned(key, id)?;
+                let past = Some(Arc::new(parse(key, body)?));
+                Ok(Record::Past(group_id(key, group)?, version, past))
+            }
             other => Err(bad(format!("entity {other} is not known"))),
         }
     }
@@ -110,6 +123,19 @@ fn number(key: &[u8], bytes: &[u8]) -> Result<u64, BadRecord> {
 fn app_id(key: &[u8], bytes: &[u8]) -> Result<AppId, BadRecord> {
     let text = std::str::from_utf8(bytes).map_err(|error| BadRecord::new(key, error))?;
     text.parse().map_err(|error| BadRecord::new(key, error))
+}
+
+fn group_id(key: &[u8], bytes: &[u8]) -> Result<GroupId, BadRecord> {
+    let text = std::str::from_utf8(bytes).map_err(|error| BadRecord::new(key, error))?;
+    text.parse().map_err(|error| BadRecord::new(key, error))
+}
+
+/// An id followed by a version.
+fn versioned<'k>(key: &[u8], id: &'k [u8]) -> Result<(&'k [u8], Version), BadRecord> {
+    let at = id.len().checked_sub(NUMBER_BYTES);
+    let at = at.ok_or_else(|| BadRecord::new(key, "it is too short"))?;
+    let (name, version) = id.split_at(at);
+    Ok((name, Version(Time(number(key, version)?))))
 }
 
 /// An instance without what its key or its other fields say already: there are as many as tasks.

@@ -9,6 +9,8 @@ use model::id::{AgentId, Role, Serial, TaskId, Uuid};
 use model::task::{Address, TaskState};
 use model::time::Time;
 
+use crate::group::{Group, GroupId};
+use crate::past::{Past, PastGroup};
 use crate::spec::{AppId, AppSpec};
 
 /// When an app's spec was accepted, to the millisecond; unique within the app and ascending.
@@ -59,6 +61,9 @@ pub enum Record {
     Deployment(Serial, Option<Arc<Deployment>>),
     /// How instances of a pod ended.
     History(AppId, Option<Arc<History>>),
+    Group(GroupId, Option<Arc<Group>>),
+    /// What a deployment changed in a top-level group.
+    Past(GroupId, Version, Option<Arc<Past>>),
 }
 
 /// An app and which of its versions is wanted.
@@ -283,6 +288,48 @@ pub struct Deployment {
     /// What each affected app was, for the way back.
     #[n(5)]
     pub before: Vec<Before>,
+    #[cbor(n(6), default)]
+    pub cause: Cause,
+    #[cbor(n(7), default)]
+    pub started_at: Time,
+    /// Rolled back if it is not over by then.
+    #[n(8)]
+    pub deadline: Option<Time>,
+    /// What each affected group was, for the way back.
+    #[cbor(n(9), default)]
+    pub groups_before: Vec<PastGroup>,
+}
+
+impl Deployment {
+    /// What is under way now.
+    pub fn current_actions(&self) -> &[Action] {
+        let step = usize::try_from(self.step).expect("32 bits fit");
+        self.steps.get(step).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Why a deployment was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub enum Cause {
+    /// Somebody asked for it.
+    #[default]
+    #[n(0)]
+    Order,
+    /// Somebody cancelled that one.
+    #[n(1)]
+    Rollback {
+        #[n(0)]
+        of: Uuid,
+    },
+    /// That one's time was up.
+    #[n(2)]
+    Timeout {
+        #[n(0)]
+        of: Uuid,
+    },
+    /// The app was used more, or less, than it is to be.
+    #[n(3)]
+    Autoscale,
 }
 
 /// An app as it was before a deployment; `None` if there was no such app.
@@ -292,6 +339,13 @@ pub struct Before {
     pub app: AppId,
     #[cbor(n(1), with = "model::shared::option", has_nil)]
     pub was: Option<Arc<App>>,
+}
+
+impl Before {
+    /// The spec that it had.
+    pub(crate) fn spec(&self) -> Option<(AppId, Version)> {
+        self.was.as_ref().map(|was| (self.app.clone(), was.version))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -321,7 +375,7 @@ impl Action {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum ActionKind {
     #[n(0)]
     Start,

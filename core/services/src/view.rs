@@ -10,6 +10,8 @@ use model::time::Time;
 use placement::demand::Miss;
 
 use crate::explain::Explain;
+use crate::group::{Group, GroupId};
+use crate::past::{self, GroupThen, Past};
 use crate::spec::{AppId, AppSpec};
 use crate::state::{App, Deployment, History, Instance, Version};
 
@@ -24,6 +26,12 @@ pub struct View {
     /// A pod's instance is here once for each of its members.
     pub tasks: OrdMap<TaskId, Arc<Instance>>,
     pub deployments: OrdMap<Serial, Arc<Deployment>>,
+    /// Those that carry something, or that somebody put; the others follow from the ids of the apps.
+    pub groups: OrdMap<GroupId, Arc<Group>>,
+    /// What top-level groups do that do not say whether they enforce their role.
+    pub enforce_group_role: bool,
+    /// What deployments changed in each top-level group; see [`View::group_versions`].
+    pub(crate) past: OrdMap<(GroupId, Version), Arc<Past>>,
     /// Which deployments hold which app.
     pub locked: OrdMap<AppId, OrdSet<Serial>>,
     /// What waits for offers, and why.
@@ -34,6 +42,44 @@ pub struct View {
     pub pods: OrdSet<AppId>,
     /// How the latest instances of each pod ended.
     pub histories: OrdMap<AppId, Arc<History>>,
+}
+
+impl View {
+    /// The apps that lie somewhere in a group.
+    pub fn apps_in(&self, group: &GroupId) -> impl Iterator<Item = (&AppId, &Arc<App>)> {
+        let (from, until) = group.inside();
+        self.apps.range(from..until)
+    }
+
+    /// Groups with records below a group.
+    pub fn groups_in(&self, group: &GroupId) -> impl Iterator<Item = (&GroupId, &Arc<Group>)> {
+        let (from, until) = group.inside();
+        self.groups.range(GroupId::Path(from)..GroupId::Path(until))
+    }
+
+    /// Whether there is such a group: the root always is.
+    pub fn has_group(&self, group: &GroupId) -> bool {
+        *group == GroupId::Root
+            || self.groups.contains_key(group)
+            || self.apps_in(group).next().is_some()
+            || self.groups_in(group).next().is_some()
+    }
+
+    /// Whether new apps in a top-level group take its name as their role.
+    pub fn enforces_role(&self, group: &GroupId) -> bool {
+        let own = self.groups.get(group).and_then(|group| group.enforce_role);
+        own.unwrap_or(self.enforce_group_role)
+    }
+
+    /// The versions of a group that can be gone back to, the newest first.
+    pub fn group_versions(&self, group: &GroupId) -> Vec<Version> {
+        past::versions(self, group)
+    }
+
+    /// A group as it was at one of its versions.
+    pub fn group_at(&self, group: &GroupId, version: Version) -> Option<GroupThen> {
+        past::at(self, group, version)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

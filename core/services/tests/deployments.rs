@@ -25,7 +25,15 @@ fn check(apps: Vec<AppSpec>, changes: Vec<Change>, steps: &str) {
             let base = stage.view().apps.get(&spec.id).map(|app| app.version);
             Change::Put { spec, base }
         }
-        Change::Create(_) | Change::Delete(_) | Change::Restart(_) => change,
+        Change::Create(_)
+        | Change::Delete(_)
+        | Change::Restart(_)
+        | Change::CreateGroup(_)
+        | Change::PutGroup(_)
+        | Change::DeleteGroup(_)
+        | Change::ScaleGroup { .. }
+        | Change::RollBackGroup { .. }
+        | Change::EnforceRole { .. } => change,
     };
     stage.deploy(apps.into_iter().map(Change::Create).collect(), false).expect("created");
     stage.calm();
@@ -60,7 +68,7 @@ fn a_plan_has_the_steps_that_marathon_takes() {
     check(
         chain(),
         ["/a", "/b", "/c"].map(|app| Change::Delete(id(app))).to_vec(),
-        "Stop /c, Stop /b, Stop /a",
+        "Stop /c; Stop /b; Stop /a",
     );
     check(
         vec![app("/g/db", 1), app("/g/log", 1), app("/old", 1)],
@@ -239,7 +247,7 @@ fn a_role_is_the_groups_where_groups_enforce_theirs() {
     check("/prod/web", true, None, "prod");
     check("/prod/eu/web", true, None, "prod");
     check("/prod/web", false, None, "slave_public");
-    check("/prod/web", true, Some("slave_public"), "slave_public");
+    check("/prod/web", false, Some("slave_public"), "slave_public");
     check("/prod/web", false, Some("prod"), "prod");
 }
 
@@ -277,12 +285,10 @@ fn a_rollback_leads_back_and_a_stop_leaves_it_as_it_is() {
         stage.agents(2, ROOMY);
         stage.create(app("/a", 2));
         stage.calm();
-        let change = match change() {
-            Change::Put { spec, .. } => {
-                Change::Put { base: Some(stage.view().apps[&id("/a")].version), spec }
-            }
-            other @ (Change::Create(_) | Change::Delete(_) | Change::Restart(_)) => other,
-        };
+        let mut change = change();
+        if let Change::Put { base, .. } = &mut change {
+            *base = Some(stage.view().apps[&id("/a")].version);
+        }
         let deployment = stage.deploy(vec![change], false).expect("deployed");
         stage.settle();
         let reply = stage.cancel(deployment, how).expect("cancelled");

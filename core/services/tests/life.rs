@@ -3,6 +3,7 @@
 mod stage;
 
 use services::What;
+use services::group::GroupId;
 use stage::{ROOMY, Stage, app, id};
 
 #[test]
@@ -28,6 +29,8 @@ fn an_app_is_deployed_scaled_and_deleted() {
     assert_eq!(stage.steps(), "Stop /web");
     stage.calm();
     assert_eq!(stage.live(), 0);
-    assert!(stage.store.is_empty(), "nothing is left of it: {:?}", stage.store.keys());
+    let view = stage.view();
+    assert!(view.deployments.is_empty() && view.instances.is_empty() && view.queue.is_empty());
+    assert_eq!(view.group_versions(&GroupId::Root).len(), 4, "it is past, and not forgotten");
     assert!(stage.told.iter().any(|what| matches!(what, What::AppTerminated { .. })));
 }

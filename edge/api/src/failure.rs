@@ -87,11 +87,15 @@ impl Failure {
 
 fn refused(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::UnknownApp(_) | Refusal::UnknownDeployment(_) | Refusal::UnknownTask(_) => {
-            StatusCode::NOT_FOUND
-        }
+        Refusal::UnknownApp(_)
+        | Refusal::UnknownDeployment(_)
+        | Refusal::UnknownTask(_)
+        | Refusal::UnknownGroup(_)
+        | Refusal::UnknownGroupVersion(..) => StatusCode::NOT_FOUND,
         Refusal::AppExists(_)
         | Refusal::PodExists(_)
+        | Refusal::GroupExists(_)
+        | Refusal::GroupIsApp(_)
         | Refusal::Locked { .. }
         | Refusal::Stale(_) => StatusCode::CONFLICT,
         Refusal::TooManyDeployments(_) => StatusCode::FORBIDDEN,

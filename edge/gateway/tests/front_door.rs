@@ -124,7 +124,7 @@ impl Front {
         let rules =
             judge::Rules { default_role: Role::new("slave_public"), enforce_group_role: true };
         let spec = judge::read(read, &rules).expect("a valid app");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false };
+        let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
         handle.call(order).await.expect("deployed");
         until("a task", || tasks(&handle).len() > before).await;
         for task in tasks(&handle) {
@@ -347,7 +347,7 @@ async fn labels_that_lead_nowhere_are_named() {
     let app = labelled("/late", labels("late", "http", "0")).to_string();
     let rules = judge::Rules { default_role: Role::new("slave_public"), enforce_group_role: true };
     let spec = judge::read(reading::app(app.as_bytes()).expect("readable"), &rules).expect("valid");
-    let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false };
+    let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
     handle.call(order).await.expect("deployed");
     let answer = front.get("/service/late/").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

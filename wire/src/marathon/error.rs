@@ -57,6 +57,10 @@ impl Error {
             | Refusal::PodExists(_)
             | Refusal::UnknownDeployment(_)
             | Refusal::UnknownTask(_)
+            | Refusal::UnknownGroup(_)
+            | Refusal::GroupExists(_)
+            | Refusal::GroupIsApp(_)
+            | Refusal::UnknownGroupVersion(..)
             | Refusal::TooManyDeployments(_)
             | Refusal::Stale(_) => plain,
         }

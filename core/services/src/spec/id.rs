@@ -40,6 +40,11 @@ impl AppId {
         std::iter::successors(parent(self), parent)
     }
 
+    /// Every id sorts between these two.
+    pub(crate) fn all() -> (AppId, AppId) {
+        (AppId("/".into()), AppId("0".into()))
+    }
+
     /// Whatever lies in the group of this name sorts between these two.
     pub(crate) fn inside(&self) -> (AppId, AppId) {
         // `0` follows `/`.

@@ -26,6 +26,8 @@ use pod::PodSpec;
 use resource::{Amounts, Limits, LinuxInfo};
 use volume::{AppVolume, AppVolumeSource};
 
+use crate::autoscale::Autoscale;
+
 /// Every field that this release knows; the defaults are filled in. `id`, `version` and what depends on other apps
 /// (service ports, role) are settled when it is deployed.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -114,6 +116,11 @@ pub struct AppSpec {
     pub executor_resources: Option<Amounts>,
     #[n(35)]
     pub check: Option<Check>,
+    #[n(36)]
+    pub autoscale: Option<Autoscale>,
+    /// A deployment that changes the app and takes longer is rolled back. Unset: it may take for ever.
+    #[n(37)]
+    pub deployment_timeout: Option<Duration>,
 }
 
 impl AppSpec {
@@ -156,6 +163,8 @@ impl AppSpec {
             limits: None,
             executor_resources: None,
             check: None,
+            autoscale: None,
+            deployment_timeout: None,
         }
     }
 

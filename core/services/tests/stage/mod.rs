@@ -197,9 +197,9 @@ impl Stage {
     }
 
     pub(crate) fn deploy(&mut self, changes: Vec<Change>, force: bool) -> Result<Uuid, Refusal> {
-        match self.order(Order::Deploy { changes, force })? {
+        match self.order(Order::Deploy { changes, force, timeout: None })? {
             Reply::Deployed { deployment, .. } => Ok(deployment),
-            other @ (Reply::Done | Reply::Killed { .. }) => {
+            other @ (Reply::Done | Reply::Planned { .. } | Reply::Killed { .. }) => {
                 panic!("a deployment answers with {other:?}")
             }
         }

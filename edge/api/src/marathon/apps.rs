@@ -111,7 +111,7 @@ impl Api {
         let spec = judge::read(read, &self.rules).map_err(Failure::Invalid)?;
         let id = spec.id.clone();
         let force = request.query.is_set("force");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force };
+        let order = Order::Deploy { changes: vec![Change::Create(spec)], force, timeout: None };
         let (deployment, _) = self.deploy(order, Bodies::One).await?;
         let view = self.handle.read();
         // Whoever removed it in between has seen it created.
@@ -126,14 +126,16 @@ impl Api {
     pub(super) async fn delete_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.flag("force").unwrap_or(true);
         let changes = vec![Change::Delete(ids::app_id(id)?)];
-        let done = self.deploy(Order::Deploy { changes, force }, Bodies::One).await?;
+        let done =
+            self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 
     pub(super) async fn restart_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.is_set("force");
         let changes = vec![Change::Restart(ids::app_id(id)?)];
-        let done = self.deploy(Order::Deploy { changes, force }, Bodies::One).await?;
+        let done =
+            self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 }

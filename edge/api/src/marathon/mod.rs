@@ -194,7 +194,7 @@ impl Api {
             | Reply::Killed { deployed: Some((deployment, version)), .. } => {
                 Ok((deployment, version))
             }
-            Reply::Done | Reply::Killed { deployed: None, .. } => {
+            Reply::Done | Reply::Planned { .. } | Reply::Killed { deployed: None, .. } => {
                 unreachable!("services answers a deployment with its id")
             }
         }

@@ -194,7 +194,7 @@ impl Api {
             Reply::Deployed { deployment, version } => {
                 Ok((Vec::new(), Some((deployment, version))))
             }
-            Reply::Done => Ok((Vec::new(), None)),
+            Reply::Done | Reply::Planned { .. } => Ok((Vec::new(), None)),
         }
     }
 

@@ -96,7 +96,7 @@ impl Api {
             let changes = self.changes(&view.services, &reads, mode)?;
             let created = reads.first().is_some_and(|(id, _)| !view.services.apps.contains_key(id));
             drop(view);
-            let order = Order::Deploy { changes, force: mode.force };
+            let order = Order::Deploy { changes, force: mode.force, timeout: None };
             match self.deploy(order, mode.bodies).await {
                 Err(Failure::Call(engine::CallError::Refused(Refusal::Stale(_))))
                     if tries < TRIES_MAX => {}

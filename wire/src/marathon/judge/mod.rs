@@ -157,6 +157,8 @@ pub fn app(app: App, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
         limits: None,
         executor_resources: None,
         check: None,
+        autoscale: None,
+        deployment_timeout: None,
     })
 }
 
