@@ -111,6 +111,29 @@ async fn the_queue_says_why_an_app_waits() -> anyhow::Result<()> {
     let steps = item["processedOffersSummary"]["rejectSummaryLastOffers"].clone();
     assert_eq!(steps[4], json!({ "reason": "InsufficientCpus", "declined": 1, "processed": 1 }));
     assert_eq!(steps[5]["processed"], 0);
+    let explain = &item["explain"];
+    let summary = "Of 1 agents 1 made offers. It needs 100 cpus: 0 of 1 agents, and agent.test lacks only 84 cpus.";
+    assert_eq!(explain["summary"], summary);
+    let crowd = json!({ "known": 1, "lookedAt": 1, "silent": 0, "offersUnlisted": 0 });
+    assert_eq!(explain["agents"], crowd);
+    let agent = unused["offer"]["agentId"].clone();
+    let lacks = json!({ "demand": "cpus", "lacks": "84 cpus", "missing": 84.0 });
+    assert_eq!((&explain["best"]["agentId"], &explain["best"]["missing"]), (&agent, &json!(84.0)));
+    let look = &explain["looks"][0];
+    assert_eq!((&look["agentId"], &look["lacks"]), (&agent, &json!([lacks])));
+    let steps = explain["steps"].as_array().expect("steps");
+    let named: Vec<_> = steps.iter().map(|step| step["demand"].clone()).collect();
+    assert_eq!(named, ["role", "maintenance", "cpus", "mem", "ports", "scarceGpus"]);
+    let cpus = &steps[2];
+    assert_eq!(
+        (&cpus["reached"], &cpus["passed"], &cpus["metBy"]),
+        (&json!(1), &json!(0), &json!(0))
+    );
+    let brief = stage.get("/v2/queue").await["queue"][0].clone();
+    assert_eq!(
+        (&brief["explain"]["summary"], &brief["explain"]["looks"]),
+        (&json!(summary), &json!(null))
+    );
     let answer = stage.ask("DELETE", "/v2/queue//big/delay", Body::empty()).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     Ok(())

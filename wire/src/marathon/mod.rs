@@ -9,6 +9,7 @@ pub mod container;
 pub mod deployment;
 pub mod error;
 pub mod event;
+pub mod explain;
 pub mod group;
 pub mod health;
 pub mod info;

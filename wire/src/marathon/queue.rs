@@ -11,6 +11,7 @@ use services::state;
 use services::view::{Unused, Waiting};
 
 use super::app::App;
+use super::explain::{Account, Agents, account};
 use super::print;
 use super::version::Spelled;
 
@@ -41,6 +42,8 @@ pub struct Item {
     /// What it needs that is not there yet, in plain words; Marathon refused what it did not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
+    /// How far the agents' offers got; Marathon has no such thing.
+    pub explain: Account,
     pub app: App,
 }
 
@@ -118,7 +121,13 @@ pub enum Offers {
     Hidden,
 }
 
-pub fn item(app: &state::App, waiting: &Waiting, now: Time, offers: Offers) -> Item {
+pub fn item(
+    app: &state::App,
+    waiting: &Waiting,
+    agents: Agents<'_>,
+    now: Time,
+    offers: Offers,
+) -> Item {
     let left =
         waiting.delayed_until.map_or(0, |until| until.0.saturating_sub(now.0).div_ceil(1000));
     Item {
@@ -132,6 +141,7 @@ pub fn item(app: &state::App, waiting: &Waiting, now: Time, offers: Offers) -> I
             Offers::Hidden => None,
         },
         lacks: waiting.lacks.to_vec(),
+        explain: account(&waiting.explain, agents, offers),
         app: print::app(app),
     }
 }

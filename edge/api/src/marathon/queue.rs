@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use services::Order;
+use wire::marathon::explain::Agents;
 use wire::marathon::queue::{Item, Offers, item};
 
 use super::{Answer, Api, ids, respond};
@@ -24,11 +25,12 @@ impl Api {
         let shown = request.query.all("embed").any(|word| word == "lastUnusedOffers");
         let offers = if shown { Offers::Shown } else { Offers::Hidden };
         let view = self.handle.read();
+        let agents = Agents::of(&view.kernel);
         let waiting = view.services.queue.iter();
         let items: Vec<Item> = waiting
             .filter_map(|(id, waiting)| {
                 let app = view.services.apps.get(id)?;
-                Some(item(app, waiting, now(), offers))
+                Some(item(app, waiting, agents, now(), offers))
             })
             .collect();
         respond(request, StatusCode::OK, &json!({ "queue": items }))

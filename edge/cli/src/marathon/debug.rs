@@ -21,13 +21,13 @@ pub enum Command {
     },
     /// How many agents satisfy each demand of an app.
     #[command(after_help = "Example:
-  dcos marathon debug summary /web       # the row with the lowest percentage is what is missing")]
+  dcos marathon debug summary /web       # the row with the fewest matches is what is missing")]
     Summary {
         app: String,
         #[arg(long)]
         json: bool,
     },
-    /// Which demands each agent satisfies.
+    /// What each agent lacks, and why others made no offer.
     Details {
         app: String,
         #[arg(long)]
@@ -50,6 +50,8 @@ impl Queue {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
+    /// Or the pod.
+    #[serde(alias = "pod")]
     app: App,
     count: u64,
     #[serde(default)]
@@ -59,35 +61,14 @@ struct Item {
     #[serde(default)]
     processed_offers_summary: Offers,
     #[serde(default)]
-    last_unused_offers: Vec<Unused>,
+    explain: Explain,
     #[serde(default)]
     lacks: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct App {
     id: String,
-    #[serde(default)]
-    cpus: Value,
-    #[serde(default)]
-    mem: Value,
-    #[serde(default)]
-    disk: Value,
-    #[serde(default)]
-    role: Option<String>,
-    #[serde(default)]
-    accepted_resource_roles: Option<Vec<String>>,
-    #[serde(default)]
-    constraints: Vec<Vec<String>>,
-    #[serde(default)]
-    port_definitions: Vec<Port>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Port {
-    #[serde(default)]
-    port: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,32 +93,53 @@ struct Offers {
     last_used_offer_at: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Unused {
-    offer: Offer,
-    #[serde(default)]
-    reason: Vec<String>,
-    #[serde(default)]
-    timestamp: Option<String>,
+/// How far the agents' offers got.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Explain {
+    summary: String,
+    agents: Crowd,
+    steps: Vec<Step>,
+    looks: Vec<Look>,
+    silent: Vec<Silent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Crowd {
+    known: u32,
+    looked_at: u32,
+    silent: u32,
 }
 
 #[derive(Debug, Deserialize)]
-struct Offer {
-    #[serde(default)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    demand: String,
+    asks: String,
+    met_by: u32,
+    reached: u32,
+    passed: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Look {
     hostname: String,
+    at: String,
+    lacks: Vec<Lack>,
 }
 
-/// A demand, and the reason that an offer does not satisfy it.
-const DEMANDS: [(&str, &str); 6] = [
-    ("ROLE", "UnfulfilledRole"),
-    ("CONSTRAINTS", "UnfulfilledConstraint"),
-    ("CPUS", "InsufficientCpus"),
-    ("MEM", "InsufficientMemory"),
-    ("DISK", "InsufficientDisk"),
-    ("PORTS", "InsufficientPorts"),
-];
+#[derive(Debug, Deserialize)]
+struct Lack {
+    demand: String,
+    lacks: String,
+}
 
-const SCARCE: &str = "DeclinedScarceResources";
+#[derive(Debug, Deserialize)]
+struct Silent {
+    hostname: String,
+    why: String,
+}
 
 pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
     let client = world.client()?;
@@ -147,7 +149,11 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
             let answer: Value = client.json(client.get(&format!("{API}/v2/queue"))).await?;
             screen.json(&answer["queue"])
         }
-        Command::List { json: false } => screen.table(&list(&queue(&client).await?)),
+        Command::List { json: false } => {
+            let queue = queue(&client).await?;
+            screen.table(&list(&queue))?;
+            queue.queue.iter().try_for_each(|item| screen.remark(verdict(item)))
+        }
         Command::Summary { app, json: true } | Command::Details { app, json: true } => {
             raw(screen, &client, &app).await
         }
@@ -157,7 +163,9 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
             screen.remark(verdict(&item))
         }
         Command::Details { app, json: false } => {
-            screen.table(&details(&waiting(&client, &app).await?))
+            let item = waiting(&client, &app).await?;
+            screen.table(&details(&item))?;
+            screen.remark(verdict(&item))
         }
     }
 }
@@ -220,59 +228,30 @@ fn list(queue: &Queue) -> Table {
     table
 }
 
-/// Agents that satisfy a demand, of all that were looked at.
-fn matched(item: &Item, reason: &str) -> usize {
-    let unmet = |unused: &&Unused| unused.reason.iter().any(|one| one == reason);
-    item.last_unused_offers.len() - item.last_unused_offers.iter().filter(unmet).count()
-}
-
-fn requested(app: &App, demand: &str) -> String {
-    match demand {
-        "ROLE" => match &app.accepted_resource_roles {
-            Some(roles) => roles.join(", "),
-            None => app.role.clone().unwrap_or_else(|| "*".to_owned()),
-        },
-        "CONSTRAINTS" if app.constraints.is_empty() => NOTHING.to_owned(),
-        "CONSTRAINTS" => {
-            let spell = |constraint: &Vec<String>| format!("[{}]", constraint.join(" "));
-            app.constraints.iter().map(spell).collect::<Vec<_>>().join(" ")
-        }
-        "CPUS" => app.cpus.to_string(),
-        "MEM" => app.mem.to_string(),
-        "DISK" => app.disk.to_string(),
-        _ => {
-            let ports: Vec<String> =
-                app.port_definitions.iter().map(|port| port.port.to_string()).collect();
-            format!("[{}]", ports.join(" "))
-        }
-    }
-}
-
 fn summary(item: &Item) -> Table {
-    let mut table = Table::new(&["RESOURCE", "REQUESTED", "MATCHED", "PERCENTAGE"]);
-    let agents = item.last_unused_offers.len();
-    for (demand, reason) in DEMANDS {
-        let matched = matched(item, reason);
+    let mut table = Table::new(&["RESOURCE", "REQUESTED", "MATCHED", "PERCENTAGE", "IN TURN"]);
+    let agents = item.explain.agents.looked_at;
+    for step in &item.explain.steps {
         let percentage = match agents {
             0 => NOTHING.to_owned(),
-            _ => format!("{:.2}%", 100.0 * ratio(matched, agents)),
+            _ => format!("{:.2}%", 100.0 * ratio(step.met_by, agents)),
         };
         table.row([
-            demand.to_owned(),
-            requested(&item.app, demand),
-            format!("{matched}/{agents}"),
+            step.demand.to_uppercase(),
+            step.asks.clone(),
+            format!("{}/{agents}", step.met_by),
             percentage,
+            format!("{}/{}", step.passed, step.reached),
         ]);
     }
     table
 }
 
-fn ratio(part: usize, whole: usize) -> f64 {
-    let whole = u32::try_from(whole).unwrap_or(u32::MAX);
-    f64::from(u32::try_from(part).unwrap_or(u32::MAX)) / f64::from(whole)
+fn ratio(part: u32, whole: u32) -> f64 {
+    f64::from(part) / f64::from(whole)
 }
 
-/// The answer in one sentence.
+/// The answer in a few words.
 fn verdict(item: &Item) -> String {
     let id = &item.app.id;
     if !item.lacks.is_empty() {
@@ -285,45 +264,31 @@ fn verdict(item: &Item) -> String {
             id.trim_start_matches('/').replace('/', "_")
         );
     }
-    let agents = item.last_unused_offers.len();
-    if agents == 0 {
-        return format!(
-            "No agent has made an offer that {id} could not use. Is one there? See `dcos node list`."
-        );
-    }
-    let scarcest = DEMANDS.iter().min_by_key(|(_, reason)| matched(item, reason));
-    let (demand, reason) = scarcest.expect("there are demands");
-    match matched(item, reason) {
-        all if all == agents => format!(
-            "Each demand of {id} is met by some offer, but no agent meets all of them; see `dcos marathon debug \
-             details {id}`."
-        ),
-        some => {
-            format!("{demand} is the scarcest: {some} of {agents} agents have enough for {id}.")
+    let explain = &item.explain;
+    let silent = match explain.agents.silent {
+        0 => String::new(),
+        count => {
+            format!(" For the {count} that made none see `dcos marathon debug details {id}`.")
         }
+    };
+    match explain.agents.known {
+        0 => format!("{id} waits: there is no agent. See `dcos node list`."),
+        _ => format!("{id} waits. {}{silent}", explain.summary),
     }
 }
 
 fn details(item: &Item) -> Table {
-    let mut table = Table::new(&[
-        "HOSTNAME",
-        "ROLE",
-        "CONSTRAINTS",
-        "CPUS",
-        "MEM",
-        "DISK",
-        "PORTS",
-        "SCARCE",
-        "RECEIVED",
-    ]);
-    for unused in &item.last_unused_offers {
-        let met = |reason: &str| {
-            if unused.reason.iter().any(|one| one == reason) { "-" } else { "ok" }.to_owned()
-        };
-        let [role, constraints, cpus, mem, disk, ports] = DEMANDS.map(|(_, reason)| met(reason));
-        let received = unused.timestamp.clone().unwrap_or_else(|| NOTHING.to_owned());
-        let hostname = unused.offer.hostname.clone();
-        table.row([hostname, role, constraints, cpus, mem, disk, ports, met(SCARCE), received]);
+    let mut table = Table::new(&["HOSTNAME", "STOPPED BY", "LACKS", "LOOKED AT"]);
+    for look in &item.explain.looks {
+        let all: Vec<&str> = look.lacks.iter().map(|lack| lack.lacks.as_str()).collect();
+        let first = look.lacks.first().map_or(NOTHING, |lack| lack.demand.as_str());
+        let lacks = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+        table.row([look.hostname.clone(), first.to_uppercase(), lacks, look.at.clone()]);
+    }
+    for silent in &item.explain.silent {
+        let row = ["NO OFFER", &silent.why, NOTHING].map(str::to_owned);
+        let [stopped, why, at] = row;
+        table.row([silent.hostname.clone(), stopped, why, at]);
     }
     table
 }

@@ -14,9 +14,19 @@ const QUEUE: &str = r#"{"queue": [{"app": {"id": "/big", "cpus": 64, "mem": 64.5
     "constraints": [["rack", "IS", "a"]], "portDefinitions": [{"port": 8080}]}, "count": 1,
     "since": "2026-11-22T09:00:00.000Z", "delay": {"timeLeftSeconds": 0, "overdue": true},
     "processedOffersSummary": {"processedOffersCount": 4, "unusedOffersCount": 3},
-    "lastUnusedOffers": [
-        {"offer": {"hostname": "127.0.0.1"}, "reason": ["InsufficientCpus"], "timestamp": "t1"},
-        {"offer": {"hostname": "127.0.0.2"}, "reason": ["InsufficientCpus", "UnfulfilledConstraint"]}]}]}"#;
+    "explain": {"summary": "Of 3 agents 2 made offers. It needs more.",
+        "agents": {"known": 3, "lookedAt": 2, "silent": 1, "offersUnlisted": 0},
+        "steps": [
+            {"demand": "role", "asks": "resources of *", "metBy": 2, "reached": 2, "passed": 2},
+            {"demand": "constraint", "asks": "rack IS a", "metBy": 1, "reached": 2, "passed": 1},
+            {"demand": "cpus", "asks": "64 cpus", "metBy": 0, "reached": 1, "passed": 0}],
+        "looks": [
+            {"hostname": "127.0.0.1", "agentId": "S1", "at": "t1",
+             "lacks": [{"demand": "cpus", "lacks": "60 cpus", "missing": 60.0}]},
+            {"hostname": "127.0.0.2", "agentId": "S2", "at": "t2",
+             "lacks": [{"demand": "constraint", "lacks": "rack IS a"},
+                       {"demand": "cpus", "lacks": "60 cpus", "missing": 60.0}]}],
+        "silent": [{"hostname": "127.0.0.3", "agentId": "S3", "why": "it is unreachable"}]}}]}"#;
 const TASKS: &str = r#"{"tasks": [
     {"id": "web.instance-1", "appId": "/web", "host": "127.0.0.1", "startedAt": "t0", "role": "*",
      "healthCheckResults": [{"alive": true}, {"alive": false}]},
@@ -85,31 +95,30 @@ async fn tasks_are_killed_together() {
 
 #[tokio::test]
 async fn debug_says_which_demand_is_not_met() {
-    let told = fake().run(&["marathon", "debug", "summary", "big"], "").await;
+    let verdict = "/big waits. Of 3 agents 2 made offers. It needs more. For the 1 that made none see `dcos marathon \
+                   debug details /big`.\n";
+    let told = |out: &str| Told { err: verdict.into(), ..shown(out) };
     let expected = "\
-RESOURCE     REQUESTED    MATCHED  PERCENTAGE
-ROLE         *            2/2      100.00%
-CONSTRAINTS  [rack IS a]  1/2      50.00%
-CPUS         64           0/2      0.00%
-MEM          64.5         2/2      100.00%
-DISK         0            2/2      100.00%
-PORTS        [8080]       2/2      100.00%
+RESOURCE    REQUESTED       MATCHED  PERCENTAGE  IN TURN
+ROLE        resources of *  2/2      100.00%     2/2
+CONSTRAINT  rack IS a       1/2      50.00%      1/2
+CPUS        64 cpus         0/2      0.00%       0/1
 ";
-    assert_eq!(told.out, expected);
-    assert_eq!(told.err, "CPUS is the scarcest: 0 of 2 agents have enough for /big.\n");
+    assert_eq!(fake().run(&["marathon", "debug", "summary", "big"], "").await, told(expected));
     let expected = "\
-HOSTNAME   ROLE  CONSTRAINTS  CPUS  MEM  DISK  PORTS  SCARCE  RECEIVED
-127.0.0.1  ok    ok           -     ok   ok    ok     ok      t1
-127.0.0.2  ok    -            -     ok   ok    ok     ok      ---
+HOSTNAME   STOPPED BY  LACKS               LOOKED AT
+127.0.0.1  CPUS        60 cpus             t1
+127.0.0.2  CONSTRAINT  rack IS a, 60 cpus  t2
+127.0.0.3  NO OFFER    it is unreachable   ---
 ";
-    assert_eq!(fake().run(&["marathon", "debug", "details", "big"], "").await, shown(expected));
+    assert_eq!(fake().run(&["marathon", "debug", "details", "big"], "").await, told(expected));
     let expected = "\
 ID    SINCE                     INSTANCES TO LAUNCH  WAITING  PROCESSED OFFERS  UNUSED OFFERS  \
 LAST UNUSED OFFER  LAST USED OFFER
 /big  2026-11-22T09:00:00.000Z  1                    true     4                 3              \
 ---                ---
 ";
-    assert_eq!(fake().run(&["marathon", "debug", "list"], "").await, shown(expected));
+    assert_eq!(fake().run(&["marathon", "debug", "list"], "").await, told(expected));
     let other = fake().run(&["marathon", "debug", "summary", "/web"], "").await;
     assert!(other.ended.is_err_and(|error| error.contains("/web does not wait")));
 }
