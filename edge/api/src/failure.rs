@@ -19,6 +19,8 @@ pub enum Failure {
     /// The request itself makes no sense.
     BadRequest(String),
     Unknown(String),
+    /// Something of that name is there already.
+    Conflict(String),
     /// No such endpoint, or not with this method.
     NoEndpoint,
     MethodNotAllowed,
@@ -54,6 +56,7 @@ impl Failure {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Failure::Conflict(_) => StatusCode::CONFLICT,
             Failure::Unknown(_) | Failure::NoEndpoint => StatusCode::NOT_FOUND,
             Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Failure::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
@@ -70,6 +73,7 @@ impl Failure {
             Failure::Invalid(faults) => Error::invalid(faults),
             Failure::BadRequest(message)
             | Failure::Unknown(message)
+            | Failure::Conflict(message)
             | Failure::NotAcceptable(message) => Error::new(message.as_str()),
             Failure::NoEndpoint => Error::new("URI not found"),
             Failure::MethodNotAllowed => Error::new("Method Not Allowed"),

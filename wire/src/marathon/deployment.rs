@@ -1,10 +1,11 @@
 //! Deployments under way: the RAML types `DeploymentStepInfo`, `DeploymentPlan` and `DeploymentResult`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use model::id::Uuid;
 use serde::Serialize;
-use services::state::{Action, Deployment, Version};
+use services::spec::AppId;
+use services::state::{Action, Before, Deployment, Version};
 
 use super::version::Spelled;
 
@@ -25,7 +26,7 @@ pub struct StepInfo {
     pub id: String,
     pub version: Spelled,
     pub affected_apps: Vec<String>,
-    pub affected_pods: [(); 0],
+    pub affected_pods: Vec<String>,
     pub steps: Vec<Step>,
     pub current_actions: Vec<ActionInfo>,
     /// From 1.
@@ -41,30 +42,31 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepAction {
     pub action: String,
-    pub app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionInfo {
-    pub action: String,
-    pub app: String,
+    #[serde(flatten)]
+    pub action: StepAction,
     pub readiness_check_results: [(); 0],
 }
 
 /// As `/v2/deployments` lists it.
 pub fn step_info(deployment: &Deployment) -> StepInfo {
-    let info = |action: &Action| ActionInfo {
-        action: action.name().to_owned(),
-        app: action.app.to_string(),
-        readiness_check_results: [],
-    };
+    let info =
+        |action: &Action| ActionInfo { action: step_action(action), readiness_check_results: [] };
     let current = current_step(deployment);
+    let (affected_apps, affected_pods) = affected(deployment);
     StepInfo {
         id: deployment.id.to_string(),
         version: Spelled(deployment.version.0),
-        affected_apps: affected(deployment),
-        affected_pods: [],
+        affected_apps,
+        affected_pods,
         steps: steps(deployment),
         current_actions: current.iter().map(info).collect(),
         current_step: (step_index(deployment) + 1).min(deployment.steps.len().max(1)),
@@ -82,18 +84,31 @@ fn current_step(deployment: &Deployment) -> &[Action] {
     step.map_or(&[], Vec::as_slice)
 }
 
-fn affected(deployment: &Deployment) -> Vec<String> {
-    let acted_on = deployment.steps.iter().flatten().map(|action| &action.app);
-    let apps: BTreeSet<_> = deployment.before.iter().map(|one| &one.app).chain(acted_on).collect();
-    apps.into_iter().map(ToString::to_string).collect()
+/// The apps that a deployment changes, and the pods. What it leaves as it is, is neither started nor stopped by it, and
+/// what was there before says whether it was a pod.
+fn affected(deployment: &Deployment) -> (Vec<String>, Vec<String>) {
+    let acted_on = deployment.steps.iter().flatten().map(|action| (&action.app, action.pod));
+    let was_pod = |before: &Before| before.was.as_ref().is_some_and(|was| was.spec.pod.is_some());
+    let mut all: BTreeMap<&AppId, bool> =
+        deployment.before.iter().map(|one| (&one.app, was_pod(one))).collect();
+    for (id, pod) in acted_on {
+        *all.entry(id).or_default() |= pod;
+    }
+    let of = |wanted: bool| {
+        let those = all.iter().filter(|(_, pod)| **pod == wanted);
+        those.map(|(id, _)| id.to_string()).collect()
+    };
+    (of(false), of(true))
+}
+
+fn step_action(action: &Action) -> StepAction {
+    let id = action.app.to_string();
+    let (app, pod) = if action.pod { (None, Some(id)) } else { (Some(id), None) };
+    StepAction { action: action.name().to_owned(), app, pod }
 }
 
 fn step(actions: &[Action]) -> Step {
-    let spell = |action: &Action| StepAction {
-        action: action.name().to_owned(),
-        app: action.app.to_string(),
-    };
-    Step { actions: actions.iter().map(spell).collect() }
+    Step { actions: actions.iter().map(step_action).collect() }
 }
 
 fn steps(deployment: &Deployment) -> Vec<Step> {

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod group;
 pub mod health;
 pub mod info;
+pub mod instance;
 pub mod judge;
 pub mod number;
 pub mod pod;

@@ -12,7 +12,9 @@ use services::view::{Unused, Waiting};
 
 use super::app::App;
 use super::explain::{Account, Agents, account};
+use super::pod::Pod;
 use super::print;
+use super::print_pod;
 use super::version::Spelled;
 
 /// In this order an offer is judged: of several misses, the first here is the one that counts.
@@ -44,7 +46,10 @@ pub struct Item {
     pub lacks: Vec<String>,
     /// How far the agents' offers got; Marathon has no such thing.
     pub explain: Account,
-    pub app: App,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<App>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,7 +147,8 @@ pub fn item(
         },
         lacks: waiting.lacks.to_vec(),
         explain: account(&waiting.explain, agents, offers),
-        app: print::app(app),
+        app: app.spec.pod.is_none().then(|| print::app(app)),
+        pod: print_pod::app(app),
     }
 }
 
@@ -216,7 +222,7 @@ fn resource(resource: &Resource) -> Quantity {
     }
 }
 
-fn attribute(attribute: &Attribute) -> Quantity {
+pub(super) fn attribute(attribute: &Attribute) -> Quantity {
     let plain = Quantity { name: attribute.name.clone(), ..Quantity::default() };
     match &attribute.value {
         AttributeValue::Text(text) => Quantity { text: Some(text.clone()), ..plain },

@@ -57,7 +57,7 @@ impl Walk for Apps {
         let rest = (from, Bound::<&AppId>::Unbounded);
         let view = &self.view.services;
         let Some((id, app)) = view.apps.range::<_, AppId>(rest).next() else { return false };
-        if self.filters.admit(&app.spec) {
+        if app.spec.pod.is_none() && self.filters.admit(&app.spec) {
             list.push(&app_info::app_info(view, app, self.embed, self.now));
         }
         self.last = Some(id.clone());
@@ -83,7 +83,7 @@ impl Api {
         let view = self.handle.read();
         let (embed, layout) = (embed(SHOWN, &request.query), layout(request));
         let spelled = tokio::task::spawn_blocking(move || {
-            let app = view.services.apps.get(&id).ok_or_else(|| ids::unknown_app(id.as_str()))?;
+            let app = ids::app(&view.services, &id)?;
             let app = app_info::app_info(&view.services, app, embed, now());
             Ok(answer::json(StatusCode::OK, &Shown { app }, layout))
         });
@@ -97,6 +97,7 @@ impl Api {
         let view = self.handle.read();
         let embed = embed(SHOWN, &request.query);
         let below = view.services.apps.iter().filter(|(id, _)| id.as_str().starts_with(&prefix));
+        let below = below.filter(|(_, app)| app.spec.pod.is_none());
         let info = |app| app_info::app_info(&view.services, app, embed, now());
         let apps: Vec<AppInfo<'_>> = below.map(|(_, app)| info(app)).collect();
         if apps.is_empty() && !group.is_empty() {
@@ -125,7 +126,9 @@ impl Api {
     /// A deployment in the way is replaced unless the user says `force=false`, as in Marathon.
     pub(super) async fn delete_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.flag("force").unwrap_or(true);
-        let changes = vec![Change::Delete(ids::app_id(id)?)];
+        let id = ids::app_id(id)?;
+        ids::app(&self.handle.read().services, &id)?;
+        let changes = vec![Change::Delete(id)];
         let done =
             self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
@@ -133,7 +136,9 @@ impl Api {
 
     pub(super) async fn restart_app(&self, request: &Request, id: &[&str]) -> Answer {
         let force = request.query.is_set("force");
-        let changes = vec![Change::Restart(ids::app_id(id)?)];
+        let id = ids::app_id(id)?;
+        ids::app(&self.handle.read().services, &id)?;
+        let changes = vec![Change::Restart(id)];
         let done =
             self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))

@@ -120,7 +120,10 @@ impl Api {
             (_, ["v2", "deployments", rest @ ..]) => self.deployments(request, rest).await,
             (_, ["v2", "queue", rest @ ..]) => self.queue(request, rest).await,
             (_, ["v2", "groups", rest @ ..]) => self.groups(request, rest),
-            (_, ["v2", "pods", ..]) => pods::answer(request),
+            (_, ["v2", pods, rest @ ..]) if *pods == "pods" || pods.starts_with("pods::") => {
+                let rest: Vec<&str> = [&pods["pods".len()..]].iter().chain(rest).copied().collect();
+                self.pods(request, rest.join("/").trim_start_matches('/')).await
+            }
             (&Method::GET, ["v2", "events"]) => self.events(request),
             (&Method::GET, ["v2", "info"]) => Ok(self.told(request)),
             (&Method::GET, ["v2", "leader"]) => {

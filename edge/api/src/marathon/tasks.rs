@@ -36,7 +36,9 @@ impl Walk for Tasks {
         let rest = (from, Bound::<&TaskId>::Unbounded);
         let view = &self.view.services;
         let Some((id, instance)) = view.tasks.range::<_, TaskId>(rest).next() else { return false };
-        if self.states.is_empty() || self.states.contains(&instance.state) {
+        // Those of pods are shown as containers of their instances.
+        let wanted = self.states.is_empty() || self.states.contains(&instance.state);
+        if instance.members.is_empty() && wanted {
             list.push(&task::task(instance, task::service_ports(view, instance)));
         }
         self.last = Some(id.clone());
@@ -106,12 +108,11 @@ impl Api {
         let apps: Vec<AppId> = if let [group @ .., "*"] = id {
             let prefix = format!("/{}/", group.join("/")).replace("//", "/");
             let below = |id: &&AppId| id.as_str().starts_with(&prefix);
-            view.services.apps.keys().filter(below).cloned().collect()
+            let apps = view.services.apps.iter().filter(|(_, app)| app.spec.pod.is_none());
+            apps.map(|(id, _)| id).filter(below).cloned().collect()
         } else {
             let id = ids::app_id(id)?;
-            if !view.services.apps.contains_key(&id) {
-                return Err(ids::unknown_app(id.as_str()));
-            }
+            ids::app(&view.services, &id)?;
             vec![id]
         };
         let walk = AppTasks { view, apps, last: None };
@@ -165,9 +166,7 @@ impl Api {
     ) -> Result<Vec<TaskId>, Failure> {
         let id = ids::app_id(id)?;
         let view = self.handle.read();
-        if !view.services.apps.contains_key(&id) {
-            return Err(ids::unknown_app(id.as_str()));
-        }
+        ids::app(&view.services, &id)?;
         let all = view.services.instances.get(&id).into_iter().flat_map(|all| all.values());
         Ok(all.filter(|one| wanted(one)).map(|one| one.task.clone()).collect())
     }
@@ -225,7 +224,7 @@ fn wants_text(request: &Request) -> bool {
 /// For each service port a line: the app, the port, and where its tasks listen.
 fn endpoints(view: &services::view::View) -> String {
     let mut text = String::new();
-    for (id, app) in &view.apps {
+    for (id, app) in view.apps.iter().filter(|(_, app)| app.spec.pod.is_none()) {
         let instances = view.instances.get(id);
         let running: Vec<&Instance> = instances
             .into_iter()

@@ -118,6 +118,9 @@ impl Api {
         let mut faults = Vec::new();
         for (n, (id, read)) in reads.iter().enumerate() {
             let before = specs.get(id).or(view.apps.get(id).map(|app| app.spec.as_ref()));
+            if before.is_some_and(|before| before.pod.is_some()) {
+                return Err(Failure::Conflict(format!("A pod with id [{id}] already exists.")));
+            }
             if before.is_none() && mode.missing == Missing::Refused {
                 return Err(ids::unknown_app(id.as_str()));
             }

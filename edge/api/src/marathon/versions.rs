@@ -19,9 +19,7 @@ impl Api {
     pub(super) fn list_versions(&self, request: &Request, id: &[&str]) -> Answer {
         let id = ids::app_id(id)?;
         let view = self.handle.read();
-        if !view.services.apps.contains_key(&id) {
-            return Err(ids::unknown_app(id.as_str()));
-        }
+        ids::app(&view.services, &id)?;
         let first = (id.clone(), Version(Time(0)));
         let range = view.services.versions.range((Bound::Included(first), Bound::Unbounded));
         let own = range.take_while(|((app, _), _)| *app == id);
@@ -34,7 +32,8 @@ impl Api {
         let id = ids::app_id(id)?;
         let view = self.handle.read();
         let found = version::read(text).and_then(|time| {
-            view.services.versions.get(&(id.clone(), Version(time))).map(|spec| (time, spec))
+            let spec = view.services.versions.get(&(id.clone(), Version(time)))?;
+            spec.pod.is_none().then_some((time, spec))
         });
         let Some((time, spec)) = found else {
             return Err(Failure::Unknown(format!("App '{id}' does not exist in version {text}")));
