@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use model::id::{AgentId, TaskId};
 use model::resources::Resources;
-use model::task::TaskState;
+use model::task::{ExecutorInfo, TaskState};
 use services::state::{Goal, Instance};
 
 use crate::host::{Alive, Machine};
+use crate::pod;
 use crate::process::recovered;
 use crate::world::World;
 
@@ -24,6 +25,7 @@ pub fn check(world: &mut World) {
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
     no_task_runs_twice(world);
+    pod::groups_are_whole(&view.services, &view.kernel, &world.services_framework());
     ends_are_final(world, &view.services);
     answers_are_kept(world, &view.services);
     instances_are_indexed(&view.services);
@@ -51,9 +53,17 @@ fn no_agent_is_overcommitted(kernel: &kernel::view::View) {
 /// What an agent that has registered is charged with is what its tasks hold.
 fn the_books_balance(kernel: &kernel::view::View) {
     let mut held: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+    let mut executors = BTreeSet::new();
     for task in kernel.tasks.values().flat_map(|tasks| tasks.values()) {
         if !task.state.is_terminal() {
-            held.entry(&task.agent).or_default().add(&task.resources);
+            let held = held.entry(&task.agent).or_default();
+            held.add(&task.resources);
+            // Once for all of its tasks on an agent.
+            let executor = task.executor.as_ref();
+            let is_new = |one: &&ExecutorInfo| {
+                executors.insert((task.agent.clone(), task.framework.clone(), one.id.clone()))
+            };
+            executor.filter(is_new).into_iter().for_each(|one| held.add(&one.resources));
         }
     }
     for (id, agent) in kernel.agents.iter().filter(|(_, agent)| agent.connected) {
@@ -67,14 +77,16 @@ fn the_books_balance(kernel: &kernel::view::View) {
 fn what_runs_fits_its_machine(world: &World) {
     for host in &world.hosts {
         let mut held = Resources::default();
-        for one in host.containers.values().filter(|one| one.is_alive()) {
-            let ports = one.task.resources.ports();
+        let alive = || host.containers.values().filter(|one| one.is_alive());
+        let of_tasks = alive().map(|one| &one.task.resources);
+        let executors = pod::executors(alive().filter_map(|one| one.executor.as_deref()));
+        for resources in of_tasks.chain(executors.into_iter().map(|one| &one.resources)) {
             assert!(
-                !held.ports().intersects(&ports),
+                !held.ports().intersects(&resources.ports()),
                 "{} runs two tasks on one port",
                 host.info.hostname
             );
-            held.add(&one.task.resources);
+            held.add(resources);
         }
         assert!(
             host.info.resources.contains(&held),
@@ -96,7 +108,8 @@ fn no_task_runs_twice(world: &World) {
 }
 
 fn ends_are_final(world: &World, services: &services::view::View) {
-    for task in services.tasks.keys() {
+    let instances = services.instances.values().flat_map(|all| all.values());
+    for task in instances.flat_map(|instance| pod::live_tasks(instance)) {
         assert!(!world.history.ended.contains(task), "task {task} has ended and is listed again");
     }
 }
@@ -122,7 +135,8 @@ fn answers_are_kept(world: &World, services: &services::view::View) {
 }
 
 fn instances_are_indexed(services: &services::view::View) {
-    let by_app: usize = services.instances.values().map(imbl::OrdMap::len).sum();
+    let instances = services.instances.values().flat_map(|all| all.values());
+    let by_app = instances.flat_map(|instance| instance.tasks()).count();
     assert_eq!(by_app, services.tasks.len(), "instances and tasks differ in number");
     for (app, instances) in &services.instances {
         let (mut staged, mut running) = (0, 0);
@@ -190,6 +204,11 @@ pub fn replay(world: &World) {
     );
     assert_eq!(other.services.locked, mine.services.locked, "locks differ after recovery");
     assert_eq!(other.services.counts, mine.services.counts, "counts differ after recovery");
+    assert_eq!(other.services.pods, mine.services.pods, "pods differ after recovery");
+    assert_eq!(
+        other.services.histories, mine.services.histories,
+        "ends of pods differ after recovery"
+    );
     assert_eq!(other.kernel.weights, mine.kernel.weights, "weights differ after recovery");
     for (id, agent) in &mine.kernel.agents {
         let found =

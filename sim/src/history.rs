@@ -9,6 +9,7 @@ use services::state::Version;
 use services::{Notice, What};
 
 use crate::operator::Asked;
+use crate::pod;
 
 #[derive(Debug, Default)]
 pub struct History {
@@ -83,6 +84,7 @@ impl History {
     }
 
     pub fn noticed(&mut self, notice: &Notice) {
+        pod::ends_whole(notice);
         match &notice.what {
             What::Status { status, .. } if status.state.is_terminal() => {
                 self.ended.insert(status.task.clone());

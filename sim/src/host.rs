@@ -7,7 +7,7 @@ use model::agent::AgentInfo;
 use model::attributes;
 use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term};
 use model::resources::Resources;
-use model::task::{ContainerStatus, Reason, TaskInfo};
+use model::task::{ContainerStatus, ExecutorInfo, Reason, TaskInfo};
 use model::time::{Duration, Time};
 use node::{Effect, Happened, Input, Node};
 
@@ -41,6 +41,8 @@ pub struct Machine {
 pub struct Container {
     pub framework: FrameworkId,
     pub task: Arc<TaskInfo>,
+    /// Of the group that it was launched in.
+    pub executor: Option<Arc<ExecutorInfo>>,
     pub life: Alive,
 }
 
@@ -192,8 +194,10 @@ impl World {
     fn do_effect(&mut self, host: Host, effect: Effect) {
         match effect {
             Effect::ToMaster(message) => self.send_up(host, message),
-            Effect::Launch { container, framework, task, .. } => {
-                self.launch(host, container, framework, task)
+            Effect::Launch { container, framework, task, group } => {
+                let executor = group.map(|group| group.executor);
+                let one = Container { framework, task, executor, life: Alive::Starting };
+                self.launch(host, container, one)
             }
             Effect::Stop { container, grace } => self.stop(host, container, grace),
             Effect::Probe { container, check, .. } => {
@@ -207,13 +211,7 @@ impl World {
         }
     }
 
-    fn launch(
-        &mut self,
-        host: Host,
-        container: ContainerId,
-        framework: FrameworkId,
-        task: Arc<TaskInfo>,
-    ) {
+    fn launch(&mut self, host: Host, container: ContainerId, one: Container) {
         if let Some(found) = self.hosts[host].containers.get(&container) {
             let happened = match found.life {
                 Alive::Starting => return,
@@ -239,7 +237,6 @@ impl World {
                 },
             );
         }
-        let one = Container { framework, task, life: Alive::Starting };
         self.hosts[host].containers.insert(container.clone(), one);
         let delay = self.dice.between(1, 300);
         let happened = started(&container);

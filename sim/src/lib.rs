@@ -13,6 +13,7 @@ pub mod history;
 pub mod host;
 pub mod operator;
 pub mod parcel;
+pub mod pod;
 pub mod process;
 pub mod world;
 

@@ -16,9 +16,11 @@ use services::{Cancel, Change, Kill, Order};
 
 use crate::dice::Dice;
 use crate::parcel::Parcel;
+use crate::pod;
 use crate::world::World;
 
-pub const APPS: [&str; 6] = ["/a", "/b", "/group/c", "/group/d", "/group/deep/e", "/f"];
+pub const APPS: [&str; 8] =
+    ["/a", "/b", "/group/c", "/group/d", "/group/deep/e", "/f", "/group/pod", "/pod"];
 
 /// From one deed to the next.
 const PAUSE_MS_MAX: u64 = 8_000;
@@ -111,7 +113,11 @@ impl World {
 
 /// Few enough that all apps fit the smallest world twice over, upgrades included.
 fn instances_max(app: &AppId) -> u64 {
-    if app.as_str().starts_with("/group/") { 2 } else { 5 }
+    if app.as_str().starts_with("/group/") || is_pod(app) { 2 } else { 5 }
+}
+
+fn is_pod(app: &AppId) -> bool {
+    app.as_str().ends_with("/pod")
 }
 
 /// A valid app of some random kind.
@@ -120,20 +126,9 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
     let operator = if dice.chance(500) { Operator::Unique } else { Operator::GroupBy };
     let constraint = Constraint { field: "hostname".to_owned(), operator, value: None };
     let fraction = |dice: &mut Dice| Scalar(dice.between(0, 2) * 500);
-    let process = Process::Cmd(format!("run {}", dice.roll()));
     AppSpec {
-        cpus: Scalar(dice.between(50, 150)),
-        mem: Scalar::whole(dice.between(16, 64)),
         instances: u32::try_from(dice.between(0, instances_max(id))).expect("small"),
-        ports: vec![PortDefinition {
-            port: 0,
-            name: None,
-            protocol: "tcp".to_owned(),
-            labels: BTreeMap::new(),
-            mapping: None,
-        }],
         constraints: if unique { vec![constraint] } else { vec![] },
-        health_checks: if dice.chance(500) { vec![health_check(dice)] } else { vec![] },
         upgrade: UpgradeStrategy {
             minimum_health_capacity: fraction(dice),
             maximum_over_capacity: fraction(dice),
@@ -147,6 +142,26 @@ pub fn spec(id: &AppId, dice: &mut Dice) -> AppSpec {
                 expunge_after: Duration::from_secs(30),
             },
         },
+        ..match is_pod(id) {
+            true => pod::spec(id, dice),
+            false => app(id, dice),
+        }
+    }
+}
+
+fn app(id: &AppId, dice: &mut Dice) -> AppSpec {
+    let process = Process::Cmd(format!("run {}", dice.roll()));
+    AppSpec {
+        cpus: Scalar(dice.between(50, 150)),
+        mem: Scalar::whole(dice.between(16, 64)),
+        ports: vec![PortDefinition {
+            port: 0,
+            name: None,
+            protocol: "tcp".to_owned(),
+            labels: BTreeMap::new(),
+            mapping: None,
+        }],
+        health_checks: if dice.chance(500) { vec![health_check(dice)] } else { vec![] },
         ..AppSpec::new(id.clone(), process)
     }
 }
