@@ -14,6 +14,10 @@ use crate::process::Life;
 pub type Host = usize;
 
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most parcels are messages, and few are under way at once"
+)]
 pub enum Parcel {
     MasterStarts,
     MasterCrashes,
