@@ -58,7 +58,8 @@ fn an_app_has_one_command_or_an_image() {
     check_bare(r#""args": []"#, "/", message);
     check_bare(r#""container": {"type": "MESOS"}"#, "/", message);
     check_bare(r#""cmd": """#, "/cmd", "empty");
-    check(r#""executor": "/my/executor""#, "/executor", "not supported yet");
+    check(r#""executor": "/my//executor""#, "/executor", "the path of a program");
+    check(r#""executor": "//my""#, "/executor", "the path of a program");
 }
 
 #[test]
@@ -192,7 +193,6 @@ fn containers_volumes_and_artifacts_are_complete() {
     let mesos = r#""type": "MESOS", "docker": {"image": "a", "#;
     let path = "/container/docker/parameters";
     container(&format!(r#"{mesos}"parameters": [{{"key": "a", "value": "b"}}]}}"#), path, "MESOS");
-    container(&format!(r#"{mesos}"privileged": true}}"#), "/container/docker/privileged", "DOCKER");
     let volume = |fields: &str, field: &str, message: &str| {
         let volumes = format!(r#""type": "MESOS", "volumes": [{{{fields}}}]"#);
         container(&volumes, &format!("/container/volumes(0)/{field}"), message);
@@ -206,49 +206,13 @@ fn containers_volumes_and_artifacts_are_complete() {
     check(r#""fetch": [{"uri": "a"}], "uris": ["b"]"#, "/uris", "in conjunction with fetch");
     check(r#""uris": [""]"#, "/uris(0)", "1 to 1024");
     check(r#""env": {"": "a"}"#, "/env", "must have a name");
-    check(r#""env": {"A": {"secret": "s"}}"#, "/env/A/secret", "not supported yet");
+    check(r#""env": {"A": {"secret": "s"}}"#, "/env/A/secret", "references an undefined secret");
     let gpus = r#""gpus": 1, "container": {"docker": {"image": "a"}}"#;
     check(gpus, "/", "GPU resources only work");
 }
 
 #[test]
-fn fields_of_later_releases_are_refused_by_name() {
-    let later = |fields: &str, path: &str| check(fields, path, "not supported yet");
-    later(r#""check": {"http": {}}"#, "/check");
-    later(r#""executorResources": {"cpus": 1}"#, "/executorResources");
-    later(r#""ipAddress": {"networkName": "a"}"#, "/ipAddress");
-    later(r#""readinessChecks": [{}]"#, "/readinessChecks");
-    later(r#""residency": {"taskLostBehavior": "WAIT_FOREVER"}"#, "/residency");
-    later(r#""resourceLimits": {"cpus": "unlimited"}"#, "/resourceLimits");
-    later(r#""secrets": {"s": {"source": "a"}}"#, "/secrets");
-    later(r#""networks": [{"mode": "container", "name": "dcos"}]"#, "/networks(0)/mode");
-    later(r#""networks": [{"mode": "container/bridge"}]"#, "/networks(0)/mode");
-    let mesos = |fields: &str, path: &str| {
-        later(&format!(r#""container": {{"type": "MESOS", {fields}}}"#), path);
-    };
-    mesos(r#""linuxInfo": {"seccomp": {}}"#, "/container/linuxInfo");
-    mesos(r#""portMappings": [{"containerPort": 80}]"#, "/container/portMappings");
-    let volume = "/container/volumes(0)";
-    let volumes = |kind: &str| {
-        let fields =
-            format!(r#""volumes": [{{"containerPath": "a", "mode": "RW", "{kind}": {{}}}}]"#);
-        mesos(&fields, &format!("{volume}/{kind}"));
-    };
-    volumes("persistent");
-    volumes("external");
-    volumes("secret");
-    let docker = |fields: &str, path: &str| {
-        later(&format!(r#""container": {{"docker": {{"image": "a", {fields}}}}}"#), path);
-    };
-    docker(r#""network": "BRIDGE""#, "/container/docker/network");
-    docker(r#""network": "USER""#, "/container/docker/network");
-    docker(r#""pullConfig": {"secret": "s"}"#, "/container/docker/pullConfig");
-    docker(r#""credential": {"principal": "p"}"#, "/container/docker/credential");
-    docker(r#""portMappings": [{"containerPort": 80}]"#, "/container/docker/portMappings");
-}
-
-#[test]
-fn empty_later_fields_ask_for_nothing() {
+fn empty_fields_and_unknown_ones_ask_for_nothing() {
     let body = r#"{"id": "/a", "cmd": "a", "secrets": {}, "readinessChecks": [], "ipAddress": null,
         "container": {"type": "MESOS", "portMappings": [], "volumes": [], "linuxInfo": null},
         "tasksRunning": 0, "deployments": [], "maintainer": "somebody"}"#;
@@ -266,8 +230,8 @@ fn faults_of_type_and_of_meaning_are_told_together() {
         "/env/A",
         "/healthChecks(0)/port",
         "/unreachableStrategy/inactiveAfterSeconds",
-        "/secrets",
         "/id",
+        "/secrets/a/source",
         "/instances",
     ];
     assert_eq!(paths, expected);

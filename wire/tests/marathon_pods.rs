@@ -94,8 +94,8 @@ fn whatever_is_wrong_with_a_pod_is_told_with_its_path() {
     check(with("/id", json!(7)), &["/id"]);
     check(with("/containers", json!([])), &["/containers"]);
     check(with("/user", json!("")), &["/user"]);
-    check(with("/environment", json!({ "A": { "secret": "x" } })), &["/environment(A)/secret"]);
-    check(with("/secrets", json!({ "x": { "source": "" } })), &["/secrets(x)/source"]);
+    check(with("/environment", json!({ "A": { "secret": "x" } })), &["/environment/A/secret"]);
+    check(with("/secrets", json!({ "x": { "source": "" } })), &["/secrets/x/source"]);
     check(with("/volumes", json!([{ "name": "v" }])), &["/volumes(0)"]);
     check(with("/networks", json!([{ "mode": "host", "name": "x" }])), &["/networks"]);
     check(with("/networks", json!([{ "mode": "host" }, { "mode": "container" }])), &["/networks"]);

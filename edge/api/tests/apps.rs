@@ -181,7 +181,7 @@ async fn bodies_that_are_not_apps_are_refused_by_name() -> anyhow::Result<()> {
     check(b"[]".to_vec(), 422, "expected an object").await;
     check(br#"{"id": 5, "cmd": ["a"], "instances": "two"}"#.to_vec(), 422, "/instances").await;
     check(br#"{"cmd": "a"}"#.to_vec(), 422, "/id").await;
-    check(br#"{"id":"/a","cmd":"b","secrets":{"s":{}}}"#.to_vec(), 422, "not supported").await;
+    check(br#"{"id":"/a","cmd":"b","secrets":{"s":{}}}"#.to_vec(), 422, "must not be empty").await;
     Ok(())
 }
 

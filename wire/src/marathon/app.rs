@@ -6,14 +6,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::check::{Check, ReadinessCheck};
 use super::container::Container;
 use super::health::HealthCheck;
-use super::number::{Number, Whole};
+use super::network::IpAddress;
+use super::number::{self, Number, Whole};
+use super::pod::Resources;
+use super::shared::{ResourceLimits, SecretDef};
 use super::version::VersionInfo;
 
-/// Fields in the order of Marathon's answers. A `Value` is a field that this release knows by name only.
+/// Fields in the order of Marathon's answers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct App {
@@ -44,13 +47,13 @@ pub struct App {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub executor_resources: Option<Value>,
+    pub executor_resources: Option<Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetch: Option<Vec<Artifact>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_checks: Option<Vec<HealthCheck>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<Value>,
+    pub check: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,25 +64,27 @@ pub struct App {
     pub mem: Option<Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<Whole>,
+    /// The old spelling of `networks`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_address: Option<Value>,
+    pub ip_address: Option<IpAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub networks: Option<Vec<Network>>,
-    /// The old spelling of `portDefinitions`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The old spelling of `portDefinitions`. Templates fill in texts, and packages live on that.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number::list_with_texts")]
     pub ports: Option<Vec<Whole>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_definitions: Option<Vec<PortDefinition>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub readiness_checks: Option<Value>,
+    pub readiness_checks: Option<Vec<ReadinessCheck>>,
+    /// Told of apps with persistent volumes; taken, and without effect.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub residency: Option<Value>,
+    pub residency: Option<Residency>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource_limits: Option<Value>,
+    pub resource_limits: Option<ResourceLimits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_ports: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<Value>,
+    pub secrets: Option<BTreeMap<String, SecretDef>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_kill_grace_period_seconds: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,65 +182,11 @@ pub struct UnreachableEnabled {
     pub expunge_after_seconds: Option<Whole>,
 }
 
-impl App {
-    /// What `self` becomes by a partial update: a field that the update has replaces the whole field.
-    #[must_use]
-    pub fn updated_by(self, update: App) -> App {
-        App {
-            id: self.id,
-            accepted_resource_roles: update
-                .accepted_resource_roles
-                .or(self.accepted_resource_roles),
-            args: update.args.or(self.args),
-            backoff_factor: update.backoff_factor.or(self.backoff_factor),
-            backoff_seconds: update.backoff_seconds.or(self.backoff_seconds),
-            cmd: update.cmd.or(self.cmd),
-            constraints: update.constraints.or(self.constraints),
-            container: update.container.or(self.container),
-            cpus: update.cpus.or(self.cpus),
-            dependencies: update.dependencies.or(self.dependencies),
-            disk: update.disk.or(self.disk),
-            env: update.env.or(self.env),
-            executor: update.executor.or(self.executor),
-            executor_resources: update.executor_resources,
-            health_checks: update.health_checks.or(self.health_checks),
-            check: update.check.or(self.check),
-            instances: update.instances.or(self.instances),
-            labels: update.labels.or(self.labels),
-            max_launch_delay_seconds: update
-                .max_launch_delay_seconds
-                .or(self.max_launch_delay_seconds),
-            mem: update.mem.or(self.mem),
-            gpus: update.gpus.or(self.gpus),
-            ip_address: update.ip_address.or(self.ip_address),
-            networks: update.networks.or(self.networks),
-            readiness_checks: update.readiness_checks.or(self.readiness_checks),
-            residency: update.residency.or(self.residency),
-            resource_limits: update.resource_limits,
-            require_ports: update.require_ports.or(self.require_ports),
-            secrets: update.secrets.or(self.secrets),
-            task_kill_grace_period_seconds: update
-                .task_kill_grace_period_seconds
-                .or(self.task_kill_grace_period_seconds),
-            upgrade_strategy: update.upgrade_strategy.or(self.upgrade_strategy),
-            user: update.user.or(self.user),
-            version: None,
-            version_info: None,
-            kill_selection: update.kill_selection.or(self.kill_selection),
-            unreachable_strategy: update.unreachable_strategy.or(self.unreachable_strategy),
-            tty: update.tty.or(self.tty),
-            role: update.role.or(self.role),
-            // Either spelling replaces what was there, or the two would contradict each other.
-            port_definitions: match update.ports {
-                Some(_) => update.port_definitions,
-                None => update.port_definitions.or(self.port_definitions),
-            },
-            ports: update.ports,
-            fetch: match update.uris {
-                Some(_) => update.fetch,
-                None => update.fetch.or(self.fetch),
-            },
-            uris: update.uris,
-        }
-    }
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Residency {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relaunch_escalation_timeout_seconds: Option<Whole>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_lost_behavior: Option<String>,
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod app_info;
+pub mod check;
 pub mod container;
 pub mod deployment;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod health;
 pub mod info;
 pub mod instance;
 pub mod judge;
+pub mod network;
 pub mod number;
 pub mod pod;
 pub mod pod_status;
@@ -24,4 +26,5 @@ pub mod queue;
 pub mod reading;
 pub mod shared;
 pub mod task;
+mod update;
 pub mod version;

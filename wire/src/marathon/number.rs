@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// A whole number; `3.0` counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,29 @@ impl Serialize for Whole {
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         input.deserialize_any(WholeVisitor)
+    }
+}
+
+/// A list of whole numbers of which some may be spelled as texts.
+pub(super) fn list_with_texts<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Vec<Whole>>, D::Error> {
+    let all = Option::<Vec<WholeOrText>>::deserialize(input)?;
+    Ok(all.map(|all| all.into_iter().map(|WholeOrText(whole)| whole).collect()))
+}
+
+struct WholeOrText(Whole);
+
+impl<'de> Deserialize<'de> for WholeOrText {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(input)?;
+        let Some(text) = value.as_str() else {
+            return Whole::deserialize(value).map(Self).map_err(D::Error::custom);
+        };
+        let number = text.parse().map_err(|_| {
+            D::Error::custom(format!("invalid value: {text:?}, expected a whole number"))
+        })?;
+        Ok(Self(Whole(number)))
     }
 }
 

@@ -1,23 +1,26 @@
 //! From a spec to the app that Marathon would show: complete, in its spelling.
 
+pub mod check;
+mod container;
+
 use std::time::Duration;
 
-use model::container::{ContainerInfo, ContainerKind, Family, Scheme, Uri, VolumeMode};
+use model::container::Uri;
 use model::id::Role;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
-use services::spec::environment;
-use services::spec::{
-    AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, KillSelection, PortDefinition, Process,
-    UnreachableStrategy,
-};
+use services::spec::resource::Amounts;
+use services::spec::{AppId, AppSpec, KillSelection, PortDefinition, Process, UnreachableStrategy};
 use services::state;
 
-use super::app::{self, App, Artifact, EnvValue, Network, UnreachableEnabled, UpgradeStrategy};
-use super::container::{Container, DockerContainer, Parameter, Volume};
-use super::health::{CommandCheck, HealthCheck};
+use super::app::{self, App, Artifact, Network, Residency, UnreachableEnabled, UpgradeStrategy};
 use super::number::{Number, Whole};
+use super::pod::Resources;
+use super::print_pod;
 use super::version::{self, VersionInfo};
+
+/// Of an app that waits for its instances as long as it takes.
+const RELAUNCH_SECONDS: Whole = Whole(3600);
 
 /// The app's wanted spec with its version.
 pub fn app(app: &state::App) -> App {
@@ -46,22 +49,31 @@ pub fn spec(spec: &AppSpec) -> App {
         backoff_seconds: Some(seconds(spec.backoff.initial)),
         cmd,
         constraints: unless_empty(spec.constraints.iter().map(constraint).collect()),
-        container: spec.container.as_ref().map(container),
+        check: spec.check.as_ref().map(check::check),
+        container: container::container(spec),
         cpus: Some(number(spec.cpus)),
         dependencies: unless_empty(spec.dependencies.iter().map(AppId::to_string).collect()),
         disk: Some(number(spec.disk)),
-        env: environment(spec),
+        env: print_pod::environment(&spec.env),
         executor: Some(spec.executor.clone()),
+        executor_resources: spec.executor_resources.map(executor),
         fetch: unless_empty(spec.fetch.iter().map(artifact).collect()),
-        health_checks: unless_empty(spec.health_checks.iter().map(health_check).collect()),
+        health_checks: unless_empty(spec.health_checks.iter().map(check::health_check).collect()),
         instances: Some(Whole(spec.instances.into())),
         labels: Some(spec.labels.clone()),
         max_launch_delay_seconds: Some(seconds(spec.backoff.max)),
         mem: Some(number(spec.mem)),
         gpus: Some(Whole(spec.gpus.into())),
-        networks: Some(vec![Network { mode: Some("host".to_owned()), ..Network::default() }]),
-        port_definitions: Some(spec.ports.iter().map(port_definition).collect()),
+        networks: Some(networks(spec)),
+        port_definitions: spec
+            .networks
+            .is_empty()
+            .then(|| spec.ports.iter().map(port_definition).collect()),
+        readiness_checks: unless_empty(spec.readiness.iter().map(check::readiness).collect()),
+        residency: spec.is_resident().then(|| residency(spec.unreachable)),
+        resource_limits: spec.limits.as_ref().map(print_pod::limits),
         require_ports: Some(spec.require_ports),
+        secrets: (!spec.secrets.is_empty()).then(|| print_pod::secrets(&spec.secrets)),
         task_kill_grace_period_seconds: spec.kill_grace.map(seconds),
         upgrade_strategy: Some(UpgradeStrategy {
             maximum_over_capacity: Some(number(spec.upgrade.maximum_over_capacity)),
@@ -92,15 +104,27 @@ pub(super) fn seconds(duration: Duration) -> Whole {
     Whole(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn environment(spec: &AppSpec) -> Option<std::collections::BTreeMap<String, EnvValue>> {
-    let text = |(name, value): (&String, &environment::EnvValue)| {
-        let value = match value {
-            environment::EnvValue::Text(text) => EnvValue::Text(text.clone()),
-            environment::EnvValue::Secret(name) => EnvValue::Secret { secret: name.clone() },
-        };
-        (name.clone(), value)
+fn executor(amounts: Amounts) -> Resources {
+    Resources { gpus: None, ..print_pod::resources(amounts) }
+}
+
+fn networks(spec: &AppSpec) -> Vec<Network> {
+    if spec.networks.is_empty() {
+        return vec![Network { mode: Some("host".to_owned()), ..Network::default() }];
+    }
+    spec.networks.iter().map(print_pod::network).collect()
+}
+
+/// What Marathon says of an app that stays where its volumes are; it follows from the unreachable strategy.
+fn residency(unreachable: UnreachableStrategy) -> Residency {
+    let timeout = match unreachable {
+        UnreachableStrategy::Disabled => RELAUNCH_SECONDS,
+        UnreachableStrategy::Enabled { inactive_after, .. } => seconds(inactive_after),
     };
-    (!spec.env.is_empty()).then(|| spec.env.iter().map(text).collect())
+    Residency {
+        relaunch_escalation_timeout_seconds: Some(timeout),
+        task_lost_behavior: Some("WAIT_FOREVER".to_owned()),
+    }
 }
 
 pub(super) fn artifact(uri: &Uri) -> Artifact {
@@ -153,95 +177,4 @@ pub(super) fn constraint(constraint: &Constraint) -> Vec<String> {
     };
     let words = [constraint.field.clone(), operator.to_owned()];
     words.into_iter().chain(constraint.value.clone()).collect()
-}
-
-fn container(container: &ContainerInfo) -> Container {
-    let kind = match container.kind {
-        ContainerKind::Mesos => "MESOS",
-        ContainerKind::Docker => "DOCKER",
-    };
-    let parameter =
-        |(key, value): &(String, String)| Parameter { key: key.clone(), value: value.clone() };
-    let docker = container.image.as_ref().map(|image| DockerContainer {
-        force_pull_image: Some(image.force_pull),
-        image: Some(image.name.clone()),
-        parameters: Some(container.parameters.iter().map(parameter).collect()),
-        privileged: Some(container.privileged),
-        ..DockerContainer::default()
-    });
-    let volume = |volume: &model::container::Volume| Volume {
-        container_path: Some(volume.container_path.clone()),
-        host_path: Some(volume.host_path.clone()),
-        mode: Some(volume_mode(volume.mode).to_owned()),
-        ..Volume::default()
-    };
-    Container {
-        kind: Some(kind.to_owned()),
-        docker,
-        volumes: Some(container.volumes.iter().map(volume).collect()),
-        ..Container::default()
-    }
-}
-
-fn volume_mode(mode: VolumeMode) -> &'static str {
-    match mode {
-        VolumeMode::ReadOnly => "RO",
-        VolumeMode::ReadWrite => "RW",
-    }
-}
-
-/// As events and answers show it.
-pub fn health_check(check: &AppHealthCheck) -> HealthCheck {
-    let common = HealthCheck {
-        grace_period_seconds: Some(seconds(check.grace)),
-        interval_seconds: Some(seconds(check.interval)),
-        max_consecutive_failures: Some(Whole(check.failures_max.into())),
-        timeout_seconds: Some(seconds(check.timeout)),
-        delay_seconds: Some(seconds(check.delay)),
-        ip_protocol: Some("IPv4".to_owned()),
-        ignore_http_1xx: check.ignore_http_1xx.then_some(true),
-        ..HealthCheck::default()
-    };
-    match &check.kind {
-        CheckKind::Http { scheme, path, port, family, mesos } => HealthCheck {
-            protocol: Some(http_protocol(*scheme, *mesos).to_owned()),
-            path: path.clone(),
-            ip_protocol: Some(spell_family(*family).to_owned()),
-            ignore_http_1xx: (!mesos || check.ignore_http_1xx).then_some(check.ignore_http_1xx),
-            ..with_port(common, *port)
-        },
-        CheckKind::Tcp { port, family, mesos } => HealthCheck {
-            protocol: Some(if *mesos { "MESOS_TCP" } else { "TCP" }.to_owned()),
-            ip_protocol: Some(spell_family(*family).to_owned()),
-            ..with_port(common, *port)
-        },
-        CheckKind::Command(value) => HealthCheck {
-            protocol: Some("COMMAND".to_owned()),
-            command: Some(CommandCheck { value: value.clone() }),
-            ..common
-        },
-    }
-}
-
-fn http_protocol(scheme: Scheme, mesos: bool) -> &'static str {
-    match (scheme, mesos) {
-        (Scheme::Http, false) => "HTTP",
-        (Scheme::Https, false) => "HTTPS",
-        (Scheme::Http, true) => "MESOS_HTTP",
-        (Scheme::Https, true) => "MESOS_HTTPS",
-    }
-}
-
-fn spell_family(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    }
-}
-
-fn with_port(check: HealthCheck, port: CheckPort) -> HealthCheck {
-    match port {
-        CheckPort::Index(index) => HealthCheck { port_index: Some(Whole(index.into())), ..check },
-        CheckPort::Number(number) => HealthCheck { port: Some(Whole(number.into())), ..check },
-    }
 }

@@ -59,7 +59,9 @@ fn some(labels: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
     (!labels.is_empty()).then(|| labels.clone())
 }
 
-fn environment(env: &BTreeMap<String, EnvValue>) -> Option<BTreeMap<String, app::EnvValue>> {
+pub(super) fn environment(
+    env: &BTreeMap<String, EnvValue>,
+) -> Option<BTreeMap<String, app::EnvValue>> {
     let value = |value: &EnvValue| match value {
         EnvValue::Text(text) => app::EnvValue::Text(text.clone()),
         EnvValue::Secret(secret) => app::EnvValue::Secret { secret: secret.clone() },
@@ -68,7 +70,7 @@ fn environment(env: &BTreeMap<String, EnvValue>) -> Option<BTreeMap<String, app:
     (!env.is_empty()).then(|| all.collect())
 }
 
-fn secrets(secrets: &BTreeMap<String, String>) -> BTreeMap<String, SecretDef> {
+pub(super) fn secrets(secrets: &BTreeMap<String, String>) -> BTreeMap<String, SecretDef> {
     let define = |source: &String| SecretDef { source: Some(source.clone()) };
     secrets.iter().map(|(alias, source)| (alias.clone(), define(source))).collect()
 }
@@ -146,7 +148,7 @@ fn exec(exec: &Exec) -> written::Exec {
     }
 }
 
-fn command(command: &Command) -> written::MesosCommand {
+pub(super) fn command(command: &Command) -> written::MesosCommand {
     match command {
         Command::Shell(shell) => written::MesosCommand { shell: Some(shell.clone()), argv: None },
         Command::Argv(argv) => written::MesosCommand { shell: None, argv: Some(argv.clone()) },

@@ -11,7 +11,7 @@ use services::view::View;
 use services::{Change, Fault, Order, Refusal};
 use wire::marathon::app::App;
 use wire::marathon::reading::{self, Read};
-use wire::marathon::{judge, print, version};
+use wire::marathon::{judge, version};
 
 use super::{Answer, Api, Bodies, deployed, ids, located};
 use crate::failure::Failure;
@@ -156,16 +156,16 @@ impl Api {
         read: &Read,
         mode: Mode,
     ) -> Result<AppSpec, Failure> {
-        let named = App { id: Some(id.to_string()), ..read.app.clone() };
-        let app = match before {
+        let app = App { id: Some(id.to_string()), ..read.app.clone() };
+        let update = Read { app, faults: read.faults.clone() };
+        let judged = match before {
             Some(spec) if mode.partial => match &read.app.version {
                 Some(version) => return earlier(view, id, version, &read.app),
-                None => print::spec(spec).updated_by(named),
+                None => judge::updated(spec, update, &self.rules),
             },
-            Some(_) | None => named,
+            Some(_) | None => judge::read(update, &self.rules),
         };
-        let read = Read { app, faults: read.faults.clone() };
-        judge::read(read, &self.rules).map_err(Failure::Invalid)
+        judged.map_err(Failure::Invalid)
     }
 }
 

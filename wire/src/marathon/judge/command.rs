@@ -1,19 +1,13 @@
-//! What runs, and with what beside it: command, environment, labels, files to fetch.
-
-use std::collections::BTreeMap;
+//! What runs, and with what beside it: command, labels, files to fetch.
 
 use model::container::Uri;
-use services::spec::environment as spec;
 use services::spec::{Process, UpgradeStrategy};
 
 use super::faults::Faults;
 use super::quantity::Quantities;
-use crate::marathon::app::{App, Artifact, EnvValue};
+use crate::marathon::app::{App, Artifact};
 
 const URI_CHARS_MAX: usize = 1024;
-/// What Marathon unpacks if it came as one of the old `uris`.
-const ARCHIVES: [&str; 9] =
-    [".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".gz", ".tgz", ".tbz2", ".txz", ".zip"];
 
 /// One of `cmd` and `args`, or neither if there is an image.
 pub(super) fn judge(app: &App, faults: &mut Faults) {
@@ -30,9 +24,16 @@ pub(super) fn judge(app: &App, faults: &mut Faults) {
             "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.",
         ),
     }
-    if !matches!(app.executor.as_deref(), None | Some("" | "//cmd")) {
-        faults.add("/executor", "executors other than //cmd are not supported yet");
+    let executor = app.executor.as_deref().unwrap_or_default();
+    if !matches!(executor, "" | "//cmd") && !is_path(executor) {
+        faults.add("/executor", "must be empty, //cmd, or the path of a program");
     }
+}
+
+/// Names between single slashes, of which one may stand in front.
+fn is_path(text: &str) -> bool {
+    let path = text.strip_prefix('/').unwrap_or(text);
+    path.split('/').all(|name| !name.is_empty())
 }
 
 /// Of an app that was judged.
@@ -42,30 +43,6 @@ pub(super) fn process(app: &App) -> Process {
         (None, Some(args)) if !args.is_empty() => Process::Args(args.clone()),
         (None, _) => Process::Image,
     }
-}
-
-pub(super) fn env(app: &App, faults: &mut Faults) -> BTreeMap<String, spec::EnvValue> {
-    let mut env = BTreeMap::new();
-    for (name, value) in app.env.iter().flatten() {
-        if name.is_empty() {
-            faults.add("/env", "a variable must have a name");
-        }
-        if name.contains(['=', '\0']) {
-            faults.add(format!("/env/{name}"), "a name must not contain '=' or NUL");
-        }
-        match value {
-            EnvValue::Text(text) if text.contains('\0') => {
-                faults.add(format!("/env/{name}"), "must not contain NUL");
-            }
-            EnvValue::Text(text) => {
-                env.insert(name.clone(), spec::EnvValue::Text(text.clone()));
-            }
-            EnvValue::Secret { .. } => {
-                faults.add(format!("/env/{name}/secret"), "secrets are not supported yet");
-            }
-        }
-    }
-    env
 }
 
 /// The labels that promise something about the app.
@@ -104,28 +81,9 @@ pub(super) fn labels(
     }
 }
 
-/// `fetch`, or the old `uris` rewritten.
 pub(super) fn fetch(app: &App, faults: &mut Faults) -> Vec<Uri> {
-    let artifacts = app.fetch.as_deref().unwrap_or_default();
-    let uris = app.uris.as_deref().unwrap_or_default();
-    if !artifacts.is_empty() && !uris.is_empty() {
-        faults.add("/uris", "may not be set in conjunction with fetch");
-    }
-    let mut all = Vec::new();
-    for (n, text) in uris.iter().enumerate() {
-        judge_uri(&format!("/uris({n})"), text, faults);
-        all.push(Uri {
-            value: text.clone(),
-            extract: is_archive(text),
-            executable: false,
-            cache: false,
-            output_file: None,
-        });
-    }
-    for (n, artifact) in artifacts.iter().enumerate() {
-        all.push(judge_artifact(&format!("/fetch({n})"), artifact, faults));
-    }
-    all
+    let artifacts = app.fetch.iter().flatten().enumerate();
+    artifacts.map(|(n, one)| judge_artifact(&format!("/fetch({n})"), one, faults)).collect()
 }
 
 pub(super) fn judge_artifact(at: &str, artifact: &Artifact, faults: &mut Faults) -> Uri {
@@ -155,9 +113,4 @@ fn judge_uri(path: &str, text: &str, faults: &mut Faults) {
     if text.contains(illegal) {
         faults.add(path, "URI has invalid syntax.");
     }
-}
-
-fn is_archive(uri: &str) -> bool {
-    let path = uri.split(['?', '#']).next().unwrap_or(uri);
-    ARCHIVES.iter().any(|ending| path.ends_with(ending))
 }

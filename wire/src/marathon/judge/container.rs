@@ -1,43 +1,69 @@
-//! The container: engine, image, volumes.
+//! The container: engine, image, volumes, and what confines it.
 
-use model::container::{ContainerInfo, ContainerKind, Image, Volume, VolumeMode};
+use std::collections::BTreeMap;
+
+use model::container::{ContainerInfo, ContainerKind, Image};
+use services::spec::network::{Network, NetworkMode};
+use services::spec::resource::LinuxInfo;
+use services::spec::volume::AppVolume;
 
 use super::faults::Faults;
+use super::{linux, mount};
 use crate::marathon::app::App;
-use crate::marathon::container::{Container, DockerContainer, Volume as Written};
+use crate::marathon::container::{Container, DockerContainer};
 
-pub(super) fn judge(app: &App, faults: &mut Faults) -> Option<ContainerInfo> {
-    let container = app.container.as_ref()?;
+/// What a spec keeps of a container, in several places.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) info: Option<ContainerInfo>,
+    pub(super) volumes: Vec<AppVolume>,
+    pub(super) pull_secret: Option<String>,
+    pub(super) linux: Option<LinuxInfo>,
+}
+
+/// What the app says elsewhere that a container must agree with.
+pub(super) struct Around<'a> {
+    pub(super) networks: &'a [Network],
+    pub(super) secrets: &'a BTreeMap<String, String>,
+}
+
+pub(super) fn judge(app: &App, around: &Around<'_>, faults: &mut Faults) -> Judged {
+    let Some(container) = &app.container else { return Judged::default() };
     let kind = kind(container, faults);
-    match (kind, &container.docker) {
-        (ContainerKind::Docker, None) => faults.add("/container/docker", "not defined"),
-        (ContainerKind::Docker, Some(_)) => {
-            if app.gpus.is_some_and(|gpus| gpus.0 > 0) {
-                faults.add("/", "GPU resources only work with the Mesos containerizer");
-            }
-        }
-        (ContainerKind::Mesos, _) => {}
+    match kind {
+        ContainerKind::Docker => with_docker(app, container, around, faults),
+        ContainerKind::Mesos => without_docker(container, faults),
     }
-    let docker = container.docker.clone().unwrap_or_default();
-    let parameters = docker.parameters.iter().flatten();
-    Some(ContainerInfo {
+    let docker = container.docker.as_ref();
+    let parameters = docker.iter().flat_map(|docker| docker.parameters.iter().flatten());
+    let volumes = mount::judge(container, kind, around, faults);
+    let info = ContainerInfo {
         kind,
-        image: container.docker.as_ref().map(|docker| image(docker, faults)),
-        volumes: volumes(container, faults),
-        privileged: docker.privileged.unwrap_or(false),
-        shared: Vec::new(),
+        image: docker.map(|docker| image(docker, faults)),
+        volumes: volumes.of_agent,
+        // Mesos' own engine has no such thing, and nobody is told.
+        privileged: kind == ContainerKind::Docker
+            && docker.is_some_and(|docker| docker.privileged == Some(true)),
         tty: app.tty.unwrap_or(false),
         parameters: parameters.map(|one| (one.key.clone(), one.value.clone())).collect(),
-    })
+        shared: Vec::new(),
+    };
+    // Only Mesos' own engine knows it.
+    let linux = container.linux_info.as_ref().filter(|_| kind == ContainerKind::Mesos);
+    Judged {
+        info: Some(info),
+        volumes: volumes.others,
+        pull_secret: docker.and_then(|docker| pull_secret(docker, kind, around, faults)),
+        linux: linux.map(|info| {
+            faults.within("/container/linuxInfo", |faults| linux::judge_whole(info, faults))
+        }),
+    }
 }
 
 fn kind(container: &Container, faults: &mut Faults) -> ContainerKind {
     match container.kind.as_deref() {
         None | Some("DOCKER") => ContainerKind::Docker,
-        Some("MESOS") => {
-            mesos_only(container, faults);
-            ContainerKind::Mesos
-        }
+        Some("MESOS") => ContainerKind::Mesos,
         Some(_) => {
             faults.add("/container/type", "must be MESOS or DOCKER");
             ContainerKind::Mesos
@@ -45,14 +71,29 @@ fn kind(container: &Container, faults: &mut Faults) -> ContainerKind {
     }
 }
 
+fn with_docker(app: &App, container: &Container, around: &Around<'_>, faults: &mut Faults) {
+    if container.docker.is_none() {
+        faults.add("/container/docker", "not defined");
+    }
+    if app.gpus.is_some_and(|gpus| gpus.0 > 0) {
+        faults.add("/", "GPU resources only work with the Mesos containerizer");
+    }
+    if app.check.is_some() {
+        faults.add("/", "AppDefinition must not use 'checks' if using docker");
+    }
+    let containers = around.networks.iter().filter(|one| one.mode == NetworkMode::Container);
+    if containers.count() > 1 {
+        let message =
+            "may only specify a single container network when using the Docker container engine";
+        faults.add("/", message);
+    }
+}
+
 /// What only the docker engine has words for.
-fn mesos_only(container: &Container, faults: &mut Faults) {
+fn without_docker(container: &Container, faults: &mut Faults) {
     let Some(docker) = &container.docker else { return };
     if docker.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
         faults.add("/container/docker/parameters", "must be empty with container type MESOS");
-    }
-    if docker.privileged == Some(true) {
-        faults.add("/container/docker/privileged", "needs container type DOCKER");
     }
 }
 
@@ -66,42 +107,28 @@ fn image(docker: &DockerContainer, faults: &mut Faults) -> Image {
             faults.add(format!("/container/docker/parameters({n})/key"), "must not be empty");
         }
     }
+    if docker.credential.is_some() {
+        faults.add("/container/docker/credential", "must be empty: use pullConfig");
+    }
     Image { name, force_pull: docker.force_pull_image.unwrap_or(false) }
 }
 
-fn volumes(container: &Container, faults: &mut Faults) -> Vec<Volume> {
-    let written = container.volumes.iter().flatten().enumerate();
-    written.filter_map(|(n, volume)| judge_volume(n, volume, faults)).collect()
-}
-
-/// Host volumes; the other kinds are for a later release.
-fn judge_volume(n: usize, volume: &Written, faults: &mut Faults) -> Option<Volume> {
-    let path = format!("/container/volumes({n})");
-    let container_path = volume.container_path.clone().unwrap_or_default();
-    if container_path.is_empty() {
-        faults.add(format!("{path}/containerPath"), "must not be empty");
-    }
-    let later = [
-        ("persistent", &volume.persistent),
-        ("external", &volume.external),
-        ("secret", &volume.secret),
-    ];
-    let mut kinds = later.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name);
-    if let Some(name) = kinds.next() {
-        faults.add(format!("{path}/{name}"), format!("{name} volumes are not supported yet"));
-        return None;
-    }
-    let host_path = volume.host_path.clone().unwrap_or_default();
-    if host_path.is_empty() {
-        faults.add(format!("{path}/hostPath"), "must not be empty");
-    }
-    let mode = match volume.mode.as_deref() {
-        Some("RO") => VolumeMode::ReadOnly,
-        Some("RW") => VolumeMode::ReadWrite,
-        None | Some(_) => {
-            faults.add(format!("{path}/mode"), "must be RO or RW");
-            VolumeMode::ReadOnly
+fn pull_secret(
+    docker: &DockerContainer,
+    kind: ContainerKind,
+    around: &Around<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
+    const PATH: &str = "/container/docker/pullConfig";
+    let secret = docker.pull_config.as_ref()?.secret.clone().unwrap_or_default();
+    match kind {
+        ContainerKind::Docker => {
+            faults.add(PATH, "pullConfig is not supported with Docker containerizer");
         }
-    };
-    Some(Volume { container_path, host_path, mode })
+        ContainerKind::Mesos if !around.secrets.contains_key(&secret) => {
+            faults.add(PATH, "pullConfig.secret must refer to an existing secret");
+        }
+        ContainerKind::Mesos => {}
+    }
+    Some(secret)
 }

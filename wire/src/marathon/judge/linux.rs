@@ -59,8 +59,10 @@ pub(super) fn limits(given: &ResourceLimits, least: Amounts, faults: &mut Faults
         let none = quantity::Limits { default: 0.0, min: 0.0 };
         let amount = scalar(&path, Some(number), none, faults);
         if amount < least {
-            let message =
-                "resource limit must be greater than or equal to requested resource value";
+            let least = least.as_f64();
+            let message = format!(
+                "resource limit must be greater than or equal to requested resource ({least:?})"
+            );
             faults.add(path, message);
         }
         Some(Limit::Amount(amount))

@@ -1,15 +1,19 @@
 //! From an app as it was written to the spec that is kept: old spellings rewritten, defaults filled in, all faults told.
 //!
-//! Each part of an app has its file: [`command`], [`container`], [`health`], [`ports`], [`placement`], [`strategy`].
+//! Old spellings are rewritten first, see [`older`]. Each part of an app has its file: [`command`], [`container`],
+//! [`health`], [`ports`], [`placement`], [`strategy`] and more.
 //! Every part gives a value even where it finds a fault, so that the other parts are judged as well.
 
+mod check;
 mod command;
 mod container;
+mod external;
 mod faults;
 mod health;
-mod later;
 mod linux;
+mod mount;
 mod network;
+mod older;
 mod placement;
 pub mod pod;
 mod ports;
@@ -20,11 +24,16 @@ mod volume;
 
 use std::collections::BTreeMap;
 
+use model::container::Uri;
 use model::id::Role;
 use services::Fault;
-use services::spec::{AppId, AppSpec};
+use services::spec::check::Check;
+use services::spec::environment::EnvValue;
+use services::spec::network::{Network, NetworkMode};
+use services::spec::{AppHealthCheck, AppId, AppSpec, PortDefinition, ReadinessCheck};
 
 use super::app::App;
+use super::print;
 use super::reading::Read;
 use faults::Faults;
 
@@ -98,68 +107,127 @@ fn unreadable_too<T>(faults: Vec<Fault>, judged: Result<T, Vec<Fault>>) -> Resul
     Err(faults.into_iter().chain(known).collect())
 }
 
+/// What an app becomes by an update, in which only the fields that change are given.
+pub fn updated(before: &AppSpec, update: Read, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let spelling = older::Spelling::of(&update.app);
+    let changes = older::translate(update.app, &mut faults);
+    let whole = older::rewrite(print::spec(before).updated_by(changes), &mut faults);
+    let judged = today(whole, rules, faults).map_err(|faults| spelling.locate(faults));
+    unreadable_too(update.faults, judged)
+}
+
 /// The spec that `app` describes, or everything that is wrong with it.
 pub fn app(app: App, rules: &Rules) -> Result<AppSpec, Vec<Fault>> {
     let mut faults = Faults::default();
-    later::refuse(&app, &mut faults);
+    let spelling = older::Spelling::of(&app);
+    let app = older::rewrite(app, &mut faults);
+    today(app, rules, faults).map_err(|faults| spelling.locate(faults))
+}
+
+/// The same for an app in today's spelling, of which some faults are known already.
+fn today(app: App, rules: &Rules, mut faults: Faults) -> Result<AppSpec, Vec<Fault>> {
     let id = id(&app, &mut faults);
-    command::judge(&app, &mut faults);
-    let ports = ports::judge(&app, &mut faults);
-    let health_checks = health::judge(&app, ports.len(), &mut faults);
-    let role = placement::role(&app, id.as_ref(), rules, &mut faults);
-    let accepted_roles = placement::accepted_roles(&app, id.as_ref(), rules, &mut faults);
-    let constraints = placement::constraints(&app, &mut faults);
-    let dependencies = dependencies(&app, &mut faults);
-    let upgrade = strategy::upgrade(&app, &mut faults);
-    let backoff = strategy::backoff(&app, &mut faults);
-    let kill_selection = strategy::kill_selection(&app, &mut faults);
-    let unreachable = strategy::unreachable(&app, &mut faults);
-    let quantities = quantity::judge(&app, &mut faults);
-    let container = container::judge(&app, &mut faults);
-    let fetch = command::fetch(&app, &mut faults);
-    let env = command::env(&app, &mut faults);
-    command::labels(&app, &quantities, &upgrade, &mut faults);
-    let (Some(id), true) = (id, faults.is_empty()) else { return Err(faults.into_vec()) };
-    Ok(AppSpec {
-        id,
-        process: command::process(&app),
-        user: app.user,
-        env,
-        labels: app.labels.unwrap_or_default(),
+    let parts = parts(&app, id.as_ref(), rules, &mut faults);
+    match id {
+        Some(id) if faults.is_empty() => Ok(spec(id, app, parts)),
+        Some(_) | None => Err(faults.into_vec()),
+    }
+}
+
+/// An app, part by part.
+struct Parts {
+    networks: Vec<Network>,
+    ports: Vec<PortDefinition>,
+    secrets: BTreeMap<String, String>,
+    env: BTreeMap<String, EnvValue>,
+    container: container::Judged,
+    health_checks: Vec<AppHealthCheck>,
+    check: Option<Check>,
+    readiness: Option<ReadinessCheck>,
+    place: placement::Place,
+    policy: strategy::Policy,
+    quantities: quantity::Quantities,
+    dependencies: Vec<AppId>,
+    fetch: Vec<Uri>,
+}
+
+fn parts(app: &App, id: Option<&AppId>, rules: &Rules, faults: &mut Faults) -> Parts {
+    command::judge(app, faults);
+    let networks = networks(app, faults);
+    let ports = ports::judge(app, &networks, faults);
+    let secrets = secret::judge(app.secrets.as_ref(), faults);
+    let around = container::Around { networks: &networks, secrets: &secrets };
+    let container = container::judge(app, &around, faults);
+    let stay = strategy::Stay::of(app, &container.volumes);
+    let quantities = quantity::judge(app, faults);
+    let policy = strategy::judge(app, stay, faults);
+    command::labels(app, &quantities, &policy.upgrade, faults);
+    external::fit_instances(&container.volumes, quantities.instances, faults);
+    let check = app.check.as_ref();
+    Parts {
+        env: secret::environment("/env", app.env.as_ref(), &secrets, faults),
+        health_checks: health::judge(app, ports.len(), faults),
+        check: check.map(|check| {
+            faults.within("/check", |faults| check::check(check, ports.len(), faults))
+        }),
+        readiness: check::readiness(app, &ports, faults),
+        place: placement::judge(app, id, (rules, stay), faults),
+        dependencies: dependencies(app, faults),
+        fetch: command::fetch(app, faults),
+        networks,
+        ports,
+        secrets,
+        container,
+        policy,
+        quantities,
+    }
+}
+
+fn spec(id: AppId, app: App, parts: Parts) -> AppSpec {
+    let Parts { container, place, policy, quantities, .. } = parts;
+    AppSpec {
+        user: app.user.clone(),
+        env: parts.env,
+        labels: app.labels.clone().unwrap_or_default(),
         cpus: quantities.cpus,
         mem: quantities.mem,
         disk: quantities.disk,
         gpus: quantities.gpus,
         instances: quantities.instances,
-        container,
-        ports,
+        container: container.info,
+        ports: parts.ports,
         require_ports: app.require_ports.unwrap_or(false),
-        constraints,
-        health_checks,
-        upgrade,
-        backoff,
-        kill_selection,
-        unreachable,
+        constraints: place.constraints,
+        health_checks: parts.health_checks,
+        upgrade: policy.upgrade,
+        backoff: policy.backoff,
+        kill_selection: policy.kill_selection,
+        unreachable: policy.unreachable,
         kill_grace: quantities.kill_grace,
-        fetch,
-        dependencies,
-        accepted_roles,
-        role,
-        executor: app.executor.unwrap_or_default(),
+        fetch: parts.fetch,
+        dependencies: parts.dependencies,
+        accepted_roles: place.accepted_roles,
+        role: place.role,
+        executor: app.executor.clone().unwrap_or_default(),
         tty: app.tty,
-        readiness: None,
-        pod: None,
-        networks: Vec::new(),
-        secrets: BTreeMap::new(),
-        volumes: Vec::new(),
-        pull_secret: None,
-        linux: None,
-        limits: None,
-        executor_resources: None,
-        check: None,
-        autoscale: None,
-        deployment_timeout: None,
-    })
+        readiness: parts.readiness,
+        networks: parts.networks,
+        secrets: parts.secrets,
+        volumes: container.volumes,
+        pull_secret: container.pull_secret,
+        linux: container.linux,
+        limits: quantities.limits,
+        executor_resources: quantities.executor,
+        check: parts.check,
+        ..AppSpec::new(id, command::process(&app))
+    }
+}
+
+/// None for the agent's own.
+fn networks(app: &App, faults: &mut Faults) -> Vec<Network> {
+    let networks = network::judge(app.networks.as_deref().unwrap_or_default(), faults);
+    networks.into_iter().filter(|network| network.mode != NetworkMode::Host).collect()
 }
 
 fn id(app: &App, faults: &mut Faults) -> Option<AppId> {

@@ -7,7 +7,33 @@ use services::spec::AppId;
 
 use super::Rules;
 use super::faults::Faults;
+use super::strategy::Stay;
 use crate::marathon::app::App;
+
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) role: Option<Role>,
+    pub(super) accepted_roles: Option<Vec<Role>>,
+    pub(super) constraints: Vec<Constraint>,
+}
+
+pub(super) fn judge(
+    app: &App,
+    id: Option<&AppId>,
+    (rules, stay): (&Rules, Stay),
+    faults: &mut Faults,
+) -> Place {
+    let only_star = |roles: &Vec<String>| roles.iter().all(|role| role == "*");
+    if stay.resident && !app.accepted_resource_roles.as_ref().is_none_or(only_star) {
+        let message = "A resident app must have `acceptedResourceRoles = [\"*\"]`.";
+        faults.add("/acceptedResourceRoles", message);
+    }
+    Place {
+        role: role(app, id, rules, faults),
+        accepted_roles: accepted_roles(app, id, rules, faults),
+        constraints: constraints(app, faults),
+    }
+}
 
 /// The app's role as given. Unset, it is settled when the app is deployed.
 pub(super) fn role(
@@ -61,7 +87,7 @@ pub(super) fn accepted_roles(
     Some(roles)
 }
 
-pub(super) fn constraints(app: &App, faults: &mut Faults) -> Vec<Constraint> {
+fn constraints(app: &App, faults: &mut Faults) -> Vec<Constraint> {
     let mut all = Vec::new();
     for (n, words) in app.constraints.iter().flatten().enumerate() {
         match constraint(words) {

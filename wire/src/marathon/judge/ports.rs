@@ -1,138 +1,115 @@
-//! Port definitions and networks: host networking, with the old spellings rewritten.
+//! Ports of the agent, or of containers with addresses of their own. Old spellings were rewritten before.
 
 use std::collections::BTreeSet;
 
 use services::spec::PortDefinition;
+use services::spec::network::{Network, NetworkMode, PortMapping};
 
 use super::faults::Faults;
-use crate::marathon::app::{App, Network, PortDefinition as Written};
-use crate::marathon::number::Whole;
+use crate::marathon::app::{App, PortDefinition as Written};
+use crate::marathon::network::PortMapping as Mapping;
 
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "udp,tcp"];
 
-/// The ports of an app on the host network; one, if nothing is said of them.
-pub(super) fn judge(app: &App, faults: &mut Faults) -> Vec<PortDefinition> {
-    networks(app, faults);
-    let definitions = match (&app.port_definitions, &app.ports) {
-        (Some(definitions), ports) => {
-            agree(definitions, ports.as_deref(), faults);
-            all(definitions, faults)
-        }
-        (None, Some(ports)) => from_numbers(ports, faults),
-        (None, None) => vec![default_port()],
-    };
-    let distinct =
-        |numbers: Vec<u16>| numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len();
-    if !distinct(definitions.iter().map(|one| one.port).filter(|port| *port != 0).collect()) {
-        faults.add("/portDefinitions", "Ports must be unique.");
+/// The ports that an app has: `networks` says which of the two kinds.
+pub(super) fn judge(app: &App, networks: &[Network], faults: &mut Faults) -> Vec<PortDefinition> {
+    if networks.iter().all(|network| network.mode == NetworkMode::Host) {
+        let written = app.port_definitions.iter().flatten().enumerate();
+        let ports: Vec<_> = written.map(|(n, one)| definition(n, one, faults)).collect();
+        let numbers = ports.iter().map(|one| one.port).filter(|port| *port != 0);
+        distinct(numbers, "/portDefinitions", "Ports must be unique.", faults);
+        names_differ(&ports, "/portDefinitions", faults);
+        return ports;
     }
-    let names: Vec<&String> = definitions.iter().filter_map(|one| one.name.as_ref()).collect();
-    if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
-        faults.add("/portDefinitions", "Port names must be unique.");
-    }
-    definitions
+    let container = app.container.as_ref();
+    let written = container.and_then(|container| container.port_mappings.as_ref());
+    let written = written.into_iter().flatten().enumerate();
+    let ports: Vec<_> = written.map(|(n, one)| mapping(n, one, networks, faults)).collect();
+    names_differ(&ports, "/container/portMappings", faults);
+    ports
 }
 
-fn default_port() -> PortDefinition {
+fn names_differ(ports: &[PortDefinition], path: &str, faults: &mut Faults) {
+    let names = ports.iter().filter_map(|one| one.name.as_ref());
+    distinct(names, path, "Port names must be unique.", faults);
+}
+
+fn distinct<T: Ord>(
+    mut values: impl Iterator<Item = T>,
+    path: &str,
+    message: &str,
+    faults: &mut Faults,
+) {
+    let mut seen = BTreeSet::new();
+    if !values.all(|value| seen.insert(value)) {
+        faults.add(path, message);
+    }
+}
+
+fn definition(n: usize, written: &Written, faults: &mut Faults) -> PortDefinition {
+    let at = format!("/portDefinitions({n})");
     PortDefinition {
-        port: 0,
-        name: Some("default".to_owned()),
-        protocol: "tcp".to_owned(),
-        labels: Default::default(),
+        port: faults.port(&format!("{at}/port"), written.port.unwrap_or_default()),
+        name: name(&at, written.name.as_ref(), faults),
+        protocol: protocol(&at, written.protocol.as_deref(), faults),
+        labels: written.labels.clone().unwrap_or_default(),
         mapping: None,
     }
 }
 
-/// Both spellings may be given if they say the same.
-fn agree(definitions: &[Written], ports: Option<&[Whole]>, faults: &mut Faults) {
-    let Some(ports) = ports else { return };
-    let numbers = definitions.iter().map(|one| one.port.unwrap_or_default());
-    if !numbers.eq(ports.iter().copied()) {
-        faults.add("/", "cannot specify both ports and port definitions");
+fn mapping(n: usize, written: &Mapping, all: &[Network], faults: &mut Faults) -> PortDefinition {
+    let at = format!("/container/portMappings({n})");
+    let networks = written.network_names.clone().unwrap_or_default();
+    let known: Vec<&str> = all.iter().filter_map(|network| network.name.as_deref()).collect();
+    for (n, name) in networks.iter().enumerate() {
+        if !known.contains(&name.as_str()) {
+            let message = format!("is not one of ({})", known.join(","));
+            faults.add(format!("{at}/networkNames({n})"), message);
+        }
     }
-}
-
-fn from_numbers(ports: &[Whole], faults: &mut Faults) -> Vec<PortDefinition> {
-    let definition = |(n, port): (usize, &Whole)| PortDefinition {
-        port: faults.port(&format!("/ports({n})"), *port),
-        name: None,
-        ..default_port()
+    let several = 1 < all.iter().filter(|one| one.mode == NetworkMode::Container).count();
+    if several && written.host_port.is_some() && networks.len() != 1 {
+        faults.add(
+            at.as_str(),
+            "networkNames must be a single item list when hostPort is specified and more than 1 container network is \
+             defined",
+        );
+    }
+    let mut port = |name: &str, given| faults.port(&format!("{at}/{name}"), given);
+    let mapping = PortMapping {
+        container_port: port("containerPort", written.container_port.unwrap_or_default()),
+        host_port: written.host_port.map(|given| port("hostPort", given)),
+        networks,
     };
-    ports.iter().enumerate().map(definition).collect()
-}
-
-fn all(definitions: &[Written], faults: &mut Faults) -> Vec<PortDefinition> {
-    let mut ports = Vec::with_capacity(definitions.len());
-    for (n, written) in definitions.iter().enumerate() {
-        let path = format!("/portDefinitions({n})");
-        if written.name.as_deref().is_some_and(|name| !is_name(name)) {
-            faults.add(
-                format!("{path}/name"),
-                "must consist of lower-case letters, digits and dashes, and neither begin nor end with a dash",
-            );
-        }
-        let protocol = written.protocol.as_deref().unwrap_or("tcp");
-        if !PROTOCOLS.contains(&protocol) {
-            faults.add(format!("{path}/protocol"), "must be one of tcp, udp and udp,tcp");
-        }
-        ports.push(PortDefinition {
-            port: faults.port(&format!("{path}/port"), written.port.unwrap_or_default()),
-            name: written.name.clone(),
-            protocol: protocol.to_owned(),
-            labels: written.labels.clone().unwrap_or_default(),
-            mapping: None,
-        });
+    PortDefinition {
+        port: port("servicePort", written.service_port.unwrap_or_default()),
+        name: name(&at, written.name.as_ref(), faults),
+        protocol: protocol(&at, written.protocol.as_deref(), faults),
+        labels: written.labels.clone().unwrap_or_default(),
+        mapping: Some(mapping),
     }
-    ports
 }
 
-fn is_name(text: &str) -> bool {
+fn name(at: &str, given: Option<&String>, faults: &mut Faults) -> Option<String> {
+    if given.is_some_and(|name| !is_name(name)) {
+        faults.add(
+            format!("{at}/name"),
+            "must consist of lower-case letters, digits and dashes, and neither begin nor end with a dash",
+        );
+    }
+    given.cloned()
+}
+
+/// What the RAML calls `LegacyName`.
+pub(super) fn is_name(text: &str) -> bool {
     let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     !text.is_empty() && text.bytes().all(legal) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-fn networks(app: &App, faults: &mut Faults) {
-    let networks = app.networks.as_deref().unwrap_or_default();
-    for (n, network) in networks.iter().enumerate() {
-        judge_network(&format!("/networks({n})"), network, faults);
+fn protocol(at: &str, given: Option<&str>, faults: &mut Faults) -> String {
+    let protocol = given.unwrap_or("tcp");
+    if !PROTOCOLS.contains(&protocol) {
+        faults.add(format!("{at}/protocol"), "must be one of tcp, udp and udp,tcp");
     }
-    if networks.len() > 1 {
-        faults.add(
-            "/networks",
-            "May specify a single host network, single bridge network, or else 1-to-n container networks",
-        );
-    }
-    let docker = app.container.as_ref().and_then(|container| container.docker.as_ref());
-    match docker.and_then(|docker| docker.network.as_deref()) {
-        None => {}
-        Some(_) if !networks.is_empty() => {
-            faults.add("/", "must not specify both container.docker.network and networks");
-        }
-        Some("HOST") => {}
-        Some(other @ ("BRIDGE" | "USER" | "NONE")) => {
-            faults.add(
-                "/container/docker/network",
-                format!("{other} is not supported yet: use HOST"),
-            );
-        }
-        Some(_) => {
-            faults.add("/container/docker/network", "must be one of BRIDGE, HOST, NONE and USER");
-        }
-    }
-}
-
-fn judge_network(path: &str, network: &Network, faults: &mut Faults) {
-    match network.mode.as_deref().unwrap_or("container") {
-        "host" => {
-            let named = network.name.as_ref().is_some_and(|name| !name.is_empty());
-            if named || network.labels.as_ref().is_some_and(|labels| !labels.is_empty()) {
-                faults.add("/networks", "Host networks may not have names or labels");
-            }
-        }
-        mode @ ("container" | "container/bridge") => {
-            faults.add(format!("{path}/mode"), format!("{mode} is not supported yet: use host"));
-        }
-        _ => faults
-            .add(format!("{path}/mode"), "must be one of container, container/bridge and host"),
-    }
+    protocol.to_owned()
 }

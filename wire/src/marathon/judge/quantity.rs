@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use model::resources::Scalar;
+use services::spec::resource::{self, Amounts};
 
 use super::faults::Faults;
+use super::{linux, pod};
 use crate::marathon::app::App;
 use crate::marathon::number::Number;
 
@@ -18,13 +20,21 @@ pub(super) struct Quantities {
     pub(super) gpus: u32,
     pub(super) instances: u32,
     pub(super) kill_grace: Option<Duration>,
+    pub(super) limits: Option<resource::Limits>,
+    pub(super) executor: Option<Amounts>,
 }
 
 pub(super) fn judge(app: &App, faults: &mut Faults) -> Quantities {
     let grace = app.task_kill_grace_period_seconds;
+    let cpus = scalar("/cpus", app.cpus, Limits { default: 1.0, min: CPUS_MIN }, faults);
+    let mem = scalar("/mem", app.mem, Limits { default: 128.0, min: 0.0 }, faults);
+    let least = Amounts { cpus, mem, ..Amounts::default() };
+    let executor = app.executor_resources.as_ref();
     Quantities {
-        cpus: scalar("/cpus", app.cpus, Limits { default: 1.0, min: CPUS_MIN }, faults),
-        mem: scalar("/mem", app.mem, Limits { default: 128.0, min: 0.0 }, faults),
+        cpus,
+        mem,
+        limits: app.resource_limits.as_ref().map(|given| linux::limits(given, least, faults)),
+        executor: executor.map(|given| pod::executor(Some(given), faults)),
         disk: scalar("/disk", app.disk, Limits { default: 0.0, min: 0.0 }, faults),
         gpus: faults.count("/gpus", app.gpus, 0),
         instances: faults.count("/instances", app.instances, 1),

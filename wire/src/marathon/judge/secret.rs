@@ -20,7 +20,7 @@ pub(super) fn judge(
         }
         let source = secret.source.clone().unwrap_or_default();
         if source.is_empty() {
-            faults.add(format!("/secrets({alias})/source"), "must not be empty");
+            faults.add(format!("/secrets/{alias}/source"), "must not be empty");
         }
         secrets.insert(alias.clone(), source);
     }
@@ -40,18 +40,18 @@ pub(super) fn environment(
             faults.add(at, "a variable must have a name");
         }
         if name.contains(['=', '\0']) {
-            faults.add(format!("{at}({name})"), "a name must not contain '=' or NUL");
+            faults.add(format!("{at}/{name}"), "a name must not contain '=' or NUL");
         }
         let value = match value {
             Written::Text(text) => {
                 if text.contains('\0') {
-                    faults.add(format!("{at}({name})"), "must not contain NUL");
+                    faults.add(format!("{at}/{name}"), "must not contain NUL");
                 }
                 EnvValue::Text(text.clone())
             }
             Written::Secret { secret } => {
                 if !secrets.contains_key(secret) {
-                    faults.add(format!("{at}({name})/secret"), "references an undefined secret");
+                    faults.add(format!("{at}/{name}/secret"), "references an undefined secret");
                 }
                 EnvValue::Secret(secret.clone())
             }

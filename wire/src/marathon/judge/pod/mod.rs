@@ -152,7 +152,7 @@ fn distinct<T: Ord>(
     }
 }
 
-fn executor(given: Option<&Resources>, faults: &mut Faults) -> Amounts {
+pub(super) fn executor(given: Option<&Resources>, faults: &mut Faults) -> Amounts {
     let given = given.cloned().unwrap_or_default();
     let mut least = |name: &str, value, min| {
         let path = format!("/executorResources/{name}");
