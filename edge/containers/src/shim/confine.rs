@@ -49,7 +49,8 @@ pub(super) fn confine(
 ) -> Result<(Process, SignalFd), String> {
     let told = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
     become_init(stdio).map_err(told("becoming a container's first process"))?;
-    let root = Growing::begin(launch)?;
+    let reach = reach(&launch.spec, machine);
+    let root = Growing::begin(launch, reach)?;
     let (process, identity) = Process::main(&launch.spec, root.path())?;
     if let Some(hostname) = &launch.spec.hostname {
         rustix::system::sethostname(hostname.as_bytes())
@@ -57,7 +58,6 @@ pub(super) fn confine(
     }
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
-    let reach = reach(&launch.spec, machine);
     root.enter(reach)?;
     rights::become_user(&identity, reach, machine.capabilities)
         .map_err(told("giving up rights"))?;

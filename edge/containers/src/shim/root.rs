@@ -82,25 +82,31 @@ pub(crate) struct Growing<'a> {
     launch: &'a Launch,
     inside: Inside,
     path: PathBuf,
+    /// Of the image's files and what comes from the host: a confined container opens no devices but those of its `/dev`.
+    files: MountAttrFlags,
 }
 
 impl Growing<'_> {
     /// Mounts the root, and in it all that does not depend on the container's control groups.
-    pub(crate) fn begin(launch: &Launch) -> Result<Growing<'_>> {
+    pub(crate) fn begin(launch: &Launch, reach: Reach) -> Result<Growing<'_>> {
         // What the host unmounts later goes away in here, too; nothing leads back.
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", slave).map_err(|e| format!("detaching mounts: {e}"))?;
+        let (files, flags) = match reach {
+            Reach::Open => (MountAttrFlags::empty(), MountFlags::empty()),
+            Reach::Confined { .. } => (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+        };
         let path = match &launch.spec.root {
             Root::Host => PathBuf::from("/"),
             Root::Image { layers, .. } => {
                 let path = launch.run_dir.join("root");
                 make_dir(&path, 0o755)?;
-                overlay(layers, &launch.layer_dir, &path)?;
+                overlay(layers, &launch.layer_dir, &path, flags)?;
                 path
             }
         };
         let inside = Inside::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let root = Growing { launch, inside, path };
+        let root = Growing { launch, inside, path, files };
         root.fs("/proc", "proc", &[], DATA)?;
         match &launch.spec.root {
             // Shared memory is the container's own, as its IPC namespace is.
@@ -130,7 +136,7 @@ impl Growing<'_> {
         }
         let sandbox = &self.launch.spec.sandbox;
         let sandbox = Detached::tree(sandbox).map_err(|e| told(SANDBOX_IN_IMAGE, e))?;
-        self.put(sandbox, SANDBOX_IN_IMAGE, MountAttrFlags::empty())
+        self.put(sandbox, SANDBOX_IN_IMAGE, self.files)
     }
 
     fn hostname_file(&self, hostname: &str) -> Result<PathBuf> {
@@ -208,8 +214,8 @@ impl Growing<'_> {
             (false, false) => spec.sandbox.join(target),
         };
         let attributes = match volume.mode {
-            VolumeMode::ReadOnly => READ_ONLY_MOUNT,
-            VolumeMode::ReadWrite => MountAttrFlags::empty(),
+            VolumeMode::ReadOnly => self.files | READ_ONLY_MOUNT,
+            VolumeMode::ReadWrite => self.files,
         };
         self.put(volume_source(spec, &volume.host_path)?, &target.display().to_string(), attributes)
     }
@@ -291,7 +297,7 @@ fn told(place: &str, error: impl std::fmt::Display) -> String {
 }
 
 /// Layers come lowest first; overlayfs wants them the other way round.
-fn overlay(layers: &[PathBuf], writable: &Path, root: &Path) -> Result<()> {
+fn overlay(layers: &[PathBuf], writable: &Path, root: &Path, flags: MountFlags) -> Result<()> {
     let (upper, work) = (writable.join("upper"), writable.join("work"));
     make_dir(&upper, 0o755)?;
     make_dir(&work, 0o700)?;
@@ -314,7 +320,7 @@ fn overlay(layers: &[PathBuf], writable: &Path, root: &Path) -> Result<()> {
     std::env::set_current_dir(&common)
         .map_err(|e| format!("the layers' directory {}: {e}", common.display()))?;
     let options = std::ffi::CString::new(options).map_err(|_| "a NUL byte in a layer's path")?;
-    rustix::mount::mount("overlay", root, "overlay", MountFlags::empty(), options.as_c_str())
+    rustix::mount::mount("overlay", root, "overlay", flags, options.as_c_str())
         .map_err(|e| format!("mounting {} layers: {e}", layers.len()))?;
     std::env::set_current_dir("/").map_err(|e| format!("/: {e}"))
 }
