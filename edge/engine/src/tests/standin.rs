@@ -95,7 +95,9 @@ impl Machine for StandIn {
             | Input::Subscribe { .. }
             | Input::FrameworkLost { .. }
             | Input::Framework { .. }
-            | Input::Agent { message: FromAgent::Update { .. } | FromAgent::Checked { .. }, .. }
+            | Input::Agent {
+                message: FromAgent::Update { .. } | FromAgent::Checked { .. }, ..
+            }
             | Input::Tick { .. } => panic!("the tests do not send it"),
         }
         Ok(Reply::Done)
