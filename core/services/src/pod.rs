@@ -9,7 +9,7 @@ use model::container::{
     CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Family, HealthCheck,
     Image, Probe, Run, SharedVolume, Volume, VolumeMode,
 };
-use model::id::ExecutorId;
+use model::id::{ExecutorId, Uuid};
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo, TaskState};
 use model::time::Time;
@@ -23,7 +23,8 @@ use crate::spec::resource::Amounts;
 use crate::spec::{AppId, AppSpec};
 use crate::state::{Instance, Member, Version};
 use crate::task::{decimal, hostname, label_variables, pairs, variable};
-use model::id::Uuid;
+
+const TCP: &str = "tcp";
 
 /// All of a version's groups that does not vary from one to the next.
 #[derive(Debug)]
@@ -43,8 +44,19 @@ enum PortsOf {
     Container,
 }
 
+/// An instance that is being launched.
+struct Setting<'a> {
+    instance: &'a Instance,
+    executor: ExecutorId,
+    exposed: Vec<Exposed<'a>>,
+    /// What they say to every container.
+    variables: Vec<(String, String)>,
+}
+
 /// An endpoint of an instance.
 struct Exposed<'a> {
+    /// Which of the containers has it.
+    container: usize,
     endpoint: &'a Endpoint,
     host_port: Option<u16>,
 }
@@ -81,64 +93,60 @@ impl Group {
         instance: &Instance,
         resources: Resources,
     ) -> (ExecutorInfo, Vec<TaskInfo>) {
-        let mut rest = resources;
         let exposed = exposed(self.pod(), instance);
-        let variables = self.endpoint_variables(&exposed);
-        let executor = ExecutorId::new(instance.id());
-        let mut tasks = Vec::with_capacity(instance.members.len());
-        for (nth, (container, member)) in
-            self.pod().containers.iter().zip(&instance.members).enumerate()
-        {
-            let own: Vec<&Exposed<'_>> =
-                exposed.iter().filter(|(of, _)| *of == nth).map(|(_, one)| one).collect();
-            let mut environment = self.environment(container, member, instance, &executor);
-            environment.extend(self.labels[nth].iter().cloned());
-            environment.extend(variables.iter().cloned());
-            tasks.push(TaskInfo {
-                id: member.task.clone(),
-                name: container.name.clone(),
-                agent: instance.place.agent.clone(),
-                resources: carve(&mut rest, container.resources),
-                role: instance.role.clone(),
-                command: CommandInfo {
-                    run: run(container),
-                    environment,
-                    uris: container.artifacts.clone(),
-                    user: container.user.clone().or_else(|| self.app.user.clone()),
-                },
-                container: container_info(self.pod(), container),
-                health_checks: container
-                    .health_check
-                    .iter()
-                    .filter_map(|check| self.health_check(check, &exposed))
-                    .collect(),
-                kill_grace: container.kill_grace,
-                labels: pairs(&container.labels),
-                discovery: Some(DiscoveryInfo {
-                    name: self.name.clone(),
-                    ports: own.iter().flat_map(|one| self.discovery_ports(one)).collect(),
-                }),
-            });
-        }
+        let setting = Setting {
+            instance,
+            executor: ExecutorId::new(instance.id()),
+            variables: self.endpoint_variables(&exposed),
+            exposed,
+        };
+        let mut rest = resources;
+        let each = 0..instance.members.len();
+        let tasks = each.map(|nth| self.task(nth, &setting, &mut rest)).collect();
         // What is left is the executor's own, and the ports, which all containers share.
         let labels = pairs(&self.app.labels);
-        (ExecutorInfo { id: executor, resources: rest, labels }, tasks)
+        (ExecutorInfo { id: setting.executor, resources: rest, labels }, tasks)
+    }
+
+    fn task(&self, nth: usize, setting: &Setting<'_>, rest: &mut Resources) -> TaskInfo {
+        let (container, instance) = (&self.pod().containers[nth], setting.instance);
+        let own = setting.exposed.iter().filter(|one| one.container == nth);
+        let check = container.health_check.as_ref();
+        TaskInfo {
+            id: instance.members[nth].task.clone(),
+            name: container.name.clone(),
+            agent: instance.place.agent.clone(),
+            resources: carve(rest, container.resources),
+            role: instance.role.clone(),
+            command: CommandInfo {
+                run: run(container),
+                environment: self.environment(nth, setting),
+                uris: container.artifacts.clone(),
+                user: container.user.clone().or_else(|| self.app.user.clone()),
+            },
+            container: container_info(self.pod(), container),
+            health_checks: check
+                .and_then(|check| self.health_check(check, &setting.exposed))
+                .into_iter()
+                .collect(),
+            kill_grace: container.kill_grace,
+            labels: pairs(&container.labels),
+            discovery: Some(DiscoveryInfo {
+                name: self.name.clone(),
+                ports: own.flat_map(|one| self.discovery_ports(one)).collect(),
+            }),
+        }
     }
 
     /// Later ones win: as in Marathon what it says itself wins over the user, and a container over its pod.
-    fn environment(
-        &self,
-        container: &PodContainer,
-        member: &Member,
-        instance: &Instance,
-        executor: &ExecutorId,
-    ) -> Vec<(String, String)> {
+    fn environment(&self, nth: usize, setting: &Setting<'_>) -> Vec<(String, String)> {
+        let (container, instance) = (&self.pod().containers[nth], setting.instance);
         let of_user = self.pod().environment.iter().chain(&container.environment);
         let mut all: Vec<(String, String)> = of_user.filter_map(text).collect();
         let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
         set("HOST", instance.place.host.clone());
-        set("MESOS_TASK_ID", member.task.to_string());
-        set("MESOS_EXECUTOR_ID", executor.to_string());
+        set("MESOS_TASK_ID", instance.members[nth].task.to_string());
+        set("MESOS_EXECUTOR_ID", setting.executor.to_string());
         set("MARATHON_APP_ID", self.app.id.to_string());
         set("MARATHON_APP_VERSION", self.version.to_string());
         set("MARATHON_CONTAINER_ID", container.name.clone());
@@ -147,13 +155,15 @@ impl Group {
         set("MARATHON_CONTAINER_RESOURCE_MEM", decimal(mem));
         set("MARATHON_CONTAINER_RESOURCE_DISK", decimal(disk));
         set("MARATHON_CONTAINER_RESOURCE_GPUS", gpus.to_string());
+        all.extend(self.labels[nth].iter().cloned());
+        all.extend(setting.variables.iter().cloned());
         all
     }
 
     /// Every container is told of the endpoints of all.
-    fn endpoint_variables(&self, exposed: &[(usize, Exposed<'_>)]) -> Vec<(String, String)> {
+    fn endpoint_variables(&self, exposed: &[Exposed<'_>]) -> Vec<(String, String)> {
         let mut all = Vec::new();
-        for (_, one) in exposed {
+        for one in exposed {
             let name = variable(&one.endpoint.name);
             let mut set = |prefix: &str, port: Option<u16>| {
                 all.extend(port.map(|port| (format!("{prefix}_{name}"), port.to_string())));
@@ -174,14 +184,10 @@ impl Group {
     }
 
     /// `None` if it probes an endpoint that has no port.
-    fn health_check(
-        &self,
-        check: &PodHealthCheck,
-        exposed: &[(usize, Exposed<'_>)],
-    ) -> Option<HealthCheck> {
+    fn health_check(&self, check: &PodHealthCheck, exposed: &[Exposed<'_>]) -> Option<HealthCheck> {
         let port = |name: &str| {
-            let found = exposed.iter().find(|(_, one)| one.endpoint.name == name);
-            found.and_then(|(_, one)| self.listens_at(one))
+            let found = exposed.iter().find(|one| one.endpoint.name == name);
+            found.and_then(|one| self.listens_at(one))
         };
         let probe = match &check.probe {
             PodProbe::Http { endpoint, path, scheme } => Probe::Http {
@@ -207,7 +213,7 @@ impl Group {
         })
     }
 
-    /// One for each protocol.
+    /// One for each protocol, which is TCP where none is named.
     fn discovery_ports(&self, exposed: &Exposed<'_>) -> Vec<DiscoveryPort> {
         let Some(number) = self.listens_at(exposed) else { return Vec::new() };
         let endpoint = exposed.endpoint;
@@ -217,7 +223,10 @@ impl Group {
             protocol: protocol.clone(),
             labels: pairs(&endpoint.labels),
         };
-        endpoint.protocols.iter().map(port).collect()
+        match endpoint.protocols.is_empty() {
+            true => vec![port(&TCP.to_owned())],
+            false => endpoint.protocols.iter().map(port).collect(),
+        }
     }
 }
 
@@ -230,14 +239,14 @@ impl Exposed<'_> {
     }
 }
 
-/// The endpoints of all containers, each with the number of its container.
-fn exposed<'a>(pod: &'a PodSpec, instance: &Instance) -> Vec<(usize, Exposed<'a>)> {
+/// The endpoints of all containers.
+fn exposed<'a>(pod: &'a PodSpec, instance: &Instance) -> Vec<Exposed<'a>> {
     let mut all = Vec::new();
-    for (nth, (container, member)) in pod.containers.iter().zip(&instance.members).enumerate() {
+    for (nth, (one, member)) in pod.containers.iter().zip(&instance.members).enumerate() {
         let mut given = member.ports.iter().copied();
-        for endpoint in &container.endpoints {
+        for endpoint in &one.endpoints {
             let host_port = endpoint.host_port.and_then(|_| given.next());
-            all.push((nth, Exposed { endpoint, host_port }));
+            all.push(Exposed { container: nth, endpoint, host_port });
         }
     }
     all

@@ -172,8 +172,8 @@ fn words_for_docker_that_mean_something_here_are_obeyed() {
     let command = &stage.tasks[&task].0.command;
     assert_eq!(command.user.as_deref(), Some("nobody"));
     let last = |name: &str| {
-        let named = command.environment.iter().filter(|(key, _)| key == name);
-        named.last().map(|(_, value)| value.as_str())
+        let mut named = command.environment.iter().filter(|(key, _)| key == name);
+        named.next_back().map(|(_, value)| value.as_str())
     };
     assert_eq!(last("A"), Some("B=C"), "docker's own word comes after Marathon's");
     assert_eq!(last("BARE"), Some(""));

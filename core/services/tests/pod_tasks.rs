@@ -28,11 +28,11 @@ fn started(spec: AppSpec) -> Stage {
 }
 
 fn groups(stage: &Stage) -> Vec<(ExecutorInfo, Vec<TaskInfo>)> {
-    let operations = stage.calls.iter().flat_map(|call| match call {
-        Call::Accept { operations, .. } => operations.clone(),
-        _ => Vec::new(),
+    let accepted = stage.calls.iter().filter_map(|call| {
+        let Call::Accept { operations, .. } = call else { return None };
+        Some(operations.clone())
     });
-    let groups = operations.filter_map(|operation| match operation {
+    let groups = accepted.flatten().filter_map(|operation| match operation {
         Operation::LaunchGroup { executor, tasks } => Some((executor, tasks)),
         Operation::Launch(_) => None,
     });
@@ -108,7 +108,8 @@ fn host_ports_are_shared_out_to_the_endpoints_that_want_one() {
         endpoints: vec![endpoint("http", 0), internal, endpoint("admin", 31_500)],
         ..container("web")
     };
-    let log = PodContainer { endpoints: vec![endpoint("feed", 0)], ..container("log") };
+    let feed = Endpoint { protocols: Vec::new(), ..endpoint("feed", 0) };
+    let log = PodContainer { endpoints: vec![feed], ..container("log") };
     let stage = started(of_containers("/p", 1, vec![web, log]));
     let instance = instance(&stage);
     assert_eq!(instance.ports.len(), 3);

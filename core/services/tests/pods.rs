@@ -179,9 +179,9 @@ fn what_a_failure_has_left_over_is_killed_after_a_while() {
     stage.report(&web, TaskState::Failed, None);
     assert_eq!(kills(&stage), 0, "that is its agent's part");
     stage.wait(30);
-    let killed = stage.calls.iter().filter_map(|call| match call {
-        Call::Kill { task, .. } => Some(task.clone()),
-        _ => None,
+    let killed = stage.calls.iter().filter_map(|call| {
+        let Call::Kill { task, .. } = call else { return None };
+        Some(task.clone())
     });
     assert_eq!(killed.collect::<Vec<_>>(), [log]);
     stage.restart(Config::default());
@@ -198,11 +198,11 @@ fn the_kernel_is_asked_about_every_member_that_has_not_ended() {
     let mut stage = running(pod("/p", 1));
     let (web, log) = (task(&stage, "web"), task(&stage, "log"));
     let asked = |stage: &Stage| -> Vec<TaskId> {
-        let questions = stage.calls.iter().filter_map(|call| match call {
-            Call::Reconcile { tasks } if !tasks.is_empty() => Some(tasks.clone()),
-            _ => None,
+        let questions = stage.calls.iter().rev().filter_map(|call| {
+            let Call::Reconcile { tasks } = call else { return None };
+            (!tasks.is_empty()).then(|| tasks.clone())
         });
-        questions.last().unwrap_or_default().into_iter().map(|(task, _)| task).collect()
+        questions.take(1).flatten().map(|(task, _)| task).collect()
     };
     stage.restart(Config::default());
     stage.settle();
