@@ -131,8 +131,8 @@ fn placement_is_judged_before_it_is_tried() {
     check(r#""role": "other""#, "/role", "expected one of: slave_public");
     check(r#""role": """#, "/role", "must not be empty");
     check(r#""dependencies": ["/b", "/B"]"#, "/dependencies(1)", "lower-case");
-    let nested = r#"{"id": "/prod/a", "cmd": "a", "role": "slave_public"}"#;
-    told_once(nested, "/role", "expected one of: prod");
+    let nested = r#"{"id": "/prod/a", "cmd": "a", "role": "other"}"#;
+    told_once(nested, "/role", "expected one of: slave_public, prod");
 }
 
 #[test]

@@ -156,7 +156,7 @@ async fn what_cannot_be_done_is_refused_with_its_cause() -> anyhow::Result<()> {
     check("DELETE", "/v2/apps", String::new(), 405, "Method Not Allowed").await;
     check("DELETE", "/v2/deployments/x", String::new(), 404, "DeploymentPlan x").await;
     check("DELETE", "/v2/queue/none/delay", String::new(), 404, "/none not found").await;
-    check("POST", "/v2/groups", String::new(), 501, "POST /v2/groups is not supported").await;
+    check("POST", "/v2/groups", String::new(), 400, "Invalid JSON").await;
     check("POST", "/v2/pods", String::new(), 400, "Invalid JSON").await;
     check("DELETE", "/v2/leader", String::new(), 501, "not supported yet").await;
     check("GET", "/v3/apps", String::new(), 404, "URI not found").await;

@@ -111,6 +111,16 @@ fn step(actions: &[Action]) -> Step {
     Step { actions: actions.iter().map(step_action).collect() }
 }
 
+/// What a dry run answers: the RAML type `DeploymentSteps`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub steps: Vec<Step>,
+}
+
+pub fn planned(steps: &[Vec<Action>]) -> Planned {
+    Planned { steps: steps.iter().map(|actions| step(actions)).collect() }
+}
+
 fn steps(deployment: &Deployment) -> Vec<Step> {
     deployment.steps.iter().map(|actions| step(actions)).collect()
 }

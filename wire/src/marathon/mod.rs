@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod group;
+pub mod group_update;
 pub mod health;
 pub mod info;
 pub mod instance;

@@ -75,7 +75,7 @@ pub fn apps(body: &[u8]) -> Result<Vec<Read>, Unreadable> {
     if faults.is_empty() { Ok(reads) } else { Err(Unreadable::Mistyped(faults)) }
 }
 
-fn object(value: Value, path: &str) -> Result<Map<String, Value>, Fault> {
+pub(super) fn object(value: Value, path: &str) -> Result<Map<String, Value>, Fault> {
     let Value::Object(fields) = value else { return Err(not_a("an object", &value, path)) };
     Ok(fields)
 }
@@ -90,7 +90,9 @@ pub fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
 }
 
 /// Each field that cannot be read is noted and left out, until the rest can.
-fn readable<T: DeserializeOwned + Default>(mut fields: Map<String, Value>) -> (T, Vec<Fault>) {
+pub(super) fn readable<T: DeserializeOwned + Default>(
+    mut fields: Map<String, Value>,
+) -> (T, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(&fields) {

@@ -1,34 +1,150 @@
-//! The tree of groups, to be read: changing it comes later.
+//! The tree of groups: read as it is and as it was, put, scaled, taken back, removed.
 
+use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{Method, StatusCode};
+use services::group::GroupId;
+use services::state::Version;
+use services::{Change, Order, Reply};
 use wire::marathon::app_info::Embed;
-use wire::marathon::group::{GroupEmbed, group_info};
+use wire::marathon::group::{self, GroupEmbed, group_info};
+use wire::marathon::group_update::{self, Bad, Wanted};
+use wire::marathon::version::{self, Spelled};
+use wire::marathon::{deployment, judge};
 
-use super::{Answer, Api, respond};
+use super::{Answer, Api, Bodies, deployed, layout, respond};
+use crate::answer;
 use crate::failure::Failure;
 use crate::query::Query;
 use crate::request::{Request, now};
 
 impl Api {
-    pub(super) fn groups(&self, request: &Request, path: &[&str]) -> Answer {
-        if request.method != Method::GET {
-            return Err(Failure::NotYet(format!("{} /v2/groups", request.method)));
+    pub(super) async fn groups(&self, request: &Request, path: &[&str]) -> Answer {
+        match (&request.method, path) {
+            (&Method::GET, [id @ .., "versions"]) => self.group_versions(request, group_id(id)?),
+            (&Method::GET, [id @ .., "versions", version]) => {
+                self.group_at(request, group_id(id)?, version).await
+            }
+            (_, [.., "versions"] | [.., "versions", _]) => Err(Failure::MethodNotAllowed),
+            (&Method::GET, id) => self.show_group(request, group_id(id)?).await,
+            (&Method::POST, id) => self.create_group(request, group_id(id)?).await,
+            (&Method::PUT, id) => self.update_group(request, group_id(id)?).await,
+            (&Method::PATCH, id) => self.enforce_role(request, group_id(id)?).await,
+            (&Method::DELETE, id) => {
+                let change = Change::DeleteGroup(group_id(id)?);
+                self.change_group(request, change, StatusCode::OK).await
+            }
+            (_, _) => Err(Failure::MethodNotAllowed),
         }
-        if path.contains(&"versions") {
-            return Err(Failure::NotYet("GET /v2/groups/versions".to_owned()));
-        }
-        let path = format!("/{}", path.join("/"));
-        let view = self.handle.read();
-        let group = group_info(&view.services, &path, embed(&request.query), now());
-        let group =
-            group.ok_or_else(|| Failure::Unknown(format!("Group '{path}' does not exist")))?;
-        Ok(respond(request, StatusCode::OK, &group))
     }
+
+    /// A group may have so many apps that spelling them takes a while: not on a thread that others wait for.
+    async fn show_group(&self, request: &Request, id: GroupId) -> Answer {
+        let view = self.handle.read();
+        let (embed, layout) = (embed(&request.query), layout(request));
+        let spelled = tokio::task::spawn_blocking(move || {
+            let group = group_info(&view.services, &id, embed, now());
+            let group = group.ok_or_else(|| unknown(&id))?;
+            Ok(answer::json(StatusCode::OK, &group, layout))
+        });
+        spelled.await.expect("a panic while answering was reported where it happened")
+    }
+
+    fn group_versions(&self, request: &Request, id: GroupId) -> Answer {
+        let view = self.handle.read();
+        if !view.services.has_group(&id) {
+            return Err(unknown(&id));
+        }
+        let versions = view.services.group_versions(&id);
+        let versions: Vec<Spelled> = versions.iter().map(|version| Spelled(version.0)).collect();
+        Ok(respond(request, StatusCode::OK, &versions))
+    }
+
+    async fn group_at(&self, request: &Request, id: GroupId, text: &str) -> Answer {
+        let missing = Failure::Unknown(format!("Group '{id}' does not exist in version {text}"));
+        let Some(at) = version::read(text) else { return Err(missing) };
+        let (view, layout) = (self.handle.read(), layout(request));
+        let spelled = tokio::task::spawn_blocking(move || {
+            let then = view.services.group_at(&id, Version(at)).ok_or(missing)?;
+            let apps = group::apps_then(&then);
+            let group = group::group_then(&view.services, &id, &apps, &then, now());
+            Ok(answer::json(StatusCode::OK, &group, layout))
+        });
+        spelled.await.expect("a panic while answering was reported where it happened")
+    }
+
+    async fn create_group(&self, request: &Request, id: GroupId) -> Answer {
+        let (id, wanted) = group_update::read(&request.body, &id, &self.rules).map_err(bad)?;
+        let change = match wanted {
+            Wanted::Update(update) => Change::CreateGroup(update),
+            Wanted::Version(_) | Wanted::ScaleBy(_) => change(id.clone(), wanted),
+        };
+        let mut response = self.change_group(request, change, StatusCode::CREATED).await?;
+        let location = HeaderValue::from_str(&format!("/v2/groups{id}"));
+        response.headers_mut().insert(LOCATION, location.expect("ids are plain ASCII"));
+        Ok(response)
+    }
+
+    async fn update_group(&self, request: &Request, id: GroupId) -> Answer {
+        let (id, wanted) = group_update::read(&request.body, &id, &self.rules).map_err(bad)?;
+        let change = change(id, wanted);
+        if !request.query.is_set("dryRun") {
+            return self.change_group(request, change, StatusCode::OK).await;
+        }
+        match self.order(Order::Plan { changes: vec![change] }, Bodies::One).await? {
+            Reply::Planned { steps } => {
+                Ok(respond(request, StatusCode::OK, &deployment::planned(&steps)))
+            }
+            Reply::Done | Reply::Deployed { .. } | Reply::Killed { .. } => {
+                unreachable!("services answers a dry run with its plan")
+            }
+        }
+    }
+
+    async fn enforce_role(&self, request: &Request, id: GroupId) -> Answer {
+        let enforce = group_update::enforce_role(&request.body)?;
+        let change = Change::EnforceRole { group: id, enforce };
+        self.change_group(request, change, StatusCode::OK).await
+    }
+
+    async fn change_group(&self, request: &Request, change: Change, status: StatusCode) -> Answer {
+        let force = request.query.is_set("force");
+        let order = Order::Deploy { changes: vec![change], force, timeout: None };
+        Ok(deployed(request, status, self.deploy(order, Bodies::One).await?))
+    }
+}
+
+fn change(id: GroupId, wanted: Wanted) -> Change {
+    match wanted {
+        Wanted::Version(to) => Change::RollBackGroup { group: id, to },
+        Wanted::ScaleBy(by) => Change::ScaleGroup { group: id, by },
+        Wanted::Update(update) => Change::PutGroup(update),
+    }
+}
+
+fn bad(bad: Bad) -> Failure {
+    match bad {
+        Bad::Unreadable(unreadable) => Failure::Unreadable(unreadable),
+        Bad::Invalid(faults) => Failure::Invalid(faults),
+    }
+}
+
+/// An id that no group can have does not exist either.
+fn group_id(path: &[&str]) -> Result<GroupId, Failure> {
+    if path.is_empty() {
+        return Ok(GroupId::Root);
+    }
+    let text = path.join("/");
+    let id = judge::path_id(&text).map(GroupId::Path);
+    id.map_err(|_| Failure::Unknown(format!("Group '/{text}' does not exist")))
+}
+
+fn unknown(id: &GroupId) -> Failure {
+    Failure::Unknown(format!("Group '{id}' does not exist"))
 }
 
 /// Without any `embed`, all of the tree with counts.
 fn embed(query: &Query) -> GroupEmbed {
-    let words: Vec<&str> = query.all("embed").collect();
+    let words: Vec<&str> = query.all("embed").flat_map(|words| words.split(',')).collect();
     let shown = |word: &str| words.is_empty() || words.contains(&word);
     let of_apps = words.iter().filter(|word| word.starts_with("group.apps."));
     let counts = Embed { counts: words.is_empty(), ..Embed::default() };

@@ -72,12 +72,25 @@ impl Bodies {
                 .split_once('/')
                 .map_or((path, "/".to_owned()), |(index, rest)| (index, format!("/{rest}")));
             match self {
-                Bodies::One => rest,
-                Bodies::List => format!("({index}){rest}"),
+                Bodies::One => indexed(&rest),
+                Bodies::List => format!("({index}){}", indexed(&rest)),
             }
         });
         Fault { path: located.unwrap_or(fault.path), message: fault.message }
     }
+}
+
+/// `/apps/1/id` as Marathon spells it: `/apps(1)/id`.
+fn indexed(path: &str) -> String {
+    let mut spelled = String::new();
+    for part in path.split('/').skip(1) {
+        if !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit()) {
+            spelled.push_str(&format!("({part})"));
+        } else {
+            spelled.push_str(&format!("/{part}"));
+        }
+    }
+    spelled
 }
 
 type Answer = Result<Response<Body>, Failure>;
@@ -119,7 +132,7 @@ impl Api {
             (_, ["v2", "tasks", rest @ ..]) => self.tasks(request, rest).await,
             (_, ["v2", "deployments", rest @ ..]) => self.deployments(request, rest).await,
             (_, ["v2", "queue", rest @ ..]) => self.queue(request, rest).await,
-            (_, ["v2", "groups", rest @ ..]) => self.groups(request, rest),
+            (_, ["v2", "groups", rest @ ..]) => self.groups(request, rest).await,
             (_, ["v2", pods, rest @ ..]) if *pods == "pods" || pods.starts_with("pods::") => {
                 let rest: Vec<&str> = [&pods["pods".len()..]].iter().chain(rest).copied().collect();
                 self.pods(request, rest.join("/").trim_start_matches('/')).await
@@ -182,6 +195,18 @@ impl Api {
 
     /// Asks for a deployment and says which one it became. `bodies` is what the faults of its changes are located in.
     async fn deploy(&self, order: Order, bodies: Bodies) -> Result<(Uuid, Version), Failure> {
+        match self.order(order, bodies).await? {
+            Reply::Deployed { deployment, version }
+            | Reply::Killed { deployed: Some((deployment, version)), .. } => {
+                Ok((deployment, version))
+            }
+            Reply::Done | Reply::Planned { .. } | Reply::Killed { deployed: None, .. } => {
+                unreachable!("services answers a deployment with its id")
+            }
+        }
+    }
+
+    async fn order(&self, order: Order, bodies: Bodies) -> Result<Reply, Failure> {
         let reply = self.handle.call(order).await.map_err(|error| match error {
             CallError::Refused(Refusal::Invalid(faults)) => {
                 Failure::Invalid(faults.into_iter().map(|fault| bodies.locate(fault)).collect())
@@ -192,15 +217,7 @@ impl Api {
             | CallError::Quarantined { .. }
             | CallError::Stopped => Failure::Call(error),
         });
-        match reply? {
-            Reply::Deployed { deployment, version }
-            | Reply::Killed { deployed: Some((deployment, version)), .. } => {
-                Ok((deployment, version))
-            }
-            Reply::Done | Reply::Planned { .. } | Reply::Killed { deployed: None, .. } => {
-                unreachable!("services answers a deployment with its id")
-            }
-        }
+        Ok(reply?)
     }
 }
 

@@ -49,11 +49,11 @@ pub(super) fn role(
         }
         return Some(given);
     };
-    let allowed = match id.top_group() {
-        None => vec![rules.default_role.clone()],
-        Some(group) if rules.enforce_group_role => vec![Role::new(group)],
-        Some(group) => vec![rules.default_role.clone(), Role::new(group)],
-    };
+    // Whether its group enforces the role is known where groups are.
+    let allowed: Vec<Role> = [Some(rules.default_role.clone()), id.top_group().map(Role::new)]
+        .into_iter()
+        .flatten()
+        .collect();
     if !allowed.contains(&given) {
         let names: Vec<&str> = allowed.iter().map(Role::as_str).collect();
         faults.add("/role", format!("got {given}, expected one of: {}", names.join(", ")));
@@ -78,7 +78,8 @@ pub(super) fn accepted_roles(
         (None, Some(group)) if rules.enforce_group_role => group,
         (None, _) => rules.default_role.as_str(),
     };
-    if given.iter().any(|role| role != "*" && role != own) {
+    let may_be = |role: &str| app.role.is_none() && role == rules.default_role.as_str();
+    if given.iter().any(|role| role != "*" && role != own && !may_be(role)) {
         faults.add(PATH, format!("acceptedResourceRoles can only contain * and {own}"));
     }
     let mut roles: Vec<Role> = given.iter().map(|role| Role::new(role.as_str())).collect();
