@@ -22,6 +22,9 @@ use read::keyed;
 const EMPTYING_MS_MAX: u64 = 5_000;
 const EMPTYING_PAUSE_MS: u64 = 2;
 
+/// Whoever removes an empty group does so once, when it ends.
+const ENTERING_TRIES_MAX: u32 = 100;
+
 /// Where this machine has its control groups mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hierarchies {
@@ -94,13 +97,20 @@ impl Hierarchies {
     }
 
     /// Moves the calling process in every tree, so that nothing done to its old groups reaches it or its children.
+    ///
+    /// While the group is there, so are those above it: who ends elsewhere removes only what is empty.
     pub(crate) fn join(&self, cgroup: &str) -> anyhow::Result<()> {
         // A fresh group of this controller has no CPUs and takes nobody; and nobody kills by it.
         let cpuset = self.v1("cpuset").map(|mount| below(mount, cgroup));
-        for dir in self.dirs(cgroup).into_iter().filter(|dir| Some(dir) != cpuset.as_ref()) {
-            std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-            std::fs::write(dir.join("cgroup.procs"), "0")
-                .with_context(|| format!("joining {}", dir.display()))?;
+        for dir in self.dirs(cgroup) {
+            let joined = undisturbed(|| {
+                std::fs::create_dir_all(&dir)?;
+                match Some(&dir) == cpuset.as_ref() {
+                    true => Ok(()),
+                    false => std::fs::write(dir.join("cgroup.procs"), "0"),
+                }
+            });
+            joined.with_context(|| format!("joining {}", dir.display()))?;
         }
         Ok(())
     }
@@ -109,23 +119,25 @@ impl Hierarchies {
     pub(crate) fn remove(&self, cgroup: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_millis(EMPTYING_MS_MAX);
         for dir in self.dirs(cgroup) {
-            while let Err(e) = remove_dir(&dir) {
+            while let Err(e) = remove_tree(&dir) {
                 let busy = e.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
                 if !busy {
                     return Err(e).with_context(|| format!("removing {}", dir.display()));
                 }
-                kill_members(&dir);
+                kill_tree(&dir);
                 std::thread::sleep(Duration::from_millis(EMPTYING_PAUSE_MS));
             }
         }
         Ok(())
     }
 
-    /// Leaves it alone if anybody or any other group is in it.
+    /// With the groups above it. Leaves alone what anybody or any other group is in.
     pub(crate) fn remove_if_empty(&self, cgroup: &str) {
-        for dir in self.dirs(cgroup) {
-            // The kernel refuses what is in use.
-            let _ = std::fs::remove_dir(dir);
+        for group in Path::new(cgroup).ancestors().filter_map(Path::to_str) {
+            for dir in self.dirs(group).into_iter().filter(|_| !matches!(group, "" | "/")) {
+                // The kernel refuses what is in use.
+                let _ = std::fs::remove_dir(dir);
+            }
         }
     }
 
@@ -172,11 +184,43 @@ fn below(mount: &Path, cgroup: &str) -> PathBuf {
     mount.join(cgroup.trim_start_matches('/'))
 }
 
-fn remove_dir(dir: &Path) -> std::io::Result<()> {
+/// Somebody may remove a group above between two steps, for it is empty: then all of them are made again.
+fn undisturbed(steps: impl Fn() -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match steps() {
+            Err(e) if is_gone(&e) && tries < ENTERING_TRIES_MAX => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+/// The file is not there, or was opened in a group that is no more.
+fn is_gone(e: &std::io::Error) -> bool {
+    e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV)
+}
+
+/// Removes the group and those that processes in it have made.
+fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    for below in groups_in(dir) {
+        remove_tree(&below)?;
+    }
     match std::fs::remove_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+fn kill_tree(dir: &Path) {
+    kill_members(dir);
+    groups_in(dir).iter().for_each(|below| kill_tree(below));
+}
+
+/// Those right below.
+fn groups_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    groups.map(|entry| entry.path()).collect()
 }
 
 fn kill_members(dir: &Path) {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::Context;
+use rustix::process::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -20,6 +21,12 @@ impl Channel {
         // SAFETY: the descriptor is owned, so it stays open and the same until it is deregistered.
         let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
         Ok(Channel(socket.context("watching a shim's socket")?))
+    }
+
+    /// The process at the other end.
+    pub(crate) fn peer(&self) -> anyhow::Result<Pid> {
+        let peer = rustix::net::sockopt::socket_peercred(self.0.get_ref());
+        Ok(peer.context("asking who a shim is")?.pid)
     }
 
     /// Requests are few and small, so there is always room for one.

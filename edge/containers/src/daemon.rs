@@ -11,6 +11,7 @@ use model::id::ContainerId;
 use model::task::Reason;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
@@ -19,9 +20,7 @@ use crate::session::{Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Spec, Usage};
 use crate::watch::{self, Watched};
 use crate::zygote::Zygote;
-use crate::{
-    Config, Containers, Event, Exited, Found, FoundState, LaunchError, Started, packet, run_dir,
-};
+use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, packet};
 
 /// Ends that wait for the agent; beyond that the watching waits.
 const EVENTS_WAITING_MAX: usize = 1024;
@@ -31,7 +30,7 @@ const CONTAINER_ID_BYTES_MAX: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    config: Config,
+    pub(crate) config: Config,
     hierarchies: Arc<Hierarchies>,
     zygote: Mutex<Zygote>,
     watched: mpsc::UnboundedSender<Watched>,
@@ -64,16 +63,21 @@ impl Containers {
         let run_dir = &self.0.config.run_dir;
         let entries =
             std::fs::read_dir(run_dir).with_context(|| format!("reading {}", run_dir.display()))?;
-        let mut found = Vec::new();
+        // All at once: one whose shim hangs does not hold up the others.
+        let mut looking = JoinSet::new();
         for entry in entries {
             let entry = entry?;
             if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string())
             {
-                let container = ContainerId::new(name);
-                let state = self.0.look_at(&container).await?;
-                found.push(Found { container, state });
+                let (daemon, container) = (Arc::clone(&self.0), ContainerId::new(name));
+                looking.spawn(async move {
+                    let state = daemon.look_at(&container).await?;
+                    anyhow::Ok(Found { container, state })
+                });
             }
         }
+        let mut found = looking.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        found.sort_by(|a, b| a.container.cmp(&b.container));
         Ok(found)
     }
 
@@ -97,21 +101,18 @@ impl Containers {
     /// container that has ended already is no error. A second call can only shorten the grace.
     pub async fn stop(&self, container: &ContainerId, grace: Duration) -> anyhow::Result<()> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        match self.0.connect(container)? {
-            Some(channel) => obeyed(&channel, Ask::Stop { grace_ms }).await,
-            None => Ok(()),
-        }
+        self.0.insist(container, Ask::Stop { grace_ms }).await
     }
 
     /// Sends a signal to the main process and those that share its session.
     pub async fn signal(&self, container: &ContainerId, signal: i32) -> anyhow::Result<()> {
-        let channel = self.0.connect(container)?.context("the container has ended")?;
-        obeyed(&channel, Ask::Signal(signal)).await
+        let channel = self.0.connect(container).await?.context("the container has ended")?;
+        self.0.order(&channel, Ask::Signal(signal)).await
     }
 
     /// Starts one more process in the container's namespaces, cgroup and confinement.
     pub async fn exec(&self, container: &ContainerId, exec: Exec) -> anyhow::Result<Session> {
-        let channel = self.0.connect(container)?.context("the container has ended")?;
+        let channel = self.0.connect(container).await?.context("the container has ended")?;
         if exec.terminal.is_some() {
             channel.ask(Ask::Exec(exec), &[])?;
             let terminal = executed(&channel).await?.into_iter().next();
@@ -138,10 +139,7 @@ impl Containers {
 
     /// Forgets a container: its writable layer, its status. The sandbox stays. An alive one is killed first.
     pub async fn remove(&self, container: &ContainerId) -> anyhow::Result<()> {
-        if let Some(channel) = self.0.connect(container)? {
-            channel.ask(Ask::Stop { grace_ms: 0 }, &[])?;
-            while channel.receive().await?.is_some() {}
-        }
+        self.0.end(container).await?;
         let daemon = Arc::clone(&self.0);
         let container = container.clone();
         let clear = move || daemon.clear(&container);
@@ -229,31 +227,12 @@ impl Daemon {
         self.zygote.lock().expect("nobody panics while holding it")
     }
 
-    async fn look_at(&self, container: &ContainerId) -> anyhow::Result<FoundState> {
-        if let Some(channel) = self.connect(container)? {
-            channel.ask(Ask::Subscribe, &[])?;
-            while let Some(packet) = channel.receive().await? {
-                match packet.message {
-                    Answer::Started { pid } => {
-                        self.watch(container, channel);
-                        return Ok(FoundState::Alive { pid });
-                    }
-                    Answer::Exited(status) => return Ok(FoundState::Exited(status.into())),
-                    Answer::Refused(cause) => anyhow::bail!("container {container}: {cause}"),
-                    Answer::Preparing | Answer::Failed { .. } | Answer::Done | Answer::Executed => {
-                    }
-                }
-            }
-        }
-        Ok(FoundState::Exited(self.without_shim(container).await))
-    }
-
-    async fn without_shim(&self, container: &ContainerId) -> Exited {
+    pub(crate) async fn without_shim(&self, container: &ContainerId) -> Exited {
         let (run_dir, cgroup) = (self.run_dir(container), self.cgroup(container));
         watch::without_shim(run_dir, cgroup, Arc::clone(&self.hierarchies)).await
     }
 
-    fn watch(&self, container: &ContainerId, channel: Channel) {
+    pub(crate) fn watch(&self, container: &ContainerId, channel: Channel) {
         let watched = Watched {
             container: container.clone(),
             run_dir: self.run_dir(container),
@@ -262,10 +241,6 @@ impl Daemon {
         };
         // The watching ends only when nobody listens to events any more.
         let _ = self.watched.send(watched);
-    }
-
-    fn connect(&self, container: &ContainerId) -> anyhow::Result<Option<Channel>> {
-        run_dir::connect(&self.run_dir(container))?.map(Channel::new).transpose()
     }
 
     fn clear(&self, container: &ContainerId) -> anyhow::Result<()> {
@@ -279,7 +254,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn run_dir(&self, container: &ContainerId) -> PathBuf {
+    pub(crate) fn run_dir(&self, container: &ContainerId) -> PathBuf {
         self.config.run_dir.join(container.as_str())
     }
 
@@ -296,7 +271,6 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.zygote().end();
         self.hierarchies.remove_if_empty(&home(&self.config));
-        self.hierarchies.remove_if_empty(&self.config.cgroup_parent);
     }
 }
 
@@ -312,15 +286,6 @@ fn launch_failed(cause: String) -> LaunchError {
 fn make_private(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// A container that ends meanwhile has obeyed.
-async fn obeyed(channel: &Channel, ask: Ask) -> anyhow::Result<()> {
-    channel.ask(ask, &[])?;
-    match channel.receive().await?.map(|packet| packet.message) {
-        Some(Answer::Refused(cause)) => anyhow::bail!(cause),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// The descriptors that come back from a process that runs.

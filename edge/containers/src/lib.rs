@@ -13,6 +13,7 @@ mod channel;
 mod daemon;
 mod packet;
 mod protocol;
+mod reach;
 mod run_dir;
 pub mod session;
 mod shim;
@@ -23,11 +24,15 @@ mod zygote;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::id::ContainerId;
 use model::task::Reason;
 
 use crate::daemon::Daemon;
+
+/// Shims answer within milliseconds, even on a machine that is very busy within seconds.
+const SHIM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the hidden subcommands (`zygote`) and says how `main` must exit; `None` for everything else. Takes the
 /// arguments as `std::env::args_os` gives them. Call it first in `main`.
@@ -50,13 +55,16 @@ pub struct Config {
     /// The binary whose `main` calls [`dispatch`].
     pub zygote_program: PathBuf,
     pub allow_privileged: bool,
+    /// A shim that has not answered for so long hangs.
+    pub shim_patience: Duration,
 }
 
 impl Config {
     /// Uses the running binary itself as the zygote, and allows no privileged containers.
     pub fn new(run_dir: PathBuf, layer_dir: PathBuf, cgroup_parent: String) -> Self {
         let zygote_program = "/proc/self/exe".into();
-        Self { run_dir, layer_dir, cgroup_parent, zygote_program, allow_privileged: false }
+        let (allow_privileged, shim_patience) = (false, SHIM_PATIENCE);
+        Self { run_dir, layer_dir, cgroup_parent, zygote_program, allow_privileged, shim_patience }
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
 }
 
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Clone, Encode, Decode)]
 pub(crate) enum Ask {
     /// Answered by `Started` as soon as it runs, and by `Exited` at the end.
     #[n(0)]

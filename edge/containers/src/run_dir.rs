@@ -19,19 +19,29 @@ pub(crate) const STATUS_PARTIAL: &str = "status.partial";
 /// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";
 
-/// Connects to the shim. `None`: there is none, or there is no directory.
-pub(crate) fn connect(run_dir: &Path) -> anyhow::Result<Option<OwnedFd>> {
+/// What a connection to a shim has come to.
+pub(crate) enum Reached {
+    Shim(OwnedFd),
+    /// There is no shim, or no directory.
+    Nobody,
+    /// More than it can take wait already.
+    Busy,
+}
+
+/// Connects to the shim, without waiting.
+pub(crate) fn connect(run_dir: &Path) -> anyhow::Result<Reached> {
     let dir = match std::fs::File::open(run_dir) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Reached::Nobody),
         dir => dir.with_context(|| format!("opening {}", run_dir.display()))?,
     };
     // Addresses of sockets are short; by way of the open directory its path may be long.
     let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))?;
-    let flags = SocketFlags::CLOEXEC;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     match rustix::net::connect(&socket, &address) {
-        Ok(()) => Ok(Some(socket)),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => Ok(None),
+        Ok(()) => Ok(Reached::Shim(socket)),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => Ok(Reached::Nobody),
+        Err(rustix::io::Errno::AGAIN) => Ok(Reached::Busy),
         Err(e) => Err(e).with_context(|| format!("connecting to {}/{SOCKET}", run_dir.display())),
     }
 }

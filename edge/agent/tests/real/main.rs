@@ -6,6 +6,7 @@
 mod checks;
 mod exec;
 mod full;
+mod groups;
 mod master;
 mod restart;
 mod tasks;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 13] = scenarios![
+    let all: [Scenario; 16] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         exec::a_second_process_is_run_in_a_container,
         exec::a_terminal_has_the_size_that_was_asked_for,
         full::a_full_disk_refuses_tasks_until_there_is_space,
+        groups::a_group_shares_directories_and_the_network,
+        groups::one_that_fails_takes_its_group_with_it,
+        groups::a_group_that_cannot_be_prepared_does_not_stay_in_part,
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,

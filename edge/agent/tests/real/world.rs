@@ -144,17 +144,23 @@ impl World {
         status
     }
 
+    /// The next end of a task.
+    pub(crate) async fn ended(&mut self) -> TaskStatus {
+        loop {
+            let status = self.update().await;
+            if status.state.is_terminal() {
+                return status;
+            }
+        }
+    }
+
     /// Runs until it is over; gives the last status and what it wrote.
     pub(crate) async fn finish(&mut self, task: TaskInfo) -> (TaskStatus, String) {
         let id = task.id.clone();
         self.run(task).await;
-        loop {
-            let status = self.update().await;
-            if status.state.is_terminal() {
-                let path = self.sandbox(id.as_str()).join("stdout");
-                return (status, std::fs::read_to_string(path).unwrap_or_default());
-            }
-        }
+        let status = self.ended().await;
+        let path = self.sandbox(id.as_str()).join("stdout");
+        (status, std::fs::read_to_string(path).unwrap_or_default())
     }
 
     /// The newest one of a task.

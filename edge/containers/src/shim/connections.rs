@@ -59,6 +59,10 @@ impl Connections {
         if self.open.len() < CONNECTIONS_MAX {
             self.open.insert(self.next, Connection { socket, subscribed: false, session: false });
             self.next += 1;
+        } else {
+            // The daemon tries again.
+            let cause = format!("{CONNECTIONS_MAX} connections to the container's shim are open");
+            let _ = packet::send(&socket, &Answer::Refused(cause), &[]);
         }
     }
 

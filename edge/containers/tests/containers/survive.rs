@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use containers::{Found, FoundState};
+use containers::{Containers, Found, FoundState};
 use model::task::Reason;
 use rustix::process::{Pid, Signal};
 
 use crate::world::{World, cgroups, shell, shims, wait_until, zygotes};
 
 const SIGKILL: i32 = 9;
+
+/// Enough for those that do not hang, even on a busy machine.
+const SHIM_PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_new_daemon_finds_what_runs_and_hears_of_its_end() {
@@ -104,6 +107,82 @@ async fn a_new_daemon_tells_of_a_shim_that_was_killed_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_shim_that_hangs_does_not_hold_up_the_next_daemon() {
+    let mut world = World::open().await;
+    let (good, bad) = (world.spec(shell("sleep 600")), world.spec(shell("sleep 600")));
+    world.launch(&bad).await;
+    let hangs = shims(&world.config.cgroup_parent).remove(0);
+    world.launch(&good).await;
+    world.close().await;
+    send(&hangs, Signal::STOP);
+    world.config.shim_patience = SHIM_PATIENCE;
+    let found = world.reopen().await;
+    for Found { container, state } in found {
+        match state {
+            FoundState::Alive { .. } => assert_eq!(container, good.container),
+            FoundState::Exited(ended) => {
+                assert_eq!(container, bad.container);
+                let (reason, _) = ended.limitation.expect("a reason");
+                assert_eq!(reason, Reason::ExecutorTerminated);
+            }
+        }
+    }
+    world.containers().remove(&bad.container).await.expect("removed");
+    world.kill(&good).await;
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_container_whose_shim_hangs_can_be_removed() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("sleep 600"));
+    world.launch(&spec).await;
+    world.close().await;
+    world.config.shim_patience = SHIM_PATIENCE;
+    world.reopen().await;
+    send(&shims(&world.config.cgroup_parent)[0], Signal::STOP);
+    let stopped = world.containers().stop(&spec.container, Duration::ZERO).await;
+    let cause = stopped.expect_err("it hangs").to_string();
+    assert!(cause.contains("has not answered"), "{cause}");
+    world.containers().remove(&spec.container).await.expect("removed");
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn groups_that_a_container_has_made_go_with_it() {
+    let mut world = World::open().await;
+    let spec = world.spec(shell("sleep 600"));
+    let pid = world.launch(&spec).await;
+    let own = format!("{}/{}", world.config.cgroup_parent, spec.container);
+    for group in cgroups(&own) {
+        let inner = group.join("a/b");
+        std::fs::create_dir_all(&inner).expect("made");
+        // Not every hierarchy takes processes into a group that was just made.
+        let _ = std::fs::write(inner.join("cgroup.procs"), pid.to_string());
+    }
+    world.kill(&spec).await;
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn with_the_last_daemon_the_groups_above_go() {
+    let mut world = World::open().await;
+    let above = world.config.cgroup_parent.clone();
+    let open = async |name: &str| {
+        let mut config = world.config.clone();
+        config.cgroup_parent = format!("{above}/{name}");
+        config.run_dir = world.path().join(name);
+        Containers::open(config).await.expect("opened")
+    };
+    let (first, second) = (open("first").await, open("second").await);
+    world.close().await;
+    drop(first);
+    assert!(!cgroups(&format!("{above}/second")).is_empty());
+    drop(second);
+    wait_until("all are gone", || cgroups(&above).is_empty(), || above.clone()).await;
+}
+
+#[tokio::test]
 async fn a_killed_zygote_is_replaced_and_its_containers_go_on() {
     let mut world = World::open().await;
     let before = world.spec(shell("while [ ! -e go ]; do sleep 0.02; done; exit 4"));
@@ -133,6 +212,10 @@ async fn the_hosts_mounts_and_devices_stay_as_they_are() {
 }
 
 fn kill(pid: &str) {
+    send(pid, Signal::KILL);
+}
+
+fn send(pid: &str, signal: Signal) {
     let pid = pid.parse().ok().and_then(Pid::from_raw).expect("a process id");
-    rustix::process::kill_process(pid, Signal::KILL).expect("killed");
+    rustix::process::kill_process(pid, signal).expect("it is there");
 }

@@ -1,0 +1,139 @@
+//! Task groups: containers that share directories and the network, and their fate.
+
+use std::collections::BTreeMap;
+
+use model::agent::{TellKilling, ToAgent};
+use model::container::{ContainerInfo, ContainerKind, SharedVolume, VolumeMode};
+use model::id::ExecutorId;
+use model::task::{ExecutorInfo, TaskInfo, TaskState, TaskStatus};
+
+use crate::world::{World, framework, shell};
+
+/// With the group's directory `volume` at `here`.
+fn sharing(id: &str, command: &str, mode: VolumeMode) -> TaskInfo {
+    let (name, container_path) = ("volume".to_owned(), "here".to_owned());
+    let container = ContainerInfo {
+        kind: ContainerKind::Mesos,
+        image: None,
+        volumes: vec![],
+        privileged: false,
+        tty: false,
+        parameters: vec![],
+        shared: vec![SharedVolume { name, container_path, mode }],
+    };
+    TaskInfo { container: Some(container), ..shell(id, command) }
+}
+
+async fn run(world: &World, tasks: Vec<TaskInfo>) {
+    let executor = ExecutorInfo {
+        id: ExecutorId::new("pod"),
+        resources: "cpus:0.1;mem:32".parse().expect("well formed"),
+        labels: vec![],
+    };
+    let (framework, killing) = (framework(), TellKilling::Yes);
+    world.master.say(ToAgent::RunGroup { framework, executor, tasks, killing }).await;
+}
+
+/// What each task says next, up to so many statuses of this state.
+async fn all(world: &mut World, count: usize, state: TaskState) -> BTreeMap<String, TaskStatus> {
+    let mut said = BTreeMap::new();
+    while said.len() < count {
+        let status = world.update().await;
+        if status.state == state {
+            said.insert(status.task.to_string(), status);
+        }
+    }
+    said
+}
+
+/// Listens on an address of this test's own, tells the port in the volume, and answers one caller.
+const SERVER: &str = r#"exec perl -MIO::Socket::INET -e '
+    my $own = IO::Socket::INET->new(LocalAddr => "127.61.0.1", Listen => 1) or die "listening: $!";
+    open(my $file, ">", "here/port.new") or die "writing: $!";
+    print $file $own->sockport;
+    close($file);
+    rename("here/port.new", "here/port");
+    my $caller = $own->accept;
+    print $caller "hello";
+    close($caller);
+    sleep 1000;'"#;
+
+const CALLER: &str = r#"while ! test -e here/port; do sleep 0.05; done
+    touch here/mine 2>/dev/null && exit 9
+    exec perl -MIO::Socket::INET -e '
+    open(my $file, "<", "here/port") or die "reading: $!";
+    my $port = <$file>;
+    my $there = IO::Socket::INET->new(PeerAddr => "127.61.0.1", PeerPort => $port) or die "$!";
+    print <$there>;'"#;
+
+pub(crate) async fn a_group_shares_directories_and_the_network() {
+    let mut world = World::open().await;
+    let server = sharing("server", SERVER, VolumeMode::ReadWrite);
+    let caller = sharing("caller", CALLER, VolumeMode::ReadOnly);
+    run(&world, vec![server, caller]).await;
+    let ended = all(&mut world, 1, TaskState::Finished).await;
+    assert!(ended.contains_key("caller"), "{ended:?}");
+    assert_eq!(ended["caller"].executor, Some(ExecutorId::new("pod")));
+
+    // What Mesos' clients expect of the executor and of what is in it.
+    let state = world.json("/state").await;
+    let executor = &state["frameworks"][0]["executors"][0];
+    assert_eq!(
+        (executor["id"].as_str(), executor["type"].as_str()),
+        (Some("pod"), Some("DEFAULT"))
+    );
+    let directory = executor["directory"].as_str().expect("a path").to_owned();
+    let read = |task: &str, file: &str| {
+        format!("/files/read?path={directory}/tasks/{task}/{file}&offset=0")
+    };
+    assert_eq!(world.json(&read("caller", "stdout")).await["data"], "hello");
+    let listed = "/files/browse?path=/frameworks/f/executors/pod/runs/latest/tasks/server";
+    assert_eq!(world.get(listed).await.0, 200);
+    let shared = format!("/files/browse?path={directory}/volumes/volume");
+    assert!(world.get(&shared).await.1.contains("port"));
+
+    world.kill("server").await;
+    all(&mut world, 1, TaskState::Killing).await;
+    all(&mut world, 1, TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn one_that_fails_takes_its_group_with_it() {
+    let mut world = World::open().await;
+    let wait = "while ! test -e here/go; do sleep 0.05; done; exit 3";
+    let failing = sharing("failing", wait, VolumeMode::ReadOnly);
+    let patient = sharing("patient", "sleep 1000", VolumeMode::ReadWrite);
+    run(&world, vec![failing, patient]).await;
+    let running = all(&mut world, 2, TaskState::Running).await;
+    let parent = |task: &str| running[task].container.clone().expect("it runs").parent;
+    let pod = parent("failing").expect("it is nested");
+    assert_eq!(parent("patient"), Some(pod.clone()));
+
+    // The agent ends and comes back in the middle.
+    world.stop().await;
+    let held = world.start().await;
+    let running = held.iter().filter(|held| held.task.state == TaskState::Running).count();
+    assert_eq!(running, 2, "{held:?}");
+    let shared = world.sandbox("pod").join("volumes/volume");
+    std::fs::write(shared.join("go"), "").expect("written");
+    let ended = [world.ended().await, world.ended().await];
+    let states: BTreeMap<_, _> =
+        ended.iter().map(|status| (status.task.as_str(), status.state)).collect();
+    let expected = [("failing", TaskState::Failed), ("patient", TaskState::Killed)];
+    assert_eq!(states, BTreeMap::from(expected), "{ended:?}");
+    world.close().await;
+}
+
+pub(crate) async fn a_group_that_cannot_be_prepared_does_not_stay_in_part() {
+    let mut world = World::open().await;
+    let mut broken = shell("broken", "true");
+    broken.command.user = Some("nobody-knows-me".to_owned());
+    run(&world, vec![shell("good", "sleep 1000"), broken]).await;
+    let ended = [world.ended().await, world.ended().await];
+    let states: BTreeMap<_, _> =
+        ended.iter().map(|status| (status.task.as_str(), status.state)).collect();
+    let expected = [("broken", TaskState::Failed), ("good", TaskState::Killed)];
+    assert_eq!(states, BTreeMap::from(expected), "{ended:?}");
+    assert!(world.json("/containers").await.as_array().expect("an array").is_empty());
+    world.close().await;
+}
