@@ -67,12 +67,9 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         publisher,
     })
     .context("reading the agent's checkpoints")?;
-    let held = board.view().held;
+    let held = containers_of(&board.view());
     let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
-    let executors: BTreeSet<_> =
-        held.values().filter_map(|held| Some(held.group.as_ref()?.container.clone())).collect();
-    let is_held = move |id: &ContainerId| held.contains_key(id) || executors.contains(id);
-    let old = spawn_blocking(move || left_over(&sandboxes, is_held, delay));
+    let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains(id), delay));
     for sandbox in old.await? {
         due.send(sandbox).context("the collector has ended")?;
     }
@@ -92,6 +89,13 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         }
     }
     ended
+}
+
+/// Of its tasks and of their executors.
+fn containers_of(view: &node::View) -> BTreeSet<ContainerId> {
+    let executors = view.held.values().filter_map(|held| held.group.as_ref());
+    let executors = executors.map(|group| group.container.clone());
+    view.held.keys().cloned().chain(executors).collect()
 }
 
 async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
