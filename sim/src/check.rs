@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::id::{AgentId, TaskId};
 use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskState};
+use node::Held;
 use services::state::{Goal, Instance};
 
 use crate::host::{Alive, Machine};
@@ -25,6 +26,7 @@ pub fn check(world: &mut World) {
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
     no_task_runs_twice(world);
+    launches_end_whole(world);
     pod::groups_are_whole(&view.services, &view.kernel, &world.services_framework());
     ends_are_final(world, &view.services);
     answers_are_kept(world, &view.services);
@@ -104,6 +106,26 @@ fn no_task_runs_twice(world: &World) {
     let all = world.hosts.iter().flat_map(|host| host.containers.values());
     for one in all.filter(|one| one.is_alive() && one.framework == ours) {
         assert!(seen.insert((&one.framework, &one.task.id)), "task {} runs twice", one.task.id);
+    }
+}
+
+/// Of what an agent was told to launch together, nothing goes on once one has failed or is to end.
+fn launches_end_whole(world: &World) {
+    for view in world.hosts.iter().filter_map(|host| Some(host.process.machine()?.view())) {
+        let mut launches: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for held in view.held.values() {
+            let launch = held.group.as_ref().map(|group| group.launch);
+            launches.entry(launch).or_default().push(held);
+        }
+        launches.remove(&None);
+        for tasks in launches.values() {
+            let finished = |held: &Held| held.state() == TaskState::Finished;
+            let dooms = |held: &Held| !finished(held) && (held.killed.is_some() || held.is_ended());
+            let doomed = tasks.iter().any(|held| dooms(held));
+            let goes_on = |held: &&Arc<Held>| held.killed.is_none() && !held.is_ended();
+            let left = tasks.iter().copied().find(goes_on);
+            assert!(!doomed || left.is_none(), "{left:?} goes on without its group");
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use cluster::Input;
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{FrameworkId, OfferId, Role, TaskId};
+use model::id::{ExecutorId, FrameworkId, OfferId, Role, TaskId};
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
-use model::task::TaskInfo;
+use model::task::{ExecutorInfo, TaskInfo};
 
 use crate::parcel::Parcel;
 use crate::world::World;
@@ -109,10 +109,23 @@ impl World {
             5 => return self.foreign.old_offers.push(offer),
             _ => (vec![id], self.task(&offer)),
         };
+        let operation = self.operation(task, &offer);
         self.foreign.old_offers.push(offer);
-        self.foreign.tasks.push(task.id.clone());
-        let operations = vec![Operation::Launch(vec![task])];
+        self.foreign.tasks.extend(operation.tasks().iter().map(|task| task.id.clone()));
+        let operations = vec![operation];
         self.foreign_calls(Call::Accept { offers, operations, filters });
+    }
+
+    /// Launches the task alone or with another one, in one of two executors that may or may not be there.
+    fn operation(&mut self, task: TaskInfo, offer: &Offer) -> Operation {
+        if self.dice.chance(500) {
+            return Operation::Launch(vec![task]);
+        }
+        let id = ExecutorId::new(format!("foreign-pod-{}", self.dice.between(0, 1)));
+        let resources = if self.dice.chance(900) { cpus(10) } else { cpus(20) };
+        let executor = ExecutorInfo { id, resources, labels: vec![] };
+        let other = self.dice.chance(700).then(|| self.task(offer));
+        Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
     }
 
     fn task(&mut self, offer: &Offer) -> TaskInfo {
