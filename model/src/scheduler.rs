@@ -67,6 +67,10 @@ pub enum Call {
         info: FrameworkInfo,
     },
     Teardown,
+    /// Changes what the subscription says of the framework, its roles among it; offers and filters stay.
+    UpdateFramework {
+        info: FrameworkInfo,
+    },
     Accept {
         offers: Vec<OfferId>,
         operations: Vec<Operation>,

@@ -69,6 +69,48 @@ impl Kernel {
         Ok(())
     }
 
+    /// Offers to roles that it gives up are taken back; to new ones it gets some. Everything else stays.
+    fn update_framework(&mut self, info: FrameworkInfo, out: &mut Out) -> Result<(), Refusal> {
+        self.judge(&info)?;
+        let id = info.id.clone().expect("whoever subscribed has an id");
+        let before = self.roles(&id);
+        let known = self.state.frameworks[&id].clone();
+        if *known.info != info {
+            let framework = Framework { info: Arc::new(info), ..known };
+            self.commit(Record::Framework(id.clone(), Some(framework)), out);
+        }
+        let now = self.roles(&id);
+        for role in before.difference(&now) {
+            self.leave_role(&Client { framework: id.clone(), role: role.clone() }, out);
+        }
+        let added: Vec<Role> = now.difference(&before).cloned().collect();
+        for role in &added {
+            let client = Client { framework: id.clone(), role: role.clone() };
+            self.offers.demands.insert(client, Demand::new());
+        }
+        if !added.is_empty() {
+            self.revive(&id, &added);
+        }
+        self.touched_frameworks.insert(id);
+        Ok(())
+    }
+
+    fn leave_role(&mut self, client: &Client, out: &mut Out) {
+        let offers = self.view.offers.values();
+        let of_role =
+            offers.filter(|one| one.framework == client.framework && one.role == client.role);
+        let offers: Vec<OfferId> = of_role.map(|offer| offer.id.clone()).collect();
+        for offer in offers {
+            let Some(taken) = self.take_offer(&client.framework, &offer) else { continue };
+            self.count_free(&taken.agent_id);
+            self.offer_again(&taken.agent_id);
+            self.tell(&client.framework, Event::Rescind(offer), out);
+        }
+        self.drop_filters(client);
+        self.offers.demands.remove(client);
+        self.shares.forget(client);
+    }
+
     fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {
         let invalid = |cause: String| Err(Refusal::InvalidFramework(cause));
         if let Some(bad) = info.roles.iter().find(|role| !is_role(role)) {
@@ -209,6 +251,10 @@ impl Kernel {
         self.require_subscribed(from, out)?;
         match call {
             Call::Subscribe { .. } => unreachable!("handled above"),
+            Call::UpdateFramework { info } => {
+                let info = FrameworkInfo { id: Some(from.clone()), ..info };
+                return self.update_framework(info, out);
+            }
             Call::Teardown => self.tear_down(now, from, out),
             Call::Accept { offers, operations, filters } => {
                 self.accept(now, from, Answer { offers, operations, filters }, out);

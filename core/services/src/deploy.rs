@@ -174,7 +174,7 @@ impl Services {
             let (at, restart) = (format!("/{index}"), Restart::IfChanged);
             draft.set(before.app.clone(), Target { at, spec, restart });
         }
-        for PastGroup { group, was } in &deployment.groups_before {
+        for PastGroup { group, was } in deployment.groups_before.iter() {
             let target = GroupTarget { at: String::new(), group: was.clone() };
             draft.groups.insert(group.clone(), target);
         }
@@ -264,16 +264,18 @@ impl Services {
             id,
             version,
             step: 0,
-            before: self.before(&plan),
-            groups_before: self.groups_before(&plan),
+            before: Arc::new(self.before(&plan)),
+            groups_before: Arc::new(self.groups_before(&plan)),
             cause: plan.cause,
             started_at: turn.now,
             deadline: plan.timeout().map(|timeout| turn.now + timeout),
-            steps: plan.steps,
+            steps: Arc::new(plan.steps),
+            parts: 0,
         });
         // What is gone back to must not be forgotten on the way.
         if !deployment.steps.is_empty() {
-            self.commit(Record::Deployment(serial, Some(Arc::clone(&deployment))), turn);
+            deployment.records().into_iter().for_each(|record| self.commit(record, turn));
+            self.desk.deadlines.extend(deployment.deadline.map(|at| (at, serial)));
         }
         self.remember(&deployment, turn);
         for (group, now) in plan.groups {
@@ -376,11 +378,7 @@ fn give_way(cause: Cause, memory: &Memory, serial: Serial) -> String {
     let deployment = &memory.view.deployments[&serial];
     match cause {
         Cause::Rollback { of } if of == deployment.id => "it was cancelled".to_owned(),
-        Cause::Timeout { of } if of == deployment.id => {
-            let end = deployment.deadline.unwrap_or(deployment.started_at);
-            let seconds = end.since(deployment.started_at).as_secs();
-            format!("it was not over after {seconds} s, which is its time-out, and is rolled back")
-        }
+        Cause::Timeout { of } if of == deployment.id => deployment.out_of_time(),
         Cause::Order | Cause::Rollback { .. } | Cause::Timeout { .. } | Cause::Autoscale => {
             "another deployment took its place".to_owned()
         }

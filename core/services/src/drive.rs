@@ -8,6 +8,7 @@ use model::scheduler::Call;
 
 use crate::What;
 use crate::crew::{Crew, Of};
+use crate::kill::Doomed;
 use crate::machine::{Services, Standing, Turn};
 use crate::queue::Want;
 use crate::spec::{AppId, AppSpec, KillSelection};
@@ -69,6 +70,9 @@ impl Services {
     }
 
     fn drive(&mut self, app: &AppId, turn: &mut Turn<'_>) {
+        if self.carry_out_doom(app, turn) == Doomed::Some {
+            return;
+        }
         let aim = self.aim(app);
         let step = next_step(aim.manner, &self.strength(app, &aim));
         let victims = self.choose(app, &aim, &step, turn.kills);

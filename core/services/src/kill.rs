@@ -3,16 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use minicbor::{Decode, Encode};
 use model::id::{Serial, TaskId};
 use model::scheduler::Call;
 use model::task::TaskState;
 
 use crate::deploy::{Intent, Plan};
-use crate::machine::{Services, Turn};
+use crate::machine::{Services, TURN_KILLS_MAX, Turn};
 use crate::spec::{AppId, AppSpec};
 use crate::state::{Goal, Instance, Record};
 use crate::timers::Due;
 use crate::{Kill, Refusal, Reply};
+
+/// Instances of an app that somebody wants killed.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Doom {
+    #[n(0)]
+    pub app: AppId,
+    /// As many as a turn kills.
+    #[n(1)]
+    pub instances: Vec<Serial>,
+}
+
+/// Whether there were any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doomed {
+    None,
+    Some,
+}
 
 impl Services {
     /// The instance is not to run any more.
@@ -62,11 +80,43 @@ impl Services {
             Kill::Scale => Some(self.plan_shrinking(&instances, force)?),
         };
         // Doomed before the deployment begins, which would else choose others.
-        for instance in &instances {
-            self.doom(instance.serial, turn);
+        match instances.len() <= TURN_KILLS_MAX {
+            true => instances.iter().for_each(|instance| self.doom(instance.serial, turn)),
+            false => self.doom_later(&instances, turn),
         }
         let deployed = deployed.map(|plan| self.carry_out(plan, turn));
         Ok(Reply::Killed { instances, deployed })
+    }
+
+    /// More than a turn has room for are written down, and follow app by app.
+    fn doom_later(&mut self, instances: &[Arc<Instance>], turn: &mut Turn<'_>) {
+        let mut by_app: BTreeMap<&AppId, Vec<Serial>> = BTreeMap::new();
+        for instance in instances {
+            by_app.entry(&instance.app).or_default().push(instance.serial);
+        }
+        for (app, serials) in by_app {
+            for some in serials.chunks(TURN_KILLS_MAX) {
+                let doom = Doom { app: app.clone(), instances: some.to_vec() };
+                let serial = self.next_serial();
+                self.commit(Record::Doom(serial, Some(Arc::new(doom))), turn);
+            }
+            self.desk.dirty.insert(app.clone());
+        }
+    }
+
+    /// The next instances of an app that somebody wants killed, before anything else is thought about it.
+    pub(crate) fn carry_out_doom(&mut self, app: &AppId, turn: &mut Turn<'_>) -> Doomed {
+        let next = self.memory.doomed.get(app).and_then(|dooms| dooms.first().copied());
+        let Some(serial) = next else { return Doomed::None };
+        let doom = Arc::clone(&self.memory.dooms[&serial]);
+        for instance in &doom.instances {
+            if self.memory.instances.contains_key(instance) {
+                self.doom(*instance, turn);
+            }
+        }
+        self.commit(Record::Doom(serial, None), turn);
+        self.desk.dirty.insert(app.clone());
+        Doomed::Some
     }
 
     /// Each app shrinks by those of its instances that are not on their way out already.

@@ -50,6 +50,8 @@ pub(crate) struct Desk {
     pub(crate) dirty: BTreeSet<AppId>,
     /// Which actions of each deployment's current step are not complete.
     pub(crate) pending: BTreeMap<Serial, BTreeSet<AppId>>,
+    /// When deployments are to be over.
+    pub(crate) deadlines: BTreeSet<(Time, Serial)>,
     /// Apps that are gone and have yet to be said to have ended.
     pub(crate) terminating: BTreeSet<AppId>,
     pub(crate) queue: Queue,
@@ -69,8 +71,6 @@ pub(crate) struct Desk {
 pub(crate) enum Standing {
     #[default]
     Unknown,
-    /// Asked for another subscription, with more roles; offers that still arrive belong to the one before.
-    Introducing,
     Subscribed,
 }
 
@@ -185,7 +185,11 @@ impl Machine for Services {
         if has_backlog {
             return Some(desk.now);
         }
-        [desk.timers.wake_at(), desk.queue.wake_at(), desk.reconcile_at].into_iter().flatten().min()
+        let deadline = desk.deadlines.first().map(|(at, _)| *at);
+        [desk.timers.wake_at(), desk.queue.wake_at(), desk.reconcile_at, deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -253,6 +257,8 @@ impl Services {
             }
             Record::Version(..)
             | Record::Deployment(..)
+            | Record::Part(..)
+            | Record::Doom(..)
             | Record::Group(..)
             | Record::Past(..)
             | Record::History(..) => (),
@@ -272,8 +278,10 @@ impl Services {
         let memory = &self.memory;
         let instance = memory.instances.keys().next_back().copied();
         let deployment = memory.view.deployments.get_max().map(|(serial, _)| *serial);
-        let last = instance.max(deployment).map_or(Serial(0), Serial::next);
+        let doom = memory.dooms.keys().next_back().copied();
+        let last = instance.max(deployment).max(doom).map_or(Serial(0), Serial::next);
         let apps = memory.view.apps.keys().chain(memory.crews.keys()).chain(memory.held.keys());
+        let apps = apps.chain(memory.doomed.keys());
         let dirty: BTreeSet<AppId> = apps.cloned().collect();
         let is_gone = |app: &&AppId| !memory.view.apps.contains_key(*app);
         self.desk = Desk {
@@ -330,6 +338,7 @@ impl Services {
     fn tick(&mut self, turn: &mut Turn<'_>) {
         self.desk.queue.tick(turn.now);
         self.fire_timers(turn);
+        self.expire_deployment(turn);
         self.reconcile(turn);
     }
 }

@@ -9,6 +9,8 @@ use placement::rule::Rule;
 
 use crate::crew::{Checks, Crew};
 use crate::group::GroupId;
+use crate::kill::Doom;
+use crate::parts::{Head, Part};
 use crate::past::Past;
 use crate::ports::ServicePorts;
 use crate::spec::{AppId, AppSpec};
@@ -22,6 +24,12 @@ pub(crate) struct Memory {
     pub(crate) view: View,
     pub(crate) instances: BTreeMap<Serial, Arc<Instance>>,
     pub(crate) crews: BTreeMap<AppId, Crew>,
+    /// Deployments of which not all has been read.
+    pub(crate) heads: BTreeMap<Serial, Arc<Head>>,
+    pub(crate) parts: BTreeMap<Serial, BTreeMap<u32, Arc<Part>>>,
+    /// Kills that are yet to be carried out, and those of each app.
+    pub(crate) dooms: BTreeMap<Serial, Arc<Doom>>,
+    pub(crate) doomed: BTreeMap<AppId, BTreeSet<Serial>>,
     /// What the deployments under way do with each app.
     pub(crate) held: BTreeMap<AppId, Held>,
     /// How many apps are in each role.
@@ -52,9 +60,9 @@ impl Memory {
                 self.apply_version(app, *version, spec.as_ref());
             }
             Record::Instance(serial, instance) => self.apply_instance(*serial, instance.as_ref()),
-            Record::Deployment(serial, deployment) => {
-                self.apply_deployment(*serial, deployment.as_ref());
-            }
+            Record::Deployment(serial, head) => self.apply_head(*serial, head.as_ref()),
+            Record::Part(serial, nth, part) => self.apply_part(*serial, *nth, part.as_ref()),
+            Record::Doom(serial, doom) => self.apply_doom(*serial, doom.as_ref()),
             Record::History(pod, history) => match history {
                 Some(history) => {
                     drop(self.view.histories.insert(pod.clone(), Arc::clone(history)));
@@ -186,26 +194,30 @@ impl Memory {
         }
     }
 
-    fn apply_deployment(&mut self, serial: Serial, deployment: Option<&Arc<Deployment>>) {
-        let was = match deployment {
-            Some(deployment) => self.view.deployments.insert(serial, Arc::clone(deployment)),
-            None => self.view.deployments.remove(&serial),
+    fn apply_doom(&mut self, serial: Serial, doom: Option<&Arc<Doom>>) {
+        let was = match doom {
+            Some(doom) => self.dooms.insert(serial, Arc::clone(doom)),
+            None => self.dooms.remove(&serial),
         };
-        match (was, deployment) {
-            (None, Some(deployment)) => self.hold(serial, deployment),
-            (Some(was), None) => self.release(serial, &was),
-            // A step further: who is held does not change.
-            (Some(_), Some(_)) | (None, None) => (),
+        if let Some(was) = was {
+            let of_app = self.doomed.get_mut(&was.app).expect("indexed by its app");
+            of_app.remove(&serial);
+            if of_app.is_empty() {
+                self.doomed.remove(&was.app);
+            }
+        }
+        if let Some(doom) = doom {
+            self.doomed.entry(doom.app.clone()).or_default().insert(serial);
         }
     }
 
-    fn hold(&mut self, serial: Serial, deployment: &Deployment) {
+    pub(crate) fn hold(&mut self, serial: Serial, deployment: &Deployment) {
         for spec in deployment.before.iter().filter_map(Before::spec) {
             change_count(&mut self.kept, spec, |count| *count += 1);
         }
         let was: BTreeMap<&AppId, &Option<Arc<App>>> =
             deployment.before.iter().map(|before| (&before.app, &before.was)).collect();
-        for (step, actions) in (0..).zip(&deployment.steps) {
+        for (step, actions) in (0..).zip(deployment.steps.iter()) {
             for action in actions {
                 let was = was.get(&action.app).copied().cloned().flatten();
                 let held = Held { deployment: serial, step, kind: action.kind, was };
@@ -218,7 +230,7 @@ impl Memory {
         }
     }
 
-    fn release(&mut self, serial: Serial, deployment: &Deployment) {
+    pub(crate) fn release(&mut self, serial: Serial, deployment: &Deployment) {
         for spec in deployment.before.iter().filter_map(Before::spec) {
             change_count(&mut self.kept, spec, |count| *count -= 1);
         }

@@ -157,12 +157,12 @@ impl Services {
             return;
         }
         let mut tops: BTreeMap<GroupId, Past> = BTreeMap::new();
-        for Before { app, was } in &deployment.before {
+        for Before { app, was } in deployment.before.iter() {
             let past = tops.entry(kept_at(&GroupId::of(app))).or_default();
             let was = was.as_ref().map(|was| was.version);
             past.apps.push(PastApp { app: app.clone(), was });
         }
-        for one in &deployment.groups_before {
+        for one in deployment.groups_before.iter() {
             tops.entry(kept_at(&one.group)).or_default().groups.push(one.clone());
         }
         for (top, past) in tops {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::id::Serial;
 
 use crate::machine::{Services, Turn};
+use crate::parts::Head;
 use crate::spec::AppId;
 use crate::state::{ActionKind, Cause, Deployment, Record};
 use crate::{Cancel, Refusal, Reply, What};
@@ -17,6 +18,7 @@ impl Services {
     pub(crate) fn resume_deployments(&mut self) {
         for (serial, deployment) in &self.memory.view.deployments {
             self.desk.pending.insert(*serial, unfinished(deployment));
+            self.desk.deadlines.extend(deployment.deadline.map(|at| (at, *serial)));
         }
     }
 
@@ -43,7 +45,7 @@ impl Services {
         turn.notice(What::DeploymentStepSuccess { deployment: Arc::clone(deployment) });
         let step = deployment.step + 1;
         if usize::try_from(step).is_ok_and(|step| step < deployment.steps.len()) {
-            let next = Deployment { step, ..(**deployment).clone() };
+            let next = Head { step, ..deployment.head() };
             self.commit(Record::Deployment(serial, Some(Arc::new(next))), turn);
             return;
         }
@@ -64,7 +66,30 @@ impl Services {
 
     fn end(&mut self, serial: Serial, turn: &mut Turn<'_>) {
         self.desk.pending.remove(&serial);
-        self.commit(Record::Deployment(serial, None), turn);
+        let deployment = Arc::clone(&self.memory.view.deployments[&serial]);
+        if let Some(deadline) = deployment.deadline {
+            self.desk.deadlines.remove(&(deadline, serial));
+        }
+        for record in deployment.removal() {
+            self.commit(record, turn);
+        }
+    }
+
+    /// One deployment that takes longer than it may is rolled back; others that do are next, and at once.
+    pub(crate) fn expire_deployment(&mut self, turn: &mut Turn<'_>) {
+        let Some((at, serial)) = self.desk.deadlines.first().copied() else { return };
+        if turn.now < at {
+            return;
+        }
+        self.desk.deadlines.pop_first();
+        let deployment = Arc::clone(&self.memory.view.deployments[&serial]);
+        match self.plan_rollback(&deployment, Cause::Timeout { of: deployment.id }) {
+            Ok(plan) => drop(self.carry_out(plan, turn)),
+            Err(refusal) => {
+                let cause = format!("{}, which fails: {refusal}", deployment.out_of_time());
+                self.abandon(serial, &cause, turn);
+            }
+        }
     }
 
     /// The deployment is over before its time; its apps are kept as they are to be by now.

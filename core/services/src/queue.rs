@@ -314,6 +314,12 @@ impl Queue {
         self.touched = self.taps.keys().cloned().collect();
     }
 
+    /// The kernel has forgotten a role, and begins anew should it be told of it again.
+    pub(crate) fn close_tap(&mut self, role: &Role) {
+        self.taps.remove(role);
+        self.touched.remove(role);
+    }
+
     /// What has to be said to the kernel so that offers come where, and only where, something is wanted.
     pub(crate) fn turn_taps(&mut self) -> Turned {
         let mut turned = Turned::default();

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use model::id::{FrameworkId, Serial, TaskId};
+use model::id::{FrameworkId, Role, Serial, TaskId};
 use model::scheduler::Call;
 
 use crate::What;
-use crate::machine::{Offers, Services, Standing, Turn};
+use crate::machine::{Services, Standing, Turn};
 
 /// From the end of one comparison to the next, as Marathon has it.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
@@ -24,18 +24,18 @@ impl Services {
                 self.desk.asking = Some(Serial(0));
                 self.reconcile(turn);
             }
-            Standing::Introducing | Standing::Subscribed => (),
+            Standing::Subscribed => (),
         }
     }
 
-    /// Introduces itself once more if apps have roles that the kernel does not know. That ends the subscription with
-    /// all its offers, so nothing is accepted until it is confirmed.
+    /// Tells the kernel of roles that apps have and it does not know. It makes offers to them from then on.
     pub(crate) fn announce_roles(&mut self, turn: &mut Turn<'_>) {
         if std::mem::take(&mut self.desk.has_new_role) {
-            self.desk.roles = self.roles();
-            self.desk.standing = Standing::Introducing;
-            self.desk.offers = Offers::default();
-            turn.call(Call::Subscribe { info: self.framework_info() });
+            let now = self.roles();
+            let before = std::mem::replace(&mut self.desk.roles, now);
+            let gone: Vec<Role> = before.difference(&self.desk.roles).cloned().collect();
+            gone.iter().for_each(|role| self.desk.queue.close_tap(role));
+            turn.call(Call::UpdateFramework { info: self.framework_info() });
         }
     }
 

@@ -23,10 +23,14 @@ const DEPLOYMENT: u8 = 4;
 const HISTORY: u8 = 5;
 const GROUP: u8 = 6;
 const PAST: u8 = 7;
+const PART: u8 = 8;
+const DOOM: u8 = 9;
 
 /// The format that this release writes, and the only one it reads.
 const FORMAT: u8 = 1;
 
+/// Bytes of a part's number within a key.
+const PART_BYTES: usize = 4;
 /// Bytes of a version or serial within a key.
 const NUMBER_BYTES: usize = 8;
 
@@ -39,6 +43,10 @@ impl model::machine::Record for Record {
             }
             Record::Instance(serial, _) => key(INSTANCE, &[&serial.0.to_be_bytes()]),
             Record::Deployment(serial, _) => key(DEPLOYMENT, &[&serial.0.to_be_bytes()]),
+            Record::Part(serial, nth, _) => {
+                key(PART, &[&serial.0.to_be_bytes(), &nth.to_be_bytes()])
+            }
+            Record::Doom(serial, _) => key(DOOM, &[&serial.0.to_be_bytes()]),
             Record::History(app, _) => key(HISTORY, &[app.as_str().as_bytes()]),
             Record::Group(group, _) => key(GROUP, &[group.as_str().as_bytes()]),
             Record::Past(group, version, _) => {
@@ -55,6 +63,8 @@ impl model::machine::Record for Record {
                 instance.as_deref().map(|instance| spell(&Stored::new(instance)))
             }
             Record::Deployment(_, deployment) => deployment.as_deref().map(spell),
+            Record::Part(_, _, part) => part.as_deref().map(spell),
+            Record::Doom(_, doom) => doom.as_deref().map(spell),
             Record::History(_, history) => history.as_deref().map(spell),
             Record::Group(_, group) => group.as_deref().map(spell),
             Record::Past(_, _, past) => past.as_deref().map(spell),
@@ -92,6 +102,21 @@ impl model::machine::Record for Record {
                 let (group, version) = versioned(key, id)?;
                 let past = Some(Arc::new(parse(key, body)?));
                 Ok(Record::Past(group_id(key, group)?, version, past))
+            }
+            PART => {
+                let (serial, nth) = id
+                    .split_last_chunk::<PART_BYTES>()
+                    .ok_or_else(|| bad("it is too short".to_owned()))?;
+                let nth = u32::from_be_bytes(*nth);
+                Ok(Record::Part(
+                    Serial(number(key, serial)?),
+                    nth,
+                    Some(Arc::new(parse(key, body)?)),
+                ))
+            }
+            DOOM => {
+                let serial = Serial(number(key, id)?);
+                Ok(Record::Doom(serial, Some(Arc::new(parse(key, body)?))))
             }
             other => Err(bad(format!("entity {other} is not known"))),
         }

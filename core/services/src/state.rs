@@ -10,6 +10,8 @@ use model::task::{Address, TaskState};
 use model::time::Time;
 
 use crate::group::{Group, GroupId};
+use crate::kill::Doom;
+use crate::parts::{Head, Part};
 use crate::past::{Past, PastGroup};
 use crate::spec::{AppId, AppSpec};
 
@@ -58,7 +60,11 @@ pub enum Record {
     /// A spec that an app has or had.
     Version(AppId, Version, Option<Arc<AppSpec>>),
     Instance(Serial, Option<Arc<Instance>>),
-    Deployment(Serial, Option<Arc<Deployment>>),
+    Deployment(Serial, Option<Arc<Head>>),
+    /// A piece of a deployment's plan.
+    Part(Serial, u32, Option<Arc<Part>>),
+    /// Instances that somebody wants killed, more than a turn has room for.
+    Doom(Serial, Option<Arc<Doom>>),
     /// How instances of a pod ended.
     History(AppId, Option<Arc<History>>),
     Group(GroupId, Option<Arc<Group>>),
@@ -270,37 +276,36 @@ pub enum Goal {
     Decommissioned,
 }
 
-/// A change of the set of apps under way: the plan as data.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+/// A change of the set of apps under way: the plan as data. How it is kept: [`crate::parts`].
+#[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
-    #[n(0)]
     pub serial: Serial,
-    #[n(1)]
     pub id: Uuid,
-    #[n(2)]
     pub version: Version,
     /// Run one after another; the actions of a step run together.
-    #[n(3)]
-    pub steps: Vec<Vec<Action>>,
+    pub steps: Arc<Vec<Vec<Action>>>,
     /// The step under way.
-    #[n(4)]
     pub step: u32,
     /// What each affected app was, for the way back.
-    #[n(5)]
-    pub before: Vec<Before>,
-    #[cbor(n(6), default)]
+    pub before: Arc<Vec<Before>>,
+    /// The same of each affected group.
+    pub groups_before: Arc<Vec<PastGroup>>,
     pub cause: Cause,
-    #[cbor(n(7), default)]
     pub started_at: Time,
     /// Rolled back if it is not over by then.
-    #[n(8)]
     pub deadline: Option<Time>,
-    /// What each affected group was, for the way back.
-    #[cbor(n(9), default)]
-    pub groups_before: Vec<PastGroup>,
+    /// Records that keep the plan.
+    pub(crate) parts: u32,
 }
 
 impl Deployment {
+    /// Why it is rolled back when its time is up.
+    pub(crate) fn out_of_time(&self) -> String {
+        let end = self.deadline.unwrap_or(self.started_at);
+        let seconds = end.since(self.started_at).as_secs();
+        format!("it was not over after {seconds} s, which is its time-out, and is rolled back")
+    }
+
     /// What is under way now.
     pub fn current_actions(&self) -> &[Action] {
         let step = usize::try_from(self.step).expect("32 bits fit");

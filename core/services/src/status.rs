@@ -291,6 +291,8 @@ impl Services {
             let timers = &mut self.desk.timers;
             if instance.state == TaskState::Staging {
                 timers.set(instance.staged_at + confirm, instance.serial, Due::Confirmed);
+            }
+            if matches!(instance.state, TaskState::Staging | TaskState::Starting) {
                 timers.set(instance.staged_at + launch, instance.serial, Due::Launched);
             }
             if instance.goal == Goal::Decommissioned || instance.is_broken() {
@@ -313,7 +315,9 @@ impl Services {
             Call::Kill { task, agent, .. } => {
                 turn.call(Call::Reconcile { tasks: vec![(task, agent)] });
             }
-            Call::Subscribe { .. } | Call::Teardown => self.desk.standing = Standing::Unknown,
+            Call::Subscribe { .. } | Call::UpdateFramework { .. } | Call::Teardown => {
+                self.desk.standing = Standing::Unknown;
+            }
             Call::Decline { .. }
             | Call::Revive { .. }
             | Call::Suppress { .. }

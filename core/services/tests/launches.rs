@@ -380,7 +380,7 @@ fn a_record_of_a_later_format_or_of_others_is_refused_by_name() {
         assert!(error.contains(cause), "{error}");
     };
     check(b"k\x01x", &[1], "not a key of services");
-    check(b"s\x09x", &[1], "entity 9");
+    check(b"s\xffx", &[1], "entity 255");
     check(b"s\x01/a", &[2], "format 2");
     check(b"s\x01/a", &[], "empty");
     check(b"s\x01/a", &[1, 0xff], "");

@@ -407,6 +407,7 @@ fn offers_are_asked_for_only_while_something_is_wanted() {
             Call::Decline { .. } => Some("decline"),
             Call::Accept { .. } => Some("accept"),
             Call::Subscribe { .. }
+            | Call::UpdateFramework { .. }
             | Call::Teardown
             | Call::Kill { .. }
             | Call::Acknowledge { .. }
@@ -438,4 +439,26 @@ fn offers_are_asked_for_only_while_something_is_wanted() {
     let task = stage.in_state(TaskState::Running).pop().expect("it runs");
     stage.report(&task, TaskState::Killed, None);
     assert_eq!(turned(&stage)[6..], ["revive"], "one more is wanted");
+}
+
+#[test]
+fn any_number_of_tasks_can_be_killed_and_a_turn_kills_only_so_many() {
+    for kill in [services::Kill::Replace, services::Kill::Scale] {
+        let mut stage = Stage::new();
+        stage.agents(70, "cpus:1000;mem:1000000;ports:[31000-31999]");
+        let small = AppSpec { cpus: model::resources::Scalar(10), ..app("/a", 5_000) };
+        stage.create(small);
+        stage.calm();
+        let tasks: Vec<_> = stage.in_state(TaskState::Running).into_iter().take(4_500).collect();
+        let order = services::Order::KillTasks { tasks: tasks.clone(), kill, force: false };
+        stage.order(order).expect("killed");
+        assert!(stage.condemned().len() <= services::machine::TURN_KILLS_MAX * 2);
+        stage.restart(Config::default());
+        stage.settle();
+        let condemned: std::collections::BTreeSet<_> = stage.condemned().into_iter().collect();
+        assert_eq!(condemned, tasks.into_iter().collect(), "{kill:?}: these and no others");
+        stage.calm();
+        let left = if kill == services::Kill::Scale { 500 } else { 5_000 };
+        assert_eq!(stage.live(), left, "{kill:?}");
+    }
 }
