@@ -9,6 +9,7 @@ mod apps;
 mod client;
 mod crew;
 mod events;
+mod group;
 mod idle;
 mod launch;
 mod master;
@@ -23,7 +24,9 @@ mod registry;
 mod report;
 mod rivals;
 mod rootfs;
+mod subscribers;
 mod up;
+mod upgrade;
 mod usage;
 
 use std::net::Ipv4Addr;
@@ -83,6 +86,12 @@ enum Driver {
     Placement(placement::Flags),
     /// Many apps of one instance, posted in parallel.
     Apps(apps::Flags),
+    /// A group of many apps in one request.
+    Group(group::Flags),
+    /// A rolling upgrade, and whether its bounds held after every event.
+    Upgrade(upgrade::Flags),
+    /// Many readers of the event stream, and one that does not read.
+    Subscribers(subscribers::Flags),
     /// Long lists, idle and while instances are placed.
     Reads(reads::Flags),
     /// Kills the master of a full cluster and waits until it serves again.
@@ -130,6 +139,9 @@ async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
     match driver {
         Driver::Placement(flags) => placement::run(flags, place).await.map(Some),
         Driver::Apps(flags) => apps::run(flags, place).await.map(Some),
+        Driver::Group(flags) => group::run(flags, place).await.map(Some),
+        Driver::Upgrade(flags) => upgrade::run(flags, place).await.map(Some),
+        Driver::Subscribers(flags) => subscribers::run(flags, place).await.map(Some),
         Driver::Reads(flags) => reads::run(flags, place).await.map(Some),
         Driver::Recovery(flags) => recovery::run(flags, place).await.map(Some),
         Driver::Launch(flags) => launch::run(flags, place).await.map(Some),

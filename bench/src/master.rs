@@ -16,7 +16,7 @@ use tokio::time::sleep;
 /// A look at the snapshot costs next to nothing; this is how exact the figures are.
 const LOOK_MS: u64 = 2;
 /// Longer than any driver that makes progress.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// 0 takes a free one.
 #[derive(Debug, Clone, Copy, Default)]
