@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::Place;
 use crate::client::Client;
@@ -22,6 +22,8 @@ use crate::report::{Goal, Report};
 use crate::usage::Cpu;
 
 const BUFFER_BYTES: usize = 256 << 10;
+/// Nothing more comes on a stream that has been silent for so long.
+const SILENCE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Args)]
@@ -82,8 +84,10 @@ pub(crate) async fn run(flags: Flags, place: &Place) -> Result<Report> {
     report.add("until every reader knows it", took, "s");
     report.add("processor time of master and readers", Cpu::own()?.since(before.0), "s");
     report.add("processor time of the agents", crew.cpu()?.since(before.1), "s");
-    let left = drain(&mut silent).await? as f64 / f64::from(1 << 20);
-    report.add("what was kept for the one that did not read", left, "MiB");
+    let left = drain(&mut silent).await;
+    let kept = left.bytes as f64 / f64::from(1 << 20);
+    report.add("what was kept for the one that did not read", kept, "MiB");
+    report.add("whether that one was cut off", f64::from(u8::from(left.is_cut)), "");
     crew.stop().await?;
     master.stop().await;
     Ok(report)
@@ -131,13 +135,20 @@ async fn count(
     }
 }
 
-/// Bytes until the end of a stream that has been cut off.
-async fn drain(stream: &mut TcpStream) -> Result<usize> {
+/// What a reader finds that has not read for a long time.
+struct Left {
+    bytes: usize,
+    /// The stream has ended.
+    is_cut: bool,
+}
+
+async fn drain(stream: &mut TcpStream) -> Left {
     let (mut bytes, mut buffer) = (0, vec![0; BUFFER_BYTES]);
     loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return Ok(bytes),
-            Ok(more) => bytes += more,
+        match timeout(SILENCE, stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => return Left { bytes, is_cut: true },
+            Ok(Ok(more)) => bytes += more,
+            Err(_elapsed) => return Left { bytes, is_cut: false },
         }
     }
 }
