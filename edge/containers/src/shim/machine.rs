@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use rustix::thread::CapabilitySet;
 
+use super::mounts;
 use super::seccomp::Filter;
 use crate::cgroup::Hierarchies;
 
@@ -17,6 +18,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn look() -> anyhow::Result<Machine> {
+        anyhow::ensure!(
+            mounts::are_supported(),
+            "this kernel is too old to run containers; boot Linux 5.12 or later"
+        );
         let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
         let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
         let bounding = bounding.context("no CapBnd in /proc/self/status")?.trim();

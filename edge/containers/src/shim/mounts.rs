@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -63,21 +63,7 @@ impl Detached {
 
     /// Adds to the attributes of the mount and of all that are mounted below it.
     pub(crate) fn restrict(&self, attributes: MountAttrFlags) -> rustix::io::Result<()> {
-        let set = u64::from(attributes.bits());
-        let told = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
-        let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-        // SAFETY: the kernel reads an empty text and as many bytes as the structure has.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_mount_setattr,
-                self.0.as_raw_fd(),
-                c"".as_ptr(),
-                flags,
-                &raw const told,
-                size_of::<Attributes>(),
-            )
-        };
-        if done == 0 { Ok(()) } else { Err(last_error()) }
+        set_attributes(self.0.as_raw_fd(), attributes)
     }
 
     /// Mounts it there. What comes back is open and can still be written below, or restricted.
@@ -93,6 +79,30 @@ impl AsFd for Detached {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Whether this kernel has the youngest of the system calls that mount a container's root: Linux 5.12 or later.
+pub(crate) fn are_supported() -> bool {
+    const NOTHING: RawFd = -1;
+    set_attributes(NOTHING, MountAttrFlags::empty()) != Err(Errno::NOSYS)
+}
+
+fn set_attributes(mount: RawFd, attributes: MountAttrFlags) -> rustix::io::Result<()> {
+    let set = u64::from(attributes.bits());
+    let told = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the kernel reads an empty text and as many bytes as the structure has.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount,
+            c"".as_ptr(),
+            flags,
+            &raw const told,
+            size_of::<Attributes>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
 pub(crate) fn is_dir(place: impl AsFd) -> rustix::io::Result<bool> {
