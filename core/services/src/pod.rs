@@ -28,7 +28,7 @@ const TCP: &str = "tcp";
 
 /// All of a version's groups that does not vary from one to the next.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct TaskGroup {
     name: String,
     app: Arc<AppSpec>,
     version: Version,
@@ -61,7 +61,7 @@ struct Exposed<'a> {
     host_port: Option<u16>,
 }
 
-impl Group {
+impl TaskGroup {
     /// `None` if the spec is not a pod's.
     pub(crate) fn new(spec: &Arc<AppSpec>, version: Version) -> Option<Self> {
         let pod = spec.pod.as_ref()?;

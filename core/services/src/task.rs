@@ -18,7 +18,7 @@ use placement::fit::Need;
 use crate::Config;
 use crate::lacks::lacks;
 use crate::need::need;
-use crate::pod::Group;
+use crate::pod::TaskGroup;
 use crate::spec::environment::EnvValue;
 use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
 use crate::state::Version;
@@ -46,7 +46,7 @@ pub(crate) struct Template {
     container: Option<ContainerInfo>,
     labels: Vec<(String, String)>,
     /// Of a pod: what is launched in place of a single task.
-    pub(crate) group: Option<Group>,
+    pub(crate) group: Option<TaskGroup>,
 }
 
 /// What varies.
@@ -78,7 +78,7 @@ impl Template {
             context: context(spec, version),
             container: container(spec),
             labels: pairs(&spec.labels),
-            group: Group::new(spec, version),
+            group: TaskGroup::new(spec, version),
             spec: Arc::clone(spec),
             role,
         }

@@ -194,6 +194,22 @@ fn what_a_failure_has_left_over_is_killed_after_a_while() {
 }
 
 #[test]
+fn an_instance_that_was_given_up_is_replaced_and_killed_when_it_comes_back() {
+    let mut stage = running(pod("/p", 1));
+    let (web, log, before) = (task(&stage, "web"), task(&stage, "log"), instance(&stage).id());
+    stage.report(&web, TaskState::Unreachable, None);
+    stage.report(&log, TaskState::Unreachable, None);
+    stage.calm();
+    assert_ne!(instance(&stage).id(), before, "it is replaced");
+    let view = stage.view();
+    assert!(!view.tasks.contains_key(&web) && !view.tasks.contains_key(&log));
+    stage.report(&log, TaskState::Running, None);
+    assert_eq!(stage.condemned().len(), 2, "one kill takes both");
+    stage.calm();
+    assert_eq!((stage.live(), instance(&stage).state), (2, TaskState::Running));
+}
+
+#[test]
 fn the_kernel_is_asked_about_every_member_that_has_not_ended() {
     let mut stage = running(pod("/p", 1));
     let (web, log) = (task(&stage, "web"), task(&stage, "log"));

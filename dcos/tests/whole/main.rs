@@ -4,6 +4,7 @@ mod clients;
 mod cluster;
 mod images;
 mod life;
+mod pods;
 mod processes;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
