@@ -70,7 +70,7 @@ async fn bodies_that_are_no_apps_are_refused_with_the_cause() {
     let cluster = Cluster::start("127.80.13.4", &[]).await;
     let deep = "[".repeat(100_000);
     let huge = format!(r#"{{"id": "/x", "cmd": "{}"}}"#, "x".repeat(9 << 20));
-    let pod = json!({"id": "/x", "cmd": "true", "secrets": {"a": {"source": "b"}}}).to_string();
+    let named = json!({"id": "/x", "cmd": "true", "secrets": {"a": {}}}).to_string();
     let faults = json!({"id": "/X y", "cpus": -1, "mem": "much", "instances": 1.5}).to_string();
     let cases: [(&[u8], u16, &str); 8] = [
         (b"", 400, ""),
@@ -79,7 +79,7 @@ async fn bodies_that_are_no_apps_are_refused_with_the_cause() {
         (deep.as_bytes(), 400, ""),
         (huge.as_bytes(), 413, ""),
         (br#"{"id": "/x"}"#, 422, ""),
-        (pod.as_bytes(), 422, "secrets"),
+        (named.as_bytes(), 422, "secrets"),
         (faults.as_bytes(), 422, "mem"),
     ];
     for (body, status, word) in cases {

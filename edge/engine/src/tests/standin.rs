@@ -89,6 +89,7 @@ impl Machine for StandIn {
             Input::Agent { connection, message: FromAgent::Pong, .. } => {
                 let pings = std::iter::repeat_n(Effect::ToAgent(connection, ToAgent::Ping), FLOOD);
                 out.effects.extend(pings);
+                self.count("flood", out);
             }
             Input::AgentLost { .. } => self.count("lost", out),
             Input::Services { .. }
