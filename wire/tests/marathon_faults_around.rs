@@ -292,6 +292,26 @@ fn readiness_checks_can_be_carried_out() {
 }
 
 #[test]
+fn autoscaling_has_bounds_a_metric_and_a_target() {
+    let good = r#""max": 9, "metric": "cpu", "target": 0.7"#;
+    fine(&format!(r#""autoscale": {{{good}}}"#));
+    let one = |fields: &str, name: &str, message: &str| {
+        check(&format!(r#""autoscale": {{{fields}}}"#), &format!("/autoscale/{name}"), message);
+    };
+    one(&format!(r#"{good}, "min": 0"#), "min", "1 or more");
+    one(&format!(r#"{good}, "min": 10"#), "max", "must not be less than min");
+    one(&format!(r#"{good}, "scaleUpDelaySeconds": -1"#), "scaleUpDelaySeconds", "0 or more");
+    one(r#""metric": "mem", "target": 1"#, "max", "undefined");
+    one(r#""max": 2, "target": 1"#, "metric", "undefined");
+    one(r#""max": 2, "metric": "queue length", "target": 1"#, "metric", "or a name of up to");
+    one(r#""max": 2, "metric": "queue.length""#, "target", "undefined");
+    one(r#""max": 2, "metric": "queue.length", "target": 0"#, "target", "0.001 or more");
+    let timeout = "/deploymentTimeoutSeconds";
+    check(r#""deploymentTimeoutSeconds": 0"#, timeout, "1 or more");
+    check(r#""deploymentTimeoutSeconds": -1"#, timeout, "0 or more");
+}
+
+#[test]
 fn limits_lie_above_what_is_asked_for() {
     let limits = |fields: &str, name: &str, message: &str| {
         let fields = format!(r#""cpus": 2, "mem": 256, "resourceLimits": {{{fields}}}"#);

@@ -10,8 +10,17 @@ use model::id::Role;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use proptest::collection::{btree_map, vec};
+use proptest::option::of;
 use proptest::prelude::*;
+use services::autoscale::{Autoscale, Metric};
+use services::spec::check::{Check, Kind};
 use services::spec::environment::EnvValue;
+use services::spec::network::{Network, NetworkMode, PortMapping};
+use services::spec::pod::Command;
+use services::spec::resource::{Amounts, Ipc, IpcMode, Limit, Limits, LinuxInfo, Seccomp};
+use services::spec::volume::{
+    AppVolume, AppVolumeSource, Csi, CsiAccess, CsiKind, DiskKind, Dvdi, PersistentVolume,
+};
 use services::spec::{
     AppHealthCheck, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition, Process,
     UnreachableStrategy, UpgradeStrategy,
@@ -106,9 +115,9 @@ fn health_checks(ports: u16) -> BoxedStrategy<Vec<AppHealthCheck>> {
     };
     let scheme = prop_oneof![Just(Scheme::Http), Just(Scheme::Https)];
     let family = Family::Ipv4;
-    let http = (scheme, proptest::option::of("/[a-z]{0,5}"), port.clone()).prop_map(
-        move |(scheme, path, port)| CheckKind::Http { scheme, path, port, family, mesos: false },
-    );
+    let http = (scheme, of("/[a-z]{0,5}"), port.clone()).prop_map(move |(scheme, path, port)| {
+        CheckKind::Http { scheme, path, port, family, mesos: false }
+    });
     let tcp = port.prop_map(move |port| CheckKind::Tcp { port, family, mesos: false });
     let kind = prop_oneof![http, tcp, "\\PC{1,9}".prop_map(CheckKind::Command)];
     let times = (seconds(), seconds(), seconds(), seconds());
@@ -134,13 +143,13 @@ fn health_checks(ports: u16) -> BoxedStrategy<Vec<AppHealthCheck>> {
 fn constraints() -> BoxedStrategy<Vec<Constraint>> {
     let tail = prop_oneof![
         Just((Operator::Unique, None)),
-        proptest::option::of("\\PC{0,9}").prop_map(|value| (Operator::Cluster, value)),
-        proptest::option::of("[1-9]").prop_map(|value| (Operator::GroupBy, value)),
+        of("\\PC{0,9}").prop_map(|value| (Operator::Cluster, value)),
+        of("[1-9]").prop_map(|value| (Operator::GroupBy, value)),
         "[a-z.*]{1,9}"
             .prop_filter("a pattern", |text| !text.starts_with('*') && !text.contains("**"))
             .prop_map(|value| (Operator::Like, Some(value))),
         "[1-9]".prop_map(|value| (Operator::MaxPer, Some(value))),
-        proptest::option::of("[a-z0-9_/.-]{0,9}").prop_map(|value| (Operator::Is, value)),
+        of("[a-z0-9_/.-]{0,9}").prop_map(|value| (Operator::Is, value)),
     ];
     let one = ("\\PC{1,9}", tail).prop_map(|(field, (operator, value))| Constraint {
         field,
@@ -182,7 +191,7 @@ fn strategies() -> BoxedStrategy<(UpgradeStrategy, Backoff, KillSelection, Unrea
 }
 
 fn fetch() -> BoxedStrategy<Vec<Uri>> {
-    let uri = ("[a-z]{1,9}", any::<(bool, bool, bool)>(), proptest::option::of("[a-z]{1,9}"));
+    let uri = ("[a-z]{1,9}", any::<(bool, bool, bool)>(), of("[a-z]{1,9}"));
     let uri = uri.prop_map(|(name, (extract, executable, cache), output_file)| Uri {
         value: format!("http://a/{name}"),
         extract,
@@ -193,7 +202,190 @@ fn fetch() -> BoxedStrategy<Vec<Uri>> {
     vec(uri, 0..3).boxed()
 }
 
+/// What an app has around it: networks, volumes, secrets, limits, checks. Each is in or out.
+fn around() -> BoxedStrategy<Around> {
+    let texts = btree_map("[a-z]{1,5}", "[a-z]{1,5}", 0..3);
+    let network = prop_oneof![
+        Just(Vec::new()),
+        texts.clone().prop_map(|labels| vec![(NetworkMode::Bridge, None, labels)]),
+        btree_map("[a-z]{1,5}", texts.clone(), 1..3).prop_map(|all| {
+            let network = |(name, labels)| (NetworkMode::Container, Some(name), labels);
+            all.into_iter().map(network).collect()
+        }),
+    ];
+    let networks = network.prop_map(|all: Vec<_>| {
+        let network = |(mode, name, labels)| Network { mode, name, labels };
+        all.into_iter().map(network).collect()
+    });
+    let limit = prop_oneof![
+        Just(Limit::Unlimited),
+        (1_000_000_000..2_000_000_000_u64).prop_map(|amount| Limit::Amount(Scalar(amount))),
+    ];
+    let limits = (of(limit.clone()), of(limit)).prop_map(|(cpus, mem)| Limits { cpus, mem });
+    let seccomp = of("[a-z]{1,9}")
+        .prop_map(|profile| Some(Seccomp { unconfined: profile.is_none(), profile }));
+    let ipc = of((0..9_u32).prop_map(|mib| Ipc { mode: IpcMode::Private, shm_size: Some(mib) }));
+    let linux = (seccomp, ipc).prop_map(|(seccomp, ipc)| LinuxInfo { seccomp, ipc });
+    let executor = (100..900_u64).prop_map(|cpus| Amounts {
+        cpus: Scalar(cpus),
+        mem: Scalar::whole(64),
+        disk: Scalar::whole(10),
+        gpus: 0,
+    });
+    let metric = prop_oneof![
+        Just(Metric::Cpu),
+        Just(Metric::RequestsPerInstance),
+        "[a-b]{1,9}".prop_map(Metric::Custom)
+    ];
+    let autoscale = (metric, 1..9_u32, seconds()).prop_map(|(metric, min, delay)| Autoscale {
+        min,
+        max: 9,
+        metric,
+        target: Scalar(700),
+        scale_up_delay: delay,
+        scale_down_delay: delay,
+    });
+    let outside = (networks, btree_map("[a-z]{1,5}", "\\PC{1,9}", 0..3), vec(source(), 0..3));
+    let inside = (of(limits), of(linux), of(executor), of(autoscale), of(check()), of(seconds()));
+    (outside, inside).prop_map(|(outside, inside)| Around { outside, inside }).boxed()
+}
+
+#[derive(Debug, Clone)]
+struct Around {
+    outside: (Vec<Network>, BTreeMap<String, String>, Vec<AppVolumeSource>),
+    inside: (
+        Option<Limits>,
+        Option<LinuxInfo>,
+        Option<Amounts>,
+        Option<Autoscale>,
+        Option<Check>,
+        Option<Duration>,
+    ),
+}
+
+fn source() -> BoxedStrategy<AppVolumeSource> {
+    let persistent = (1..9_u64, of("[a-z]{1,5}")).prop_map(|(size, profile)| {
+        let rule = Constraint {
+            field: "path".to_owned(),
+            operator: Operator::Like,
+            value: Some("/ssd.*".to_owned()),
+        };
+        AppVolumeSource::Persistent(PersistentVolume {
+            kind: Some(DiskKind::Mount),
+            size,
+            size_max: profile.as_ref().map(|_| size + 1),
+            profile,
+            constraints: vec![rule],
+        })
+    });
+    let dvdi = any::<bool>().prop_map(|shared| {
+        let options = BTreeMap::from([("dvdi/driver".to_owned(), "pxd".to_owned())]);
+        AppVolumeSource::Dvdi(Dvdi { name: "disk".to_owned(), size: None, options, shared })
+    });
+    let kind = prop_oneof![
+        Just(CsiKind::Block),
+        vec("[a-z]{1,5}", 0..3)
+            .prop_map(|flags| CsiKind::Mount { file_system: "ext4".to_owned(), flags }),
+    ];
+    let csi = (kind, btree_map("[a-z]{1,5}", "[a-z]{1,5}", 0..3)).prop_map(|(kind, context)| {
+        AppVolumeSource::Csi(Csi {
+            name: "other-disk".to_owned(),
+            plugin: "nfs".to_owned(),
+            access: CsiAccess::MultiNodeMultiWriter,
+            kind,
+            node_stage_secret: context.clone(),
+            node_publish_secret: BTreeMap::new(),
+            context,
+        })
+    });
+    prop_oneof![persistent, dvdi, csi].boxed()
+}
+
+fn check() -> BoxedStrategy<Check> {
+    let command = prop_oneof![
+        "\\PC{1,9}".prop_map(Command::Shell),
+        vec("\\PC{0,5}", 1..3).prop_map(Command::Argv),
+    ];
+    let port = (1..=65_535_u16).prop_map(CheckPort::Number);
+    let http = (of("/[a-z]{0,5}"), port.clone()).prop_map(|(path, port)| Kind::Http {
+        scheme: Scheme::Http,
+        path,
+        port: Some(port),
+    });
+    let kind = prop_oneof![
+        command.prop_map(Kind::Command),
+        http,
+        port.prop_map(|port| Kind::Tcp { port: Some(port) }),
+    ];
+    (kind, seconds())
+        .prop_map(|(kind, span)| Check { kind, interval: span, timeout: span, delay: span })
+        .boxed()
+}
+
+/// `spec` with all that agrees with it.
+fn surrounded(spec: AppSpec, around: Around) -> AppSpec {
+    let (networks, secrets, mut sources) = around.outside;
+    let (limits, linux, executor_resources, autoscale, check, deployment_timeout) = around.inside;
+    let docker = spec.container.as_ref().map(|one| one.kind == ContainerKind::Docker);
+    let networks = if docker == Some(false) { networks } else { Vec::new() };
+    let mut seen: Vec<AppVolumeSource> = Vec::new();
+    sources.retain(|one| {
+        let kind = std::mem::discriminant(one);
+        let new = seen.iter().all(|other| std::mem::discriminant(other) != kind);
+        seen.push(one.clone());
+        new && docker.is_some()
+    });
+    let persistent = |one: &AppVolumeSource| matches!(one, AppVolumeSource::Persistent(_));
+    let dvdi = |one: &AppVolumeSource| matches!(one, AppVolumeSource::Dvdi(_));
+    let (stays, alone) = (sources.iter().any(persistent), sources.iter().any(dvdi));
+    let volume = |(n, source): (usize, AppVolumeSource)| AppVolume {
+        at: u32::try_from(n).expect("few"),
+        container_path: format!("data-{n}"),
+        mode: VolumeMode::ReadWrite,
+        source,
+    };
+    let secret = |(alias, _): (&String, &String)| (alias.clone(), EnvValue::Secret(alias.clone()));
+    let spec = AppSpec {
+        env: spec.env.into_iter().chain(secrets.iter().map(secret)).collect(),
+        ports: spec.ports.into_iter().map(|port| mapped(port, &networks)).collect(),
+        require_ports: spec.require_ports && networks.is_empty(),
+        instances: if alone { 1 } else { spec.instances },
+        upgrade: UpgradeStrategy {
+            maximum_over_capacity: match stays || alone {
+                true => Scalar::default(),
+                false => spec.upgrade.maximum_over_capacity,
+            },
+            ..spec.upgrade
+        },
+        unreachable: if stays { UnreachableStrategy::Disabled } else { spec.unreachable },
+        volumes: sources.into_iter().enumerate().map(volume).collect(),
+        linux: linux.filter(|_| docker == Some(false)),
+        check: check.filter(|_| docker != Some(true)),
+        networks,
+        limits,
+        executor_resources,
+        autoscale,
+        deployment_timeout: deployment_timeout.filter(|span| !span.is_zero()),
+        ..spec
+    };
+    AppSpec { secrets, ..spec }
+}
+
+fn mapped(port: PortDefinition, networks: &[Network]) -> PortDefinition {
+    let mapping = networks.first().map(|network| PortMapping {
+        container_port: port.port,
+        host_port: (port.port > 0 || network.mode == NetworkMode::Bridge).then_some(port.port),
+        networks: network.name.iter().cloned().collect(),
+    });
+    PortDefinition { mapping, ..port }
+}
+
 fn spec() -> BoxedStrategy<AppSpec> {
+    (plain(), around()).prop_map(|(spec, around)| surrounded(spec, around)).boxed()
+}
+
+/// On the agent's own network, with no volumes but its paths.
+fn plain() -> BoxedStrategy<AppSpec> {
     let ports_and_checks = ports().prop_flat_map(|ports| {
         let count = u16::try_from(ports.len()).expect("at most three");
         (Just(ports), health_checks(count))
@@ -201,8 +393,7 @@ fn spec() -> BoxedStrategy<AppSpec> {
     let id = "(/[a-z0-9]{1,5}){1,3}".prop_filter("not reserved", |id| judge::app_id(id).is_ok());
     let parts = (id, process_and_container(), texts(), ports_and_checks, constraints());
     let more = (strategies(), fetch(), 1..1_000_000_000_u64, 0..=2_147_483_647_u32);
-    let most =
-        (any::<bool>(), proptest::option::of(seconds()), proptest::option::of(any::<bool>()));
+    let most = (any::<bool>(), of(seconds()), of(any::<bool>()));
     (parts, more, most)
         .prop_map(|(parts, more, (require_ports, kill_grace, tty))| {
             let (id, (process, container), env, (ports, health_checks), constraints) = parts;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::autoscale::Autoscale;
 use super::check::{Check, ReadinessCheck};
 use super::container::Container;
 use super::health::HealthCheck;
@@ -108,6 +109,11 @@ pub struct App {
     pub tty: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// Not of Marathon, nor is the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<Autoscale>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment_timeout_seconds: Option<Whole>,
 }
 
 /// A plain text, or a reference to a secret.

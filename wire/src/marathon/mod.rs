@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod app_info;
+pub mod autoscale;
 pub mod check;
 pub mod container;
 pub mod deployment;

@@ -14,6 +14,7 @@ use services::spec::{AppId, AppSpec, KillSelection, PortDefinition, Process, Unr
 use services::state;
 
 use super::app::{self, App, Artifact, Network, Residency, UnreachableEnabled, UpgradeStrategy};
+use super::autoscale::Autoscale;
 use super::number::{Number, Whole};
 use super::pod::Resources;
 use super::print_pod;
@@ -84,6 +85,8 @@ pub fn spec(spec: &AppSpec) -> App {
         unreachable_strategy: Some(unreachable(spec.unreachable)),
         tty: spec.tty,
         role: spec.role.as_ref().map(Role::to_string),
+        autoscale: spec.autoscale.as_ref().map(autoscale),
+        deployment_timeout_seconds: spec.deployment_timeout.map(seconds),
         ..App::default()
     }
 }
@@ -106,6 +109,17 @@ pub(super) fn seconds(duration: Duration) -> Whole {
 
 fn executor(amounts: Amounts) -> Resources {
     Resources { gpus: None, ..print_pod::resources(amounts) }
+}
+
+fn autoscale(autoscale: &services::autoscale::Autoscale) -> Autoscale {
+    Autoscale {
+        min: Some(Whole(autoscale.min.into())),
+        max: Some(Whole(autoscale.max.into())),
+        metric: Some(autoscale.metric.to_string()),
+        target: Some(number(autoscale.target)),
+        scale_up_delay_seconds: Some(seconds(autoscale.scale_up_delay)),
+        scale_down_delay_seconds: Some(seconds(autoscale.scale_down_delay)),
+    }
 }
 
 fn networks(spec: &AppSpec) -> Vec<Network> {

@@ -51,6 +51,10 @@ impl App {
             unreachable_strategy: update.unreachable_strategy.or(self.unreachable_strategy),
             tty: update.tty.or(self.tty),
             role: update.role.or(self.role),
+            autoscale: update.autoscale.or(self.autoscale),
+            deployment_timeout_seconds: update
+                .deployment_timeout_seconds
+                .or(self.deployment_timeout_seconds),
             port_definitions: update.port_definitions.or(self.port_definitions),
             fetch: update.fetch.or(self.fetch),
             // Rewritten before, so that the two spellings cannot contradict each other.

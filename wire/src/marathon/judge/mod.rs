@@ -4,6 +4,7 @@
 //! [`health`], [`ports`], [`placement`], [`strategy`] and more.
 //! Every part gives a value even where it finds a fault, so that the other parts are judged as well.
 
+mod autoscale;
 mod check;
 mod command;
 mod container;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use model::container::Uri;
 use model::id::Role;
 use services::Fault;
+use services::autoscale::Autoscale;
 use services::spec::check::Check;
 use services::spec::environment::EnvValue;
 use services::spec::network::{Network, NetworkMode};
@@ -148,6 +150,7 @@ struct Parts {
     place: placement::Place,
     policy: strategy::Policy,
     quantities: quantity::Quantities,
+    autoscale: Option<Autoscale>,
     dependencies: Vec<AppId>,
     fetch: Vec<Uri>,
 }
@@ -165,7 +168,11 @@ fn parts(app: &App, id: Option<&AppId>, rules: &Rules, faults: &mut Faults) -> P
     command::labels(app, &quantities, &policy.upgrade, faults);
     external::fit_instances(&container.volumes, quantities.instances, faults);
     let check = app.check.as_ref();
+    let autoscale = app.autoscale.as_ref();
     Parts {
+        autoscale: autoscale.map(|autoscale| {
+            faults.within("/autoscale", |faults| autoscale::judge(autoscale, faults))
+        }),
         env: secret::environment("/env", app.env.as_ref(), &secrets, faults),
         health_checks: health::judge(app, ports.len(), faults),
         check: check.map(|check| {
@@ -220,6 +227,8 @@ fn spec(id: AppId, app: App, parts: Parts) -> AppSpec {
         limits: quantities.limits,
         executor_resources: quantities.executor,
         check: parts.check,
+        autoscale: parts.autoscale,
+        deployment_timeout: quantities.deployment_timeout,
         ..AppSpec::new(id, command::process(&app))
     }
 }

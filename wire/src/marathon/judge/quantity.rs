@@ -22,6 +22,7 @@ pub(super) struct Quantities {
     pub(super) kill_grace: Option<Duration>,
     pub(super) limits: Option<resource::Limits>,
     pub(super) executor: Option<Amounts>,
+    pub(super) deployment_timeout: Option<Duration>,
 }
 
 pub(super) fn judge(app: &App, faults: &mut Faults) -> Quantities {
@@ -37,9 +38,19 @@ pub(super) fn judge(app: &App, faults: &mut Faults) -> Quantities {
         executor: executor.map(|given| pod::executor(Some(given), faults)),
         disk: scalar("/disk", app.disk, Limits { default: 0.0, min: 0.0 }, faults),
         gpus: faults.count("/gpus", app.gpus, 0),
+        deployment_timeout: deployment_timeout(app, faults),
         instances: faults.count("/instances", app.instances, 1),
         kill_grace: grace.map(|_| faults.seconds("/taskKillGracePeriodSeconds", grace, 0)),
     }
+}
+
+fn deployment_timeout(app: &App, faults: &mut Faults) -> Option<Duration> {
+    const PATH: &str = "/deploymentTimeoutSeconds";
+    let given = app.deployment_timeout_seconds;
+    if given?.0 == 0 {
+        faults.add(PATH, "must be 1 or more");
+    }
+    Some(faults.seconds(PATH, given, 0))
 }
 
 #[derive(Clone, Copy)]
