@@ -1,12 +1,13 @@
 //! `dcos marathon app`: what runs, and how many of it.
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::wait::{Wait, follow};
-use super::{API, Changed, absolute, app_list, app_path};
+use super::change::{Change, changed, started};
+use super::wait::Wait;
+use super::{API, absolute, app_list, app_path, versions};
 use crate::World;
 use crate::client::{Client, segment};
 use crate::failure::Failure;
@@ -117,16 +118,6 @@ pub enum Version {
     },
 }
 
-/// How a change is made.
-#[derive(Debug, Args)]
-pub struct Change {
-    /// Cancel a deployment that is in the way.
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    wait: Wait,
-}
-
 pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
     let client = world.client()?;
     let screen = &mut world.screen;
@@ -151,17 +142,17 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
         Command::Restart { app, change } => {
             let path = format!("{}/restart", app_path(&app));
             let request = client.request(Method::POST, &path);
-            changed(screen, &client, &app, request, &change).await
+            changed(screen, &client, &absolute(&app), request, &change).await
         }
         Command::Kill { app, scale, host } => {
             kill(screen, &client, &app, scale, host.as_deref()).await
         }
         Command::Remove { app, change } => {
             let request = client.request(Method::DELETE, &app_path(&app));
-            changed(screen, &client, &app, request, &change).await
+            changed(screen, &client, &absolute(&app), request, &change).await
         }
         Command::Version(Version::List { app, max_count, json: _ }) => {
-            let mut versions = versions(&client, &app).await?;
+            let mut versions = history(&client, &app).await?;
             versions.truncate(max_count.unwrap_or(versions.len()));
             screen.json(&versions)
         }
@@ -175,12 +166,9 @@ async fn add(
     wait: &Wait,
 ) -> Result<()> {
     let app = input::definition(screen, source).await?;
+    let id = absolute(app["id"].as_str().unwrap_or_default());
     let request = client.request(Method::POST, &format!("{API}/v2/apps")).json(&app);
-    let added: Value = client.json(request).await?;
-    let deployment = added["deployments"][0]["id"].as_str().unwrap_or_default();
-    screen.line(format_args!("Created deployment {deployment}"))?;
-    let id = added["id"].as_str().unwrap_or_default();
-    follow(screen, client, deployment, Some(id), wait).await
+    started(screen, client, Some(&id), request, wait).await
 }
 
 async fn read(client: &Client, app: &str) -> Result<Value> {
@@ -188,7 +176,7 @@ async fn read(client: &Client, app: &str) -> Result<Value> {
     Ok(answer["app"].take())
 }
 
-async fn versions(client: &Client, app: &str) -> Result<Vec<String>> {
+async fn history(client: &Client, app: &str) -> Result<Vec<String>> {
     let path = format!("{}/versions", app_path(app));
     let mut answer: Value = client.json(client.get(&path)).await?;
     Ok(serde_json::from_value(answer["versions"].take())?)
@@ -197,40 +185,11 @@ async fn versions(client: &Client, app: &str) -> Result<Vec<String>> {
 async fn show(client: &Client, app: &str, version: Option<&str>) -> Result<Value> {
     let Some(version) = version else { return read(client, app).await };
     let version = match version.parse::<i64>() {
-        Ok(back) => relative(&versions(client, app).await?, back)?,
+        Ok(back) => versions::relative(&history(client, app).await?, back)?,
         Err(_) => version.to_owned(),
     };
     let path = format!("{}/versions/{}", app_path(app), segment(&version));
     client.json(client.get(&path)).await
-}
-
-/// -1 is the one before the newest.
-fn relative(newest_first: &[String], back: i64) -> Result<String> {
-    let steps =
-        back.checked_neg().and_then(|steps| usize::try_from(steps).ok()).filter(|steps| *steps > 0);
-    let Some(steps) = steps else {
-        return Err(Failure::Usage("a relative version is negative, such as -1".into()).into());
-    };
-    newest_first.get(steps).cloned().ok_or_else(|| {
-        let kept = newest_first.len();
-        Failure::Other(format!("there is no version {back}: {kept} are kept")).into()
-    })
-}
-
-/// Sends a request that makes a deployment, says which, and waits for it if asked to.
-async fn changed(
-    screen: &mut Screen<'_>,
-    client: &Client,
-    app: &str,
-    request: reqwest::RequestBuilder,
-    change: &Change,
-) -> Result<()> {
-    // Unset is not `false`: each endpoint has a default of its own.
-    let force = change.force.then_some([("force", "true")]);
-    let Changed { deployment } =
-        client.json(request.query(force.as_slice().as_flattened())).await?;
-    screen.line(format_args!("Created deployment {deployment}"))?;
-    follow(screen, client, &deployment, Some(&absolute(app)), &change.wait).await
 }
 
 async fn put(
@@ -243,7 +202,7 @@ async fn put(
     // PUT would create an app that does not exist.
     read(client, app).await?;
     let request = client.request(Method::PUT, &app_path(app)).json(update);
-    changed(screen, client, app, request, change).await
+    changed(screen, client, &absolute(app), request, change).await
 }
 
 async fn start(
@@ -291,23 +250,4 @@ async fn kill(
     let tasks = answer["tasks"].as_array().cloned().unwrap_or_default();
     let ids: Vec<&str> = tasks.iter().filter_map(|task| task["id"].as_str()).collect();
     screen.line(format_args!("Killed tasks: [{}]", ids.join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn relative_versions_count_from_the_newest() {
-        let versions = ["c", "b", "a"].map(str::to_owned);
-        let check = |back, expected: Option<&str>| {
-            assert_eq!(relative(&versions, back).ok().as_deref(), expected, "{back}");
-        };
-        check(-1, Some("b"));
-        check(-2, Some("a"));
-        check(-3, None);
-        check(0, None);
-        check(1, None);
-        check(i64::MIN, None);
-    }
 }

@@ -1,4 +1,4 @@
-//! `dcos marathon debug`: why does my app wait?
+//! `dcos marathon debug`: why does my app or pod wait?
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -14,12 +14,12 @@ use crate::table::{NOTHING, Table};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the apps that wait for offers.
+    /// List the apps and pods that wait for offers.
     List {
         #[arg(long)]
         json: bool,
     },
-    /// How many agents satisfy each demand of an app.
+    /// How many agents satisfy each demand of an app or a pod.
     #[command(after_help = "Example:
   dcos marathon debug summary /web       # the row with the fewest matches is what is missing")]
     Summary {
@@ -180,7 +180,8 @@ fn unused_offers(client: &Client) -> reqwest::RequestBuilder {
 
 fn not_waiting(app: &str) -> anyhow::Error {
     Failure::Other(format!(
-        "{app} does not wait: it has all its instances, or does not exist; `dcos marathon app show {app}` tells"
+        "{app} does not wait: it has all its instances, or does not exist; `dcos marathon app show {app}` tells \
+         (`dcos marathon pod show {app}` of a pod)"
     ))
     .into()
 }
@@ -195,7 +196,9 @@ async fn raw(screen: &mut Screen<'_>, client: &Client, app: &str) -> Result<()> 
     let app = absolute(app);
     let answer: Value = client.json(unused_offers(client)).await?;
     let items = answer["queue"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let item = items.iter().find(|item| item["app"]["id"] == app.as_str());
+    let item = items
+        .iter()
+        .find(|item| ["app", "pod"].iter().any(|kind| item[kind]["id"] == app.as_str()));
     screen.json(item.ok_or_else(|| not_waiting(&app))?)
 }
 

@@ -8,8 +8,9 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::wait::{Wait, follow};
-use super::{API, Changed, absolute};
+use super::change::started;
+use super::wait::Wait;
+use super::{API, absolute};
 use crate::World;
 use crate::client::{Client, segment};
 use crate::failure::Failure;
@@ -20,7 +21,7 @@ use crate::table::Table;
 pub enum Command {
     /// List the deployments that are under way.
     List {
-        /// Only those that touch this app.
+        /// Only those that touch this app or pod.
         app: Option<String>,
         #[arg(long)]
         json: bool,
@@ -98,10 +99,11 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
         Command::List { app, json: true, .. } => {
             let answer: Vec<Value> =
                 client.json(client.get(&format!("{API}/v2/deployments"))).await?;
-            let touches = |deployment: &Value| match &app {
-                Some(app) => deployment["affectedApps"]
-                    .as_array()
-                    .is_some_and(|apps| apps.contains(&Value::String(absolute(app)))),
+            let touches = |deployment: &Value| match app.as_deref().map(absolute) {
+                Some(id) => ["affectedApps", "affectedPods"]
+                    .iter()
+                    .filter_map(|field| deployment[field].as_array())
+                    .any(|ids| ids.iter().any(|one| *one == id.as_str())),
                 None => true,
             };
             screen.json(&answer.into_iter().filter(touches).collect::<Vec<_>>())
@@ -113,9 +115,8 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
         }
         Command::Rollback { deployment, wait } => {
             let path = format!("{API}/v2/deployments/{}", segment(&deployment));
-            let Changed { deployment } = client.json(client.request(Method::DELETE, &path)).await?;
-            screen.line(format_args!("Created deployment {deployment}"))?;
-            follow(screen, &client, &deployment, None, &wait).await
+            let request = client.request(Method::DELETE, &path);
+            started(screen, &client, None, request, &wait).await
         }
         Command::Stop { deployment } => {
             let path = format!("{API}/v2/deployments/{}", segment(&deployment));
@@ -134,7 +135,9 @@ async fn list(
 ) -> Result<()> {
     let mut found = deployments(client).await?;
     if let Some(app) = app.map(absolute) {
-        found.retain(|deployment| deployment.affected_apps.contains(&app));
+        found.retain(|deployment| {
+            deployment.affected_apps.contains(&app) || deployment.affected_pods.contains(&app)
+        });
         if found.is_empty() {
             return Err(Failure::Other(format!("There are no deployments for '{app}'")).into());
         }

@@ -1,19 +1,24 @@
-//! `dcos marathon`: apps, their deployments and their tasks.
+//! `dcos marathon`: apps, pods and groups, their deployments and their tasks.
 
 mod app;
 mod app_list;
+mod change;
 mod debug;
 mod deployment;
+mod group;
+mod pod;
 pub(crate) mod tasks;
+mod versions;
 mod wait;
 
 use anyhow::Result;
 use clap::Subcommand;
-use serde::Deserialize;
+use http::Method;
 use serde_json::Value;
 
 use crate::World;
 use crate::failure::Failure;
+use crate::table::Table;
 
 /// Where the front door keeps the API.
 const API: &str = "/service/marathon";
@@ -23,26 +28,63 @@ pub enum Command {
     /// Add, change, scale, look at and remove apps.
     #[command(subcommand)]
     App(app::Command),
+    /// Add, change, look at and remove pods: containers that live and die together.
+    #[command(subcommand)]
+    Pod(pod::Command),
+    /// Add, change, scale, look at and remove groups of apps and pods.
+    #[command(subcommand)]
+    Group(group::Command),
     /// Follow, undo and stop deployments.
     #[command(subcommand)]
     Deployment(deployment::Command),
     /// List and kill the tasks of apps.
     #[command(subcommand)]
     Task(tasks::Command),
-    /// Find out why an app waits.
+    /// Find out why an app or a pod waits.
     #[command(subcommand)]
     Debug(debug::Command),
+    /// Do not wait any longer before what failed is started again.
+    #[command(subcommand)]
+    Delay(Delay),
     /// Print what the service is and how it is set up.
     About,
     /// Ask whether the service answers.
-    Ping,
+    Ping {
+        /// It is asked once anyway.
+        #[arg(long)]
+        once: bool,
+    },
+    /// What extends the service.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Who leads.
     #[command(subcommand)]
     Leader(Leader),
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Delay {
+    /// Start what failed again at once.
+    #[command(after_help = "Example:\n  dcos marathon delay reset /web")]
+    Reset {
+        /// An app or a pod.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// List the plugins.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Leader {
+    /// Let the leading master give up leadership.
+    Delete,
     /// Print the address of the leading master.
     Show {
         #[arg(long)]
@@ -53,12 +95,17 @@ pub enum Leader {
 pub(crate) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
     match command {
         Command::App(command) => app::run(command, world).await,
+        Command::Pod(command) => pod::run(command, world).await,
+        Command::Group(command) => group::run(command, world).await,
         Command::Deployment(command) => deployment::run(command, world).await,
         Command::Task(command) => tasks::run(command, world).await,
         Command::Debug(command) => debug::run(command, world).await,
         Command::About => about(world).await,
-        Command::Ping => ping(world).await,
+        Command::Ping { once: _ } => ping(world).await,
+        Command::Delay(Delay::Reset { id }) => reset(world, &id).await,
+        Command::Plugin(Plugin::List { json }) => plugins(world, json).await,
         Command::Leader(Leader::Show { json }) => leader(world, json).await,
+        Command::Leader(Leader::Delete) => abdicate(world).await,
     }
 }
 
@@ -89,11 +136,33 @@ async fn leader(world: &mut World<'_>, json: bool) -> Result<()> {
     }
 }
 
-/// What a change of an app is answered with.
-#[derive(Debug, Deserialize)]
-struct Changed {
-    #[serde(rename = "deploymentId")]
-    deployment: String,
+async fn abdicate(world: &mut World<'_>) -> Result<()> {
+    let client = world.client()?;
+    let request = client.request(Method::DELETE, &format!("{API}/v2/leader"));
+    let answer: Value = client.json(request).await?;
+    world.screen.line(answer["message"].as_str().unwrap_or("Leadership abdicated"))
+}
+
+async fn reset(world: &mut World<'_>, id: &str) -> Result<()> {
+    let client = world.client()?;
+    let path = format!("{API}/v2/queue/{}/delay", crate::client::segments(id));
+    client.open(client.request(Method::DELETE, &path)).await?;
+    world.screen.line(format_args!("{} is started again at once", absolute(id)))
+}
+
+async fn plugins(world: &mut World<'_>, json: bool) -> Result<()> {
+    let client = world.client()?;
+    let mut answer: Value = client.json(client.get(&format!("{API}/v2/plugins"))).await?;
+    let plugins = answer["plugins"].take();
+    if json {
+        return world.screen.json(&plugins);
+    }
+    let mut table = Table::new(&["ID", "IMPLEMENTATION", "TYPE"]);
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    for one in plugins.as_array().into_iter().flatten() {
+        table.row([text(one, "id"), text(one, "implementation"), text(one, "plugin")]);
+    }
+    world.screen.table(&table)
 }
 
 /// `/prod/web` for `prod/web`, as lists show it.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 use clap::{CommandFactory, Parser};
 use cli::World;
 use cli::screen::Screen;
@@ -23,6 +23,8 @@ pub(crate) struct Fake(Arc<Mutex<Inner>>);
 struct Inner {
     /// By method, path and query.
     answers: BTreeMap<String, (u16, String)>,
+    /// What the header of an answer names.
+    deployments: BTreeMap<String, String>,
     asked: Vec<String>,
 }
 
@@ -45,6 +47,13 @@ impl Fake {
     pub(crate) fn answer(self, asked: &str, status: u16, body: &str) -> Self {
         self.0.lock().expect("no panic").answers.insert(asked.into(), (status, body.into()));
         self
+    }
+
+    /// The same, with the deployment named in a header only, as pods are answered.
+    pub(crate) fn deploys(self, asked: &str, deployment: &str) -> Self {
+        let named = (asked.to_owned(), deployment.to_owned());
+        self.0.lock().expect("no panic").deployments.extend([named]);
+        self.answer(asked, 200, "{}")
     }
 
     /// Every request since the last call: method, path, query, body.
@@ -92,5 +101,9 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response<Body> {
     let (status, body) = inner.answers.get(&place).cloned().unwrap_or(unknown);
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+    if let Some(id) = inner.deployments.get(&place) {
+        let id = HeaderValue::from_str(id).expect("plain text");
+        response.headers_mut().insert("Marathon-Deployment-Id", id);
+    }
     response
 }

@@ -1,5 +1,7 @@
 //! Commands as users type them, against a cluster that answers from a table.
 
 mod fake;
+mod groups;
 mod marathon;
+mod pods;
 mod tasks;
