@@ -55,7 +55,7 @@ pub(super) async fn started(
     follow(screen, client, &deployment, subject, wait).await
 }
 
-/// Pods are answered with themselves and a header, the rest with a body.
+/// Apps and pods are answered with themselves and a header, the rest with a body.
 async fn deployment(answer: Response) -> Result<String> {
     let named = answer.headers().get(DEPLOYMENT_ID).and_then(|id| id.to_str().ok());
     if let Some(id) = named.map(str::to_owned) {
@@ -63,7 +63,8 @@ async fn deployment(answer: Response) -> Result<String> {
     }
     let url = answer.url().to_string();
     let body: Value = serde_json::from_str(&answer.text().await?).unwrap_or_default();
-    let id = body["deploymentId"].as_str().map(str::to_owned);
+    let of_app = body["deployments"][0]["id"].as_str();
+    let id = body["deploymentId"].as_str().or(of_app).map(str::to_owned);
     let cause = "it names no deployment".to_owned();
     Ok(id.ok_or(Failure::Garbled { url, cause })?)
 }
