@@ -159,12 +159,18 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
         }
         Command::Summary { app, json: false } => {
             let item = waiting(&client, &app).await?;
-            screen.table(&summary(&item))?;
+            // A table of zeros would only hide what the verdict says.
+            if item.explain.agents.looked_at > 0 {
+                screen.table(&summary(&item))?;
+            }
             screen.remark(verdict(&item))
         }
         Command::Details { app, json: false } => {
             let item = waiting(&client, &app).await?;
-            screen.table(&details(&item))?;
+            // What no agent can give is no agent's fault.
+            if item.lacks.is_empty() {
+                screen.table(&details(&item))?;
+            }
             screen.remark(verdict(&item))
         }
     }
@@ -240,7 +246,7 @@ fn summary(item: &Item) -> Table {
             _ => format!("{:.2}%", 100.0 * ratio(step.met_by, agents)),
         };
         table.row([
-            step.demand.to_uppercase(),
+            heading(&step.demand),
             step.asks.clone(),
             format!("{}/{agents}", step.met_by),
             percentage,
@@ -248,6 +254,18 @@ fn summary(item: &Item) -> Table {
         ]);
     }
     table
+}
+
+/// `SCARCE GPUS` for `scarceGpus`.
+fn heading(demand: &str) -> String {
+    let mut words = String::new();
+    for letter in demand.chars() {
+        if letter.is_ascii_uppercase() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_uppercase());
+    }
+    words
 }
 
 fn ratio(part: u32, whole: u32) -> f64 {
@@ -286,7 +304,7 @@ fn details(item: &Item) -> Table {
         let all: Vec<&str> = look.lacks.iter().map(|lack| lack.lacks.as_str()).collect();
         let first = look.lacks.first().map_or(NOTHING, |lack| lack.demand.as_str());
         let lacks = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-        table.row([look.hostname.clone(), first.to_uppercase(), lacks, look.at.clone()]);
+        table.row([look.hostname.clone(), heading(first), lacks, look.at.clone()]);
     }
     for silent in &item.explain.silent {
         let row = ["NO OFFER", &silent.why, NOTHING].map(str::to_owned);

@@ -86,7 +86,8 @@ async fn instances_of_pods_are_killed_by_their_ids() {
 #[tokio::test]
 async fn debug_tells_why_a_pod_waits() {
     let told = fake().run(&["marathon", "debug", "summary", "big"], "").await;
-    assert!(told.err.contains("/big waits: it asks for the network dcos"), "{told:?}");
+    let verdict = "/big waits: it asks for the network dcos, which comes with a later release.\n";
+    assert_eq!(told, Told { err: verdict.into(), ..shown("") });
     let raw = fake().run(&["marathon", "debug", "details", "big", "--json"], "").await;
     assert!(raw.out.contains("\"count\": 1"), "{raw:?}");
 }
