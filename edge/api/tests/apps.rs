@@ -232,3 +232,32 @@ async fn an_app_with_running_tasks_shows_them_and_is_restarted_and_deleted() -> 
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_yet_is_kept_and_is_why_an_app_waits() -> anyhow::Result<()> {
+    let stage = Stage::new()?.with_agent().await?;
+    let app = json!({
+        "id": "/db",
+        "container": {
+            "docker": { "image": "db", "network": "BRIDGE" },
+            "volumes": [{ "containerPath": "data", "mode": "RW", "persistent": { "size": 512 } }],
+        },
+    });
+    let answer = stage.ask("POST", "/v2/apps", app.to_string()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let app = stage.get("/v2/apps/db").await["app"].clone();
+    assert_eq!(app["networks"], json!([{ "mode": "container/bridge" }]));
+    assert_eq!(app["container"]["volumes"][0]["persistent"]["type"], "root");
+    assert_eq!(app["residency"]["taskLostBehavior"], "WAIT_FOREVER");
+    assert!(app["container"]["portMappings"][0]["servicePort"].as_u64() >= Some(10_000));
+    let item = stage.get("/v2/queue").await["queue"][0].clone();
+    let lacks = [
+        "it is on a bridge network: only the host network is there yet",
+        "its volume data is persistent: persistent volumes are not there yet",
+    ];
+    assert_eq!(item["lacks"], json!(lacks));
+    let changed = stage.ask("PATCH", "/v2/apps/db?force=true", r#"{"mem": 64}"#).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
+    assert_eq!(stage.get("/v2/tasks").await["tasks"], json!([]));
+    Ok(())
+}
