@@ -193,6 +193,8 @@ def the_end(client):
     for app_id in ["/py/big", "/py/other", "/py/sleeper"]:
         client.delete_app(app_id, force=True)
         wait(f"{app_id} is gone", lambda: gone(lambda: client.get_app(app_id)))
+    # Until then their ids are taken.
+    settled(client)
 
 
 def follow(client, seen, types):
