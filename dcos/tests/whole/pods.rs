@@ -69,6 +69,9 @@ async fn the_containers_of_a_pod_live_and_end_together() {
     assert_eq!(tasks, ["writer", "reader"].map(|name| format!("{first}.{name}")));
     let port = &status["instances"][0]["containers"][0]["endpoints"][0]["allocatedHostPort"];
     cluster.comes_to_tell(&["task", "log", &tasks[1]], &format!("reader {port}\n")).await;
+    assert_eq!(cluster.told(&["task", "ls", &tasks[1]]).await, "shared  stderr  stdout\n");
+    let shown = cluster.told(&["task", "exec", &tasks[0], "cat", "shared/port"]).await;
+    assert_eq!(shown, format!("{port}\n"));
     let running = main_processes(&tasks);
     assert_eq!(running.len(), 2, "{running:?}");
 

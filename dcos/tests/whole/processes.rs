@@ -52,7 +52,10 @@ pub(crate) fn sweep(cluster: &str) {
         entries.map(|entry| entry.path()).filter(is_ours).collect()
     };
     for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-        ours(&hierarchy.path().join("dcos")).iter().for_each(|cgroup| remove_cgroups(cgroup));
+        let above = hierarchy.path().join("dcos");
+        ours(&above).iter().for_each(|cgroup| remove_cgroups(cgroup));
+        // The last one's; the kernel refuses what is in use.
+        let _ = fs::remove_dir(above);
     }
     for run_dir in ours(Path::new("/run/dcos")) {
         fs::remove_dir_all(&run_dir).expect("nothing is mounted there any more");

@@ -98,7 +98,8 @@ impl Containers {
     }
 
     /// SIGTERM to every process, and SIGKILL after `grace`, even if the daemon is gone by then. Returns at once; a
-    /// container that has ended already is no error. A second call can only shorten the grace.
+    /// container that has ended already is no error. A second call can only shorten the grace. A shim that does not
+    /// answer is killed, and its container with it.
     pub async fn stop(&self, container: &ContainerId, grace: Duration) -> anyhow::Result<()> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.0.insist(container, Ask::Stop { grace_ms }).await

@@ -34,7 +34,7 @@ impl Daemon {
         }
     }
 
-    /// Asks until the shim has obeyed. A container that ends meanwhile has.
+    /// Asks until the shim has obeyed. A container that ends meanwhile has; one whose shim hangs is ended.
     pub(crate) async fn insist(&self, container: &ContainerId, ask: Ask) -> anyhow::Result<()> {
         let until = self.patience();
         loop {
@@ -43,7 +43,7 @@ impl Daemon {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(_)) if Instant::now() < until => sleep(RETRY_PAUSE).await,
                 Ok(Err(cause)) => return Err(cause),
-                Err(_) => return Err(self.no_answer()),
+                Err(_) => return kill_shim(container, &channel),
             }
         }
     }
@@ -51,12 +51,7 @@ impl Daemon {
     /// Asks once.
     pub(crate) async fn order(&self, channel: &Channel, ask: Ask) -> anyhow::Result<()> {
         let answered = timeout_at(self.patience(), obeyed(channel, ask)).await;
-        answered.unwrap_or_else(|_| Err(self.no_answer()))
-    }
-
-    fn no_answer(&self) -> anyhow::Error {
-        let secs = self.config.shim_patience.as_secs_f64();
-        anyhow::anyhow!("the container's shim has not answered for {secs} s")
+        answered.context("the container's shim does not answer")?
     }
 
     /// What has become of a container of an earlier daemon's.
@@ -74,8 +69,7 @@ impl Daemon {
             Ok(News::Gone) => Ok(FoundState::Exited(self.without_shim(container).await)),
             Ok(News::Unclear(cause)) => Err(cause.context(format!("container {container}"))),
             Err(_) => {
-                tracing::error!(%container, "its shim hangs; it is killed, and the container with it");
-                kill_shim(&channel)?;
+                kill_shim(container, &channel)?;
                 Ok(FoundState::Exited(self.without_shim(container).await))
             }
         }
@@ -91,7 +85,7 @@ impl Daemon {
         };
         match timeout_at(self.patience(), gone).await {
             Ok(gone) => gone,
-            Err(_) => kill_shim(&channel),
+            Err(_) => kill_shim(container, &channel),
         }
     }
 }
@@ -119,8 +113,9 @@ async fn first_news(channel: &Channel) -> News {
     }
 }
 
-/// The container's init sees it go, and ends.
-fn kill_shim(channel: &Channel) -> anyhow::Result<()> {
+/// It hangs. The container's init sees it go, and ends.
+fn kill_shim(container: &ContainerId, channel: &Channel) -> anyhow::Result<()> {
+    tracing::error!(%container, "its shim hangs; it is killed, and the container with it");
     let shim = channel.peer()?;
     match kill_process(shim, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
