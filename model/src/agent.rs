@@ -183,6 +183,11 @@ pub struct CheckTally {
 }
 
 impl CheckTally {
+    /// Nothing that counts has happened yet.
+    pub fn is_blank(&self) -> bool {
+        self.last_success.is_none() && self.last_failure.is_none()
+    }
+
     /// It has succeeded, and not failed since.
     pub fn is_alive(&self) -> bool {
         self.last_success.is_some() && self.failures == 0

@@ -9,7 +9,7 @@ use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term};
 use model::resources::Resources;
 use model::task::{ContainerStatus, ExecutorInfo, Reason, TaskInfo};
 use model::time::{Duration, Time};
-use node::{Effect, Happened, Input, Node};
+use node::{Answer, Effect, Happened, Input, Node};
 
 use crate::dice::Dice;
 use crate::parcel::{Host, Parcel};
@@ -302,9 +302,12 @@ impl World {
             return;
         }
         let is_sick = self.weather.loss_permille > 0 && self.dice.chance(UNHEALTHY_PERMILLE);
-        let outcome = if is_sick { Err("connection refused".to_owned()) } else { Ok(()) };
+        let answer = match is_sick {
+            true => Answer::Failed("connection refused".to_owned()),
+            false => Answer::Passed,
+        };
         let seed = self.dice.roll();
-        self.tell_host(host, Input::Probed { container, check, outcome, seed });
+        self.tell_host(host, Input::Probed { container, check, answer, seed });
     }
 }
 

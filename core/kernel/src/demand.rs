@@ -25,7 +25,6 @@ const OFFERS_PER_ROUND_MAX: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Demand {
-    pub(crate) wants: bool,
     walk: Walk,
     fresh: BTreeSet<AgentId>,
     pub(crate) filters: BTreeMap<AgentId, Filter>,
@@ -100,7 +99,6 @@ impl Walk {
 impl Demand {
     pub(crate) fn new() -> Self {
         Self {
-            wants: false,
             walk: Walk::default(),
             fresh: BTreeSet::new(),
             filters: BTreeMap::new(),
@@ -110,14 +108,12 @@ impl Demand {
 
     /// Wants offers of all agents, whatever it refused before. The filters are the caller's to remove.
     pub(crate) fn revive(&mut self) {
-        self.wants = true;
         self.round = OFFERS_PER_ROUND_MIN;
         self.fresh.clear();
         self.walk.begin();
     }
 
     pub(crate) fn suppress(&mut self) {
-        self.wants = false;
         self.fresh.clear();
         self.walk.leg = Leg::Over;
     }

@@ -143,9 +143,7 @@ impl Kernel {
         let clients = self.clients(id, &[]);
         let offers: Vec<OfferId> = self.offers_of(id);
         for client in clients {
-            self.drop_filters(&client);
-            self.offers.demands.remove(&client);
-            self.shares.forget(&client);
+            self.forget_client(&client);
         }
         for offer in offers {
             let Some(offer) = self.take_offer(id, &offer) else { continue };

@@ -34,7 +34,6 @@ use model::scheduler::{Call, Event};
 use model::time::Time;
 
 use agents::LiveAgent;
-use demand::Client;
 use frameworks::Subscription;
 use offers::Offers;
 pub use record::MACHINE;
@@ -337,12 +336,10 @@ impl Kernel {
         self.view.frameworks.remove(id);
         self.view.completed_frameworks.remove(id);
         let Some(framework) = self.state.frameworks.get(id) else { return };
-        let clients = self.clients(id, &[]);
-        let wants = |client: &Client| self.offers.demands[client].wants;
         let seen = Arc::new(FrameworkView {
             framework: framework.clone(),
             connected: self.frameworks.get(id).is_some_and(|live| live.connected),
-            suppressed: !clients.is_empty() && !clients.iter().any(wants),
+            suppressed: self.is_suppressed(id),
         });
         match framework.completed_at {
             None => self.view.frameworks.insert(id.clone(), seen),

@@ -37,6 +37,8 @@ const OFFER_MEM_MIB_MIN: Scalar = Scalar::whole(32);
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
     pub(crate) demands: BTreeMap<Client, Demand>,
+    /// Those of them that want something: nobody else is walked when an agent has more to give.
+    wanting: BTreeSet<Client>,
     /// Agents that are connected and have something free.
     pub(crate) available: BTreeSet<AgentId>,
     /// Of the next offer. A number is not used again by a later leader, or a late answer would hit a stranger's offer.
@@ -162,7 +164,7 @@ impl Kernel {
     pub(crate) fn end_filter(&mut self, client: &Client, agent: &AgentId) {
         let Some(demand) = self.offers.demands.get_mut(client) else { return };
         demand.filters.remove(agent);
-        if demand.wants {
+        if self.offers.wanting.contains(client) {
             demand.look_at(agent);
             self.shares.join(client);
         }
@@ -179,10 +181,30 @@ impl Kernel {
 
     /// The framework's clients: of these roles, or of all if none is named.
     pub(crate) fn clients(&self, framework: &FrameworkId, roles: &[Role]) -> Vec<Client> {
-        let first = Client { framework: framework.clone(), role: Role::new("") };
-        let demands = self.offers.demands.range(first..).map(|(client, _)| client);
-        let demands = demands.take_while(|client| client.framework == *framework);
-        demands.filter(|one| roles.is_empty() || roles.contains(&one.role)).cloned().collect()
+        let demands = &self.offers.demands;
+        if roles.is_empty() {
+            let all = demands.range(first_client(framework)..).map(|(client, _)| client);
+            return all.take_while(|client| client.framework == *framework).cloned().collect();
+        }
+        let client = |role: &Role| Client { framework: framework.clone(), role: role.clone() };
+        roles.iter().map(client).filter(|client| demands.contains_key(client)).collect()
+    }
+
+    /// It has roles, and wants offers to none of them.
+    pub(crate) fn is_suppressed(&self, framework: &FrameworkId) -> bool {
+        let first = first_client(framework);
+        let is_its = |client: &Client| client.framework == *framework;
+        let mut demands = self.offers.demands.range(&first..).map(|(client, _)| client);
+        let mut wanting = self.offers.wanting.range(&first..);
+        demands.next().is_some_and(is_its) && !wanting.next().is_some_and(is_its)
+    }
+
+    /// The client is no more.
+    pub(crate) fn forget_client(&mut self, client: &Client) {
+        self.drop_filters(client);
+        self.offers.demands.remove(client);
+        self.offers.wanting.remove(client);
+        self.shares.forget(client);
     }
 
     pub(crate) fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
@@ -190,6 +212,7 @@ impl Kernel {
             self.drop_filters(&client);
             self.offers.demands.get_mut(&client).expect("a client of ours").revive();
             self.shares.join(&client);
+            self.offers.wanting.insert(client);
         }
         self.touched_frameworks.insert(framework.clone());
     }
@@ -198,6 +221,7 @@ impl Kernel {
         for client in self.clients(framework, roles) {
             self.offers.demands.get_mut(&client).expect("a client of ours").suppress();
             self.shares.leave(&client);
+            self.offers.wanting.remove(&client);
         }
         self.touched_frameworks.insert(framework.clone());
     }
@@ -214,7 +238,8 @@ impl Kernel {
         if !self.offers.available.contains(agent) {
             return;
         }
-        for (client, demand) in self.offers.demands.iter_mut().filter(|(_, demand)| demand.wants) {
+        for client in &self.offers.wanting {
+            let demand = self.offers.demands.get_mut(client).expect("who wants has a demand");
             demand.look_at(agent);
             self.shares.join(client);
         }
@@ -244,6 +269,11 @@ impl Kernel {
         held.for_each(|held| free.take(held));
         free
     }
+}
+
+/// No client of the framework comes before it, and none of an earlier one after.
+fn first_client(framework: &FrameworkId) -> Client {
+    Client { framework: framework.clone(), role: Role::new("") }
 }
 
 pub(crate) fn client_of(offer: &Offer) -> Client {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::agent::{CheckTally, FromAgent};
 use model::container::HealthCheck;
 use model::id::ContainerId;
 use model::task::{Reason, TaskState};
@@ -17,31 +18,33 @@ use crate::{Effect, Node, TICK_TIMERS_MAX, Turn};
 /// A probe that has not answered so long after its timeout is lost, and made again.
 const ANSWER_LATE_MAX: Duration = Duration::from_secs(10);
 
+/// One success after the other is no news: the master hears of it so seldom. Of anything else it hears at once.
+const STEADY_TOLD_EVERY: Duration = Duration::from_secs(300);
+
+/// How a probe ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Passed,
+    Failed(String),
+    /// Neither: an answer of 1xx to a check that ignores these.
+    Ignored,
+}
+
 /// Of the tasks that run and are not to end.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    of: BTreeMap<ContainerId, Vec<Check>>,
+    of: BTreeMap<ContainerId, Watched>,
     due: Queue<(ContainerId, usize)>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Check {
+/// The checks of one task.
+#[derive(Debug)]
+struct Watched {
     since: Time,
-    health: Health,
-    probing: bool,
-}
-
-/// What a check's answers so far come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    /// No success yet, and no failure that counts.
-    Unknown,
-    Passing,
-    Failing {
-        in_a_row: u32,
-        /// The grace period is over once a probe has succeeded.
-        passed_before: bool,
-    },
+    probing: Vec<bool>,
+    tallies: Vec<CheckTally>,
+    /// When the master last heard of the tallies.
+    told_at: Option<Time>,
 }
 
 impl Checks {
@@ -49,15 +52,20 @@ impl Checks {
         if checks.is_empty() {
             return;
         }
-        let fresh = Check { since: now, health: Health::Unknown, probing: false };
-        self.of.insert(container.clone(), vec![fresh; checks.len()]);
+        let watched = Watched {
+            since: now,
+            probing: vec![false; checks.len()],
+            tallies: vec![CheckTally::default(); checks.len()],
+            told_at: None,
+        };
+        self.of.insert(container.clone(), watched);
         for (nth, check) in checks.iter().enumerate() {
             self.due.set((container.clone(), nth), now + check.delay);
         }
     }
 
     pub(crate) fn end(&mut self, container: &ContainerId) {
-        let count = self.of.remove(container).map_or(0, |checks| checks.len());
+        let count = self.of.remove(container).map_or(0, |watched| watched.tallies.len());
         for nth in 0..count {
             self.due.remove(&(container.clone(), nth));
         }
@@ -69,11 +77,11 @@ impl Checks {
 
     /// A task is healthy if all its checks say so, unhealthy if one says so.
     fn healthy(&self, container: &ContainerId) -> Option<bool> {
-        let checks = self.of.get(container)?;
-        if checks.iter().any(|check| matches!(check.health, Health::Failing { .. })) {
+        let tallies = &self.of.get(container)?.tallies;
+        if tallies.iter().any(|tally| tally.failures > 0) {
             return Some(false);
         }
-        checks.iter().all(|check| check.health == Health::Passing).then_some(true)
+        tallies.iter().all(CheckTally::is_alive).then_some(true)
     }
 }
 
@@ -90,8 +98,8 @@ impl Node {
                 probe: check.probe.clone(),
                 timeout: check.timeout,
             });
-            let checks = self.checks.of.get_mut(&container).expect("what is due is checked");
-            checks[nth].probing = true;
+            let watched = self.checks.of.get_mut(&container).expect("what is due is checked");
+            watched.probing[nth] = true;
             self.checks.due.set((container, nth), late_at);
         }
     }
@@ -100,27 +108,50 @@ impl Node {
         &mut self,
         container: &ContainerId,
         nth: usize,
-        outcome: Result<(), String>,
+        answer: Answer,
         turn: &mut Turn<'_>,
     ) {
-        let checks = self.checks.of.get_mut(container);
-        let Some(check) = checks.and_then(|checks| checks.get_mut(nth)) else { return };
-        if !check.probing {
+        let Some(watched) = self.checks.of.get_mut(container) else { return };
+        let Some(probing) = watched.probing.get_mut(nth) else { return };
+        if !std::mem::take(probing) {
             return;
         }
-        check.probing = false;
         let held = self.state.held(container).expect("checks end with their task").clone();
         let spec = &held.info.health_checks[nth];
-        check.health = judge(*check, spec, outcome.is_ok(), turn.now);
-        let health = check.health;
         self.checks.due.set((container.clone(), nth), turn.now + spec.interval);
-        self.report_health(container, outcome.err(), turn);
-        if let Health::Failing { in_a_row, .. } = health
-            && 0 < spec.failures_max
-            && spec.failures_max <= in_a_row
-        {
+        let is_young = turn.now.since(watched.since) <= spec.grace && !spec.grace.is_zero();
+        let tally = &mut watched.tallies[nth];
+        let before = tally.clone();
+        count(tally, &answer, is_young, turn.now);
+        let failures = tally.failures;
+        let is_steady = before.is_alive() && tally.is_alive();
+        let is_recent = |at: Time| turn.now.since(at) < STEADY_TOLD_EVERY;
+        if *tally != before && !(is_steady && watched.told_at.is_some_and(is_recent)) {
+            self.tell_tallies(container, turn);
+        }
+        let why = match answer {
+            Answer::Failed(cause) => Some(cause),
+            Answer::Passed | Answer::Ignored => None,
+        };
+        self.report_health(container, why, turn);
+        if 0 < spec.failures_max && spec.failures_max <= failures {
             self.kill(container, Kill { grace: None, by: KilledBy::HealthCheck }, turn);
         }
+    }
+
+    /// What the checks of a task have found, if somebody listens. It is neither written down nor repeated.
+    pub(crate) fn tell_tallies(&mut self, container: &ContainerId, turn: &mut Turn<'_>) {
+        let Some(watched) = self.checks.of.get_mut(container) else { return };
+        if !self.updates.is_connected() || watched.tallies.iter().all(|tally| tally.is_blank()) {
+            return;
+        }
+        watched.told_at = Some(turn.now);
+        let held = self.state.held(container).expect("checks end with their task");
+        turn.out.effects.push(Effect::ToMaster(FromAgent::Checked {
+            framework: held.framework.clone(),
+            task: held.info.id.clone(),
+            checks: watched.tallies.clone(),
+        }));
     }
 
     /// Tells a change of the task's health, not every answer: each is a checkpoint and an acknowledgement.
@@ -141,15 +172,20 @@ impl Node {
     }
 }
 
-fn judge(check: Check, spec: &HealthCheck, success: bool, now: Time) -> Health {
-    let failing = |in_a_row, passed_before| Health::Failing { in_a_row, passed_before };
-    match check.health {
-        _ if success => Health::Passing,
-        Health::Passing => failing(1, true),
-        Health::Failing { in_a_row, passed_before } => failing(in_a_row + 1, passed_before),
-        Health::Unknown if now.since(check.since) <= spec.grace && !spec.grace.is_zero() => {
-            Health::Unknown
+/// The grace period forgives failures until the first success, or the first failure after it.
+fn count(tally: &mut CheckTally, answer: &Answer, is_young: bool, now: Time) {
+    match answer {
+        Answer::Passed => {
+            tally.failures = 0;
+            tally.first_success.get_or_insert(now);
+            tally.last_success = Some(now);
         }
-        Health::Unknown => failing(1, false),
+        Answer::Failed(_) if is_young && tally.is_blank() => (),
+        Answer::Failed(cause) => {
+            tally.failures += 1;
+            tally.last_failure = Some(now);
+            tally.last_cause = Some(cause.clone());
+        }
+        Answer::Ignored => (),
     }
 }

@@ -26,6 +26,7 @@ use model::machine::Machine;
 use model::task::{ContainerStatus, Reason, TaskInfo};
 use model::time::Time;
 
+pub use checks::Answer;
 use checks::Checks;
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
@@ -92,11 +93,11 @@ pub enum Input {
         happened: Happened,
         seed: u64,
     },
-    /// A probe of the nth health check has ended; `Err` says why it failed.
+    /// A probe of the nth health check has ended.
     Probed {
         container: ContainerId,
         check: usize,
-        outcome: Result<(), String>,
+        answer: Answer,
         seed: u64,
     },
     /// The operator wants nothing left behind: all tasks end.
@@ -232,8 +233,8 @@ impl Machine for Node {
             Input::Container { container, happened, .. } => {
                 self.happened(&container, happened, turn);
             }
-            Input::Probed { container, check, outcome, .. } => {
-                self.probed(&container, check, outcome, turn);
+            Input::Probed { container, check, answer, .. } => {
+                self.probed(&container, check, answer, turn);
             }
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),

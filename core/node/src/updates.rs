@@ -32,6 +32,10 @@ impl Updates {
         self.waits.clear();
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     pub(crate) fn wake_at(&self) -> Option<Time> {
         self.retries.first()
     }
@@ -86,6 +90,7 @@ impl Node {
         }));
         for container in held.keys() {
             self.tell(container, self.config.retry_min, turn);
+            self.tell_tallies(container, turn);
         }
         Ok(())
     }

@@ -73,6 +73,7 @@ impl Services {
         if self.carry_out_doom(app, turn) == Doomed::Some {
             return;
         }
+        self.kill_ill(app, turn);
         let aim = self.aim(app);
         let step = next_step(aim.manner, &self.strength(app, &aim));
         let victims = self.choose(app, &aim, &step, turn.kills);

@@ -66,12 +66,9 @@ impl Services {
         force: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Reply, Refusal> {
-        let find = |task: TaskId| {
-            let found = self.memory.view.tasks.get(&task).cloned();
-            found.ok_or(Refusal::UnknownTask(task))
-        };
-        let mut instances: Vec<Arc<Instance>> =
-            tasks.into_iter().map(find).collect::<Result<_, _>>()?;
+        // What has ended meanwhile needs no killing.
+        let known = tasks.iter().filter_map(|task| self.memory.view.tasks.get(task));
+        let mut instances: Vec<Arc<Instance>> = known.cloned().collect();
         // Whoever is named twice, be it by two of its members, is killed, and counted, once.
         let mut named = BTreeSet::new();
         instances.retain(|instance| named.insert(instance.serial));

@@ -12,6 +12,7 @@ mod draft;
 mod drive;
 pub mod explain;
 pub mod group;
+mod health;
 pub mod kill;
 mod lacks;
 mod launch;
@@ -249,8 +250,6 @@ pub enum Refusal {
     UnknownGroupVersion(GroupId, Version),
     #[error("DeploymentPlan {0} does not exist")]
     UnknownDeployment(Uuid),
-    #[error("Task '{0}' does not exist")]
-    UnknownTask(TaskId),
     #[error(
         "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
     )]

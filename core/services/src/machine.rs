@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
+use model::agent::CheckTally;
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{FrameworkId, OfferId, Role, Serial, Term};
+use model::id::{FrameworkId, OfferId, Role, Serial, TaskId, Term};
 use model::machine::Machine;
 use model::scheduler::{Call, Event, Offer};
 use model::time::Time;
@@ -61,6 +63,12 @@ pub(crate) struct Desk {
     /// Instances that their agents have spoken of, until they run.
     pub(crate) confirmed: BTreeSet<Serial>,
     pub(crate) offers: Offers,
+    /// What the checks of tasks have found, as their agents told it last.
+    pub(crate) health: OrdMap<TaskId, Arc<Vec<CheckTally>>>,
+    /// Instances that failed their checks too often, and why, until they are killed or well.
+    pub(crate) ill: BTreeMap<AppId, BTreeMap<Serial, String>>,
+    /// When to introduce ourselves to the kernel again.
+    pub(crate) subscribe_at: Option<Time>,
     /// The next instance to ask the kernel about, while a reconciliation is under way.
     pub(crate) asking: Option<Serial>,
     pub(crate) reconcile_at: Option<Time>,
@@ -186,7 +194,8 @@ impl Machine for Services {
             return Some(desk.now);
         }
         let deadline = desk.deadlines.first().map(|(at, _)| *at);
-        [desk.timers.wake_at(), desk.queue.wake_at(), desk.reconcile_at, deadline]
+        let (timers, queue) = (desk.timers.wake_at(), desk.queue.wake_at());
+        [timers, queue, desk.reconcile_at, desk.subscribe_at, deadline]
             .into_iter()
             .flatten()
             .min()
@@ -204,7 +213,11 @@ impl Services {
 
     /// What can be asked; taking it costs nothing.
     pub fn view(&self) -> View {
-        View { queue: self.desk.queue.shown.clone(), ..self.memory.view.clone() }
+        View {
+            queue: self.desk.queue.shown.clone(),
+            health: self.desk.health.clone(),
+            ..self.memory.view.clone()
+        }
     }
 
     /// How it introduces itself to the kernel. The roles are those of its apps.
@@ -324,14 +337,10 @@ impl Services {
             }
             Event::Rescind(offer) => self.desk.offers.rescind(offer),
             Event::Update(status) => self.heard_update(&status, turn),
-            Event::Checked { .. } => (),
+            Event::Checked { task, checks } => self.checked(task, checks),
             // Each of its tasks gets an update of its own.
             Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
-            Event::Error(_) => {
-                self.desk.standing = Standing::Unknown;
-                self.desk.offers = Offers::default();
-                turn.notice(What::SchedulerDisconnected);
-            }
+            Event::Error(_) => self.unsubscribed(turn),
         }
     }
 
@@ -339,6 +348,7 @@ impl Services {
         self.desk.queue.tick(turn.now);
         self.fire_timers(turn);
         self.expire_deployment(turn);
+        self.resubscribe(turn);
         self.reconcile(turn);
     }
 }

@@ -10,6 +10,8 @@ use crate::machine::{Services, Standing, Turn};
 
 /// From the end of one comparison to the next, as Marathon has it.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
+/// From the end of a subscription, or a refusal of one, to the next attempt.
+const RESUBSCRIBE_INTERVAL: Duration = Duration::from_secs(10);
 /// Tasks asked about in one step.
 const TURN_QUESTIONS_MAX: usize = 5_000;
 
@@ -17,6 +19,7 @@ impl Services {
     /// A subscription starts with offers to all roles, and without filters.
     pub(crate) fn subscribed(&mut self, framework: FrameworkId, turn: &mut Turn<'_>) {
         let before = std::mem::replace(&mut self.desk.standing, Standing::Subscribed);
+        self.desk.subscribe_at = None;
         self.desk.queue.open_taps(self.desk.roles.iter().cloned());
         match before {
             Standing::Unknown => {
@@ -25,6 +28,25 @@ impl Services {
                 self.reconcile(turn);
             }
             Standing::Subscribed => (),
+        }
+    }
+
+    /// The kernel does not know us any more. A kernel that has forgotten us will take us again.
+    pub(crate) fn unsubscribed(&mut self, turn: &mut Turn<'_>) {
+        if std::mem::take(&mut self.desk.standing) != Standing::Unknown {
+            turn.notice(What::SchedulerDisconnected);
+        }
+        self.desk.offers = Offers::default();
+        self.desk.subscribe_at = Some(turn.now + RESUBSCRIBE_INTERVAL);
+    }
+
+    pub(crate) fn resubscribe(&mut self, turn: &mut Turn<'_>) {
+        if self.desk.subscribe_at.is_some_and(|at| at <= turn.now) {
+            // Should the answer get lost, it is asked again.
+            self.desk.subscribe_at = Some(turn.now + RESUBSCRIBE_INTERVAL);
+            self.desk.has_new_role = false;
+            self.desk.roles = self.roles();
+            turn.call(Call::Subscribe { info: self.framework_info() });
         }
     }
 

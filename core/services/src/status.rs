@@ -8,7 +8,7 @@ use model::task::{Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
 
 use crate::What;
-use crate::machine::{Services, Standing, Turn};
+use crate::machine::{Services, Turn};
 use crate::spec::UnreachableStrategy;
 use crate::state::{App, Goal, Instance, Record, TaskFailure};
 use crate::timers::Due;
@@ -168,6 +168,7 @@ impl Services {
         self.commit(Record::Instance(instance.serial, None), turn);
         self.desk.confirmed.remove(&instance.serial);
         self.forget_inactive(instance);
+        self.forget_health(instance);
     }
 
     fn ended(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
@@ -316,7 +317,7 @@ impl Services {
                 turn.call(Call::Reconcile { tasks: vec![(task, agent)] });
             }
             Call::Subscribe { .. } | Call::UpdateFramework { .. } | Call::Teardown => {
-                self.desk.standing = Standing::Unknown;
+                self.unsubscribed(turn);
             }
             Call::Decline { .. }
             | Call::Revive { .. }

@@ -16,6 +16,7 @@ use model::task::TaskInfo;
 use placement::fit::Need;
 
 use crate::Config;
+use crate::health::is_judged_here;
 use crate::lacks::lacks;
 use crate::need::need;
 use crate::pod::TaskGroup;
@@ -290,12 +291,11 @@ fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<HealthCheck> {
         }
         CheckKind::Command(command) => Probe::Command(Run::Shell(command.clone())),
     };
-    // `delaySeconds` is Mesos' own word: what Marathon would probe by itself is probed from the start.
-    let delay = match &check.kind {
-        CheckKind::Http { mesos: false, .. } | CheckKind::Tcp { mesos: false, .. } => {
-            Duration::ZERO
-        }
-        CheckKind::Http { .. } | CheckKind::Tcp { .. } | CheckKind::Command(_) => check.delay,
+    // `delaySeconds` is Mesos' own word: what Marathon would probe by itself is probed from the start, and it is
+    // services who kill for it.
+    let (delay, failures_max) = match is_judged_here(&check.kind) {
+        true => (Duration::ZERO, 0),
+        false => (check.delay, check.failures_max),
     };
     Some(HealthCheck {
         probe,
@@ -303,6 +303,11 @@ fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<HealthCheck> {
         interval: check.interval,
         timeout: check.timeout,
         grace: check.grace,
-        failures_max: check.failures_max,
+        failures_max,
     })
+}
+
+/// Whether a task that has these ports is probed by this check.
+pub(crate) fn is_probed(check: &AppHealthCheck, ports: &[u16]) -> bool {
+    health_check(check, ports).is_some()
 }

@@ -187,12 +187,11 @@ fn health_checks_probe_the_ports_that_were_given() {
         };
         let task = launched(spec);
         let second = task.discovery.expect("discovery").ports[1].number;
-        let [HealthCheck { probe: found, grace, failures_max, .. }] = &task.health_checks[..]
-        else {
+        let [HealthCheck { probe: found, grace, .. }] = &task.health_checks[..] else {
             panic!("one check");
         };
         assert_eq!(found, &probe(second));
-        assert_eq!((*grace, *failures_max), (Duration::from_secs(300), 3));
+        assert_eq!(*grace, Duration::from_secs(300));
     };
     let http = |path: Option<&str>| CheckKind::Http {
         scheme: Scheme::Https,

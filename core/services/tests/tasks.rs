@@ -230,9 +230,45 @@ fn killing_with_scale_shrinks_the_app() {
     stage.calm();
     assert_eq!(stage.live(), 1);
     assert_eq!(stage.view().apps[&id("/a")].spec.instances, 1);
-    let unknown = TaskId::new("x");
-    let order = Order::KillTasks { tasks: vec![unknown.clone()], kill: Kill::Scale, force: false };
-    assert_eq!(stage.order(order), Err(Refusal::UnknownTask(unknown)));
+}
+
+#[test]
+fn what_has_ended_meanwhile_does_not_keep_the_others_from_being_killed() {
+    for kill in [Kill::Replace, Kill::Scale] {
+        let mut stage = running(app("/a", 2));
+        let live = stage.in_state(TaskState::Running)[0].clone();
+        let order =
+            Order::KillTasks { tasks: vec![TaskId::new("gone"), live.clone()], kill, force: false };
+        let Ok(Reply::Killed { instances, .. }) = stage.order(order) else {
+            panic!("not killed");
+        };
+        let killed: Vec<TaskId> = instances.iter().map(|one| one.task.clone()).collect();
+        assert_eq!(killed, [live.clone()]);
+        assert_eq!(stage.condemned(), [live]);
+    }
+}
+
+#[test]
+fn a_kernel_that_does_not_know_services_any_more_is_asked_to_take_them_again() {
+    let mut stage = running(app("/a", 1));
+    let subscriptions = |stage: &Stage| {
+        stage.calls.iter().filter(|call| matches!(call, Call::Subscribe { .. })).count()
+    };
+    let before = subscriptions(&stage);
+    stage.told.clear();
+    stage.hear(Event::Error("framework is not subscribed".to_owned()));
+    stage.hear(Event::Error("framework is not subscribed".to_owned()));
+    let lost = stage.told.iter().filter(|what| matches!(what, What::SchedulerDisconnected));
+    assert_eq!(lost.count(), 1, "said once");
+    stage.put(app("/a", 2), false).expect("scaled");
+    stage.wait(9);
+    assert_eq!(subscriptions(&stage), before);
+    stage.wait(1);
+    assert_eq!(subscriptions(&stage), before + 1);
+    stage.calm();
+    assert_eq!(stage.live(), 2, "offers are taken again");
+    stage.wait(60);
+    assert_eq!(subscriptions(&stage), before + 1, "once it is taken it is not asked again");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use model::id::ContainerId;
 use model::task::{Address, ContainerStatus};
-use node::{Effect, Happened, Input};
+use node::{Answer, Effect, Happened, Input};
 
 use crate::runtime::Runtime;
 use crate::seeds::Seeds;
@@ -51,8 +51,8 @@ impl Runtime for Idle {
                 }
             }
             Effect::Probe { container, check, .. } => {
-                let (outcome, seed) = (Ok(()), self.seeds.next());
-                self.happened.push_back(Input::Probed { container, check, outcome, seed });
+                let (answer, seed) = (Answer::Passed, self.seeds.next());
+                self.happened.push_back(Input::Probed { container, check, answer, seed });
             }
             Effect::Collect { .. } | Effect::CollectExecutor { .. } | Effect::ToMaster(_) => (),
         }

@@ -8,6 +8,7 @@ use containers::session::Streams;
 use containers::spec::Exec;
 use model::container::{Family, Probe, Run, Scheme};
 use model::id::ContainerId;
+use node::Answer;
 use tokio::io::{AsyncRead, sink};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -35,20 +36,32 @@ impl Prober {
         Ok(Self { ip, client, turns: Semaphore::new(PROBES_MAX) })
     }
 
-    /// `Err` says in what way it failed.
     pub(crate) async fn probe(
         &self,
         containers: &Containers,
         container: &ContainerId,
         probe: &Probe,
         within: Duration,
-    ) -> Result<(), String> {
+    ) -> Answer {
+        let answered = self.answer(containers, container, probe, within).await;
+        answered.unwrap_or_else(Answer::Failed)
+    }
+
+    /// `Err` says in what way it failed.
+    async fn answer(
+        &self,
+        containers: &Containers,
+        container: &ContainerId,
+        probe: &Probe,
+        within: Duration,
+    ) -> Result<Answer, String> {
         let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
         let late = || format!("no answer within {} s", within.as_secs_f64());
         match probe {
             Probe::Tcp { port, family } => {
                 let to = self.tcp(*port, *family);
-                timeout(within, to).await.unwrap_or_else(|_| Err(late()))
+                let reached = timeout(within, to).await.unwrap_or_else(|_| Err(late()));
+                reached.map(|()| Answer::Passed)
             }
             Probe::Http { scheme, port, path, family, ignore_1xx } => {
                 let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
@@ -58,9 +71,10 @@ impl Prober {
             Probe::Command(run) => {
                 // Without its control the process is killed.
                 let ended = timeout(within, command(containers, container, run));
-                ended.await.unwrap_or_else(|_| {
+                let ended = ended.await.unwrap_or_else(|_| {
                     Err(format!("the command did not end within {} s", within.as_secs_f64()))
-                })
+                });
+                ended.map(|()| Answer::Passed)
             }
         }
     }
@@ -77,7 +91,7 @@ impl Prober {
         Err(failure)
     }
 
-    async fn http(&self, page: Page<'_>, family: Family) -> Result<(), String> {
+    async fn http(&self, page: Page<'_>, family: Family) -> Result<Answer, String> {
         let mut failure = String::new();
         for ip in addresses(self.ip, family) {
             let url = page.url(ip);
@@ -108,10 +122,10 @@ impl Page<'_> {
         format!("{scheme}://{}{slash}{}", SocketAddr::new(ip, self.port), self.path)
     }
 
-    fn judge(self, url: &str, status: u16) -> Result<(), String> {
+    fn judge(self, url: &str, status: u16) -> Result<Answer, String> {
         match status {
-            200..=399 => Ok(()),
-            100..=199 if self.ignore_1xx => Ok(()),
+            200..=399 => Ok(Answer::Passed),
+            100..=199 if self.ignore_1xx => Ok(Answer::Ignored),
             _ => Err(format!("{url} answered with status {status}")),
         }
     }
@@ -217,15 +231,15 @@ mod tests {
 
     #[test]
     fn success_and_redirection_are_healthy() {
-        let check = |status: u16, ignore_1xx: bool, healthy: bool| {
+        let check = |status: u16, ignore_1xx: bool, answer: Option<Answer>| {
             let page = Page { scheme: Scheme::Http, port: 80, path: "/", ignore_1xx };
-            assert_eq!(page.judge("u", status).is_ok(), healthy, "{status}");
+            assert_eq!(page.judge("u", status).ok(), answer, "{status}");
         };
-        check(200, false, true);
-        check(302, false, true);
-        check(404, false, false);
-        check(503, false, false);
-        check(101, false, false);
-        check(101, true, true);
+        check(200, false, Some(Answer::Passed));
+        check(302, false, Some(Answer::Passed));
+        check(404, false, None);
+        check(503, false, None);
+        check(101, false, None);
+        check(101, true, Some(Answer::Ignored));
     }
 }

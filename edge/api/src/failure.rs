@@ -93,7 +93,6 @@ fn refused(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::UnknownApp(_)
         | Refusal::UnknownDeployment(_)
-        | Refusal::UnknownTask(_)
         | Refusal::UnknownGroup(_)
         | Refusal::UnknownGroupVersion(..) => StatusCode::NOT_FOUND,
         Refusal::AppExists(_)

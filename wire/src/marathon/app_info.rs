@@ -154,9 +154,7 @@ fn instances<'a>(view: &'a View, id: &AppId) -> impl Iterator<Item = &'a Arc<Ins
 }
 
 pub fn tasks<'a>(view: &'a View, id: &AppId) -> Vec<Task<'a>> {
-    instances(view, id)
-        .map(|instance| task::task(instance, task::service_ports(view, instance)))
-        .collect()
+    instances(view, id).map(|instance| task::task(view, instance)).collect()
 }
 
 fn stats(view: &View, app: &state::App, now: Time) -> StatsByVersion {

@@ -56,7 +56,6 @@ impl Error {
             | Refusal::AppExists(_)
             | Refusal::PodExists(_)
             | Refusal::UnknownDeployment(_)
-            | Refusal::UnknownTask(_)
             | Refusal::UnknownGroup(_)
             | Refusal::GroupExists(_)
             | Refusal::GroupIsApp(_)

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use model::agent::CheckTally;
 use model::task::{Address, TaskState};
 use serde::Serialize;
 use services::state::{self, Instance};
@@ -38,13 +39,21 @@ pub struct Task<'a> {
     pub role: &'a str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What one health check of a task has found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     pub alive: bool,
-    /// Counted where the checks run; here it is only known whether there was one.
     pub consecutive_failures: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_success: Option<Spelled>,
     pub instance_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<Spelled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Spelled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_cause: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,22 +77,16 @@ pub struct TaskFailure<'a> {
     pub slave_id: Option<&'a str>,
 }
 
-/// `service_ports` are those of its app, see [`service_ports`].
-pub fn task(instance: &Instance, service_ports: Vec<u16>) -> Task<'_> {
+pub fn task<'a>(view: &View, instance: &'a Instance) -> Task<'a> {
     let place = &instance.place;
-    let health = instance.healthy.map(|alive| Health {
-        alive,
-        consecutive_failures: u32::from(!alive),
-        instance_id: instance.id(),
-    });
     Task {
         app_id: instance.app.as_str(),
-        health_check_results: health.into_iter().collect(),
+        health_check_results: health(view, instance),
         host: &place.host,
         id: instance.task.as_str(),
         ip_addresses: instance.addresses.iter().map(ip_address).collect(),
         ports: &instance.ports,
-        service_ports,
+        service_ports: service_ports(view, instance),
         slave_id: place.agent.as_str(),
         state: state(instance.state),
         staged_at: Spelled(instance.staged_at),
@@ -96,8 +99,37 @@ pub fn task(instance: &Instance, service_ports: Vec<u16>) -> Task<'_> {
     }
 }
 
+/// One for each check, once there is something to tell. After a change of leader it is only known whether all is well,
+/// until the agent has told the rest again.
+fn health(view: &View, instance: &Instance) -> Vec<Health> {
+    let instance_id = instance.id();
+    let known = view.health.get(&instance.task).filter(|_| instance.healthy.is_some());
+    if let Some(tallies) = known {
+        return tallies.iter().map(|tally| spell_tally(tally, &instance_id)).collect();
+    }
+    let healthy = instance.healthy.map(|alive| Health {
+        alive,
+        consecutive_failures: u32::from(!alive),
+        instance_id,
+        ..Health::default()
+    });
+    healthy.into_iter().collect()
+}
+
+fn spell_tally(tally: &CheckTally, instance_id: &str) -> Health {
+    Health {
+        alive: tally.is_alive(),
+        consecutive_failures: tally.failures,
+        first_success: tally.first_success.map(Spelled),
+        instance_id: instance_id.to_owned(),
+        last_success: tally.last_success.map(Spelled),
+        last_failure: tally.last_failure.map(Spelled),
+        last_failure_cause: tally.last_cause.clone(),
+    }
+}
+
 /// The ports under which load balancers offer the app, as its current spec has them.
-pub fn service_ports(view: &View, instance: &Instance) -> Vec<u16> {
+fn service_ports(view: &View, instance: &Instance) -> Vec<u16> {
     let app = view.apps.get(&instance.app);
     app.map(|app| app.spec.ports.iter().map(|port| port.port).collect()).unwrap_or_default()
 }

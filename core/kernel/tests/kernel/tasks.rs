@@ -1,7 +1,8 @@
 //! Tasks: updates, acknowledgements, kills and the end.
 
+use model::agent::{CheckTally, FromAgent};
 use model::framework::Capability;
-use model::id::{TaskId, Uuid};
+use model::id::{Connection, TaskId, Uuid};
 use model::scheduler::Call;
 use model::task::TaskState::{self, Failed, Finished, Killed, Running, Starting};
 
@@ -116,4 +117,22 @@ fn the_last_hundred_completed_tasks_are_kept() {
     let completed = stage.kernel.view().completed[&framework].clone();
     assert_eq!(completed.len(), 100);
     assert_eq!(completed[0].id, TaskId::new("t3"));
+}
+
+#[test]
+fn what_checks_find_is_passed_on_unless_the_task_is_anothers() {
+    let mut stage = Stage::new();
+    let (_, framework) = stage.running(AWARE);
+    stage.agent(2, BIG);
+    let mut say = |connection: u64, task: &str, expected: &[&str]| {
+        let checks = vec![CheckTally::default(); 2];
+        let (framework, task) = (framework.clone(), TaskId::new(task));
+        let message = FromAgent::Checked { framework, task, checks };
+        let connection = Connection(connection);
+        let effects = stage.step(kernel::Input::Agent { connection, message });
+        assert_eq!(told(&effects), expected, "of {connection:?}");
+    };
+    say(1, "t", &["Checked t 2"]);
+    say(1, "x", &[]);
+    say(2, "t", &[]);
 }

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use model::agent::{AgentInfo, FromAgent, TellKilling, ToAgent};
+use model::agent::{AgentInfo, CheckTally, FromAgent, TellKilling, ToAgent};
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
 use model::machine::{Machine, Out, Record as _};
 use model::task::{ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
-use node::{Config, Effect, Happened, Input, Node, Record, Refusal};
+use node::{Answer, Config, Effect, Happened, Input, Node, Record, Refusal};
 
 /// Ticks at one time, far more than any test's timers.
 const TICKS_MAX: usize = 100;
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) container: ContainerId,
     /// Whether the framework hears of TASK_KILLING.
     pub(crate) killing: TellKilling,
+    /// What the checks of tasks were last told to have found.
+    pub(crate) tallies: Vec<Vec<CheckTally>>,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -90,6 +92,7 @@ impl World {
             told: None,
             container: ContainerId::new("none"),
             killing: TellKilling::No,
+            tallies: Vec::new(),
         };
         world.start(&[]);
         world.connect(1);
@@ -185,10 +188,14 @@ impl World {
         self.happened(Happened::Exited { wait_status, limitation: None })
     }
 
-    pub(crate) fn probed(&mut self, check: usize, outcome: Result<(), &str>) -> Vec<String> {
+    pub(crate) fn probed(&mut self, check: usize, answer: Result<(), &str>) -> Vec<String> {
+        let failed = |cause: &str| Answer::Failed(cause.to_owned());
+        self.answered(check, answer.map_or_else(failed, |()| Answer::Passed))
+    }
+
+    pub(crate) fn answered(&mut self, check: usize, answer: Answer) -> Vec<String> {
         let (container, seed) = (self.container.clone(), self.seed());
-        let outcome = outcome.map_err(str::to_owned);
-        self.feed(Input::Probed { container, check, outcome, seed })
+        self.feed(Input::Probed { container, check, answer, seed })
     }
 
     /// Lets time pass, with every tick that is asked for.
@@ -225,7 +232,14 @@ impl World {
             self.write(record);
         }
         assert_eq!(self.recovered().view(), self.node.view(), "replay");
-        Ok(out.effects.into_iter().map(|effect| self.carry_out(effect)).collect())
+        for effect in &out.effects {
+            if let Effect::ToMaster(FromAgent::Checked { checks, .. }) = effect {
+                self.tallies.push(checks.clone());
+            }
+        }
+        let is_tally = |one: &Effect| matches!(one, Effect::ToMaster(FromAgent::Checked { .. }));
+        let others = out.effects.into_iter().filter(|effect| !is_tally(effect));
+        Ok(others.map(|effect| self.carry_out(effect)).collect())
     }
 
     fn write(&mut self, record: &Record) {
@@ -259,10 +273,7 @@ impl World {
                 self.told = Some(status);
                 line
             }
-            Effect::ToMaster(FromAgent::Checked { task, checks, .. }) => {
-                let failures: Vec<u32> = checks.iter().map(|check| check.failures).collect();
-                format!("checked {task} {failures:?}")
-            }
+            Effect::ToMaster(FromAgent::Checked { .. }) => unreachable!("kept apart"),
             Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
             Effect::Launch { container, task, .. } => {
                 self.container = container;

@@ -128,8 +128,8 @@ impl Runtime for Real {
                 self.hands.deeds.spawn(async move {
                     let tools = &hands.tools;
                     let probed = tools.prober.probe(&tools.containers, &container, &probe, timeout);
-                    let (outcome, seed) = (probed.await, tools.seeds.next());
-                    hands.tell(Input::Probed { container, check, outcome, seed });
+                    let (answer, seed) = (probed.await, tools.seeds.next());
+                    hands.tell(Input::Probed { container, check, answer, seed });
                 });
             }
             Effect::Collect { container, framework, task, group, after } => {

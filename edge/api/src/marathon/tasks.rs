@@ -39,7 +39,7 @@ impl Walk for Tasks {
         // Those of pods are shown as containers of their instances.
         let wanted = self.states.is_empty() || self.states.contains(&instance.state);
         if instance.members.is_empty() && wanted {
-            list.push(&task::task(instance, task::service_ports(view, instance)));
+            list.push(&task::task(view, instance));
         }
         self.last = Some(id.clone());
         true
@@ -61,7 +61,7 @@ impl Walk for AppTasks {
         let view = &self.view.services;
         let own = view.instances.get(app);
         if let Some((serial, instance)) = own.and_then(|own| own.range::<_, Serial>(rest).next()) {
-            list.push(&task::task(instance, task::service_ports(view, instance)));
+            list.push(&task::task(view, instance));
             self.last = Some(*serial);
         } else {
             self.apps.pop();
@@ -199,7 +199,7 @@ impl Api {
 
     fn spell(&self, instance: &Instance) -> serde_json::Value {
         let view = self.handle.read();
-        let task = task::task(instance, task::service_ports(&view.services, instance));
+        let task = task::task(&view.services, instance);
         json!(task)
     }
 }

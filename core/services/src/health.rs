@@ -1,0 +1,122 @@
+//! What health checks find, and which instances are killed for it.
+//!
+//! Checks that Mesos would run (`MESOS_HTTP` and its like, `COMMAND`) are judged by the agent, which kills by itself.
+//! Those that Marathon would run are made by the agent and judged here, so that an app whose checks all fail at once,
+//! because something that it needs is gone, is not killed at once: Marathon lets no more than 100 kills be under way in
+//! the whole cluster, we no more than a tenth of an app's instances. The others go on serving as well as they can, and
+//! whoever recovers is spared.
+
+use std::sync::Arc;
+
+use model::agent::CheckTally;
+use model::id::{Serial, TaskId};
+use model::task::{Source, TaskState, TaskStatus};
+
+use crate::machine::{Services, Turn};
+use crate::spec::{AppId, AppSpec, CheckKind};
+use crate::state::{Goal, Instance};
+use crate::status::note_unhealthy;
+use crate::task::is_probed;
+
+/// Instances of one app that may be on their way out, those that are killed for their health included; rounded up, so
+/// that one always may.
+const LEAVING_PERCENT_MAX: u32 = 10;
+
+impl Services {
+    /// The agent tells what a task's checks have found so far.
+    pub(crate) fn checked(&mut self, task: TaskId, tallies: Vec<CheckTally>) {
+        let Some(instance) = self.memory.view.tasks.get(&task).cloned() else { return };
+        let key = (instance.app.clone(), instance.version);
+        let spec = self.memory.view.versions.get(&key);
+        let failed = spec.and_then(|spec| failed(spec, &instance, &tallies));
+        self.desk.health.insert(task, Arc::new(tallies));
+        match failed {
+            Some(cause) => {
+                let ill = self.desk.ill.entry(instance.app.clone()).or_default();
+                ill.insert(instance.serial, cause);
+                self.desk.dirty.insert(instance.app.clone());
+            }
+            None => self.spare(&instance),
+        }
+    }
+
+    fn spare(&mut self, instance: &Instance) {
+        if let Some(ill) = self.desk.ill.get_mut(&instance.app) {
+            ill.remove(&instance.serial);
+            if ill.is_empty() {
+                self.desk.ill.remove(&instance.app);
+            }
+        }
+    }
+
+    pub(crate) fn forget_health(&mut self, instance: &Instance) {
+        self.spare(instance);
+        let members = instance.members.iter().map(|member| &member.task);
+        for task in members.chain([&instance.task]) {
+            self.desk.health.remove(task);
+        }
+    }
+
+    /// Kills those that failed their checks too often, as many as may go now.
+    pub(crate) fn kill_ill(&mut self, app: &AppId, turn: &mut Turn<'_>) {
+        let (Some(ill), Some(crew)) = (self.desk.ill.get(app), self.memory.crews.get(app)) else {
+            return;
+        };
+        let all = crew.old.total() + crew.new.total() + crew.leaving();
+        let most = (all * LEAVING_PERCENT_MAX).div_ceil(100);
+        let room = most.saturating_sub(crew.leaving());
+        let room = usize::try_from(room).expect("32 bits fit").min(turn.kills);
+        let may_go = |serial: &Serial| {
+            let instance = self.memory.instances.get(serial);
+            // One that cannot be reached cannot be killed either, and may be well when it is back.
+            instance.is_some_and(|one| one.goal == Goal::Running && one.state == TaskState::Running)
+        };
+        let chosen = ill.iter().filter(|(serial, _)| may_go(serial)).take(room);
+        let chosen: Vec<(Serial, String)> =
+            chosen.map(|(serial, cause)| (*serial, cause.clone())).collect();
+        for (serial, cause) in chosen {
+            self.kill_for_health(serial, cause, turn);
+        }
+    }
+
+    fn kill_for_health(&mut self, serial: Serial, cause: String, turn: &mut Turn<'_>) {
+        let instance = Arc::clone(&self.memory.instances[&serial]);
+        let status = TaskStatus {
+            task: instance.task.clone(),
+            state: TaskState::Killed,
+            agent: Some(instance.place.agent.clone()),
+            source: Source::Master,
+            reason: None,
+            message: Some(cause),
+            at: turn.now,
+            uuid: None,
+            healthy: Some(false),
+            container: None,
+            executor: None,
+            wait_status: None,
+        };
+        let is_unhealthy = note_unhealthy(&instance, &instance, &status, turn);
+        self.note_failure(&instance, &status, is_unhealthy, turn);
+        self.spare(&instance);
+        self.doom(serial, turn);
+    }
+}
+
+/// Why the instance is to be killed, if one of the checks that are judged here failed too often in a row.
+fn failed(spec: &AppSpec, instance: &Instance, tallies: &[CheckTally]) -> Option<String> {
+    let probed = spec.health_checks.iter().filter(|check| is_probed(check, &instance.ports));
+    let failed = probed.zip(tallies).find(|(check, tally)| {
+        is_judged_here(&check.kind)
+            && check.failures_max > 0
+            && tally.failures >= check.failures_max
+    });
+    failed.map(|(_, tally)| tally.last_cause.clone().unwrap_or_default())
+}
+
+/// What Marathon would run by itself.
+pub(crate) fn is_judged_here(kind: &CheckKind) -> bool {
+    match kind {
+        CheckKind::Http { mesos, .. } | CheckKind::Tcp { mesos, .. } => !mesos,
+        CheckKind::Command(_) => false,
+    }
+}
