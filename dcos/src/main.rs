@@ -7,6 +7,7 @@ mod demo_web;
 mod listen;
 mod logs;
 mod master;
+mod placement;
 mod preflight;
 mod serve;
 mod settings;

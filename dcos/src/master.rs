@@ -49,7 +49,7 @@ pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
     let config = engine::Config {
         cluster: cluster_id.clone(),
         kernel,
-        services: services::Config::default(),
+        services: settings.placement.config(),
     };
     let engine = engine::start(Box::new(store), config).context("recovering the cluster")?;
     Ok(Master { engine, cluster_id })
@@ -101,7 +101,7 @@ fn marathon_info(settings: &Settings) -> MarathonInfo {
         hostname: bind.to_string(),
         http_port: ports.marathon,
         mesos_master: SocketAddr::new(bind, ports.mesos_master).to_string(),
-        config: services::Config::default(),
+        config: settings.placement.config(),
     }
 }
 

@@ -11,6 +11,8 @@ use model::attributes::Attribute;
 use model::resources::Resources;
 use serde::Deserialize;
 
+use crate::placement::Placement;
+
 /// More agents than this on one machine try out nothing that fewer would not.
 const AGENTS_MAX: u16 = 100;
 const PING_SECS_DEFAULT: u64 = 15;
@@ -55,6 +57,7 @@ struct File {
     resources: Option<String>,
     attributes: Option<String>,
     ping: Ping,
+    placement: Placement,
     registries: Registries,
     allow_privileged: bool,
     insecure_no_auth: bool,
@@ -120,6 +123,7 @@ pub(crate) struct Settings {
     pub(crate) resources: Option<Resources>,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) ping: Ping,
+    pub(crate) placement: Placement,
     pub(crate) registries: Registries,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
@@ -151,6 +155,7 @@ impl Settings {
             attributes: model::attributes::parse(&attributes)
                 .with_context(|| format!("in the attributes {attributes:?}"))?,
             ping: file.ping,
+            placement: file.placement,
             registries: file.registries,
             allow_privileged: file.allow_privileged,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
