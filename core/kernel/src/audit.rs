@@ -20,6 +20,9 @@ impl Kernel {
         self.shares.audit(totals, &self.held_by_roles(), &self.held_by_members());
         self.audit_agents();
         self.audit_offers();
+        for client in &self.offers.wanting {
+            assert!(self.offers.demands.contains_key(client), "{client:?} wants and is not there");
+        }
     }
 
     /// What tasks hold on admitted agents, and what is offered.

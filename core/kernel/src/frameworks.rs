@@ -106,9 +106,7 @@ impl Kernel {
             self.offer_again(&taken.agent_id);
             self.tell(&client.framework, Event::Rescind(offer), out);
         }
-        self.drop_filters(client);
-        self.offers.demands.remove(client);
-        self.shares.forget(client);
+        self.forget_client(client);
     }
 
     fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {

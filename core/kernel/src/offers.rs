@@ -38,7 +38,7 @@ const OFFER_MEM_MIB_MIN: Scalar = Scalar::whole(32);
 pub(crate) struct Offers {
     pub(crate) demands: BTreeMap<Client, Demand>,
     /// Those of them that want something: nobody else is walked when an agent has more to give.
-    wanting: BTreeSet<Client>,
+    pub(crate) wanting: BTreeSet<Client>,
     /// Agents that are connected and have something free.
     pub(crate) available: BTreeSet<AgentId>,
     /// Of the next offer. A number is not used again by a later leader, or a late answer would hit a stranger's offer.

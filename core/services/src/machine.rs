@@ -195,10 +195,7 @@ impl Machine for Services {
         }
         let deadline = desk.deadlines.first().map(|(at, _)| *at);
         let (timers, queue) = (desk.timers.wake_at(), desk.queue.wake_at());
-        [timers, queue, desk.reconcile_at, desk.subscribe_at, deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        [timers, queue, desk.reconcile_at, desk.subscribe_at, deadline].into_iter().flatten().min()
     }
 }
 

@@ -6,7 +6,7 @@ use model::id::{FrameworkId, Role, Serial, TaskId};
 use model::scheduler::Call;
 
 use crate::What;
-use crate::machine::{Services, Standing, Turn};
+use crate::machine::{Offers, Services, Standing, Turn};
 
 /// From the end of one comparison to the next, as Marathon has it.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
