@@ -75,9 +75,9 @@ fn a_kill_for_health_is_told_remembered_and_not_held_against_the_app() {
     let causes: Vec<&str> = stage
         .told
         .iter()
-        .filter_map(|what| match what {
-            What::UnhealthyKill { cause, .. } => Some(cause.as_str()),
-            _ => None,
+        .filter_map(|what| {
+            let What::UnhealthyKill { cause, .. } = what else { return None };
+            Some(cause.as_str())
         })
         .collect();
     assert_eq!(causes, ["connection refused"]);

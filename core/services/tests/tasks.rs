@@ -243,7 +243,7 @@ fn what_has_ended_meanwhile_does_not_keep_the_others_from_being_killed() {
             panic!("not killed");
         };
         let killed: Vec<TaskId> = instances.iter().map(|one| one.task.clone()).collect();
-        assert_eq!(killed, [live.clone()]);
+        assert_eq!(killed, std::slice::from_ref(&live));
         assert_eq!(stage.condemned(), [live]);
     }
 }

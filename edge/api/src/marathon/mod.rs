@@ -207,7 +207,7 @@ impl Api {
     }
 
     async fn order(&self, order: Order, bodies: Bodies) -> Result<Reply, Failure> {
-        let reply = self.handle.call(order).await.map_err(|error| match error {
+        self.handle.call(order).await.map_err(|error| match error {
             CallError::Refused(Refusal::Invalid(faults)) => {
                 Failure::Invalid(faults.into_iter().map(|fault| bodies.locate(fault)).collect())
             }
@@ -216,8 +216,7 @@ impl Api {
             | CallError::NotLeading
             | CallError::Quarantined { .. }
             | CallError::Stopped => Failure::Call(error),
-        });
-        Ok(reply?)
+        })
     }
 }
 
