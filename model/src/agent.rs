@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use crate::attributes::{Attribute, FaultDomain};
 use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
-use crate::resources::Resources;
+use crate::resources::{Resources, Scalar};
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
 use crate::time::Time;
 
@@ -163,6 +163,25 @@ pub enum FromAgent {
         #[n(2)]
         checks: Vec<CheckTally>,
     },
+    /// How much the tasks use that are to be measured. Lost if nobody listens: the next one is as good.
+    #[n(4)]
+    Used {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        tasks: Vec<Used>,
+    },
+}
+
+/// How much one task uses of what it is allotted, since the last time: thousandths of it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Used {
+    #[n(0)]
+    pub task: TaskId,
+    #[n(1)]
+    pub cpu: Scalar,
+    #[n(2)]
+    pub mem: Scalar,
 }
 
 /// What one health check of a task has found since the task runs, or since its agent was started anew. It is never

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
-use crate::agent::{AgentInfo, CheckTally};
+use crate::agent::{AgentInfo, CheckTally, Used};
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Uuid};
 use crate::resources::Resources;
@@ -142,6 +142,8 @@ pub enum Event {
         task: TaskId,
         checks: Vec<CheckTally>,
     },
+    /// How much its tasks use that are to be measured. Like `Checked`, a word of our own.
+    Used(Vec<Used>),
     /// An agent is gone for good.
     Failure {
         agent: AgentId,

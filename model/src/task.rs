@@ -97,6 +97,9 @@ pub struct TaskInfo {
     pub labels: Vec<(String, String)>,
     #[n(10)]
     pub discovery: Option<DiscoveryInfo>,
+    /// Its agent tells its framework how much it uses.
+    #[cbor(n(11), default)]
+    pub measured: bool,
 }
 
 /// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a

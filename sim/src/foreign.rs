@@ -83,7 +83,9 @@ impl World {
                 }
             }
             Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
-            Event::Rescind(_) | Event::Checked { .. } | Event::Failure { .. } => (),
+            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {
+                ()
+            }
         }
     }
 
@@ -131,6 +133,7 @@ impl World {
     fn task(&mut self, offer: &Offer) -> TaskInfo {
         self.foreign.launched += 1;
         TaskInfo {
+            measured: false,
             id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
             name: "foreign".to_owned(),
             agent: offer.agent_id.clone(),

@@ -104,6 +104,7 @@ impl History {
             | What::DeploymentStepSuccess { .. }
             | What::DeploymentStepFailure { .. }
             | What::SchedulerRegistered { .. }
+            | What::Autoscaled { .. }
             | What::SchedulerDisconnected => (),
         }
     }

@@ -63,7 +63,10 @@ impl World {
         self.trace(|| format!("operator asks: {asked:?}"));
         let force = match &order {
             Order::Deploy { force, .. } | Order::KillTasks { force, .. } => *force,
-            Order::Cancel { .. } | Order::ResetDelay { .. } | Order::Plan { .. } => false,
+            Order::Cancel { .. }
+            | Order::ResetDelay { .. }
+            | Order::Plan { .. }
+            | Order::Report { .. } => false,
         };
         self.history.asked(&asked, force);
         let seed = self.dice.roll();

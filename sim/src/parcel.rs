@@ -163,7 +163,10 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
 pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
         FromAgent::Register { .. } => true,
-        FromAgent::Update { .. } | FromAgent::Checked { .. } | FromAgent::Pong => false,
+        FromAgent::Update { .. }
+        | FromAgent::Checked { .. }
+        | FromAgent::Used { .. }
+        | FromAgent::Pong => false,
     }
 }
 

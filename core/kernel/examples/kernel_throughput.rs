@@ -176,6 +176,7 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
         |name, amount| Resource { name, amount: Amount::Scalar(Scalar(amount)), reserved: None };
     let ports = Amount::Ranges(Ranges::single(port));
     TaskInfo {
+        measured: false,
         id: TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n as u128 * 7919)),
         name: "frontend.web.prod".to_owned(),
         agent: offer.agent_id.clone(),

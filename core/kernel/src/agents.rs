@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
+use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent, Used};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId};
 use model::resources::{Amount, Resource, Resources};
 use model::scheduler::Event;
@@ -85,6 +85,14 @@ impl Kernel {
                 if known.is_some_and(|known| known.agent == agent) {
                     self.tell(&framework, Event::Checked { task, checks }, out);
                 }
+            }
+            FromAgent::Used { framework, tasks } => {
+                let is_here = |used: &Used| {
+                    let known = self.view.task(&framework, &used.task);
+                    known.is_some_and(|known| known.agent == agent)
+                };
+                let tasks: Vec<Used> = tasks.into_iter().filter(is_here).collect();
+                self.tell(&framework, Event::Used(tasks), out);
             }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),

@@ -23,6 +23,7 @@ use model::agent::{AgentInfo, FromAgent, ToAgent};
 use model::container::Probe;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::Machine;
+use model::resources::Scalar;
 use model::task::{ContainerStatus, Reason, TaskInfo};
 use model::time::Time;
 
@@ -100,9 +101,21 @@ pub enum Input {
         answer: Answer,
         seed: u64,
     },
+    /// How much the tasks that are to be measured use.
+    Measured {
+        tasks: Vec<Measured>,
+    },
     /// The operator wants nothing left behind: all tasks end.
     StopTasks,
     Tick,
+}
+
+/// How much a task's container uses, in thousandths of what it is allotted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    pub container: ContainerId,
+    pub cpu: Scalar,
+    pub mem: Scalar,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,6 +249,7 @@ impl Machine for Node {
             Input::Probed { container, check, answer, .. } => {
                 self.probed(&container, check, answer, turn);
             }
+            Input::Measured { tasks } => self.tell_use(tasks, turn),
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
         }
@@ -258,7 +272,11 @@ fn seed(input: &Input) -> u64 {
         | Input::Master { seed, .. }
         | Input::Container { seed, .. }
         | Input::Probed { seed, .. } => *seed,
-        Input::Connected { .. } | Input::Disconnected | Input::StopTasks | Input::Tick => 0,
+        Input::Connected { .. }
+        | Input::Disconnected
+        | Input::Measured { .. }
+        | Input::StopTasks
+        | Input::Tick => 0,
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::agent::FromAgent;
+use model::agent::{FromAgent, Used};
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
 
 use crate::queue::Queue;
 use crate::state::{Held, Own, Record};
-use crate::{Effect, Node, Refusal, TICK_TIMERS_MAX, Turn};
+use crate::{Effect, Measured, Node, Refusal, TICK_TIMERS_MAX, Turn};
 
 /// Updates of one task that wait. Beyond this the newest replaces the one before it: a task that flickers while no
 /// master listens must not fill the disk.
@@ -75,6 +75,24 @@ impl News {
 }
 
 impl Node {
+    /// To each framework of its tasks, if somebody listens. Neither written down nor repeated.
+    pub(crate) fn tell_use(&mut self, measured: Vec<Measured>, turn: &mut Turn<'_>) {
+        if !self.updates.connected {
+            return;
+        }
+        let mut by_framework: BTreeMap<FrameworkId, Vec<Used>> = BTreeMap::new();
+        for Measured { container, cpu, mem } in measured {
+            let Some(held) = self.state.held(&container).filter(|held| held.info.measured) else {
+                continue;
+            };
+            let used = Used { task: held.info.id.clone(), cpu, mem };
+            by_framework.entry(held.framework.clone()).or_default().push(used);
+        }
+        for (framework, tasks) in by_framework {
+            turn.out.effects.push(Effect::ToMaster(FromAgent::Used { framework, tasks }));
+        }
+    }
+
     /// A stream is open: tells all that is held, and each oldest update again.
     pub(crate) fn connect(&mut self, term: Term, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         self.obey(term, turn)?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use model::id::{Serial, Uuid};
 use model::time::Time;
 
-use crate::autoscale::Metric;
 use crate::draft::{Draft, GroupTarget, Restart, Target};
 use crate::group::{Group, GroupId};
 use crate::machine::{Services, Turn};
@@ -323,6 +322,9 @@ impl Services {
         let was = self.memory.view.apps.get(&id).cloned();
         turn.notice(posted(&id, was.as_deref(), settled.spec.as_ref()));
         let Some(spec) = settled.spec else {
+            if self.memory.view.autoscaled.contains_key(&id) {
+                self.commit(Record::Autoscaled(id.clone(), None), turn);
+            }
             return self.commit(Record::App(id, None), turn);
         };
         let is_same_config = was.as_ref().is_some_and(|was| same_config(&was.spec, &spec));
@@ -419,8 +421,7 @@ fn difference(now: Option<&AppSpec>, target: &Target) -> Option<Difference> {
 /// measured tell how much they use.
 fn same_config(one: &AppSpec, other: &AppSpec) -> bool {
     let is_measured = |spec: &AppSpec| {
-        let metric = spec.autoscale.as_ref().map(|autoscale| &autoscale.metric);
-        matches!(metric, Some(Metric::Cpu | Metric::Mem))
+        spec.autoscale.as_ref().is_some_and(|autoscale| autoscale.metric.is_measured())
     };
     let same = AppSpec {
         instances: other.instances,

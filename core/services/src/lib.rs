@@ -48,6 +48,7 @@ use model::task::TaskStatus;
 use model::time::Time;
 use placement::fit::GpuUse;
 
+use autoscale::{Decision, Metric};
 use group::{GroupId, GroupUpdate};
 pub use machine::Services;
 use spec::{AppId, AppSpec};
@@ -152,6 +153,8 @@ pub enum Order {
     /// All changes in one deployment, or none. It is rolled back if it takes longer than `timeout`; unset: than its apps
     /// allow.
     Deploy { changes: Vec<Change>, force: bool, timeout: Option<Duration> },
+    /// How much an app is used, in a number that only those outside know: on average over its instances.
+    Report { app: AppId, metric: Metric, value: Scalar },
     /// The steps that `Deploy` would take; nothing happens.
     Plan { changes: Vec<Change> },
     /// Kills these tasks; with `Kill::Scale` their apps shrink accordingly, in one deployment.
@@ -248,6 +251,8 @@ pub enum Refusal {
     GroupIsApp(AppId),
     #[error("Group {0} not available in version {1}")]
     UnknownGroupVersion(GroupId, Version),
+    #[error("App '{0}' is not scaled by {1:?}: put that metric into its autoscale first")]
+    NotScaledBy(AppId, String),
     #[error("DeploymentPlan {0} does not exist")]
     UnknownDeployment(Uuid),
     #[error(
@@ -352,6 +357,11 @@ pub enum What {
     DeploymentFailed {
         deployment: Arc<Deployment>,
         cause: String,
+    },
+    /// An app was scaled because it was used more, or less, than it is to be.
+    Autoscaled {
+        app: AppId,
+        decision: Decision,
     },
     SchedulerRegistered {
         framework: FrameworkId,

@@ -12,6 +12,7 @@ use model::machine::Machine;
 use model::scheduler::{Call, Event, Offer};
 use model::time::Time;
 
+use crate::autoscale::Watch;
 use crate::deploy::Intent;
 use crate::memory::Memory;
 use crate::queue::Queue;
@@ -52,6 +53,9 @@ pub(crate) struct Desk {
     pub(crate) dirty: BTreeSet<AppId>,
     /// Which actions of each deployment's current step are not complete.
     pub(crate) pending: BTreeMap<Serial, BTreeSet<AppId>>,
+    /// What is known of the use of apps that are scaled by it, and when to look at it again.
+    pub(crate) watches: BTreeMap<AppId, Watch>,
+    pub(crate) looks: BTreeSet<(Time, AppId)>,
     /// When deployments are to be over.
     pub(crate) deadlines: BTreeSet<(Time, Serial)>,
     /// Apps that are gone and have yet to be said to have ended.
@@ -194,8 +198,12 @@ impl Machine for Services {
             return Some(desk.now);
         }
         let deadline = desk.deadlines.first().map(|(at, _)| *at);
+        let look = desk.looks.first().map(|(at, _)| *at);
         let (timers, queue) = (desk.timers.wake_at(), desk.queue.wake_at());
-        [timers, queue, desk.reconcile_at, desk.subscribe_at, deadline].into_iter().flatten().min()
+        [timers, queue, look, desk.reconcile_at, desk.subscribe_at, deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -269,6 +277,7 @@ impl Services {
             | Record::Deployment(..)
             | Record::Part(..)
             | Record::Doom(..)
+            | Record::Autoscaled(..)
             | Record::Group(..)
             | Record::Past(..)
             | Record::History(..) => (),
@@ -311,6 +320,7 @@ impl Services {
             Order::Deploy { changes, force, timeout } => {
                 self.deploy(changes, Intent::order(force, timeout), turn)
             }
+            Order::Report { app, metric, value } => self.report(&app, &metric, value, turn),
             Order::Plan { changes } => self.dry_run(changes),
             Order::KillTasks { tasks, kill, force } => self.kill_tasks(tasks, kill, force, turn),
             Order::Cancel { deployment, how } => self.cancel(deployment, how, turn),
@@ -334,6 +344,7 @@ impl Services {
             }
             Event::Rescind(offer) => self.desk.offers.rescind(offer),
             Event::Update(status) => self.heard_update(&status, turn),
+            Event::Used(tasks) => self.heard_usage(tasks, turn),
             Event::Checked { task, checks } => self.checked(task, checks),
             // Each of its tasks gets an update of its own.
             Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
@@ -346,6 +357,7 @@ impl Services {
         self.fire_timers(turn);
         self.expire_deployment(turn);
         self.resubscribe(turn);
+        self.look_again(turn);
         self.reconcile(turn);
     }
 }

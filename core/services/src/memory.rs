@@ -62,6 +62,10 @@ impl Memory {
             Record::Instance(serial, instance) => self.apply_instance(*serial, instance.as_ref()),
             Record::Deployment(serial, head) => self.apply_head(*serial, head.as_ref()),
             Record::Part(serial, nth, part) => self.apply_part(*serial, *nth, part.as_ref()),
+            Record::Autoscaled(app, Some(autoscaled)) => {
+                self.view.autoscaled.insert(app.clone(), Arc::clone(autoscaled));
+            }
+            Record::Autoscaled(app, None) => drop(self.view.autoscaled.remove(app)),
             Record::Doom(serial, doom) => self.apply_doom(*serial, doom.as_ref()),
             Record::History(pod, history) => match history {
                 Some(history) => {

@@ -113,6 +113,7 @@ impl TaskGroup {
         let own = setting.exposed.iter().filter(|one| one.container == nth);
         let check = container.health_check.as_ref();
         TaskInfo {
+            measured: self.app.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             id: instance.members[nth].task.clone(),
             name: container.name.clone(),
             agent: instance.place.agent.clone(),

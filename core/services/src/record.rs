@@ -25,6 +25,7 @@ const GROUP: u8 = 6;
 const PAST: u8 = 7;
 const PART: u8 = 8;
 const DOOM: u8 = 9;
+const AUTOSCALED: u8 = 10;
 
 /// The format that this release writes, and the only one it reads.
 const FORMAT: u8 = 1;
@@ -47,6 +48,7 @@ impl model::machine::Record for Record {
                 key(PART, &[&serial.0.to_be_bytes(), &nth.to_be_bytes()])
             }
             Record::Doom(serial, _) => key(DOOM, &[&serial.0.to_be_bytes()]),
+            Record::Autoscaled(app, _) => key(AUTOSCALED, &[app.as_str().as_bytes()]),
             Record::History(app, _) => key(HISTORY, &[app.as_str().as_bytes()]),
             Record::Group(group, _) => key(GROUP, &[group.as_str().as_bytes()]),
             Record::Past(group, version, _) => {
@@ -65,6 +67,7 @@ impl model::machine::Record for Record {
             Record::Deployment(_, deployment) => deployment.as_deref().map(spell),
             Record::Part(_, _, part) => part.as_deref().map(spell),
             Record::Doom(_, doom) => doom.as_deref().map(spell),
+            Record::Autoscaled(_, autoscaled) => autoscaled.as_deref().map(spell),
             Record::History(_, history) => history.as_deref().map(spell),
             Record::Group(_, group) => group.as_deref().map(spell),
             Record::Past(_, _, past) => past.as_deref().map(spell),
@@ -117,6 +120,9 @@ impl model::machine::Record for Record {
             DOOM => {
                 let serial = Serial(number(key, id)?);
                 Ok(Record::Doom(serial, Some(Arc::new(parse(key, body)?))))
+            }
+            AUTOSCALED => {
+                Ok(Record::Autoscaled(app_id(key, id)?, Some(Arc::new(parse(key, body)?))))
             }
             other => Err(bad(format!("entity {other} is not known"))),
         }

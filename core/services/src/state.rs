@@ -9,6 +9,7 @@ use model::id::{AgentId, Role, Serial, TaskId, Uuid};
 use model::task::{Address, TaskState};
 use model::time::Time;
 
+use crate::autoscale::Autoscaled;
 use crate::group::{Group, GroupId};
 use crate::kill::Doom;
 use crate::parts::{Head, Part};
@@ -65,6 +66,8 @@ pub enum Record {
     Part(Serial, u32, Option<Arc<Part>>),
     /// Instances that somebody wants killed, more than a turn has room for.
     Doom(Serial, Option<Arc<Doom>>),
+    /// How an app was scaled by its use.
+    Autoscaled(AppId, Option<Arc<Autoscaled>>),
     /// How instances of a pod ended.
     History(AppId, Option<Arc<History>>),
     Group(GroupId, Option<Arc<Group>>),

@@ -107,6 +107,7 @@ impl Template {
                 .collect(),
             kill_grace: spec.kill_grace,
             labels: self.labels.clone(),
+            measured: spec.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             discovery: Some(DiscoveryInfo {
                 name: self.name.clone(),
                 ports: spec.ports.iter().zip(launch.ports).flat_map(discovery_ports).collect(),

@@ -10,6 +10,7 @@ use model::scheduler::Offer;
 use model::time::Time;
 use placement::demand::Miss;
 
+use crate::autoscale::Autoscaled;
 use crate::explain::Explain;
 use crate::group::{Group, GroupId};
 use crate::past::{self, GroupThen, Past};
@@ -31,6 +32,8 @@ pub struct View {
     pub groups: OrdMap<GroupId, Arc<Group>>,
     /// What top-level groups do that do not say whether they enforce their role.
     pub enforce_group_role: bool,
+    /// How apps were scaled by their use, lately.
+    pub autoscaled: OrdMap<AppId, Arc<Autoscaled>>,
     /// What deployments changed in each top-level group; see [`View::group_versions`].
     pub(crate) past: OrdMap<(GroupId, Version), Arc<Past>>,
     /// Which deployments hold which app.

@@ -299,6 +299,7 @@ impl<R: Runtime> Brain<R> {
             | Input::Connected { .. }
             | Input::Disconnected
             | Input::Probed { .. }
+            | Input::Measured { .. }
             | Input::StopTasks
             | Input::Tick => (),
         }

@@ -70,6 +70,7 @@ mod tests {
 
     fn task(container: Option<ContainerInfo>) -> TaskInfo {
         TaskInfo {
+            measured: false,
             id: TaskId::new("t"),
             name: "t".to_owned(),
             agent: AgentId::new("S0"),

@@ -95,7 +95,8 @@ fn refused(refusal: &Refusal) -> StatusCode {
         | Refusal::UnknownDeployment(_)
         | Refusal::UnknownGroup(_)
         | Refusal::UnknownGroupVersion(..) => StatusCode::NOT_FOUND,
-        Refusal::AppExists(_)
+        Refusal::NotScaledBy(..)
+        | Refusal::AppExists(_)
         | Refusal::PodExists(_)
         | Refusal::GroupExists(_)
         | Refusal::GroupIsApp(_)

@@ -199,6 +199,7 @@ mod tests {
 
     fn held() -> Held {
         let info = TaskInfo {
+            measured: false,
             id: TaskId::new("t"),
             name: "web".to_owned(),
             agent: AgentId::new("S0"),

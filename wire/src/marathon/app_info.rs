@@ -11,6 +11,7 @@ use services::state::{self, Instance, Version};
 use services::view::View;
 
 use super::app::App;
+use super::autoscale::{Scaled, decision};
 use super::print;
 use super::task::{self, Identifiable, Task, TaskFailure};
 
@@ -63,6 +64,9 @@ pub struct AppInfo<'a> {
     pub last_task_failure: Option<TaskFailure<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks_stats: Option<StatsByVersion>,
+    /// Of an app that is scaled by its use: when, how and why it lately was, the latest last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscale_decisions: Option<Vec<Scaled>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -130,6 +134,10 @@ pub fn app_info<'a>(view: &'a View, app: &'a state::App, embed: Embed, now: Time
             .filter(|_| embed.last_failure)
             .map(|failure| task::failure(id.as_str(), failure)),
         tasks_stats: embed.stats.then(|| stats(view, app, now)),
+        autoscale_decisions: view
+            .autoscaled
+            .get(id)
+            .map(|scaled| scaled.decisions.iter().map(decision).collect()),
     }
 }
 

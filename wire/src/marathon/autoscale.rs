@@ -2,8 +2,10 @@
 //! it only where it was asked for.
 
 use serde::{Deserialize, Serialize};
+use services::autoscale::Decision;
 
 use super::number::{Number, Whole};
+use super::version::Spelled;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -21,4 +23,29 @@ pub struct Autoscale {
     pub scale_up_delay_seconds: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_down_delay_seconds: Option<Whole>,
+}
+
+/// One time that an app was scaled, in answers and in events.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scaled {
+    pub at: Spelled,
+    pub from: u32,
+    pub to: u32,
+    pub metric: String,
+    pub value: f64,
+    pub target: f64,
+    pub deployment_id: String,
+}
+
+pub fn decision(decision: &Decision) -> Scaled {
+    Scaled {
+        at: Spelled(decision.at),
+        from: decision.from,
+        to: decision.to,
+        metric: decision.metric.to_string(),
+        value: decision.value.as_f64(),
+        target: decision.target.as_f64(),
+        deployment_id: decision.deployment.to_string(),
+    }
 }

@@ -56,6 +56,7 @@ impl Error {
             | Refusal::AppExists(_)
             | Refusal::PodExists(_)
             | Refusal::UnknownDeployment(_)
+            | Refusal::NotScaledBy(..)
             | Refusal::UnknownGroup(_)
             | Refusal::GroupExists(_)
             | Refusal::GroupIsApp(_)

@@ -8,6 +8,7 @@ use services::spec::{AppId, AppSpec};
 use services::state::{Deployment, Instance};
 use services::{Notice, Posted, What};
 
+use super::autoscale;
 use super::deployment::{self, PlanFormat};
 use super::print;
 use super::task::{self, condition};
@@ -63,6 +64,7 @@ pub fn kinds(what: &What) -> &'static [&'static str] {
         What::DeploymentFailed { .. } => &["deployment_failed"],
         What::SchedulerRegistered { .. } => &["scheduler_registered_event"],
         What::SchedulerDisconnected => &["scheduler_disconnected_event"],
+        What::Autoscaled { .. } => &["app_autoscaled_event"],
     }
 }
 
@@ -112,6 +114,11 @@ pub fn events(notice: &Notice, format: PlanFormat) -> Vec<Event> {
             json!({ "frameworkId": framework.as_str(), "master": "" }),
         ),
         What::SchedulerDisconnected => one("scheduler_disconnected_event", json!({})),
+        What::Autoscaled { app, decision } => {
+            let mut fields = json!(autoscale::decision(decision));
+            fields["appId"] = json!(app.as_str());
+            one("app_autoscaled_event", fields)
+        }
     }
 }
 

@@ -121,6 +121,7 @@ impl World {
             | Event::Subscribed { .. }
             | Event::Update(_)
             | Event::Checked { .. }
+            | Event::Used(_)
             | Event::Failure { .. }
             | Event::Error(_) => {}
         }

@@ -328,6 +328,7 @@ pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInf
 
 pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
     TaskInfo {
+        measured: false,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: offer.agent_id.clone(),
@@ -422,6 +423,7 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
         Effect::Event(_, Event::Checked { task, checks }) => {
             Some(format!("Checked {task} {}", checks.len()))
         }
+        Effect::Event(_, Event::Used(tasks)) => Some(format!("Used {}", tasks.len())),
         Effect::Event(_, Event::Failure { agent }) => Some(format!("Failure {agent}")),
         Effect::Event(_, Event::Error(cause)) => Some(format!("Error {cause}")),
         Effect::Disconnect(connection) => Some(format!("Disconnect {}", connection.0)),

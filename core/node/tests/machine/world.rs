@@ -37,6 +37,7 @@ pub(crate) fn framework() -> FrameworkId {
 
 pub(crate) fn task(id: &str) -> TaskInfo {
     TaskInfo {
+        measured: false,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),
@@ -274,6 +275,11 @@ impl World {
                 line
             }
             Effect::ToMaster(FromAgent::Checked { .. }) => unreachable!("kept apart"),
+            Effect::ToMaster(FromAgent::Used { tasks, .. }) => {
+                let all: Vec<String> =
+                    tasks.iter().map(|used| format!("{} {}", used.task, used.cpu)).collect();
+                format!("used {}", all.join(", "))
+            }
             Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
             Effect::Launch { container, task, .. } => {
                 self.container = container;

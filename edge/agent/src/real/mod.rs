@@ -2,6 +2,7 @@
 
 mod books;
 mod launch;
+mod measure;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -97,6 +98,7 @@ impl Real {
                 }
             }
         });
+        hands.deeds.spawn(measure::measure(hands.clone(), ending.clone()));
         Ok(Self { hands, happened, ending })
     }
 

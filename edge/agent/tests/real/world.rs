@@ -39,6 +39,7 @@ pub(crate) fn framework() -> FrameworkId {
 
 pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
     TaskInfo {
+        measured: false,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),

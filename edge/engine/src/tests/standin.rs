@@ -97,7 +97,9 @@ impl Machine for StandIn {
             | Input::FrameworkLost { .. }
             | Input::Framework { .. }
             | Input::Agent {
-                message: FromAgent::Update { .. } | FromAgent::Checked { .. }, ..
+                message:
+                    FromAgent::Update { .. } | FromAgent::Checked { .. } | FromAgent::Used { .. },
+                ..
             }
             | Input::Tick { .. } => panic!("the tests do not send it"),
         }
