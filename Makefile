@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
-.PHONY: run test build deps check clean
+.PHONY: run test test-third-party build deps check clean
 
 ## A one-machine cluster with a web service of three instances, in the foreground until Ctrl-C (ONCE=1: until it answered).
 run: build
@@ -18,6 +18,11 @@ build:
 test:
 	@scripts/install-deps.sh test
 	$(CARGO) test --workspace --profile ci
+
+## marathon-lb follows a cluster. MARATHON_LB is the directory of a copy of it, which no package archive has.
+test-third-party: build
+	@scripts/install-deps.sh third-party
+	@scripts/test-marathon-lb.sh "$(CARGO_TARGET_DIR)/release/dcos" "$(MARATHON_LB)"
 
 ## Format, lints, licences.
 check:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing, from Debian or Ubuntu packages: `install-deps.sh run` or `install-deps.sh test`.
+# Installs what is missing, from Debian or Ubuntu packages: `install-deps.sh run`, `test` or `third-party`.
 # Quiet and quick if everything is there.
 set -eu
 
@@ -7,12 +7,15 @@ set -eu
 run="gcc libc6-dev make pkg-config libseccomp-dev curl jq"
 # A registry, tools that make and push images, and the programs that run in them.
 test="docker-registry skopeo umoci nginx-light redis-server python3 python3-marathon busybox-static procps"
+# What marathon_lb.py imports and starts.
+third_party="haproxy openssl python3-pycurl python3-requests python3-dateutil python3-jwt python3-six"
 
 case "${1:-}" in
 run) wanted="$run" ;;
 test) wanted="$run $test" ;;
+third-party) wanted="$run $third_party" ;;
 *)
-    echo "usage: $0 run|test" >&2
+    echo "usage: $0 run|test|third-party" >&2
     exit 2
     ;;
 esac

@@ -58,7 +58,7 @@ def needs(directory):
     missing = [name for name in ["haproxy", "openssl"] if not shutil.which(name)]
     missing += [name for name in ["marathon_lb.py"] if not os.path.exists(os.path.join(directory, name))]
     if missing:
-        sys.exit(f"missing: {', '.join(missing)}; `scripts/install-deps.sh third-party` says where from")
+        sys.exit(f"missing: {', '.join(missing)}; `scripts/install-deps.sh third-party` installs the programs")
 
 
 def servers(config):
