@@ -197,7 +197,7 @@ def a_group(client):
     settled(client)
     assert apps_now() == {"/pygroup/a": 1}, apps_now()
     # Its path is none that Marathon has: there a group goes back by a PUT of {"version": ...}.
-    refused(400, lambda: client.rollback_group("pygroup", before))
+    refused(405, lambda: client.rollback_group("pygroup", before))
     client.delete_group("pygroup", force=True)
     settled(client)
     assert gone(lambda: client._do_request("GET", "/v2/groups/pygroup"))

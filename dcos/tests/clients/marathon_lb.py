@@ -81,7 +81,8 @@ def follow(url, directory, scratch):
     with open(pem, "w") as both:
         both.write(open(f"{scratch}/cert").read() + open(f"{scratch}/key").read())
     words = [sys.executable, "-B", f"{directory}/marathon_lb.py", "--marathon", url, "--group", "external", "--sse"]
-    words += ["--health-check", "--haproxy-config", config, "--ssl-certs", pem, "--command", "true", "--syslog-socket", "/dev/null"]
+    words += ["--health-check", "--haproxy-config", config, "--ssl-certs", pem, "--command", "false", "--syslog-socket", "/dev/null"]
+    # `false` instead of a reload: no haproxy runs, and marathon_lb would wait for a new one.
     log = open(f"{scratch}/log", "w")
     env = {**os.environ, "HAPROXY_HEAD": HEAD}
     process = subprocess.Popen(words, cwd=scratch, env=env, stdout=log, stderr=subprocess.STDOUT)
