@@ -78,11 +78,9 @@ fn a_scaling_says_why_and_is_remembered() {
     let view = stage.view();
     let decision = view.autoscaled[&id("/a")].decisions[0].clone();
     assert_eq!((decision.from, decision.to, decision.value), (2, 4, Scalar(1_000)));
-    let told = stage.told.iter().find_map(|what| match what {
-        What::DeploymentSuccess { deployment } if deployment.id == decision.deployment => {
-            Some(deployment.cause)
-        }
-        _ => None,
+    let told = stage.told.iter().find_map(|what| {
+        let What::DeploymentSuccess { deployment } = what else { return None };
+        (deployment.id == decision.deployment).then_some(deployment.cause)
     });
     assert_eq!(told, Some(Cause::Autoscale));
     assert!(stage.told.iter().any(|what| matches!(what, What::Autoscaled { .. })));
