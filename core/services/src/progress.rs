@@ -43,6 +43,11 @@ impl Services {
 
     fn end_step(&mut self, serial: Serial, deployment: &Arc<Deployment>, turn: &mut Turn<'_>) {
         turn.notice(What::DeploymentStepSuccess { deployment: Arc::clone(deployment) });
+        // An instance that came back meanwhile may be one too many from now on.
+        let over = usize::try_from(deployment.step).expect("32 bits fit");
+        let actions = deployment.steps.get(over).into_iter().flatten();
+        let restarted = actions.filter(|action| action.kind == ActionKind::Restart);
+        self.desk.dirty.extend(restarted.map(|action| action.app.clone()));
         let step = deployment.step + 1;
         if usize::try_from(step).is_ok_and(|step| step < deployment.steps.len()) {
             let next = Head { step, ..deployment.head() };

@@ -16,6 +16,9 @@ use crate::query::Query;
 /// A group of 1,000 apps has 2 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
 
+/// How much more than that is read before the client is told so.
+const BODY_BYTES_FORGOTTEN_MAX: usize = 64 << 20;
+
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
@@ -50,11 +53,26 @@ fn split(segment: &str) -> Vec<String> {
     segment.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Failure> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+async fn read_body(mut body: Body) -> Result<Bytes, Failure> {
+    match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
+        Err(error) if error.is::<LengthLimitError>() => {
+            hear_out(body).await;
+            Err(Failure::TooLarge)
+        }
         Err(error) => Err(Failure::BadRequest(format!("the body could not be read: {error}"))),
+    }
+}
+
+/// A client that is still sending when its connection closes loses the answer. So what is moderately too large is read
+/// to its end, and forgotten.
+async fn hear_out(mut body: Body) {
+    let mut heard = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        heard += frame.data_ref().map_or(0, Bytes::len);
+        if heard > BODY_BYTES_FORGOTTEN_MAX {
+            break;
+        }
     }
 }
 
