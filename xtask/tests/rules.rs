@@ -19,11 +19,12 @@ const NEIGHBOURS: [(&str, &str, &str); 9] = [
 ];
 
 /// What model, core and wire may take from outside: nothing that can reach the world.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "imbl",
     "jiff",
     "minicbor",
     "regex",
+    "schemars",
     "serde",
     "serde_json",
     "serde_path_to_error",

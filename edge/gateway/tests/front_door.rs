@@ -124,7 +124,8 @@ impl Front {
         let rules =
             judge::Rules { default_role: Role::new("slave_public"), enforce_group_role: true };
         let spec = judge::read(read, &rules).expect("a valid app");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
+        let order =
+            Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
         handle.call(order).await.expect("deployed");
         until("a task", || tasks(&handle).len() > before).await;
         for task in tasks(&handle) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::task::TaskState;
 use model::time::Time;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::spec::AppId;
 use services::state::{self, Instance, Version};
@@ -47,7 +48,7 @@ impl Embed {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AppInfo<'a> {
     #[serde(flatten)]
@@ -69,7 +70,7 @@ pub struct AppInfo<'a> {
     pub autoscale_decisions: Option<Vec<Scaled>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     pub tasks_staged: u32,
@@ -78,7 +79,7 @@ pub struct Counts {
     pub tasks_unhealthy: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsByVersion {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,12 +92,12 @@ pub struct StatsByVersion {
     pub total_summary: Option<Stats>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Stats {
     pub stats: TaskStats,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskStats {
     pub counts: TaskCounts,
@@ -104,7 +105,7 @@ pub struct TaskStats {
     pub life_time: Option<LifeTime>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct TaskCounts {
     pub staged: u32,
     pub running: u32,
@@ -112,7 +113,7 @@ pub struct TaskCounts {
     pub unhealthy: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LifeTime {
     pub average_seconds: f64,

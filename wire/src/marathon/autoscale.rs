@@ -1,13 +1,14 @@
 //! How many instances an app should have, decided by how much they are used. Marathon has no such field, so answers have
 //! it only where it was asked for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use services::autoscale::Decision;
 
 use super::number::{Number, Whole};
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Autoscale {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +27,7 @@ pub struct Autoscale {
 }
 
 /// One time that an app was scaled, in answers and in events.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Scaled {
     pub at: Spelled,

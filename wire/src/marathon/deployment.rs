@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use model::id::Uuid;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::spec::AppId;
 use services::state::{Action, Before, Deployment, Version};
 
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentResult {
     pub version: Spelled,
@@ -20,7 +21,7 @@ pub fn result(deployment: Uuid, version: Version) -> DeploymentResult {
     DeploymentResult { version: Spelled(version.0), deployment_id: deployment.to_string() }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepInfo {
     pub id: String,
@@ -34,12 +35,12 @@ pub struct StepInfo {
     pub total_steps: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
     pub actions: Vec<StepAction>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StepAction {
     pub action: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ pub struct StepAction {
     pub pod: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionInfo {
     #[serde(flatten)]
@@ -112,7 +113,7 @@ fn step(actions: &[Action]) -> Step {
 }
 
 /// What a dry run answers: the RAML type `DeploymentSteps`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Planned {
     pub steps: Vec<Step>,
 }
@@ -133,7 +134,7 @@ pub enum PlanFormat {
     Heavy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Plan {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +145,7 @@ pub struct Plan {
     pub version: Spelled,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RootGroup {
     pub id: &'static str,
     pub apps: [(); 0],

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::{Fault, Refusal};
 
 use super::reading::Unreadable;
 use super::task::Identifiable;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Error {
     pub message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -18,7 +19,7 @@ pub struct Error {
     pub deployments: Vec<Identifiable>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Detail {
     pub path: String,
     pub errors: Vec<String>,

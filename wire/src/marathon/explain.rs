@@ -8,6 +8,7 @@ use model::id::AgentId;
 use model::resources::{ResourceName, Resources, Scalar};
 use placement::demand::{Demand, Lack};
 use placement::{Constraint, Operator};
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::explain::{Explain, Judged};
 use services::spec::AppSpec;
@@ -18,7 +19,7 @@ use super::version::Spelled;
 /// Agents without an offer that are named.
 const SILENT_MAX: usize = 100;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Account {
     /// The whole of it in plain words.
     pub summary: String,
@@ -34,7 +35,7 @@ pub struct Account {
     pub silent: Option<Vec<Silent>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Crowd {
     /// In the cluster, the unreachable ones included.
@@ -48,7 +49,7 @@ pub struct Crowd {
 }
 
 /// One demand of the app.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub demand: &'static str,
@@ -65,7 +66,7 @@ pub struct Step {
     pub nearest: Option<Nearest>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Nearest {
     pub hostname: String,
@@ -74,7 +75,7 @@ pub struct Nearest {
     pub lacks: Missing,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Missing {
     pub demand: &'static str,
     /// `ssd IS true`, or of what there is too little, how much: `512 MiB of memory`.
@@ -85,7 +86,7 @@ pub struct Missing {
 }
 
 /// How the last offer of an agent was judged.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Look {
     pub hostname: String,
@@ -95,7 +96,7 @@ pub struct Look {
     pub lacks: Vec<Missing>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Silent {
     pub hostname: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::time::Time;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::group::{Group, GroupId};
 use services::past::GroupThen;
@@ -15,7 +16,7 @@ use super::app_info::{self, AppInfo, Embed};
 use super::pod_status::{self, PodStatus};
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupInfo<'a> {
     pub id: String,

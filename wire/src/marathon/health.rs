@@ -1,10 +1,11 @@
 //! The RAML types `AppHealthCheck` and `AppCommandCheck`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number::Whole;
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HealthCheck {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +34,7 @@ pub struct HealthCheck {
     pub delay_seconds: Option<Whole>,
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CommandCheck {
     pub value: String,
 }

@@ -1,5 +1,6 @@
 //! An instance as those are told who kill one: the RAML type `Instance`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::spec::AppSpec;
 use services::state::{self, Goal};
@@ -10,7 +11,7 @@ use super::queue::{Quantity, attribute};
 use super::task::condition;
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
     pub instance_id: String,
@@ -20,7 +21,7 @@ pub struct Instance {
     pub unreachable_strategy: UnreachableStrategy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceState {
     pub condition: &'static str,
@@ -32,7 +33,7 @@ pub struct InstanceState {
     pub goal: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentInfo {
     pub host: String,

@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A whole number; `3.0` counts as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
 pub struct Whole(pub i64);
 
 /// A number with a fraction; written with one even if it is zero, as Marathon does for its doubles.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Number(pub f64);
 
 /// Beyond this a float has no fraction left to be checked.

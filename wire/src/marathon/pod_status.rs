@@ -2,6 +2,7 @@
 
 use model::task::TaskState;
 use model::time::Time;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::spec::AppSpec;
 use services::spec::pod::{PodContainer, PodProbe, PodSpec};
@@ -13,7 +14,7 @@ use super::print_pod;
 use super::task;
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
     pub id: String,
@@ -28,7 +29,7 @@ pub struct PodStatus {
     pub last_changed: Spelled,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceStatus {
     pub id: String,
@@ -53,14 +54,14 @@ pub struct InstanceStatus {
     pub role: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub addresses: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStatus {
     pub name: String,
@@ -79,7 +80,7 @@ pub struct ContainerStatus {
     pub last_changed: Spelled,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     pub name: &'static str,
@@ -89,7 +90,7 @@ pub struct Condition {
     pub reason: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointStatus {
     pub name: String,
@@ -99,7 +100,7 @@ pub struct EndpointStatus {
     pub healthy: Option<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TerminationState {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +109,7 @@ pub struct TerminationState {
     pub message: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TerminationHistory {
     #[serde(rename = "instanceID")]
@@ -120,7 +121,7 @@ pub struct TerminationHistory {
     pub containers: Vec<ContainerHistory>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerHistory {
     pub container_id: String,

@@ -6,6 +6,7 @@ use model::attributes::{Attribute, AttributeValue};
 use model::resources::{Amount, Ranges, Resource};
 use model::time::Time;
 use placement::demand::Miss;
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::state;
 use services::view::{Unused, Waiting};
@@ -31,7 +32,7 @@ const FUNNEL: [Miss; 10] = [
     Miss::DeclinedScarceResources,
 ];
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     pub count: u32,
@@ -52,7 +53,7 @@ pub struct Item {
     pub pod: Option<Pod>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delay {
     pub time_left_seconds: u64,
@@ -60,7 +61,7 @@ pub struct Delay {
     pub overdue: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub processed_offers_count: u32,
@@ -74,21 +75,21 @@ pub struct Summary {
 }
 
 /// How many offers came as far as this reason, and how many of them it refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeclinedStep {
     pub reason: &'static str,
     pub declined: u32,
     pub processed: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct UnusedOffer {
     pub offer: Offer,
     pub reason: Vec<&'static str>,
     pub timestamp: Spelled,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
     pub id: String,
@@ -99,7 +100,7 @@ pub struct Offer {
 }
 
 /// A resource or an attribute of an agent.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Quantity {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +115,7 @@ pub struct Quantity {
     pub set: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Range {
     pub begin: u64,
     pub end: u64,

@@ -1,12 +1,15 @@
 //! What apps and pods spell in the same way: secrets, limits, Linux' own settings, persistent volumes.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::number::{Number, Whole};
 
 /// The RAML type `SecretDef`: where the secret with this alias lies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SecretDef {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -14,7 +17,7 @@ pub struct SecretDef {
 }
 
 /// The RAML type `DockerPullConfig`: the alias of a secret that holds a `config.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PullConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +25,7 @@ pub struct PullConfig {
 }
 
 /// The RAML type `ResourceLimits`: how far a task may go beyond what is set aside for it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +42,16 @@ pub enum Limit {
 }
 
 const UNLIMITED: &str = "unlimited";
+
+impl JsonSchema for Limit {
+    fn schema_name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string", "enum": [UNLIMITED] }, { "type": "number" }] })
+    }
+}
 
 impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -66,7 +79,7 @@ impl<'de> Deserialize<'de> for Limit {
 }
 
 /// The RAML type `LinuxInfo`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LinuxInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +88,7 @@ pub struct LinuxInfo {
     pub ipc_info: Option<IpcInfo>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Seccomp {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +97,7 @@ pub struct Seccomp {
     pub unconfined: Option<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct IpcInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +108,7 @@ pub struct IpcInfo {
 }
 
 /// The RAML type `PersistentVolumeInfo`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PersistentVolume {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]

@@ -4,18 +4,19 @@ use std::net::IpAddr;
 
 use model::agent::CheckTally;
 use model::task::{Address, TaskState};
+use schemars::JsonSchema;
 use serde::Serialize;
 use services::state::{self, Instance};
 use services::view::View;
 
 use super::version::Spelled;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Identifiable {
     pub id: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Task<'a> {
     pub app_id: &'a str,
@@ -40,7 +41,7 @@ pub struct Task<'a> {
 }
 
 /// What one health check of a task has found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     pub alive: bool,
@@ -56,14 +57,14 @@ pub struct Health {
     pub last_failure_cause: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IpAddress {
     pub ip_address: String,
     pub protocol: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskFailure<'a> {
     pub app_id: &'a str,

@@ -1,12 +1,14 @@
 //! Points in time as Marathon spells them: `2015-09-25T15:13:48.343Z`, always with milliseconds.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
 use model::time::Time;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionInfo {
     pub last_scaling_at: String,
@@ -26,6 +28,16 @@ impl fmt::Display for Spelled {
         let at =
             Timestamp::from_millisecond(millis).expect("SPELLED_MS_MAX lies within jiff's range");
         write!(f, "{at:.3}")
+    }
+}
+
+impl JsonSchema for Spelled {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 

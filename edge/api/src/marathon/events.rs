@@ -36,6 +36,8 @@ struct Subscription {
     pending: VecDeque<Arc<Spelling>>,
     /// Said to this subscriber alone, first of all.
     attached: Option<Bytes>,
+    /// Counted as long as it lives.
+    _counted: Arc<()>,
 }
 
 impl Api {
@@ -58,6 +60,7 @@ impl Api {
             attached: wanted(&kinds, attached.kind).then_some(attached.bytes),
             kinds,
             pending: VecDeque::new(),
+            _counted: self.tally.streams.clone(),
         };
         let parts = stream::unfold(subscription, |mut subscription| async move {
             let part = subscription.next().await?;

@@ -6,9 +6,11 @@ mod events;
 mod filters;
 mod groups;
 mod ids;
+pub mod openapi;
 mod pods;
 mod queue;
 mod spellings;
+mod system;
 mod tasks;
 mod updates;
 mod versions;
@@ -55,6 +57,7 @@ struct Api {
     rules: Rules,
     /// Shared by all who subscribe to events.
     spellings: Arc<spellings::Spellings>,
+    tally: system::Tally,
 }
 
 /// What the changes of an order came from.
@@ -101,7 +104,8 @@ pub fn router(handle: Handle, info: MarathonInfo) -> Router {
         default_role: info.config.default_role.clone(),
         enforce_group_role: info.config.enforce_group_role,
     };
-    let api = Api { handle, info, rules, spellings: Arc::default() };
+    let tally = system::Tally::new();
+    let api = Api { handle, info, rules, spellings: Arc::default(), tally };
     Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(Arc::new(api))
 }
 
@@ -111,6 +115,7 @@ async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> 
         Err(failure) => Err(failure),
     };
     let mut response = answer.unwrap_or_else(|failure| failure.response());
+    api.tally.count(response.status());
     let headers = response.headers_mut();
     let never = "no-cache, no-store, must-revalidate";
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(never));
@@ -127,7 +132,11 @@ impl Api {
     async fn dispatch(&self, request: &Request) -> Answer {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         match (&request.method, path.as_slice()) {
-            (&Method::GET, ["ping"]) => Ok(answer::text("pong")),
+            (&Method::OPTIONS, _) => Ok(system::options()),
+            (&Method::GET, ["ping"]) => Ok(system::pong(&request.headers)),
+            (&Method::GET, ["metrics"]) => Ok(self.metrics(request)),
+            (&Method::GET, ["metrics", "prometheus"]) => Ok(self.prometheus()),
+            (&Method::GET, ["v2", "openapi.json"]) => Ok(openapi::answer()),
             (_, ["v2", "apps", id @ ..]) => self.apps(request, id).await,
             (_, ["v2", "tasks", rest @ ..]) => self.tasks(request, rest).await,
             (_, ["v2", "deployments", rest @ ..]) => self.deployments(request, rest).await,
@@ -143,14 +152,18 @@ impl Api {
                 Ok(respond(request, StatusCode::OK, &json!({ "leader": self.info.address })))
             }
             (&Method::DELETE, ["v2", "leader"]) => {
-                Err(Failure::NotYet("giving up leadership (DELETE /v2/leader)".to_owned()))
+                let what = "giving up leadership (DELETE /v2/leader): there is no other master to take it, so this";
+                Err(Failure::NotYet(what.to_owned()))
             }
             (&Method::GET, ["v2", "plugins"]) => {
                 Ok(respond(request, StatusCode::OK, &json!({ "plugins": [] })))
             }
-            (_, ["ping"] | ["v2", "events" | "info" | "leader" | "plugins"]) => {
-                Err(Failure::MethodNotAllowed)
-            }
+            (
+                _,
+                ["ping" | "metrics"]
+                | ["metrics", "prometheus"]
+                | ["v2", "events" | "info" | "leader" | "plugins" | "openapi.json"],
+            ) => Err(Failure::MethodNotAllowed),
             (_, _) => Err(Failure::NoEndpoint),
         }
     }
