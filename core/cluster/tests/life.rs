@@ -104,7 +104,8 @@ impl Stage {
         let rules =
             judge::Rules { default_role: Role::new("slave_public"), enforce_group_role: true };
         let spec = judge::read(read, &rules).expect("a valid app");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
+        let order =
+            Order::Deploy { changes: vec![Change::Create(spec)], force: false, timeout: None };
         let seed = self.seed();
         self.tell(Input::Services { order, seed }).expect("deployed");
     }
