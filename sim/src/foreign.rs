@@ -83,9 +83,7 @@ impl World {
                 }
             }
             Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
-            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {
-                ()
-            }
+            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {}
         }
     }
 
