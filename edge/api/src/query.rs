@@ -1,6 +1,10 @@
 //! What stands after the `?`.
 
+use std::time::Duration;
+
 use percent_encoding::percent_decode_str;
+
+use crate::failure::Failure;
 
 /// The parameters in their order; a name may come several times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +31,17 @@ impl Query {
     /// `true` and `True` say yes, and so does the bare name; everything else says no.
     pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
         self.first(name).map(|value| value.is_empty() || value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A whole number of seconds, at least one.
+    pub(crate) fn seconds(&self, name: &'static str) -> Result<Option<Duration>, Failure> {
+        let Some(text) = self.first(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(seconds @ 1..) => Ok(Some(Duration::from_secs(seconds))),
+            Ok(0) | Err(_) => Err(Failure::BadRequest(format!(
+                "{name} is {text:?}, and has to be a whole number of seconds, at least 1"
+            ))),
+        }
     }
 
     pub(crate) fn is_set(&self, name: &'static str) -> bool {
@@ -56,6 +71,20 @@ mod tests {
         check("force=no", Some(false));
         check("forced=true", None);
         check("", None);
+    }
+
+    #[test]
+    fn seconds_are_whole_numbers_that_leave_some_time() {
+        let check = |text: &str, said: Result<Option<u64>, ()>| {
+            let seconds = Query::parse(text).seconds("wait");
+            let seconds = seconds.map(|one| one.map(|one| one.as_secs())).map_err(drop);
+            assert_eq!(seconds, said, "{text}");
+        };
+        check("", Ok(None));
+        check("wait=90", Ok(Some(90)));
+        for bad in ["wait", "wait=0", "wait=-1", "wait=1.5", "wait=1m"] {
+            check(bad, Err(()));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A request as handlers see it: method, path in parts, query, and the body within its limit.
 
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
@@ -31,6 +31,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// How long the deployment that this asks for may take before it is rolled back.
+    pub(crate) fn deployment_timeout(&self) -> Result<Option<Duration>, Failure> {
+        self.query.seconds("deploymentTimeoutSeconds")
+    }
+
     pub(crate) async fn read(request: axum::extract::Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty());

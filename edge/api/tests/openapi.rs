@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{Answer, Stage};
 
 /// Everything that Marathon's documentation lists, without the root of each noun.
-const ENDPOINTS: [&str; 38] = [
+const ENDPOINTS: [&str; 39] = [
     "get /v2/apps",
     "post /v2/apps",
     "put /v2/apps",
@@ -23,6 +23,7 @@ const ENDPOINTS: [&str; 38] = [
     "patch /v2/apps/{app_id}",
     "delete /v2/apps/{app_id}",
     "post /v2/apps/{app_id}/restart",
+    "post /v2/apps/{app_id}/metrics/{metric}",
     "get /v2/apps/{app_id}/tasks",
     "delete /v2/apps/{app_id}/tasks",
     "delete /v2/apps/{app_id}/tasks/{task_id}",

@@ -1,9 +1,11 @@
 //! How many instances an app should have, decided by how much they are used. Marathon has no such field, so answers have
 //! it only where it was asked for.
 
+use model::resources::Scalar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use services::autoscale::Decision;
+use services::Fault;
+use services::autoscale::{Decision, Metric};
 
 use super::number::{Number, Whole};
 use super::version::Spelled;
@@ -24,6 +26,32 @@ pub struct Autoscale {
     pub scale_up_delay_seconds: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_down_delay_seconds: Option<Whole>,
+}
+
+/// A number from outside.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub struct Report {
+    pub value: Number,
+}
+
+/// The body of `POST /v2/apps/{id}/metrics/{metric}`, as exact as numbers are counted.
+pub fn reported(report: &Report) -> Result<Scalar, Fault> {
+    let Number(value) = report.value;
+    let counted = Scalar::from_f64(value).filter(|_| value >= 0.0);
+    counted.ok_or_else(|| Fault {
+        path: "/value".to_owned(),
+        message: "must be a number that is not negative".to_owned(),
+    })
+}
+
+/// Which metric goes by this name.
+pub fn metric(name: &str) -> Metric {
+    match name {
+        "cpu" => Metric::Cpu,
+        "mem" => Metric::Mem,
+        "requestsPerInstance" => Metric::RequestsPerInstance,
+        name => Metric::Custom(name.to_owned()),
+    }
 }
 
 /// One time that an app was scaled, in answers and in events.

@@ -11,7 +11,7 @@ use services::spec::AppId;
 use services::{Change, Order};
 use wire::marathon::app_info::{self, AppInfo, Embed};
 use wire::marathon::task::Identifiable;
-use wire::marathon::{judge, reading};
+use wire::marathon::{autoscale, judge, reading};
 
 use super::filters::Filters;
 use super::{Answer, Api, Bodies, deployed, ids, layout, located, respond, with_deployment};
@@ -112,7 +112,8 @@ impl Api {
         let spec = judge::read(read, &self.rules).map_err(Failure::Invalid)?;
         let id = spec.id.clone();
         let force = request.query.is_set("force");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force, timeout: None };
+        let timeout = request.deployment_timeout()?;
+        let order = Order::Deploy { changes: vec![Change::Create(spec)], force, timeout };
         let (deployment, _) = self.deploy(order, Bodies::One).await?;
         let view = self.handle.read();
         // Whoever removed it in between has seen it created.
@@ -129,9 +130,24 @@ impl Api {
         let id = ids::app_id(id)?;
         ids::app(&self.handle.read().services, &id)?;
         let changes = vec![Change::Delete(id)];
-        let done =
-            self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
+        let timeout = request.deployment_timeout()?;
+        let done = self.deploy(Order::Deploy { changes, force, timeout }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
+    }
+
+    /// A number from outside by which an app is scaled, as the average over its instances.
+    pub(super) async fn report_metric(
+        &self,
+        request: &Request,
+        id: &[&str],
+        metric: &str,
+    ) -> Answer {
+        let app = ids::app_id(id)?;
+        let report = reading::body(&request.body)?;
+        let value = autoscale::reported(&report).map_err(|fault| Failure::Invalid(vec![fault]))?;
+        let metric = autoscale::metric(metric);
+        self.handle.call(Order::Report { app, metric, value }).await?;
+        Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
     pub(super) async fn restart_app(&self, request: &Request, id: &[&str]) -> Answer {
@@ -139,8 +155,8 @@ impl Api {
         let id = ids::app_id(id)?;
         ids::app(&self.handle.read().services, &id)?;
         let changes = vec![Change::Restart(id)];
-        let done =
-            self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
+        let timeout = request.deployment_timeout()?;
+        let done = self.deploy(Order::Deploy { changes, force, timeout }, Bodies::One).await?;
         Ok(deployed(request, StatusCode::OK, done))
     }
 }

@@ -108,7 +108,8 @@ impl Api {
 
     async fn change_group(&self, request: &Request, change: Change, status: StatusCode) -> Answer {
         let force = request.query.is_set("force");
-        let order = Order::Deploy { changes: vec![change], force, timeout: None };
+        let timeout = request.deployment_timeout()?;
+        let order = Order::Deploy { changes: vec![change], force, timeout };
         Ok(deployed(request, status, self.deploy(order, Bodies::One).await?))
     }
 }

@@ -175,6 +175,9 @@ impl Api {
             (&Method::PUT, []) => self.update_apps(request, updates::Missing::Created).await,
             (&Method::PATCH, []) => self.update_apps(request, updates::Missing::Refused).await,
             (&Method::POST, [id @ .., "restart"]) => self.restart_app(request, id).await,
+            (&Method::POST, [id @ .., "metrics", metric]) => {
+                self.report_metric(request, id, metric).await
+            }
             (&Method::GET, [id @ .., "tasks"]) => self.list_app_tasks(request, id),
             (&Method::DELETE, [id @ .., "tasks"]) => self.kill_app_tasks(request, id).await,
             (&Method::DELETE, [id @ .., "tasks", task]) => {

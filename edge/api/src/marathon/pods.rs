@@ -93,7 +93,8 @@ impl Api {
         let spec = spec.map_err(Failure::Invalid)?;
         let id = spec.id.clone();
         let force = request.query.is_set("force");
-        let order = Order::Deploy { changes: vec![Change::Create(spec)], force, timeout: None };
+        let timeout = request.deployment_timeout()?;
+        let order = Order::Deploy { changes: vec![Change::Create(spec)], force, timeout };
         let deployed = self.deploy(order, Bodies::One).await?;
         self.posted(request, StatusCode::CREATED, &id, deployed)
     }
@@ -123,18 +124,23 @@ impl Api {
             let message = format!("'{id}' does not match definition's id ('{}')", spec.id);
             return Err(Failure::BadRequest(message));
         }
-        let done = self.replace_pod(&spec, request.query.is_set("force")).await?;
+        let done = self.replace_pod(request, &spec).await?;
         self.posted(request, StatusCode::OK, &id, done)
     }
 
     /// Puts the spec in the place of the pod as it is, whatever that is by then.
-    async fn replace_pod(&self, spec: &AppSpec, force: bool) -> Result<(Uuid, Version), Failure> {
+    async fn replace_pod(
+        &self,
+        request: &Request,
+        spec: &AppSpec,
+    ) -> Result<(Uuid, Version), Failure> {
+        let (force, timeout) = (request.query.is_set("force"), request.deployment_timeout()?);
         let mut tries = 0;
         loop {
             tries += 1;
             let base = Some(pod(&self.handle.read().services, spec.id.as_str())?.version);
             let changes = vec![Change::Put { spec: spec.clone(), base }];
-            match self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await {
+            match self.deploy(Order::Deploy { changes, force, timeout }, Bodies::One).await {
                 Err(Failure::Call(CallError::Refused(Refusal::Stale(_)))) if tries < TRIES_MAX => {}
                 done => return done,
             }
@@ -145,8 +151,9 @@ impl Api {
         let id = pod(&self.handle.read().services, id)?.spec.id.clone();
         let changes = vec![Change::Delete(id)];
         let force = request.query.is_set("force");
+        let timeout = request.deployment_timeout()?;
         let (deployment, _) =
-            self.deploy(Order::Deploy { changes, force, timeout: None }, Bodies::One).await?;
+            self.deploy(Order::Deploy { changes, force, timeout }, Bodies::One).await?;
         Ok(with_deployment(answer::empty(StatusCode::ACCEPTED), deployment))
     }
 

@@ -2,6 +2,7 @@
 //! computed from, and is computed again if that has moved on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use model::id::Uuid;
@@ -33,18 +34,20 @@ struct Mode {
     partial: bool,
     missing: Missing,
     force: bool,
+    timeout: Option<Duration>,
     bodies: Bodies,
 }
 
 impl Mode {
-    fn read(request: &Request, missing: Missing, bodies: Bodies) -> Self {
-        Self {
+    fn read(request: &Request, missing: Missing, bodies: Bodies) -> Result<Self, Failure> {
+        Ok(Self {
             bodies,
             partial: missing == Missing::Refused
                 || request.query.flag("partialUpdate").unwrap_or(true),
             missing,
             force: request.query.is_set("force"),
-        }
+            timeout: request.deployment_timeout()?,
+        })
     }
 }
 
@@ -66,7 +69,7 @@ impl Api {
             Err(message) => return Err(fault("/id", message)),
         };
         let read = reading::app(&request.body)?;
-        let mode = Mode::read(request, missing, Bodies::One);
+        let mode = Mode::read(request, missing, Bodies::One)?;
         let done = self.update(vec![(id.clone(), read)], mode).await?;
         Ok(if done.created {
             located(deployed(request, StatusCode::CREATED, done.deployment), &id)
@@ -84,7 +87,7 @@ impl Api {
                 Err(message) => return Err(fault(&format!("({n})/id"), message)),
             }
         }
-        let done = self.update(reads, Mode::read(request, missing, Bodies::List)).await?;
+        let done = self.update(reads, Mode::read(request, missing, Bodies::List)?).await?;
         Ok(deployed(request, StatusCode::OK, done.deployment))
     }
 
@@ -96,7 +99,7 @@ impl Api {
             let changes = self.changes(&view.services, &reads, mode)?;
             let created = reads.first().is_some_and(|(id, _)| !view.services.apps.contains_key(id));
             drop(view);
-            let order = Order::Deploy { changes, force: mode.force, timeout: None };
+            let order = Order::Deploy { changes, force: mode.force, timeout: mode.timeout };
             match self.deploy(order, mode.bodies).await {
                 Err(Failure::Call(engine::CallError::Refused(Refusal::Stale(_))))
                     if tries < TRIES_MAX => {}

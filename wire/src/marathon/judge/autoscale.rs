@@ -5,7 +5,7 @@ use services::autoscale::{Autoscale, Metric};
 
 use super::faults::Faults;
 use super::quantity::{Limits, scalar};
-use crate::marathon::autoscale::Autoscale as Written;
+use crate::marathon::autoscale::{self, Autoscale as Written};
 use crate::marathon::number::Whole;
 
 const INSTANCES_MIN: Whole = Whole(1);
@@ -49,28 +49,21 @@ fn count(path: &str, given: Option<Whole>, faults: &mut Faults) -> Option<u32> {
 }
 
 fn metric(given: Option<&str>, faults: &mut Faults) -> Metric {
-    match given {
-        None => {
-            faults.add("/metric", "undefined");
-            Metric::Cpu
-        }
-        Some("cpu") => Metric::Cpu,
-        Some("mem") => Metric::Mem,
-        Some("requestsPerInstance") => Metric::RequestsPerInstance,
-        Some(name) => {
-            let legal = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
-            if name.is_empty() || METRIC_CHARS_MAX < name.len() || !name.bytes().all(legal) {
-                faults.add(
-                    "/metric",
-                    format!(
-                        "must be cpu, mem, requestsPerInstance, or a name of up to {METRIC_CHARS_MAX} letters, digits, \
-                         dashes, dots and underscores"
-                    ),
-                );
-            }
-            Metric::Custom(name.to_owned())
-        }
+    let Some(name) = given else {
+        faults.add("/metric", "undefined");
+        return Metric::Cpu;
+    };
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+    if name.is_empty() || METRIC_CHARS_MAX < name.len() || !name.bytes().all(legal) {
+        faults.add(
+            "/metric",
+            format!(
+                "must be cpu, mem, requestsPerInstance, or a name of up to {METRIC_CHARS_MAX} letters, digits, \
+                 dashes, dots and underscores"
+            ),
+        );
     }
+    autoscale::metric(name)
 }
 
 fn target(written: &Written, faults: &mut Faults) -> Scalar {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wire::marathon::app::App;
 use wire::marathon::app_info::AppInfo;
+use wire::marathon::autoscale::Report;
 use wire::marathon::deployment::{DeploymentResult, StepInfo};
 use wire::marathon::group::GroupInfo;
 use wire::marathon::instance::Instance;
@@ -78,8 +79,8 @@ const GROUP_EMBEDS: &[&str] = &[
     "group.apps.failures",
     "group.apps.taskStats",
 ];
-const FORCE: &[Param] = &[Flag("force")];
-const CHANGE: &[Param] = &[Flag("force"), Flag("partialUpdate")];
+const FORCE: &[Param] = &[Flag("force"), Text("deploymentTimeoutSeconds")];
+const CHANGE: &[Param] = &[Flag("force"), Flag("partialUpdate"), Text("deploymentTimeoutSeconds")];
 const KILL: &[Param] = &[Text("host"), Flag("scale"), Flag("wipe"), Flag("force")];
 const DEPLOYED: &[Told] = &[Json(200, of::<DeploymentResult>)];
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -133,6 +134,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     order("PATCH", "/v2/apps/{app_id}", "Changes an app.", DEPLOYED).takes(of::<App>),
     order("DELETE", "/v2/apps/{app_id}", "Removes an app.", DEPLOYED),
     order("POST", "/v2/apps/{app_id}/restart", "Replaces all instances of an app.", DEPLOYED),
+    order(
+        "POST",
+        "/v2/apps/{app_id}/metrics/{metric}",
+        "Reports a number by which an app is scaled, as the average over its instances.",
+        &[Nothing(204)],
+    )
+    .takes(of::<Report>)
+    .with(&[]),
     get("/v2/apps/{app_id}/tasks", "Lists the tasks of an app.", &[Json(200, schemas::tasks)]),
     order(
         "DELETE",
