@@ -22,6 +22,7 @@ pub(crate) fn lacks(spec: &AppSpec) -> Vec<String> {
     pull("its image", spec.pull_secret.as_ref(), &mut all);
     confinement("it", spec.limits, spec.linux.as_ref(), &mut all);
     check(spec.check.as_ref(), &mut all);
+    readiness(spec, &mut all);
     program(spec, &mut all);
     if let Some(one) = &spec.pod {
         pod(one, &mut all);
@@ -124,6 +125,15 @@ fn confinement(
 fn check(check: Option<&Check>, all: &mut Vec<String>) {
     if check.is_some() {
         all.push("it has a check: only health checks are there yet".to_owned());
+    }
+}
+
+fn readiness(spec: &AppSpec, all: &mut Vec<String>) {
+    if let Some(one) = &spec.readiness {
+        all.push(format!(
+            "its instances count once the readiness check {} has said yes: readiness checks are not there yet",
+            one.name
+        ));
     }
 }
 

@@ -3,8 +3,9 @@
 mod stage;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use model::container::{ContainerInfo, ContainerKind, Image, VolumeMode};
+use model::container::{ContainerInfo, ContainerKind, Image, Scheme, VolumeMode};
 use model::resources::Scalar;
 use model::task::TaskState;
 use services::spec::check::{Check, Kind};
@@ -14,7 +15,7 @@ use services::spec::resource::{Ipc, IpcMode, Limit, Limits, LinuxInfo, Seccomp};
 use services::spec::volume::{
     AppVolume, AppVolumeSource, Csi, CsiAccess, CsiKind, DiskKind, Dvdi, PersistentVolume,
 };
-use services::spec::{AppSpec, Process};
+use services::spec::{AppSpec, Process, ReadinessCheck};
 use stage::{ROOMY, Stage, app, id};
 
 fn volume(source: AppVolumeSource) -> AppSpec {
@@ -65,6 +66,20 @@ fn an_app_waits_for_what_is_not_there_yet() {
     check(
         network(NetworkMode::Container, Some("dcos")),
         &format!("it is on the container network dcos: {only}"),
+    );
+    let readiness = ReadinessCheck {
+        name: "plan".to_owned(),
+        scheme: Scheme::Http,
+        path: "/v1/plan".to_owned(),
+        port_name: "api".to_owned(),
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+        statuses: vec![200],
+        preserve_last_response: false,
+    };
+    check(
+        AppSpec { readiness: Some(readiness), ..app("/a", 1) },
+        "its instances count once the readiness check plan has said yes: readiness checks are not there yet",
     );
     let secrets = "secrets are not there yet";
     let env = BTreeMap::from([("PASSWORD".to_owned(), EnvValue::Secret("db".to_owned()))]);
