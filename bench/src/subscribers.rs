@@ -30,8 +30,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) struct Flags {
     #[arg(long, default_value_t = 100)]
     subscribers: u32,
-    /// Each is told of twice, at least: that it is being started, that it runs.
-    #[arg(long, default_value_t = 50_000)]
+    /// Each is told of three times. They come in one burst: a reader that falls too far behind is cut off.
+    #[arg(long, default_value_t = 5_000)]
     instances: u32,
     #[arg(long, default_value_t = 500)]
     agents: u32,
