@@ -95,8 +95,10 @@ pub(crate) async fn run(flags: Flags, place: &Place) -> Result<Report> {
 
 async fn subscribe(api: SocketAddr) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(api).await.context("connecting")?;
-    let asked =
-        format!("GET /v2/events HTTP/1.1\r\nhost: {api}\r\naccept: text/event-stream\r\n\r\n");
+    // With `close`, the end of the stream is the end of the connection: a reader sees that it was cut off.
+    let asked = format!(
+        "GET /v2/events HTTP/1.1\r\nhost: {api}\r\naccept: text/event-stream\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(asked.as_bytes()).await?;
     let mut first = [0; 12];
     stream.read_exact(&mut first).await?;
