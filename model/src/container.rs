@@ -118,7 +118,7 @@ pub struct SharedVolume {
     pub mode: VolumeMode,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum VolumeMode {
     #[n(0)]

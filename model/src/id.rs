@@ -60,6 +60,8 @@ id!(/// The process on an agent that runs tasks of one framework.
     ExecutorId);
 id!(/// A promise of resources, good until accepted, declined or rescinded: `<cluster>-O<n>`.
     OfferId);
+id!(/// What a framework calls an operation that it wants to hear of.
+    OperationId);
 id!(/// One container on one agent: a uuid.
     ContainerId);
 id!(/// Whose share of the cluster is used: `*`, `slave_public`, `prod/web`.

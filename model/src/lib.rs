@@ -1,7 +1,7 @@
 //! The words of the domain. No behaviour beyond arithmetic and spelling.
 //!
 //! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`task`], [`framework`],
-//! [`scheduler`], [`agent`], [`machine`], [`turn`].
+//! [`operation`], [`scheduler`], [`agent`], [`machine`], [`turn`].
 //!
 //! Every type that crosses a process or reaches a disk carries numbered CBOR fields (`#[n(0)]`): a number is never
 //! reused, a new field is an `Option` or has a default, and so a release reads what its predecessor wrote.
@@ -12,6 +12,7 @@ pub mod container;
 pub mod framework;
 pub mod id;
 pub mod machine;
+pub mod operation;
 pub mod resources;
 pub mod scheduler;
 pub mod shared;

@@ -1,6 +1,9 @@
 //! Resource arithmetic, exact: scalars are thousandths, as in Mesos; ports are ranges; sets are sets.
 
+mod bag;
+mod one;
 mod ranges;
+mod text;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,8 +11,11 @@ use std::str::FromStr;
 
 use minicbor::{Decode, Encode};
 
-use crate::id::Role;
-
+pub use bag::Resources;
+pub use one::{
+    DiskInfo, DiskKind, DiskSource, DiskVolume, Labels, Persistence, Reservation, ReservationKind,
+    Resource,
+};
 pub use ranges::Ranges;
 
 /// A quantity in thousandths: 0.1 cpus is `Scalar(100)`, 128 MiB of memory is `Scalar(128_000)`.
@@ -154,14 +160,16 @@ impl Amount {
             (Amount::Scalar(mine), Amount::Scalar(theirs)) => mine.0 += theirs.0,
             (Amount::Ranges(mine), Amount::Ranges(theirs)) => *mine = mine.union(theirs),
             (Amount::Set(mine), Amount::Set(theirs)) => mine.extend(theirs.iter().cloned()),
-            (mine, theirs) => panic!("adding {theirs:?} to {mine:?}: one name, two types"),
+            (mine, theirs) => panic!("adding {theirs:?} to {mine:?}: entries are of one type"),
         }
     }
 
-    fn subtract(&mut self, other: &Amount) {
-        match (self, other) {
-            (Amount::Scalar(mine), Amount::Scalar(theirs)) => mine.0 -= theirs.0,
-            (mine, theirs) => mine.take(theirs),
+    /// Tells the three types apart.
+    fn kind(&self) -> u8 {
+        match self {
+            Amount::Scalar(_) => 0,
+            Amount::Ranges(_) => 1,
+            Amount::Set(_) => 2,
         }
     }
 
@@ -179,179 +187,6 @@ impl Amount {
     }
 }
 
-/// One resource of an agent, free for all or reserved for a role.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Resource {
-    #[n(0)]
-    pub name: ResourceName,
-    #[n(1)]
-    pub amount: Amount,
-    /// The role that the agent's operator set it aside for, if any.
-    #[n(2)]
-    pub reserved: Option<Role>,
-}
-
-/// A bag of resources, at most one entry for each name and reservation, sorted, none of them empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
-#[cbor(transparent)]
-pub struct Resources(#[n(0)] Vec<Resource>);
-
-impl Resources {
-    pub fn new(all: impl IntoIterator<Item = Resource>) -> Self {
-        let mut bag = Self::default();
-        for resource in all {
-            bag.add_one(&resource);
-        }
-        bag
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
-        self.0.iter()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn position(&self, of: &Resource) -> Result<usize, usize> {
-        self.0.binary_search_by(|one| (&one.name, &one.reserved).cmp(&(&of.name, &of.reserved)))
-    }
-
-    fn add_one(&mut self, resource: &Resource) {
-        if resource.amount.is_empty() {
-            return;
-        }
-        match self.position(resource) {
-            Ok(at) => self.0[at].amount.add(&resource.amount),
-            Err(at) => self.0.insert(at, resource.clone()),
-        }
-    }
-
-    pub fn add(&mut self, other: &Resources) {
-        other.0.iter().for_each(|resource| self.add_one(resource));
-    }
-
-    pub fn contains(&self, other: &Resources) -> bool {
-        other.0.iter().all(|theirs| {
-            self.position(theirs).is_ok_and(|at| self.0[at].amount.contains(&theirs.amount))
-        })
-    }
-
-    /// Takes `other` out. The caller has made sure that it is there.
-    pub fn subtract(&mut self, other: &Resources) {
-        assert!(self.contains(other), "subtracting {other} from {self}");
-        for theirs in &other.0 {
-            let at = self.position(theirs).expect("contained");
-            self.0[at].amount.subtract(&theirs.amount);
-            if self.0[at].amount.is_empty() {
-                self.0.remove(at);
-            }
-        }
-    }
-
-    /// What is left without `other`; what is not there cannot be taken and is passed over.
-    #[must_use]
-    pub fn minus(&self, other: &Resources) -> Resources {
-        let mut rest = self.clone();
-        rest.take(other);
-        rest
-    }
-
-    /// Takes what is there of `other`.
-    pub fn take(&mut self, other: &Resources) {
-        for theirs in &other.0 {
-            let Ok(at) = self.position(theirs) else { continue };
-            self.0[at].amount.take(&theirs.amount);
-            if self.0[at].amount.is_empty() {
-                self.0.remove(at);
-            }
-        }
-    }
-
-    /// The sum over all reservations of a scalar; zero if there is none.
-    pub fn scalar(&self, name: &ResourceName) -> Scalar {
-        let of = |one: &Resource| match &one.amount {
-            Amount::Scalar(scalar) if one.name == *name => scalar.0,
-            Amount::Scalar(_) | Amount::Ranges(_) | Amount::Set(_) => 0,
-        };
-        Scalar(self.0.iter().map(of).sum())
-    }
-
-    pub fn cpus(&self) -> Scalar {
-        self.scalar(&ResourceName::Cpus)
-    }
-
-    /// MiB.
-    pub fn mem(&self) -> Scalar {
-        self.scalar(&ResourceName::Mem)
-    }
-
-    /// MiB.
-    pub fn disk(&self) -> Scalar {
-        self.scalar(&ResourceName::Disk)
-    }
-
-    pub fn gpus(&self) -> Scalar {
-        self.scalar(&ResourceName::Gpus)
-    }
-
-    /// All ports, whoever they are reserved for.
-    pub fn ports(&self) -> Ranges {
-        let mut ports = Ranges::default();
-        for one in &self.0 {
-            if let (ResourceName::Ports, Amount::Ranges(ranges)) = (&one.name, &one.amount) {
-                ports = ports.union(ranges);
-            }
-        }
-        ports
-    }
-
-    #[must_use]
-    pub fn unreserved(&self) -> Resources {
-        Self(self.0.iter().filter(|one| one.reserved.is_none()).cloned().collect())
-    }
-
-    #[must_use]
-    pub fn reserved_for(&self, role: &Role) -> Resources {
-        Self(self.0.iter().filter(|one| one.reserved.as_ref() == Some(role)).cloned().collect())
-    }
-
-    /// What a framework in `role` may use: the unreserved, and what is reserved for the role or one that encloses it.
-    #[must_use]
-    pub fn allocatable_to(&self, role: &Role) -> Resources {
-        let may_use =
-            |one: &&Resource| one.reserved.as_ref().is_none_or(|owner| role.is_within(owner));
-        Self(self.0.iter().filter(may_use).cloned().collect())
-    }
-
-    /// The same amounts without their reservations.
-    #[must_use]
-    pub fn unlabelled(&self) -> Resources {
-        Self::new(self.0.iter().map(|one| Resource { reserved: None, ..one.clone() }))
-    }
-}
-
-impl fmt::Display for Resources {
-    /// The spelling of Mesos' `--resources`, which [`parse`](FromStr) reads back.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, one) in self.0.iter().enumerate() {
-            f.write_str(if n == 0 { "" } else { ";" })?;
-            f.write_str(one.name.as_str())?;
-            if let Some(role) = &one.reserved {
-                write!(f, "({role})")?;
-            }
-            match &one.amount {
-                Amount::Scalar(scalar) => write!(f, ":{scalar}")?,
-                Amount::Ranges(ranges) => write!(f, ":{ranges}")?,
-                Amount::Set(set) => {
-                    write!(f, ":{{{}}}", set.iter().cloned().collect::<Vec<_>>().join(","))?
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {cause}")]
 pub struct BadResources {
@@ -363,71 +198,6 @@ impl BadResources {
     fn new(text: &str, cause: &'static str) -> Self {
         Self { text: text.to_owned(), cause }
     }
-}
-
-impl FromStr for Resources {
-    type Err = BadResources;
-
-    /// `cpus:4;mem:8192;ports:[31000-32000];cpus(slave_public):2;zones:{a,b}`.
-    fn from_str(text: &str) -> Result<Self, BadResources> {
-        let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
-        let mut bag = Self::default();
-        for part in parts {
-            let one = parse_one(part)?;
-            if bag.position(&one).is_ok() {
-                return Err(BadResources::new(part, "is given twice"));
-            }
-            bag.add_one(&one);
-        }
-        Ok(bag)
-    }
-}
-
-fn parse_one(text: &str) -> Result<Resource, BadResources> {
-    let bad = |cause| BadResources::new(text, cause);
-    let (name, amount) =
-        text.split_once(':').ok_or_else(|| bad("is not of the form name:amount"))?;
-    let (name, reserved) = match name.split_once('(') {
-        None => (name, None),
-        Some((name, role)) => {
-            let role = role
-                .trim_end()
-                .strip_suffix(')')
-                .ok_or_else(|| bad("lacks a closing parenthesis"))?;
-            (name, (role != "*").then(|| Role::new(role)))
-        }
-    };
-    let (name, amount) = (ResourceName::from(name.trim()), amount.trim());
-    let amount = if amount.starts_with('[') {
-        Amount::Ranges(amount.parse()?)
-    } else if let Some(inner) = amount.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        Amount::Set(
-            inner
-                .split(',')
-                .map(|one| one.trim().to_owned())
-                .filter(|one| !one.is_empty())
-                .collect(),
-        )
-    } else {
-        Amount::Scalar(amount.parse()?)
-    };
-    let fits = match (&name, &amount) {
-        (ResourceName::Ports, Amount::Ranges(_)) => true,
-        (ResourceName::Ports, Amount::Scalar(_) | Amount::Set(_)) => false,
-        (
-            ResourceName::Cpus | ResourceName::Mem | ResourceName::Disk | ResourceName::Gpus,
-            given,
-        ) => {
-            matches!(given, Amount::Scalar(_))
-        }
-        (ResourceName::Other(_), _) => true,
-    };
-    if !fits {
-        return Err(bad(
-            "has the wrong type: cpus, mem, disk and gpus are numbers, ports are ranges",
-        ));
-    }
-    Ok(Resource { name, amount, reserved })
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use minicbor::{Decode, Encode};
 
 use crate::agent::{AgentInfo, CheckTally, Used};
 use crate::framework::FrameworkInfo;
-use crate::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Uuid};
+use crate::id::{AgentId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
+use crate::operation::{Conversion, OperationStatus};
 use crate::resources::Resources;
 use crate::task::{ExecutorInfo, TaskInfo, TaskStatus};
 use crate::time::Time;
@@ -102,6 +103,15 @@ pub enum Call {
     Reconcile {
         tasks: Vec<(TaskId, Option<AgentId>)>,
     },
+    AcknowledgeOperation {
+        agent: Option<AgentId>,
+        operation: OperationId,
+        uuid: Uuid,
+    },
+    /// The named operations, or all of the framework's.
+    ReconcileOperations {
+        operations: Vec<(OperationId, Option<AgentId>)>,
+    },
 }
 
 /// What is done with accepted resources.
@@ -111,18 +121,22 @@ pub enum Operation {
     Launch(Vec<TaskInfo>),
     /// All of the tasks or none, in one executor: one that fails or is killed takes the others with it.
     LaunchGroup { executor: ExecutorInfo, tasks: Vec<TaskInfo> },
+    /// What comes of it can be used by the operations that follow it. Its framework hears of it if it gave it an id.
+    Convert { id: Option<OperationId>, conversion: Conversion },
 }
 
 impl Operation {
     pub fn tasks(&self) -> &[TaskInfo] {
         match self {
             Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
+            Operation::Convert { .. } => &[],
         }
     }
 
     pub fn into_tasks(self) -> Vec<TaskInfo> {
         match self {
             Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
+            Operation::Convert { .. } => Vec::new(),
         }
     }
 }
@@ -136,6 +150,7 @@ pub enum Event {
     Offers(Vec<Offer>),
     Rescind(OfferId),
     Update(TaskStatus),
+    UpdateOperation(OperationStatus),
     /// What the health checks of a task have found so far, one tally for each. Neither kept nor repeated, and not told
     /// to frameworks outside, for which Mesos has no such word.
     Checked {

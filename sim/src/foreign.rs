@@ -83,7 +83,11 @@ impl World {
                 }
             }
             Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
-            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {}
+            Event::Rescind(_)
+            | Event::UpdateOperation(_)
+            | Event::Used(_)
+            | Event::Checked { .. }
+            | Event::Failure { .. } => {}
         }
     }
 
@@ -154,7 +158,7 @@ impl World {
 
 fn cpus(milli: u64) -> Resources {
     let amount = Amount::Scalar(Scalar(milli));
-    Resources::new([Resource { name: ResourceName::Cpus, amount, reserved: None }])
+    Resources::new([Resource::plain(ResourceName::Cpus, amount)])
 }
 
 fn info(id: Option<FrameworkId>) -> FrameworkInfo {

@@ -172,8 +172,7 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
     let free = offer.resources.ports();
     let port =
         if free.has(port) { port } else { free.values().next().expect("a port") + (n % 20) as u64 };
-    let scalar =
-        |name, amount| Resource { name, amount: Amount::Scalar(Scalar(amount)), reserved: None };
+    let scalar = |name, amount| Resource::plain(name, Amount::Scalar(Scalar(amount)));
     let ports = Amount::Ranges(Ranges::single(port));
     TaskInfo {
         measured: false,
@@ -183,7 +182,7 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
         resources: Resources::new([
             scalar(ResourceName::Cpus, 10),
             scalar(ResourceName::Mem, 32_000),
-            Resource { name: ResourceName::Ports, amount: ports, reserved: None },
+            Resource::plain(ResourceName::Ports, ports),
         ]),
         role: offer.role.clone(),
         command: CommandInfo {

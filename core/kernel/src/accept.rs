@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::agent::{PROTOCOL_GROUPS, ToAgent};
 use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
+use model::operation::OperationState;
 use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
@@ -73,6 +74,10 @@ impl Kernel {
                 }
                 Operation::LaunchGroup { executor, tasks } => {
                     self.launch_group(now, &mut lot, Group { executor, tasks }, out);
+                }
+                Operation::Convert { id, .. } => {
+                    let cause = "agents of this release take no such operation".to_owned();
+                    self.tell_operation(from, id, (OperationState::Error, cause), out);
                 }
             }
         }

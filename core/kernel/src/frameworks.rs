@@ -265,6 +265,11 @@ impl Kernel {
                 self.acknowledge(from, Seen { agent, task, uuid }, out);
             }
             Call::Reconcile { tasks } => self.reconcile(now, from, tasks, out),
+            // Every status is the kernel's own word so far, which wants none.
+            Call::AcknowledgeOperation { .. } => (),
+            Call::ReconcileOperations { operations } => {
+                self.reconcile_operations(from, operations, out);
+            }
         }
         Ok(())
     }

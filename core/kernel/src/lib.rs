@@ -13,6 +13,7 @@ mod demand;
 mod executors;
 mod frameworks;
 mod offers;
+mod operations;
 mod reconcile;
 mod record;
 mod settle;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{FrameworkId, Role};
-use model::resources::{Resources, Scalar};
+use model::resources::{ResourceName, Resources, Scalar};
 
 use crate::demand::Client;
 
@@ -18,7 +18,9 @@ pub(crate) struct Amounts([u64; 3]);
 
 impl Amounts {
     pub(crate) fn of(resources: &Resources) -> Self {
-        Self([resources.cpus().0, resources.mem().0, resources.disk().0])
+        // Several may hold a shared volume at once: it is nobody's share.
+        let disk = resources.unshared_scalar(&ResourceName::Disk);
+        Self([resources.cpus().0, resources.mem().0, disk.0])
     }
 
     pub(crate) fn add(&mut self, other: Amounts) {

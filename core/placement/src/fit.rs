@@ -2,7 +2,7 @@
 
 use model::agent::AgentInfo;
 use model::id::Role;
-use model::resources::Scalar;
+use model::resources::{Reservation, Scalar};
 
 use crate::demand::{Demand, Lack};
 use crate::room::{Room, Scalars, Taken};
@@ -88,9 +88,9 @@ impl Need {
         first.chain([Demand::Stay]).chain(amounts).chain(ports).chain(thrift).collect()
     }
 
-    fn may_use(&self, reserved: &Option<Role>) -> bool {
-        self.accepts.iter().any(|role| match reserved {
-            Some(owner) => owner == role,
+    fn may_use(&self, reserved: &[Reservation]) -> bool {
+        self.accepts.iter().any(|role| match reserved.last() {
+            Some(last) => last.role == *role,
             None => role.as_str() == "*",
         })
     }

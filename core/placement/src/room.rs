@@ -1,7 +1,6 @@
 //! What is left of an offer while tasks are placed into it, in a form that is cheap to take from.
 
-use model::id::Role;
-use model::resources::{Amount, Ranges, Resource, ResourceName, Resources, Scalar};
+use model::resources::{Amount, Ranges, Reservation, Resource, ResourceName, Resources, Scalar};
 
 /// The scalars that apps ask for, in this order.
 pub const SCALARS: [ResourceName; 4] =
@@ -19,7 +18,7 @@ pub struct Room {
 /// What is free under one reservation, or under none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shelf {
-    pub(crate) reserved: Option<Role>,
+    pub(crate) reserved: Vec<Reservation>,
     pub(crate) scalars: Scalars,
     pub(crate) ports: Vec<(u16, u16)>,
 }
@@ -42,15 +41,18 @@ impl Taken {
 impl Room {
     pub fn new(offered: &Resources) -> Self {
         let mut shelves: Vec<Shelf> = Vec::new();
-        for resource in offered.iter() {
-            let at = shelves.iter().position(|shelf| shelf.reserved == resource.reserved);
+        // A volume is not a place for anything else, and what may be taken away again is not what apps are promised.
+        let usable = |one: &&Resource| one.disk.is_none() && !one.shared && !one.revocable;
+        for resource in offered.iter().filter(usable) {
+            let at =
+                shelves.iter().position(|shelf| shelf.reserved.as_slice() == resource.reservations);
             let at = at.unwrap_or_else(|| {
-                shelves.push(Shelf::empty(resource.reserved.clone()));
+                shelves.push(Shelf::empty(resource.reservations.clone()));
                 shelves.len() - 1
             });
             shelves[at].put(resource);
         }
-        shelves.sort_by_key(|shelf| shelf.reserved.is_none());
+        shelves.sort_by_key(|shelf| shelf.reserved.is_empty());
         Self { shelves }
     }
 
@@ -80,8 +82,8 @@ impl Room {
         let mut charged = Vec::with_capacity(SCALARS.len() + 1);
         for (at, (shelf, part)) in self.shelves.iter().zip(&taken.scalars).enumerate() {
             let mut charge = |name: &ResourceName, amount| {
-                let reserved = shelf.reserved.clone();
-                charged.push(Resource { name: name.clone(), amount, reserved });
+                let reservations = shelf.reserved.clone();
+                charged.push(Resource { reservations, ..Resource::plain(name.clone(), amount) });
             };
             for (name, amount) in SCALARS.iter().zip(part).filter(|(_, amount)| !amount.is_zero()) {
                 charge(name, Amount::Scalar(*amount));
@@ -97,7 +99,7 @@ impl Room {
 }
 
 impl Shelf {
-    fn empty(reserved: Option<Role>) -> Self {
+    fn empty(reserved: Vec<Reservation>) -> Self {
         Self { reserved, scalars: Scalars::default(), ports: Vec::new() }
     }
 

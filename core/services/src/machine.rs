@@ -345,6 +345,8 @@ impl Services {
             Event::Rescind(offer) => self.desk.offers.rescind(offer),
             Event::Update(status) => self.heard_update(&status, turn),
             Event::Used(tasks) => self.heard_usage(tasks, turn),
+            // None of its operations has an id.
+            Event::UpdateOperation(_) => (),
             Event::Checked { task, checks } => self.checked(task, checks),
             // Each of its tasks gets an update of its own.
             Event::Failure { agent } => self.desk.queue.forget_agent(&agent),

@@ -323,7 +323,9 @@ impl Services {
             | Call::Revive { .. }
             | Call::Suppress { .. }
             | Call::Acknowledge { .. }
-            | Call::Reconcile { .. } => (),
+            | Call::Reconcile { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations { .. } => (),
         }
     }
 

@@ -447,7 +447,9 @@ fn offers_are_asked_for_only_while_something_is_wanted() {
             | Call::Teardown
             | Call::Kill { .. }
             | Call::Acknowledge { .. }
-            | Call::Reconcile { .. } => None,
+            | Call::Reconcile { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations { .. } => None,
         });
         names.map(str::to_owned).collect()
     };

@@ -42,16 +42,12 @@ impl Machine {
 /// What the machine offers to tasks.
 pub fn machine_resources(machine: Machine) -> Resources {
     let mebibytes = |bytes: u64| Scalar::whole(bytes / MIB);
-    let scalar = |name, scalar| Resource { name, amount: Amount::Scalar(scalar), reserved: None };
+    let scalar = |name, scalar| Resource::plain(name, Amount::Scalar(scalar));
     Resources::new([
         scalar(ResourceName::Cpus, Scalar::whole(machine.cores)),
         scalar(ResourceName::Mem, mebibytes(offered(machine.memory_bytes, MEM_KEPT_BYTES))),
         scalar(ResourceName::Disk, mebibytes(offered(machine.disk_bytes, DISK_KEPT_BYTES))),
-        Resource {
-            name: ResourceName::Ports,
-            amount: Amount::Ranges(Ranges::new([PORTS])),
-            reserved: None,
-        },
+        Resource::plain(ResourceName::Ports, Amount::Ranges(Ranges::new([PORTS]))),
     ])
 }
 

@@ -1,6 +1,8 @@
 //! Resources as an operator spells them, reckoned with.
 
 use super::*;
+use crate::container::VolumeMode;
+use crate::id::Role;
 
 fn bag(text: &str) -> Resources {
     text.parse().expect("resources")
@@ -62,4 +64,132 @@ fn bad_resources_are_refused_with_the_part_that_is_bad() {
 fn spelling_reads_back() {
     let all = bag("cpus:4.25;mem:8192;ports:[1-2, 5-6];cpus(a/b):2;colours:{blue,red}");
     assert_eq!(bag(&all.to_string()), all);
+}
+
+fn reserved(text: &str, by: &str) -> Resource {
+    let mut one = bag(text).iter().next().expect("one resource").clone();
+    let (kind, labels) = (ReservationKind::Dynamic, Labels::new());
+    one.reservations.push(Reservation { kind, role: Role::new(by), principal: None, labels });
+    one
+}
+
+fn volume(text: &str, id: &str) -> Resource {
+    let persistence = Some(Persistence { id: id.to_owned(), principal: None });
+    let (container_path, mode) = ("data".to_owned(), VolumeMode::ReadWrite);
+    let volume = Some(DiskVolume { container_path, mode, host_path: None });
+    let disk = Some(Box::new(DiskInfo { persistence, volume, source: None }));
+    Resource { disk, ..reserved(text, "db") }
+}
+
+#[test]
+fn a_volume_is_one_thing() {
+    let (one, other) = (volume("disk:8", "a"), volume("disk:8", "b"));
+    let both = Resources::new([one.clone(), other.clone(), reserved("disk:4", "db")]);
+    assert_eq!(both.iter().count(), 3, "{both}");
+    assert_eq!(both.disk(), Scalar::whole(20));
+    assert!(both.contains(&Resources::new([other.clone()])));
+    let half = one.sized(Scalar::whole(4));
+    assert!(!both.contains(&Resources::new([half.clone()])), "half a volume is none");
+    assert_eq!(both.minus(&Resources::new([half])), both);
+    let twice = Resources::new([one.clone(), one.clone()]);
+    assert!(!both.contains(&twice), "it is there once");
+    let rest = both.minus(&Resources::new([one]));
+    assert_eq!(rest, Resources::new([other, reserved("disk:4", "db")]));
+}
+
+#[test]
+fn a_shared_volume_is_there_as_often_as_it_is_held_and_counts_once() {
+    let shared = Resource { shared: true, ..volume("disk:8", "a") };
+    let mut held = Resources::new([shared.clone(), shared.clone()]);
+    assert_eq!(
+        (held.disk(), held.unshared_scalar(&ResourceName::Disk)),
+        (Scalar::whole(8), Scalar(0))
+    );
+    assert_eq!(held.unlabelled(), bag("disk:8"));
+    let one = Resources::new([shared]);
+    held.subtract(&one);
+    assert_eq!(held, one);
+    held.subtract(&one);
+    assert!(held.is_empty());
+}
+
+#[test]
+fn what_became_of_resources_is_told_apart_from_what_the_agent_has() {
+    let total = bag("cpus:4;disk:20;disk(db):10");
+    let claims = Resources::new([
+        reserved("cpus:1", "web"),
+        volume("disk:8", "a"),
+        volume("disk(db):2", "b"),
+    ]);
+    let all = total.with_claims(&claims);
+    assert_eq!(all.claims(), claims);
+    assert_eq!(all.unclaimed(), total);
+    assert_eq!(all.unlabelled(), total.unlabelled());
+    assert_eq!(all.unreserved(), bag("cpus:3;disk:12"));
+    assert_eq!(all.allocatable_to(&Role::new("web")).cpus(), Scalar::whole(4));
+    assert_eq!(all.allocatable_to(&Role::new("dev")).cpus(), Scalar::whole(3));
+}
+
+#[test]
+fn one_name_may_have_two_types() {
+    let (number, set) = (bag("gold:4"), bag("gold:{a,b}"));
+    let mut both = number.clone();
+    both.add(&set);
+    assert!(both.contains(&number) && both.contains(&set));
+    assert_eq!(both.minus(&number), set);
+}
+
+#[test]
+fn resources_of_the_former_release_are_read_and_written() {
+    /// As the former release had it.
+    #[derive(Debug, PartialEq, Encode, Decode)]
+    struct Former {
+        #[n(0)]
+        name: ResourceName,
+        #[n(1)]
+        amount: Amount,
+        #[n(2)]
+        reserved: Option<Role>,
+    }
+    let check = |role: Option<Role>| {
+        let (name, amount) = (ResourceName::Mem, Amount::Scalar(Scalar::whole(64)));
+        let former = Former { name: name.clone(), amount: amount.clone(), reserved: role.clone() };
+        let bytes = minicbor::to_vec(&former).expect("a vector takes all");
+        let read: Resource = minicbor::decode(&bytes).expect("it is read");
+        assert_eq!(read, Resource::reserved(name, amount, role));
+        assert_eq!(minicbor::to_vec(&read).expect("a vector takes all"), bytes);
+    };
+    check(None);
+    check(Some(Role::new("slave_public")));
+}
+
+#[test]
+fn all_that_is_said_of_a_resource_is_read_back() {
+    let check = |one: Resource| {
+        let bytes = minicbor::to_vec(&one).expect("a vector takes all");
+        assert_eq!(minicbor::decode::<Resource>(&bytes).expect("it is read"), one, "{bytes:x?}");
+    };
+    check(volume("disk(db):2", "b"));
+    check(Resource { shared: true, ..volume("disk:2", "b") });
+    check(Resource { revocable: true, ..bag("cpus:1").iter().next().expect("one").clone() });
+    let labels = Labels::from([("a".to_owned(), None), ("b".to_owned(), Some("c".to_owned()))]);
+    let mut one = reserved("cpus:1", "db");
+    one.reservations.push(Reservation {
+        kind: ReservationKind::Dynamic,
+        role: Role::new("db/eu"),
+        principal: Some("ops".to_owned()),
+        labels: labels.clone(),
+    });
+    one.disk = Some(Box::new(DiskInfo {
+        source: Some(DiskSource {
+            kind: DiskKind::Mount,
+            root: Some("/mnt/a".to_owned()),
+            vendor: None,
+            id: Some("d1".to_owned()),
+            metadata: labels,
+            profile: None,
+        }),
+        ..DiskInfo::default()
+    }));
+    check(one);
 }

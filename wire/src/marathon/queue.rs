@@ -213,7 +213,7 @@ fn unused(unused: &Unused) -> UnusedOffer {
 }
 
 fn resource(resource: &Resource) -> Quantity {
-    let role = resource.reserved.as_ref().map_or("*".to_owned(), ToString::to_string);
+    let role = resource.role().map_or("*".to_owned(), ToString::to_string);
     let plain =
         Quantity { name: resource.name.to_string(), role: Some(role), ..Default::default() };
     match &resource.amount {

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::container::VolumeMode;
 use model::id::Role;
-use model::resources::{Amount, Ranges, Resource, ResourceName, Resources};
+use model::resources::{
+    Amount, DiskInfo, DiskKind, DiskSource, Labels, Ranges, Reservation, ReservationKind, Resource,
+    ResourceName, Resources,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +52,7 @@ pub fn reserved_full(resources: &Resources) -> BTreeMap<String, Vec<Value>> {
 }
 
 fn roles(resources: &Resources) -> Vec<Role> {
-    let mut roles: Vec<Role> = resources.iter().filter_map(|one| one.reserved.clone()).collect();
+    let mut roles: Vec<Role> = resources.iter().filter_map(Resource::role).cloned().collect();
     roles.sort();
     roles.dedup();
     roles
@@ -62,7 +66,7 @@ pub fn full(resources: &Resources) -> Vec<Value> {
 fn one(resource: &Resource) -> Value {
     let mut spelled = json!({
         "name": resource.name.as_str(),
-        "role": resource.reserved.as_ref().map_or("*", Role::as_str),
+        "role": resource.role().map_or("*", Role::as_str),
     });
     match &resource.amount {
         Amount::Scalar(scalar) => {
@@ -78,10 +82,94 @@ fn one(resource: &Resource) -> Value {
             spelled["set"] = json!({ "item": set });
         }
     }
-    if let Some(role) = &resource.reserved {
-        spelled["reservations"] = json!([{ "type": "STATIC", "role": role.as_str() }]);
+    if !resource.reservations.is_empty() {
+        spelled["reservations"] = resource.reservations.iter().map(reservation).collect();
+    }
+    // Tools that were written before a reservation could be refined read this one.
+    if let Some(last) = resource.reservations.last()
+        && last.kind == ReservationKind::Dynamic
+    {
+        spelled["reservation"] = pruned(json!({
+            "principal": last.principal,
+            "labels": labels(&last.labels),
+        }));
+    }
+    if let Some(info) = &resource.disk {
+        spelled["disk"] = disk(info);
+    }
+    if resource.shared {
+        spelled["shared"] = json!({});
+    }
+    if resource.revocable {
+        spelled["revocable"] = json!({});
     }
     spelled
+}
+
+fn reservation(one: &Reservation) -> Value {
+    let kind = match one.kind {
+        ReservationKind::Static => "STATIC",
+        ReservationKind::Dynamic => "DYNAMIC",
+    };
+    pruned(json!({
+        "type": kind,
+        "role": one.role.as_str(),
+        "principal": one.principal,
+        "labels": labels(&one.labels),
+    }))
+}
+
+fn disk(info: &DiskInfo) -> Value {
+    let persistence = info.persistence.as_ref().map(|persistence| {
+        pruned(json!({ "id": persistence.id, "principal": persistence.principal }))
+    });
+    let volume = info.volume.as_ref().map(|volume| {
+        let mode = match volume.mode {
+            VolumeMode::ReadOnly => "RO",
+            VolumeMode::ReadWrite => "RW",
+        };
+        let (inside, outside) = (&volume.container_path, &volume.host_path);
+        pruned(json!({ "mode": mode, "container_path": inside, "host_path": outside }))
+    });
+    let source = info.source.as_ref().map(source);
+    pruned(json!({ "persistence": persistence, "volume": volume, "source": source }))
+}
+
+fn source(source: &DiskSource) -> Value {
+    let root = source.root.as_ref().map(|root| json!({ "root": root }));
+    let (kind, place) = match source.kind {
+        DiskKind::Unknown => ("UNKNOWN", None),
+        DiskKind::Path => ("PATH", Some("path")),
+        DiskKind::Mount => ("MOUNT", Some("mount")),
+        DiskKind::Block => ("BLOCK", None),
+        DiskKind::Raw => ("RAW", None),
+    };
+    let mut spelled = pruned(json!({
+        "type": kind,
+        "vendor": source.vendor,
+        "id": source.id,
+        "metadata": labels(&source.metadata),
+        "profile": source.profile,
+    }));
+    if let (Some(place), Some(root)) = (place, root) {
+        spelled[place] = root;
+    }
+    spelled
+}
+
+fn labels(labels: &Labels) -> Option<Value> {
+    let one =
+        |(key, value): &(String, Option<String>)| pruned(json!({ "key": key, "value": value }));
+    let all: Vec<Value> = labels.iter().map(one).collect();
+    (!all.is_empty()).then(|| json!({ "labels": all }))
+}
+
+/// Without what is not there.
+fn pruned(mut object: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 pub(super) fn ranges(ranges: &Ranges) -> Vec<Value> {

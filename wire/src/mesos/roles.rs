@@ -25,7 +25,7 @@ pub fn roles(view: &View) -> Value {
             shares.entry(role).or_default().allocated.add(&used.unlabelled());
         }
         for one in agent.agent.info.resources.iter() {
-            if let Some(role) = &one.reserved {
+            if let Some(role) = one.role() {
                 let plain = Resources::new([one.clone()]).unlabelled();
                 shares.entry(role).or_default().reserved.add(&plain);
             }

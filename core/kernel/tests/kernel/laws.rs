@@ -120,6 +120,7 @@ impl World {
             Event::Rescind(_)
             | Event::Subscribed { .. }
             | Event::Update(_)
+            | Event::UpdateOperation(_)
             | Event::Checked { .. }
             | Event::Used(_)
             | Event::Failure { .. }

@@ -418,6 +418,10 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
             let reason = status.reason.map(|reason| format!(" {reason:?}")).unwrap_or_default();
             Some(format!("{:?} {}{reason}", status.state, status.task))
         }
+        Effect::Event(_, Event::UpdateOperation(status)) => {
+            let id = status.operation.as_ref().map_or("", |id| id.as_str());
+            Some(format!("{:?} {id}", status.state))
+        }
         Effect::Event(_, Event::Subscribed { .. }) => Some("Subscribed".to_owned()),
         Effect::Event(_, Event::Rescind(_)) => Some("Rescind".to_owned()),
         Effect::Event(_, Event::Checked { task, checks }) => {

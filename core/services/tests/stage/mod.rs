@@ -252,6 +252,8 @@ impl Stage {
             Call::Kill { .. }
             | Call::Acknowledge { .. }
             | Call::Reconcile { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations { .. }
             | Call::Teardown => (),
         }
     }

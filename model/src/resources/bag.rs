@@ -1,0 +1,206 @@
+//! A bag of resources and how it is reckoned with.
+
+use std::cmp::Ordering;
+
+use minicbor::{Decode, Encode};
+
+use super::{Amount, Ranges, Resource, ResourceName, Scalar};
+use crate::id::Role;
+
+/// A bag of resources, sorted, none of them empty. What differs in its amount alone is one entry, but for what is used
+/// whole: each volume is an entry of its own, and a shared one is there as often as it is held.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Resources(#[n(0)] Vec<Resource>);
+
+/// All that tells two entries apart but their amounts.
+fn by_kind(one: &Resource, other: &Resource) -> Ordering {
+    let before = |one: &Resource| (one.shared, one.revocable, one.amount.kind());
+    let same_name =
+        || one.reservations.cmp(&other.reservations).then_with(|| one.disk.cmp(&other.disk));
+    one.name.cmp(&other.name).then_with(same_name).then_with(|| before(one).cmp(&before(other)))
+}
+
+impl Resources {
+    pub fn new(all: impl IntoIterator<Item = Resource>) -> Self {
+        let mut bag = Self::default();
+        for resource in all {
+            bag.add_one(&resource);
+        }
+        bag
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where it would be taken from: of what is used whole, the very same.
+    fn position(&self, of: &Resource) -> Result<usize, usize> {
+        let first = self.0.partition_point(|one| by_kind(one, of).is_lt());
+        let mut alike = self.0[first..].iter().take_while(|one| by_kind(one, of).is_eq());
+        let found = alike.position(|one| !of.is_whole() || one.amount == of.amount);
+        found.map(|at| first + at).ok_or(first)
+    }
+
+    /// How often a volume is there.
+    fn count(&self, of: &Resource) -> usize {
+        let Ok(first) = self.position(of) else { return 0 };
+        let alike = self.0[first..].iter().take_while(|one| by_kind(one, of).is_eq());
+        alike.filter(|one| one.amount == of.amount).count()
+    }
+
+    pub(super) fn add_one(&mut self, resource: &Resource) {
+        if resource.amount.is_empty() {
+            return;
+        }
+        match self.position(resource) {
+            Ok(at) if !resource.is_whole() => self.0[at].amount.add(&resource.amount),
+            Ok(at) | Err(at) => self.0.insert(at, resource.clone()),
+        }
+    }
+
+    pub fn add(&mut self, other: &Resources) {
+        other.0.iter().for_each(|resource| self.add_one(resource));
+    }
+
+    pub fn contains(&self, other: &Resources) -> bool {
+        other.0.iter().all(|theirs| match theirs.is_whole() {
+            true => other.count(theirs) <= self.count(theirs),
+            false => {
+                self.position(theirs).is_ok_and(|at| self.0[at].amount.contains(&theirs.amount))
+            }
+        })
+    }
+
+    /// Takes `other` out. The caller has made sure that it is there.
+    pub fn subtract(&mut self, other: &Resources) {
+        assert!(self.contains(other), "subtracting {other} from {self}");
+        self.take(other);
+    }
+
+    /// What is left without `other`; what is not there cannot be taken and is passed over.
+    #[must_use]
+    pub fn minus(&self, other: &Resources) -> Resources {
+        let mut rest = self.clone();
+        rest.take(other);
+        rest
+    }
+
+    /// Takes what is there of `other`.
+    pub fn take(&mut self, other: &Resources) {
+        for theirs in &other.0 {
+            let Ok(at) = self.position(theirs) else { continue };
+            if !theirs.is_whole() {
+                self.0[at].amount.take(&theirs.amount);
+            }
+            if theirs.is_whole() || self.0[at].amount.is_empty() {
+                self.0.remove(at);
+            }
+        }
+    }
+
+    /// Those of its entries that are so.
+    #[must_use]
+    pub fn only(&self, is_so: impl Fn(&Resource) -> bool) -> Resources {
+        Self(self.0.iter().filter(|one| is_so(one)).cloned().collect())
+    }
+
+    /// The sum over all reservations of a scalar; zero if there is none. A shared volume is there once.
+    pub fn scalar(&self, name: &ResourceName) -> Scalar {
+        self.sum(name, |at, one| self.is_first(at, one))
+    }
+
+    /// Not the second holding of what is shared.
+    fn is_first(&self, at: usize, one: &Resource) -> bool {
+        !one.shared || at == 0 || self.0[at - 1] != *one
+    }
+
+    /// The same without what is shared: so the sum of two bags is the sum of their amounts.
+    pub fn unshared_scalar(&self, name: &ResourceName) -> Scalar {
+        self.sum(name, |_, one| !one.shared)
+    }
+
+    fn sum(&self, name: &ResourceName, counts: impl Fn(usize, &Resource) -> bool) -> Scalar {
+        let of = |(at, one): (usize, &Resource)| match &one.amount {
+            Amount::Scalar(scalar) if one.name == *name && counts(at, one) => scalar.0,
+            Amount::Scalar(_) | Amount::Ranges(_) | Amount::Set(_) => 0,
+        };
+        Scalar(self.0.iter().enumerate().map(of).sum())
+    }
+
+    pub fn cpus(&self) -> Scalar {
+        self.scalar(&ResourceName::Cpus)
+    }
+
+    /// MiB.
+    pub fn mem(&self) -> Scalar {
+        self.scalar(&ResourceName::Mem)
+    }
+
+    /// MiB.
+    pub fn disk(&self) -> Scalar {
+        self.scalar(&ResourceName::Disk)
+    }
+
+    pub fn gpus(&self) -> Scalar {
+        self.scalar(&ResourceName::Gpus)
+    }
+
+    /// All ports, whoever they are reserved for.
+    pub fn ports(&self) -> Ranges {
+        let mut ports = Ranges::default();
+        for one in &self.0 {
+            if let (ResourceName::Ports, Amount::Ranges(ranges)) = (&one.name, &one.amount) {
+                ports = ports.union(ranges);
+            }
+        }
+        ports
+    }
+
+    #[must_use]
+    pub fn unreserved(&self) -> Resources {
+        self.only(|one| one.reservations.is_empty())
+    }
+
+    #[must_use]
+    pub fn reserved_for(&self, role: &Role) -> Resources {
+        self.only(|one| one.role() == Some(role))
+    }
+
+    /// What a framework in `role` may use: the unreserved, and what is reserved for the role or one that encloses it.
+    #[must_use]
+    pub fn allocatable_to(&self, role: &Role) -> Resources {
+        self.only(|one| one.role().is_none_or(|owner| role.is_within(owner)))
+    }
+
+    /// The same amounts, whoever they are set aside for and whatever disk they are of. A shared volume is there once.
+    #[must_use]
+    pub fn unlabelled(&self) -> Resources {
+        let once = self.0.iter().enumerate().filter(|(at, one)| self.is_first(*at, one));
+        Self::new(once.map(|(_, one)| Resource::plain(one.name.clone(), one.amount.clone())))
+    }
+
+    /// What an agent's configuration does not tell: what was reserved while the cluster ran, and volumes.
+    #[must_use]
+    pub fn claims(&self) -> Resources {
+        self.only(Resource::is_claim)
+    }
+
+    /// The same as the agent's configuration has it.
+    #[must_use]
+    pub fn unclaimed(&self) -> Resources {
+        Self::new(self.0.iter().map(Resource::unclaimed))
+    }
+
+    /// An agent's resources by its configuration, with what became of them since.
+    #[must_use]
+    pub fn with_claims(&self, claims: &Resources) -> Resources {
+        let mut all = self.minus(&claims.unclaimed());
+        all.add(claims);
+        all
+    }
+}
