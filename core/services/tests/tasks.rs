@@ -437,19 +437,12 @@ fn a_drained_agent_is_not_held_against_the_app() {
 fn offers_are_asked_for_only_while_something_is_wanted() {
     let turned = |stage: &Stage| -> Vec<String> {
         let calls = stage.calls.iter();
-        let names = calls.filter_map(|call| match call {
-            Call::Revive { .. } => Some("revive"),
-            Call::Suppress { .. } => Some("suppress"),
-            Call::Decline { .. } => Some("decline"),
-            Call::Accept { .. } => Some("accept"),
-            Call::Subscribe { .. }
-            | Call::UpdateFramework { .. }
-            | Call::Teardown
-            | Call::Kill { .. }
-            | Call::Acknowledge { .. }
-            | Call::Reconcile { .. }
-            | Call::AcknowledgeOperation { .. }
-            | Call::ReconcileOperations { .. } => None,
+        let names = calls.filter_map(|call| {
+            let named = |name, is_so: bool| is_so.then_some(name);
+            named("revive", matches!(call, Call::Revive { .. }))
+                .or(named("suppress", matches!(call, Call::Suppress { .. })))
+                .or(named("decline", matches!(call, Call::Decline { .. })))
+                .or(named("accept", matches!(call, Call::Accept { .. })))
         });
         names.map(str::to_owned).collect()
     };

@@ -255,11 +255,14 @@ mod stack {
         d: &mut Decoder<'b>,
         context: &mut C,
     ) -> Result<Vec<Reservation>, DecodeError> {
-        match d.datatype()? {
-            Type::Null => d.null().map(|()| Vec::new()),
-            Type::String => Decode::decode(d, context).map(|role| vec![Reservation::fixed(role)]),
-            _ => Vec::decode(d, context),
+        let given = d.datatype()?;
+        if given == Type::Null {
+            return d.null().map(|()| Vec::new());
         }
+        if given == Type::String {
+            return Decode::decode(d, context).map(|role| vec![Reservation::fixed(role)]);
+        }
+        Vec::decode(d, context)
     }
 
     pub(super) fn nil() -> Option<Vec<Reservation>> {
@@ -275,6 +278,7 @@ mod stack {
 mod flag {
     //! What is not so takes no space.
 
+    use minicbor::data::Type;
     use minicbor::decode::Error as DecodeError;
     use minicbor::encode::{Error as EncodeError, Write};
     use minicbor::{Decoder, Encoder};
@@ -288,10 +292,10 @@ mod flag {
     }
 
     pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<bool, DecodeError> {
-        match d.datatype()? {
-            minicbor::data::Type::Null => d.null().map(|()| false),
-            _ => d.bool(),
+        if d.datatype()? == Type::Null {
+            return d.null().map(|()| false);
         }
+        d.bool()
     }
 
     pub(super) fn nil() -> Option<bool> {
