@@ -1,0 +1,37 @@
+//! The messages of Mesos' v1 API: one set of types, two encodings.
+//!
+//! The types and their protobuf come from the files in `proto/` by prost; [`json`] spells them as Mesos does, by code
+//! that the build script writes from the same files; [`schema`] says what a message must have. [`codec`] puts the two
+//! encodings behind one door, and [`recordio`] cuts streams into records.
+
+pub mod codec;
+pub mod json;
+pub mod recordio;
+pub mod schema;
+
+/// What prost makes, in its own arrangement.
+#[allow(
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::wildcard_enum_match_arm,
+    reason = "made by a program"
+)]
+mod tree {
+    include!(concat!(env!("OUT_DIR"), "/tree.rs"));
+}
+
+#[allow(
+    unused_variables,
+    clippy::all,
+    clippy::too_many_lines,
+    deprecated,
+    reason = "made by a program"
+)]
+mod made {
+    include!(concat!(env!("OUT_DIR"), "/json.rs"));
+}
+
+// The package `mesos.v1` is this crate's root: users write `mesos_v1::TaskInfo`.
+pub use tree::mesos::v1::*;
