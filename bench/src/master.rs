@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use api::logging::{Levels, Logging};
 use api::marathon::MarathonInfo;
 use axum::Router;
 use engine::{Engine, Handle};
@@ -55,7 +56,10 @@ impl Master {
         let door = engine::agents::service(handle.clone());
         let agents = Router::new().route_service(wire::agent::METHOD, door);
         let stream = serve(&mut servers, (ip, ports.stream).into(), |_| agents).await?;
-        let marathon = |api| api::marathon::router(handle.clone(), info(api));
+        let marathon = |api| {
+            let logging = Logging::new(Levels::new(), Box::new(|_| ()));
+            api::marathon::router(handle.clone(), info(api), logging)
+        };
         let api = serve(&mut servers, (ip, ports.api).into(), marathon).await?;
         Ok(Self { engine, handle, api, stream, _servers: servers })
     }

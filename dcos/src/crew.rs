@@ -102,7 +102,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
             hostname: settings.agent_address(number).ip().to_string(),
             resources: Some(resources),
             attributes: settings.attributes.clone(),
-            domain: None,
+            domain: settings.fault_domain(number).cloned(),
             containers: containers::Config {
                 allow_privileged: settings.allow_privileged,
                 ..containers

@@ -4,6 +4,7 @@ mod banner;
 mod crew;
 mod cross_site;
 mod demo_web;
+mod fault_domain;
 mod listen;
 mod logs;
 mod master;
@@ -16,8 +17,10 @@ mod store_dump;
 mod up;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use api::logging::Logging;
 use clap::{CommandFactory, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
@@ -78,8 +81,8 @@ fn main() -> ExitCode {
     }
     let ended = match Binary::parse().command {
         Command::Client(command) => return cli::run(command, Binary::command()),
-        Command::Up { flags, log_json } => logs::start(log_json).and_then(|()| up(flags)),
-        Command::DemoWeb(flags) => logs::start(false).and_then(|()| small(demo_web::run(flags))),
+        Command::Up { flags, log_json } => logs::start(log_json).and_then(|log| up(flags, log)),
+        Command::DemoWeb(flags) => logs::start(false).and_then(|_| small(demo_web::run(flags))),
         Command::Store(command) => store_dump::run(command),
     };
     match ended {
@@ -91,7 +94,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn up(flags: settings::Flags) -> Result<()> {
+fn up(flags: settings::Flags, logging: Arc<Logging>) -> Result<()> {
     let settings = settings::Settings::read(flags)?;
     preflight::is_root()?;
     let _lock = preflight::lock(&settings.data_dir)?;
@@ -101,7 +104,7 @@ fn up(flags: settings::Flags) -> Result<()> {
         .enable_all()
         .build()
         .context("starting threads")?;
-    runtime.block_on(up::run(settings))
+    runtime.block_on(up::run(settings, logging))
 }
 
 /// On one thread, for what does little.

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use api::logging::Logging;
 use api::marathon::MarathonInfo;
 use axum::Router;
 use engine::{Engine, Handle};
@@ -15,9 +17,11 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 use wire::mesos::master::MasterInfo;
 
-use crate::serve::Servers;
+use crate::serve::{Servers, Unread};
 use crate::settings::Settings;
 
+/// A client that takes nothing of what it is sent for so long is gone, or might as well be.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// In the store's meta table: made once, kept for the life of the cluster.
 const CLUSTER_ID: &str = "cluster_id";
 
@@ -27,13 +31,14 @@ pub(crate) struct Master {
     pub(crate) cluster_id: String,
 }
 
-/// The listeners that are the master's.
+/// The listeners that are the master's, and what can be changed through them besides the cluster.
 #[derive(Debug)]
 pub(crate) struct Doors {
     pub(crate) front_door: TcpListener,
     pub(crate) mesos_master: TcpListener,
     pub(crate) marathon: TcpListener,
     pub(crate) agent_stream: TcpListener,
+    pub(crate) logging: Arc<Logging>,
 }
 
 pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
@@ -73,7 +78,8 @@ impl Master {
     ) -> Result<()> {
         let handle = self.engine.handle();
         let bind = settings.bind;
-        let marathon = api::marathon::router(handle.clone(), marathon_info(settings));
+        let info = marathon_info(settings);
+        let marathon = api::marathon::router(handle.clone(), info, doors.logging);
         let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?);
         let front_door = gateway::router(GatewayConfig {
             handle: handle.clone(),
@@ -82,10 +88,11 @@ impl Master {
             cluster_id: self.cluster_id.clone(),
             public_ip: bind,
         });
-        servers.add("front door", doors.front_door, front_door);
-        servers.add("Marathon API", doors.marathon, marathon);
-        servers.add("Mesos master API", doors.mesos_master, mesos);
-        servers.add("agents' stream", doors.agent_stream, agent_stream(handle));
+        let patience = Unread::CutAfter(UNREAD_MAX);
+        servers.add("front door", doors.front_door, front_door, patience);
+        servers.add("Marathon API", doors.marathon, marathon, patience);
+        servers.add("Mesos master API", doors.mesos_master, mesos, patience);
+        servers.add("agents' stream", doors.agent_stream, agent_stream(handle), Unread::Kept);
         Ok(())
     }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use model::attributes::Attribute;
+use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 use serde::Deserialize;
 
+use crate::fault_domain::Where;
 use crate::placement::Placement;
 
 /// More agents than this on one machine try out nothing that fewer would not.
@@ -38,6 +39,12 @@ pub(crate) struct Flags {
     /// What an agent says of itself, such as 'rack:a;ssd:true'.
     #[arg(long, value_name = "ATTRIBUTES")]
     attributes: Option<String>,
+    /// Where the agents are, for constraints on '@region'; --zone belongs to it.
+    #[arg(long, value_name = "NAME", env = "DCOS_REGION")]
+    region: Option<String>,
+    /// In which zone of it; of several, such as 'a,b,c', the agents take turns.
+    #[arg(long, value_name = "NAMES", env = "DCOS_ZONE")]
+    zone: Option<String>,
     /// Serve on an address that others can reach, although nobody has to log in.
     #[arg(long)]
     insecure_no_auth: bool,
@@ -56,6 +63,7 @@ struct File {
     agents: Option<u16>,
     resources: Option<String>,
     attributes: Option<String>,
+    fault_domain: Where,
     ping: Ping,
     placement: Placement,
     registries: Registries,
@@ -122,6 +130,8 @@ pub(crate) struct Settings {
     /// `None`: what the machine has.
     pub(crate) resources: Option<Resources>,
     pub(crate) attributes: Vec<Attribute>,
+    /// The agents take turns; empty if nothing is known of where they are.
+    pub(crate) fault_domains: Vec<FaultDomain>,
     pub(crate) ping: Ping,
     pub(crate) placement: Placement,
     pub(crate) registries: Registries,
@@ -143,6 +153,9 @@ impl Settings {
     fn of(flags: Flags, file: File) -> Result<Self> {
         let resources = flags.resources.or(file.resources);
         let attributes = flags.attributes.or(file.attributes).unwrap_or_default();
+        let said = file.fault_domain;
+        let region = flags.region.or(said.region);
+        let fault_domains = Where { region, zone: flags.zone.or(said.zone) }.fault_domains()?;
         let settings = Self {
             cluster_name: file.cluster_name.unwrap_or_else(|| "dcos".into()),
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| "/var/lib/dcos".into()),
@@ -157,6 +170,7 @@ impl Settings {
             ping: file.ping,
             placement: file.placement,
             registries: file.registries,
+            fault_domains,
             allow_privileged: file.allow_privileged,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
             stop_tasks: flags.stop_tasks || file.stop_tasks,
@@ -175,6 +189,10 @@ impl Settings {
             ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         SocketAddr::new(ip, self.ports.agent + number)
+    }
+
+    pub(crate) fn fault_domain(&self, number: u16) -> Option<&FaultDomain> {
+        self.fault_domains.iter().cycle().nth(number.into())
     }
 
     fn check(&self) -> Result<()> {
@@ -276,6 +294,16 @@ mod tests {
         check("127.0.0.1", 2, "127.0.0.3:5053");
         check("10.0.0.1", 2, "10.0.0.1:5053");
         check("::1", 1, "[::1]:5052");
+    }
+
+    #[test]
+    fn agents_take_turns_in_the_zones_of_their_region() {
+        let flags = Flags { zone: Some("b,c".into()), ..Flags::default() };
+        let file = "agents: 3\nfault_domain: {region: eu, zone: a}";
+        let settings = settings(flags, file).expect("it makes sense");
+        let zones = (0..3).filter_map(|number| settings.fault_domain(number));
+        assert_eq!(zones.map(|one| one.zone.as_str()).collect::<Vec<_>>(), ["b", "c", "b"]);
+        refused(Flags::default(), "fault_domain: {region: eu}", &["--zone"]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! `dcos up`: master and agents in one process, until somebody stops it.
 
 use std::process;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use api::logging::Logging;
 use engine::Ended;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -46,7 +48,7 @@ struct Cluster {
     crew: Crew,
 }
 
-pub(crate) async fn run(settings: Settings) -> Result<()> {
+pub(crate) async fn run(settings: Settings, logging: Arc<Logging>) -> Result<()> {
     let mut signals = Signals::new()?;
     if settings.insecure_no_auth && !settings.bind.is_loopback() {
         tracing::warn!(
@@ -55,7 +57,7 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
         );
     }
     let mut cluster = tokio::select! {
-        started = start(&settings) => started?,
+        started = start(&settings, logging) => started?,
         () = signals.next() => return Ok(()),
     };
     banner::show(&settings)?;
@@ -74,12 +76,12 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
     ended
 }
 
-async fn start(settings: &Settings) -> Result<Cluster> {
+async fn start(settings: &Settings, logging: Arc<Logging>) -> Result<Cluster> {
     let Listeners { front_door, mesos_master, marathon, agent_stream, agents } =
         Listeners::bind(settings).await?;
     let master = master::start(settings, &settings.data_dir)?;
     let mut servers = Servers::new();
-    let doors = Doors { front_door, mesos_master, marathon, agent_stream };
+    let doors = Doors { front_door, mesos_master, marathon, agent_stream, logging };
     master.serve(settings, doors, &mut servers)?;
     let crew = Crew::start(settings, &master.cluster_id, agents).await?;
     Ok(Cluster { master, servers, crew })

@@ -9,3 +9,4 @@ mod processes;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
 mod registry;
+mod zones;

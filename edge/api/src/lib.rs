@@ -7,6 +7,7 @@
 mod answer;
 pub mod failure;
 mod listing;
+pub mod logging;
 pub mod marathon;
 pub mod mesos;
 mod query;

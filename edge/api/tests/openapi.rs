@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{Answer, Stage};
 
 /// Everything that Marathon's documentation lists, without the root of each noun.
-const ENDPOINTS: [&str; 39] = [
+const ENDPOINTS: [&str; 41] = [
     "get /v2/apps",
     "post /v2/apps",
     "put /v2/apps",
@@ -53,6 +53,8 @@ const ENDPOINTS: [&str; 39] = [
     "get /v2/info",
     "delete /v2/leader",
     "get /metrics",
+    "get /logging",
+    "post /logging",
 ];
 
 /// Says of each answer whether it is promised.
@@ -175,10 +177,20 @@ async fn answers_are_what_the_document_promises() -> anyhow::Result<()> {
     let dry = json!({ "apps": [app] });
     let group = "/v2/groups/shop?dryRun=true";
     check(&stage, "put /v2/groups/{group_id}", group, &dry, 200).await;
+    let new = json!({ "id": "/new", "apps": [{ "id": "a", "cmd": "sleep 1" }] });
+    check(&stage, "post /v2/groups", "/v2/groups?dryRun=true", &new, 200).await;
+    check(&stage, "post /v2/groups/{group_id}", "/v2/groups/new?dryRun=true", &new, 200).await;
+    check(&stage, "get /v2/groups/{group_id}", "/v2/groups/new", none, 404).await;
     let kill = format!("{web}/tasks");
     check(&stage, "delete /v2/apps/{app_id}/tasks", &kill, none, 200).await;
     check(&stage, "get /v2/info", "/v2/info", none, 200).await;
     check(&stage, "get /metrics", "/metrics", none, 200).await;
+    check(&stage, "get /logging", "/logging", none, 200).await;
+    let level = |level: &str| json!({ "logger": "engine", "level": level, "durationSeconds": 60 });
+    check(&stage, "post /logging", "/logging", &level("debug"), 200).await;
+    check(&stage, "post /logging", "/logging", &level("loud"), 422).await;
+    check(&stage, "delete /v2/leader", "/v2/leader?backup=file:///tmp/x", none, 501).await;
+    check(&stage, "delete /v2/leader", "/v2/leader", none, 200).await;
     check(&stage, "delete /v2/apps/{app_id}", web, none, 200).await;
     Ok(())
 }

@@ -128,6 +128,16 @@ impl Handle {
         answer.await.unwrap_or(Err(CallError::NotLeading))
     }
 
+    /// Steps down and leads again, in a new term and from what the store tells. Returns once it leads: what came before
+    /// is carried out, what comes meanwhile waits, and whoever follows has to start again.
+    pub async fn abdicate(&self) -> Result<(), CallError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inbox.send(Message::Abdicate { reply }).await;
+        sent.map_err(|_| CallError::Stopped)?;
+        // Lost with a batch that was dropped: then the lead has changed, though not for this.
+        answer.await.map_err(|_| CallError::NotLeading)
+    }
+
     /// Tells, without waiting for an answer.
     pub async fn post(&self, input: cluster::Input) -> Result<(), CallError> {
         self.inbox.send(Message::Post(Box::new(input))).await.map_err(|_| CallError::Stopped)
@@ -167,6 +177,9 @@ enum Message {
         letter: Letter<FromAgent>,
     },
     AgentLost(Connection),
+    Abdicate {
+        reply: oneshot::Sender<()>,
+    },
     Stop,
 }
 

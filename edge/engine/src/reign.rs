@@ -11,6 +11,7 @@ use model::agent::{FromAgent, Letter};
 use model::id::Connection;
 use model::turn::{BATCHES_MAX, Released, TURN_INPUTS_MAX};
 use store::{Store, StoreError};
+use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::lead::{Leader, Subject, Token, Turns};
@@ -24,6 +25,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How a reign ended.
 pub(crate) enum Fall {
     Stopped,
+    /// These have asked for it.
+    Abdicated(Vec<oneshot::Sender<()>>),
     /// Memory may be ahead of the store.
     Commit(StoreError),
     /// The machine asserted; this is what it had been told.
@@ -39,7 +42,8 @@ pub(crate) struct Reign<S: Subject> {
     drained: Vec<Message>,
     /// A tick waits among the inputs.
     ticking: bool,
-    stopping: bool,
+    /// Set once nothing more is to be taken from the inbox: how it falls when all that was taken is decided.
+    leaving: Option<Fall>,
 }
 
 /// What the loop waited for.
@@ -62,7 +66,7 @@ impl<S: Subject> Reign<S> {
             committer: Committer::spawn(store, leader.term)?,
             drained: Vec::new(),
             ticking: false,
-            stopping: false,
+            leaving: None,
         };
         reign.leave(run, leader.first);
         Ok(reign)
@@ -83,7 +87,7 @@ impl<S: Subject> Reign<S> {
         }
         let lost = match &fall {
             Fall::Commit(StoreError::NoSpace) => CallError::NoSpace,
-            Fall::Commit(_) | Fall::Stumbled(_) => CallError::NotLeading,
+            Fall::Commit(_) | Fall::Stumbled(_) | Fall::Abdicated(_) => CallError::NotLeading,
             Fall::Stopped => CallError::Stopped,
         };
         for token in self.turns.failed() {
@@ -99,8 +103,10 @@ impl<S: Subject> Reign<S> {
             Woken::Drained => self.accept(run),
             Woken::Due => (),
         }
-        if self.stopping && self.turns.waiting() == 0 {
-            return Err(Fall::Stopped);
+        if self.turns.waiting() == 0
+            && let Some(fall) = self.leaving.take()
+        {
+            return Err(fall);
         }
         self.tick(run);
         if self.turns.is_ready() { self.decide(run) } else { Ok(()) }
@@ -122,15 +128,17 @@ impl<S: Subject> Reign<S> {
         tokio::select! {
             biased;
             ended = self.committer.ended(), if self.turns.uncommitted() > 0 => Woken::Committed(ended),
-            _ = run.inbox.recv_many(&mut self.drained, room), if room > 0 && !self.stopping => Woken::Drained,
+            _ = run.inbox.recv_many(&mut self.drained, room), if room > 0 && self.leaving.is_none() => Woken::Drained,
             () = sleep => Woken::Due,
         }
     }
 
     /// Messages become inputs.
     fn accept(&mut self, run: &mut Run) {
-        // Nobody can speak to the loop any more.
-        self.stopping = self.drained.is_empty();
+        if self.drained.is_empty() {
+            // Nobody can speak to the loop any more.
+            self.leaving = Some(Fall::Stopped);
+        }
         for message in std::mem::take(&mut self.drained) {
             match message {
                 Message::Call { order, reply } => {
@@ -143,8 +151,19 @@ impl<S: Subject> Reign<S> {
                 }
                 Message::Agent { connection, letter } => self.read(run, connection, letter),
                 Message::AgentLost(connection) => self.lose(run, connection),
-                Message::Stop => self.stopping = true,
+                Message::Abdicate { reply } => self.abdicate(reply),
+                Message::Stop => self.leaving = Some(Fall::Stopped),
             }
+        }
+    }
+
+    /// Who asks while it is stepping down already has asked for the same.
+    fn abdicate(&mut self, reply: oneshot::Sender<()>) {
+        match &mut self.leaving {
+            Some(Fall::Abdicated(replies)) => replies.push(reply),
+            None => self.leaving = Some(Fall::Abdicated(vec![reply])),
+            // It will not lead again; dropping the reply says so.
+            Some(Fall::Stopped | Fall::Commit(_) | Fall::Stumbled(_)) => (),
         }
     }
 

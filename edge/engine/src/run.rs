@@ -1,7 +1,8 @@
 //! The life of the engine's thread: one reign after another.
 //!
-//! Whatever goes wrong, a commit that fails or a machine that stumbles, ends a [reign](crate::reign): memory is dropped,
-//! the state is read again under a new term, and agents and subscribers start over.
+//! Whatever goes wrong, a commit that fails or a machine that stumbles, ends a [reign](crate::reign), and so does an
+//! operator who wants it: memory is dropped, the state is read again under a new term, and agents and subscribers start
+//! over.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -86,8 +87,14 @@ impl Run {
     async fn live<S: Subject>(mut self, mut reign: Reign<S>) -> Ended {
         loop {
             let (mut store, fall) = reign.last(&mut self).await;
+            let mut asked = Vec::new();
             let leader = match fall {
                 Fall::Stopped => return Ended::Stopped,
+                Fall::Abdicated(replies) => {
+                    tracing::info!("stepping down, as asked");
+                    asked = replies;
+                    self.recover(store.as_mut()).await
+                }
                 Fall::Commit(cause) => self.after_commit(store.as_mut(), cause).await,
                 Fall::Stumbled(input) => self.after_stumble(store.as_mut(), input).await,
             };
@@ -100,6 +107,10 @@ impl Run {
                 Ok(reign) => reign,
                 Err(ended) => return ended,
             };
+            for reply in asked {
+                // Whoever has gone away does not mind.
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -182,6 +193,8 @@ fn refuse(message: Option<Message>) -> Result<(), Ended> {
         // An agent whose stream is not served tries again, and what was posted is told again from state.
         Some(Message::AgentConnected { .. } | Message::Agent { .. } | Message::AgentLost(_)) => (),
         Some(Message::Post(_)) => (),
+        // It leads no one, and will read the state anew; dropping the reply says so.
+        Some(Message::Abdicate { reply: _ }) => (),
         Some(Message::Stop) | None => return Err(Ended::Stopped),
     }
     Ok(())

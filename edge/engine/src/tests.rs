@@ -140,6 +140,33 @@ async fn two_faults_without_a_commit_between_them_stop_the_engine() {
 }
 
 #[tokio::test]
+async fn who_steps_down_carries_out_what_came_before_and_leads_again() {
+    let store = Fated::default();
+    let engine = start(&store);
+    let mut notices = engine.handle().notices();
+    let release = store.hold();
+    let ask = |app: &'static str| {
+        let handle = engine.handle();
+        tokio::spawn(async move { handle.call(order(app)).await })
+    };
+    let before = ask("/a");
+    tokio::task::yield_now().await;
+    let (one, two) = (engine.handle(), engine.handle());
+    let abdicated = tokio::spawn(async move { tokio::join!(one.abdicate(), two.abdicate()) });
+    tokio::task::yield_now().await;
+    let after = ask("/b");
+    tokio::task::yield_now().await;
+    release.send(()).expect("the commit waits");
+    assert_eq!(abdicated.await.expect("no panic"), (Ok(()), Ok(())));
+    assert_eq!(before.await.expect("no panic"), Ok(Reply::Done));
+    assert_eq!(after.await.expect("no panic"), Ok(Reply::Done));
+    assert!(engine.handle().read().kernel.term > Term(1));
+    assert_eq!((count(&engine, "/a"), count(&engine, "/b")), (1, 1));
+    while notices.next().await.is_ok() {}
+    assert_eq!(engine.stop().await, Ended::Stopped);
+}
+
+#[tokio::test]
 async fn many_callers_share_few_commits() {
     let store = Fated::default();
     let engine = start(&store);

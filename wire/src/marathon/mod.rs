@@ -18,6 +18,7 @@ pub mod health;
 pub mod info;
 pub mod instance;
 pub mod judge;
+pub mod logging;
 pub mod metrics;
 pub mod network;
 pub mod number;

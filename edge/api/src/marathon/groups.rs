@@ -78,6 +78,9 @@ impl Api {
             Wanted::Update(update) => Change::CreateGroup(update),
             Wanted::Version(_) | Wanted::ScaleBy(_) => change(id.clone(), wanted),
         };
+        if request.query.is_set("dryRun") {
+            return self.plan(request, change).await;
+        }
         let mut response = self.change_group(request, change, StatusCode::CREATED).await?;
         let location = HeaderValue::from_str(&format!("/v2/groups{id}"));
         response.headers_mut().insert(LOCATION, location.expect("ids are plain ASCII"));
@@ -87,9 +90,14 @@ impl Api {
     async fn update_group(&self, request: &Request, id: GroupId) -> Answer {
         let (id, wanted) = group_update::read(&request.body, &id, &self.rules).map_err(bad)?;
         let change = change(id, wanted);
-        if !request.query.is_set("dryRun") {
-            return self.change_group(request, change, StatusCode::OK).await;
+        if request.query.is_set("dryRun") {
+            return self.plan(request, change).await;
         }
+        self.change_group(request, change, StatusCode::OK).await
+    }
+
+    /// What a change would do, which is not done.
+    async fn plan(&self, request: &Request, change: Change) -> Answer {
         match self.order(Order::Plan { changes: vec![change] }, Bodies::One).await? {
             Reply::Planned { steps } => {
                 Ok(respond(request, StatusCode::OK, &deployment::planned(&steps)))

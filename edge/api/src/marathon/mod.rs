@@ -33,6 +33,7 @@ use wire::marathon::{deployment, info};
 
 use crate::answer::{self, Layout};
 use crate::failure::Failure;
+use crate::logging::Logging;
 use crate::request::Request;
 
 const DEPLOYMENT_ID: HeaderName = HeaderName::from_static("marathon-deployment-id");
@@ -58,6 +59,7 @@ struct Api {
     /// Shared by all who subscribe to events.
     spellings: Arc<spellings::Spellings>,
     tally: system::Tally,
+    logging: Arc<Logging>,
 }
 
 /// What the changes of an order came from.
@@ -99,13 +101,13 @@ fn indexed(path: &str) -> String {
 type Answer = Result<Response<Body>, Failure>;
 
 /// Everything below `/` of port 8080, and of `/service/marathon` at the front door.
-pub fn router(handle: Handle, info: MarathonInfo) -> Router {
+pub fn router(handle: Handle, info: MarathonInfo, logging: Arc<Logging>) -> Router {
     let rules = Rules {
         default_role: info.config.default_role.clone(),
         enforce_group_role: info.config.enforce_group_role,
     };
     let tally = system::Tally::new();
-    let api = Api { handle, info, rules, spellings: Arc::default(), tally };
+    let api = Api { handle, info, rules, spellings: Arc::default(), tally, logging };
     Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(Arc::new(api))
 }
 
@@ -136,6 +138,10 @@ impl Api {
             (&Method::GET, ["ping"]) => Ok(system::pong(&request.headers)),
             (&Method::GET, ["metrics"]) => Ok(self.metrics(request)),
             (&Method::GET, ["metrics", "prometheus"]) => Ok(self.prometheus()),
+            (&Method::GET, ["logging"]) => {
+                Ok(respond(request, StatusCode::OK, &self.logging.shown()))
+            }
+            (&Method::POST, ["logging"]) => self.change_logging(request),
             (&Method::GET, ["v2", "openapi.json"]) => Ok(openapi::answer()),
             (_, ["v2", "apps", id @ ..]) => self.apps(request, id).await,
             (_, ["v2", "tasks", rest @ ..]) => self.tasks(request, rest).await,
@@ -151,16 +157,13 @@ impl Api {
             (&Method::GET, ["v2", "leader"]) => {
                 Ok(respond(request, StatusCode::OK, &json!({ "leader": self.info.address })))
             }
-            (&Method::DELETE, ["v2", "leader"]) => {
-                let what = "giving up leadership (DELETE /v2/leader): there is no other master to take it, so this";
-                Err(Failure::NotYet(what.to_owned()))
-            }
+            (&Method::DELETE, ["v2", "leader"]) => self.abdicate(request).await,
             (&Method::GET, ["v2", "plugins"]) => {
                 Ok(respond(request, StatusCode::OK, &json!({ "plugins": [] })))
             }
             (
                 _,
-                ["ping" | "metrics"]
+                ["ping" | "metrics" | "logging"]
                 | ["metrics", "prometheus"]
                 | ["v2", "events" | "info" | "leader" | "plugins" | "openapi.json"],
             ) => Err(Failure::MethodNotAllowed),

@@ -1,4 +1,4 @@
-//! What the API says of itself: that it is there, and how much it does.
+//! What the API says of itself: that it is there, how much it does and logs; and who leads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,14 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT, HeaderValue};
 use axum::http::{HeaderMap, Response, StatusCode};
 use model::time::Time;
+use serde_json::json;
+use wire::marathon::logging::LoggerChange;
 use wire::marathon::metrics::{self, Served};
+use wire::marathon::reading;
 
-use super::{Api, respond};
+use super::{Answer, Api, respond};
 use crate::answer::{self, Layout};
+use crate::failure::Failure;
 use crate::request::{Request, now};
 
 /// Counts since the start.
@@ -51,6 +55,24 @@ impl Api {
 
     pub(super) fn prometheus(&self) -> Response<Body> {
         answer::text(metrics::prometheus(&self.measured()))
+    }
+
+    pub(super) fn change_logging(&self, request: &Request) -> Answer {
+        let change: LoggerChange = reading::body(&request.body)?;
+        self.logging.change(&change);
+        Ok(respond(request, StatusCode::OK, &change))
+    }
+
+    /// Another leader would read the state from the store; so does this one, in a new term.
+    pub(super) async fn abdicate(&self, request: &Request) -> Answer {
+        for unknown in ["backup", "restore"] {
+            if request.query.first(unknown).is_some() {
+                let what = format!("'{unknown}' of all state by DELETE /v2/leader");
+                return Err(Failure::NotYet(what));
+            }
+        }
+        self.handle.abdicate().await?;
+        Ok(respond(request, StatusCode::OK, &json!({ "message": "Leadership abdicated" })))
     }
 
     fn measured(&self) -> metrics::Metrics {

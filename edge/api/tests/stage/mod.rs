@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -42,6 +43,11 @@ impl Answer {
     }
 }
 
+/// Of a log that nobody writes.
+fn logging() -> Arc<api::logging::Logging> {
+    api::logging::Logging::new(api::logging::Levels::new(), Box::new(|_| ()))
+}
+
 impl Stage {
     /// Without any agent.
     pub(crate) fn new() -> anyhow::Result<Self> {
@@ -67,7 +73,7 @@ impl Stage {
             started_at: Time(1_700_000_000_000),
         };
         Ok(Self {
-            marathon: api::marathon::router(engine.handle(), marathon),
+            marathon: api::marathon::router(engine.handle(), marathon, logging()),
             mesos: api::mesos::router(engine.handle(), mesos),
             engine,
             seed: 0,

@@ -93,6 +93,15 @@ pub(super) fn leader(_: &mut SchemaGenerator) -> Schema {
     within("leader", &json_schema!({ "type": "string" }))
 }
 
+pub(super) fn message(_: &mut SchemaGenerator) -> Schema {
+    within("message", &json_schema!({ "type": "string" }))
+}
+
+/// Levels by name.
+pub(super) fn loggers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
 pub(super) fn plugins(_: &mut SchemaGenerator) -> Schema {
     within("plugins", &json_schema!({ "type": "array" }))
 }

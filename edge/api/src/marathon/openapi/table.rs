@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use wire::marathon::app::App;
 use wire::marathon::app_info::AppInfo;
 use wire::marathon::autoscale::Report;
-use wire::marathon::deployment::{DeploymentResult, StepInfo};
+use wire::marathon::deployment::{DeploymentResult, Planned, StepInfo};
 use wire::marathon::group::GroupInfo;
 use wire::marathon::instance::Instance;
+use wire::marathon::logging::LoggerChange;
 use wire::marathon::metrics::Metrics;
 use wire::marathon::pod::Pod;
 use wire::marathon::pod_status::PodStatus;
@@ -81,8 +82,10 @@ const GROUP_EMBEDS: &[&str] = &[
 ];
 const FORCE: &[Param] = &[Flag("force"), Text("deploymentTimeoutSeconds")];
 const CHANGE: &[Param] = &[Flag("force"), Flag("partialUpdate"), Text("deploymentTimeoutSeconds")];
+const GROUP: &[Param] = &[Flag("force"), Flag("dryRun"), Text("deploymentTimeoutSeconds")];
 const KILL: &[Param] = &[Text("host"), Flag("scale"), Flag("wipe"), Flag("force")];
 const DEPLOYED: &[Told] = &[Json(200, of::<DeploymentResult>)];
+const CREATED_OR_PLANNED: &[Told] = &[Json(201, of::<DeploymentResult>), Json(200, of::<Planned>)];
 const TEXT: &str = "text/plain; charset=utf-8";
 
 const fn get(path: &'static str, summary: &'static str, told: &'static [Told]) -> Endpoint {
@@ -194,22 +197,19 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .with(&[Flag("wipe"), Flag("force")]),
     get("/v2/groups", "Shows the tree of groups.", &[Json(200, of::<GroupInfo<'static>>)])
         .with(&[Words("embed", GROUP_EMBEDS)]),
-    order("POST", "/v2/groups", "Creates a group.", &[Json(201, of::<DeploymentResult>)])
-        .takes(schemas::group_update),
+    order("POST", "/v2/groups", "Creates a group.", CREATED_OR_PLANNED)
+        .takes(schemas::group_update)
+        .with(GROUP),
     order("PUT", "/v2/groups", "Puts the root.", &[Json(200, schemas::deployed_or_planned)])
         .takes(schemas::group_update)
-        .with(&[Flag("force"), Flag("dryRun")]),
+        .with(GROUP),
     order("DELETE", "/v2/groups", "Removes everything.", DEPLOYED),
     get("/v2/groups/versions", "Lists versions of the root.", &[Json(200, array::<Spelled>)]),
     get("/v2/groups/{group_id}", "Shows a group.", &[Json(200, of::<GroupInfo<'static>>)])
         .with(&[Words("embed", GROUP_EMBEDS)]),
-    order(
-        "POST",
-        "/v2/groups/{group_id}",
-        "Creates a group.",
-        &[Json(201, of::<DeploymentResult>)],
-    )
-    .takes(schemas::group_update),
+    order("POST", "/v2/groups/{group_id}", "Creates a group.", CREATED_OR_PLANNED)
+        .takes(schemas::group_update)
+        .with(GROUP),
     order(
         "PUT",
         "/v2/groups/{group_id}",
@@ -217,7 +217,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &[Json(200, schemas::deployed_or_planned)],
     )
     .takes(schemas::group_update)
-    .with(&[Flag("force"), Flag("dryRun")]),
+    .with(GROUP),
     order("PATCH", "/v2/groups/{group_id}", "Says whether a group enforces its role.", DEPLOYED)
         .takes(schemas::enforce_role),
     order("DELETE", "/v2/groups/{group_id}", "Removes a group and all in it.", DEPLOYED),
@@ -251,13 +251,27 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v2/info", "Says who answers.", &[Json(200, schemas::info)]),
     get("/v2/leader", "Says who leads.", &[Json(200, schemas::leader)]),
     Endpoint {
-        failures: &[501],
-        ..order("DELETE", "/v2/leader", "Gives up leadership: nobody else could take it.", &[])
-            .with(&[])
+        failures: &[501, 503],
+        ..order(
+            "DELETE",
+            "/v2/leader",
+            "Steps down, and leads again from what is stored.",
+            &[Json(200, schemas::message)],
+        )
+        .with(&[Text("backup"), Text("restore")])
     },
     get("/v2/plugins", "Lists plugins: there are none.", &[Json(200, schemas::plugins)]),
     get("/v2/openapi.json", "This document.", &[Json(200, schemas::object)]),
     get("/ping", "Answers pong.", &[Told::Text(200, TEXT), Json(200, of::<String>)]),
+    get("/logging", "Says how much is logged, of whom.", &[Json(200, schemas::loggers)]),
+    order(
+        "POST",
+        "/logging",
+        "Changes how much is logged, for good or for a while.",
+        &[Json(200, of::<LoggerChange>)],
+    )
+    .takes(of::<LoggerChange>)
+    .with(&[]),
     get("/metrics", "Counts and measures.", &[Json(200, of::<Metrics>)]),
     get("/metrics/prometheus", "The same as Prometheus reads it.", &[Told::Text(200, TEXT)]),
 ];
