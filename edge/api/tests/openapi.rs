@@ -72,6 +72,15 @@ impl Promise {
         paths.iter().flat_map(of).collect()
     }
 
+    /// Asks, and compares with the status that is expected and with the document.
+    async fn check(&self, stage: &Stage, operation: &str, path: &str, body: &Value, status: u16) {
+        let (method, _) = operation.split_once(' ').expect("two words");
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let answer = stage.ask(&method.to_uppercase(), path, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{operation}: {}", answer.text);
+        self.keeps(operation, &answer);
+    }
+
     fn keeps(&self, operation: &str, answer: &Answer) {
         let (status, text) = (answer.status, &answer.text);
         let (method, path) = operation.split_once(' ').expect("a method and a path");
@@ -146,11 +155,7 @@ async fn answers_are_what_the_document_promises() -> anyhow::Result<()> {
     let pod = json!({ "id": "/shop/pod", "containers": [container] });
     let huge = json!({ "id": "/shop/huge", "cmd": "sleep 1", "cpus": 1000 });
     let check = async |stage: &Stage, operation: &str, path: &str, body: &Value, status: u16| {
-        let (method, _) = operation.split_once(' ').expect("two words");
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let answer = stage.ask(&method.to_uppercase(), path, body).await;
-        assert_eq!(answer.status.as_u16(), status, "{operation}: {}", answer.text);
-        promise.keeps(operation, &answer);
+        promise.check(stage, operation, path, body, status).await;
     };
     check(&stage, "post /v2/apps", "/v2/apps", &app, 201).await;
     check(&stage, "post /v2/apps", "/v2/apps", &app, 409).await;
@@ -177,20 +182,32 @@ async fn answers_are_what_the_document_promises() -> anyhow::Result<()> {
     let dry = json!({ "apps": [app] });
     let group = "/v2/groups/shop?dryRun=true";
     check(&stage, "put /v2/groups/{group_id}", group, &dry, 200).await;
-    let new = json!({ "id": "/new", "apps": [{ "id": "a", "cmd": "sleep 1" }] });
-    check(&stage, "post /v2/groups", "/v2/groups?dryRun=true", &new, 200).await;
-    check(&stage, "post /v2/groups/{group_id}", "/v2/groups/new?dryRun=true", &new, 200).await;
-    check(&stage, "get /v2/groups/{group_id}", "/v2/groups/new", none, 404).await;
     let kill = format!("{web}/tasks");
     check(&stage, "delete /v2/apps/{app_id}/tasks", &kill, none, 200).await;
     check(&stage, "get /v2/info", "/v2/info", none, 200).await;
     check(&stage, "get /metrics", "/metrics", none, 200).await;
-    check(&stage, "get /logging", "/logging", none, 200).await;
-    let level = |level: &str| json!({ "logger": "engine", "level": level, "durationSeconds": 60 });
-    check(&stage, "post /logging", "/logging", &level("debug"), 200).await;
-    check(&stage, "post /logging", "/logging", &level("loud"), 422).await;
-    check(&stage, "delete /v2/leader", "/v2/leader?backup=file:///tmp/x", none, 501).await;
-    check(&stage, "delete /v2/leader", "/v2/leader", none, 200).await;
     check(&stage, "delete /v2/apps/{app_id}", web, none, 200).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_the_service_and_plans_are_what_the_document_promises() -> anyhow::Result<()>
+{
+    let stage = Stage::new()?;
+    let promise = promise(&stage).await;
+    let check = async |operation: &str, path: &str, body: &Value, status: u16| {
+        promise.check(&stage, operation, path, body, status).await;
+    };
+    let none = &Value::Null;
+    let new = json!({ "id": "/new", "apps": [{ "id": "a", "cmd": "sleep 1" }] });
+    check("post /v2/groups", "/v2/groups?dryRun=true", &new, 200).await;
+    check("post /v2/groups/{group_id}", "/v2/groups/new?dryRun=true", &new, 200).await;
+    check("get /v2/groups/{group_id}", "/v2/groups/new", none, 404).await;
+    check("get /logging", "/logging", none, 200).await;
+    let level = |level: &str| json!({ "logger": "engine", "level": level, "durationSeconds": 60 });
+    check("post /logging", "/logging", &level("debug"), 200).await;
+    check("post /logging", "/logging", &level("loud"), 422).await;
+    check("delete /v2/leader", "/v2/leader?backup=file:///tmp/x", none, 501).await;
+    check("delete /v2/leader", "/v2/leader", none, 200).await;
     Ok(())
 }

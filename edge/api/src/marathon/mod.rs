@@ -135,14 +135,6 @@ impl Api {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         match (&request.method, path.as_slice()) {
             (&Method::OPTIONS, _) => Ok(system::options()),
-            (&Method::GET, ["ping"]) => Ok(system::pong(&request.headers)),
-            (&Method::GET, ["metrics"]) => Ok(self.metrics(request)),
-            (&Method::GET, ["metrics", "prometheus"]) => Ok(self.prometheus()),
-            (&Method::GET, ["logging"]) => {
-                Ok(respond(request, StatusCode::OK, &self.logging.shown()))
-            }
-            (&Method::POST, ["logging"]) => self.change_logging(request),
-            (&Method::GET, ["v2", "openapi.json"]) => Ok(openapi::answer()),
             (_, ["v2", "apps", id @ ..]) => self.apps(request, id).await,
             (_, ["v2", "tasks", rest @ ..]) => self.tasks(request, rest).await,
             (_, ["v2", "deployments", rest @ ..]) => self.deployments(request, rest).await,
@@ -152,6 +144,21 @@ impl Api {
                 let rest: Vec<&str> = [&pods["pods".len()..]].iter().chain(rest).copied().collect();
                 self.pods(request, rest.join("/").trim_start_matches('/')).await
             }
+            (_, path) => self.system(request, path).await,
+        }
+    }
+
+    /// What is asked of the service itself.
+    async fn system(&self, request: &Request, path: &[&str]) -> Answer {
+        match (&request.method, path) {
+            (&Method::GET, ["ping"]) => Ok(system::pong(&request.headers)),
+            (&Method::GET, ["metrics"]) => Ok(self.metrics(request)),
+            (&Method::GET, ["metrics", "prometheus"]) => Ok(self.prometheus()),
+            (&Method::GET, ["logging"]) => {
+                Ok(respond(request, StatusCode::OK, &self.logging.shown()))
+            }
+            (&Method::POST, ["logging"]) => self.change_logging(request),
+            (&Method::GET, ["v2", "openapi.json"]) => Ok(openapi::answer()),
             (&Method::GET, ["v2", "events"]) => self.events(request),
             (&Method::GET, ["v2", "info"]) => Ok(self.told(request)),
             (&Method::GET, ["v2", "leader"]) => {
