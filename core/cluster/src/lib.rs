@@ -48,6 +48,10 @@ pub enum Input {
         connection: Connection,
         seed: u64,
     },
+    Operator {
+        order: kernel::operator::Order,
+        seed: u64,
+    },
     Tick {
         seed: u64,
     },

@@ -110,6 +110,9 @@ impl Cluster {
             Input::AgentLost { connection, seed: _ } => {
                 self.tell_kernel(now, kernel::Input::AgentLost { connection }, out)
             }
+            Input::Operator { order, seed: _ } => {
+                self.tell_kernel(now, kernel::Input::Operator { order }, out)
+            }
             Input::Tick { seed: _ } => self.tick(now, out),
         }
     }
@@ -233,6 +236,7 @@ fn seed(input: &Input) -> u64 {
         | Input::Framework { seed, .. }
         | Input::Agent { seed, .. }
         | Input::AgentLost { seed, .. }
+        | Input::Operator { seed, .. }
         | Input::Tick { seed } => *seed,
         // The kernel starts a timer and tells nobody.
         Input::FrameworkLost { .. } => 0,

@@ -11,8 +11,8 @@ use model::scheduler::{Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
+use crate::amounts::{Amounts, Change};
 use crate::offers::client_of;
-use crate::shares::{Amounts, Change};
 use crate::tasks::Verdict;
 use crate::{Effect, Kernel, Out, Record};
 
@@ -129,7 +129,7 @@ impl Kernel {
         }
         let (agent, role) = (&lot.offer.agent_id, &lot.offer.role);
         let client = client_of(&lot.offer);
-        self.shares.change_member(&client, Change::plus(Amounts::of(&lot.launched)));
+        self.shares.change_member(&client, &Change::plus(Amounts::of(&lot.launched)));
         let mut held = self.state.held(agent, role).cloned().unwrap_or_default();
         held.add(&lot.launched);
         self.commit(Record::InUse(agent.clone(), role.clone(), Some(held)), out);

@@ -27,10 +27,6 @@ pub(crate) struct LiveAgent {
     pub(crate) returned_at: Option<Time>,
     /// Until when it must have returned to this leader; its tasks are not known before.
     pub(crate) return_by: Option<Time>,
-    pub(crate) free: Resources,
-    pub(crate) offered: Resources,
-    /// When each offer of it runs out.
-    pub(crate) offers: BTreeMap<OfferId, Time>,
     pub(crate) tasks: BTreeSet<(FrameworkId, TaskId)>,
     /// Those of `tasks` that were launched in groups.
     pub(crate) executors: BTreeMap<ExecutorKey, BTreeSet<TaskId>>,
@@ -201,7 +197,9 @@ impl Kernel {
         let live = self.agents.get_mut(id).expect("it has registered or is awaited");
         let Some(connection) = live.connection.take() else { return };
         self.connections.remove(&connection);
-        let offers: Vec<OfferId> = live.offers.keys().cloned().collect();
+        let stock = self.offers.stock(id);
+        let offers: Vec<OfferId> =
+            stock.into_iter().flat_map(|stock| stock.offers.keys().cloned()).collect();
         self.count_free(id);
         offers.iter().for_each(|offer| self.rescind(offer, out));
     }

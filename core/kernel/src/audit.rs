@@ -2,40 +2,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::id::{AgentId, Role};
+use model::id::AgentId;
 
 use crate::Kernel;
+use crate::amounts::Amounts;
 use crate::demand::Client;
-use crate::shares::Amounts;
-use crate::state::Standing;
+use crate::shares::Recount;
+use crate::state::{Agent, Standing};
 use crate::tasks::holds;
 
 impl Kernel {
     /// Panics if an index or a sum is not what a recount gives. It walks the whole cluster: for tests and simulations.
     pub fn audit(&self) {
-        let mut totals = Amounts::default();
-        for agent in self.state.agents.values().filter(|one| one.standing == Standing::Admitted) {
-            totals.add(Amounts::of(&agent.info.resources));
-        }
-        self.shares.audit(totals, &self.held_by_roles(), &self.held_by_members());
+        self.shares.audit(&self.recount());
         self.audit_agents();
         self.audit_offers();
-        for client in &self.offers.wanting {
-            assert!(self.offers.demands.contains_key(client), "{client:?} wants and is not there");
+        for client in self.offers.wanting.iter() {
+            assert!(self.offers.demand(client).is_some(), "{client} wants and is not there");
         }
     }
 
-    /// What tasks hold on admitted agents, and what is offered.
-    fn held_by_roles(&self) -> BTreeMap<Role, Amounts> {
-        let mut held: BTreeMap<Role, Amounts> = BTreeMap::new();
+    fn recount(&self) -> Recount {
+        let mut found = Recount { members: self.held_by_members(), ..Recount::default() };
+        let admitted = |one: &&Agent| one.standing == Standing::Admitted;
+        for agent in self.state.agents.values().filter(admitted) {
+            found.totals.add(&Amounts::of(&agent.info.resources));
+            for one in agent.info.resources.iter() {
+                let Some(role) = one.role() else { continue };
+                found.roles.entry(role.clone()).or_default().add(&Amounts::reserved([one]));
+            }
+        }
         let admitted = self.state.in_use.iter().filter(|(id, _)| self.state.is_admitted(id));
         for (role, resources) in admitted.flat_map(|(_, roles)| roles) {
-            held.entry(role.clone()).or_default().add(Amounts::of(resources));
+            found.roles.entry(role.clone()).or_default().add(&Amounts::of(resources));
         }
         for offer in self.view.offers.values() {
-            held.entry(offer.role.clone()).or_default().add(Amounts::of(&offer.resources));
+            let amounts = Amounts::of(&offer.resources);
+            found.roles.entry(offer.role.clone()).or_default().add(&amounts);
+            found.offered.entry(offer.role.clone()).or_default().add(&amounts);
         }
-        held
+        let limited = self.state.quotas.iter().filter(|(_, quota)| !quota.limits.is_empty());
+        found.limits = limited.map(|(role, quota)| (role.clone(), quota.limits.clone())).collect();
+        found
     }
 
     fn held_by_members(&self) -> BTreeMap<Client, Amounts> {
@@ -45,16 +53,16 @@ impl Kernel {
         for task in tasks.filter(|task| holds(task)) {
             let client = Client { framework: task.framework.clone(), role: task.role.clone() };
             let sum = held.entry(client).or_default();
-            sum.add(Amounts::of(&task.resources));
+            sum.add(&Amounts::of(&task.resources));
             if let Some(executor) = &task.executor
                 && executors.insert((&task.agent, &task.framework, &executor.id))
             {
-                sum.add(Amounts::of(&executor.resources));
+                sum.add(&Amounts::of(&executor.resources));
             }
         }
         for offer in self.view.offers.values() {
             let client = Client { framework: offer.framework.clone(), role: offer.role.clone() };
-            held.entry(client).or_default().add(Amounts::of(&offer.resources));
+            held.entry(client).or_default().add(&Amounts::of(&offer.resources));
         }
         held
     }
@@ -77,8 +85,11 @@ impl Kernel {
             assert_eq!(live.executors, executors.remove(id).unwrap_or_default(), "those of {id}");
             let connection = live.connection.and_then(|at| self.connections.get(&at));
             assert_eq!(connection, live.connection.map(|_| id), "the stream of {id}");
-            assert_eq!(live.free, self.recount_free(id), "what is free of {id}");
-            assert_eq!(self.offers.available.contains(id), !live.free.is_empty(), "{id}");
+            let free = self.offers.stock(id).map(|stock| stock.free.clone()).unwrap_or_default();
+            assert_eq!(free, self.recount_free(id), "what is free of {id}");
+            let slot = self.offers.slots.get(id);
+            let available = slot.is_some_and(|slot| self.offers.available.has(*slot));
+            assert_eq!(available, !free.is_empty(), "{id}");
         }
         assert!(keys.is_empty(), "agents of known tasks are live: {keys:?}");
         let connected = self.agents.values().filter(|live| live.connection.is_some()).count();
@@ -88,10 +99,11 @@ impl Kernel {
     }
 
     fn audit_offers(&self) {
-        let of_agents = self.agents.values().flat_map(|live| live.offers.keys());
+        let of_agents = self.offers.stocks.iter().flat_map(|stock| stock.offers.keys());
         assert_eq!(of_agents.count(), self.view.offers.len(), "agents know their offers");
         for (id, offer) in &self.view.offers {
-            assert!(self.agents[&offer.agent_id].offers.contains_key(id), "{id}");
+            let stock = self.offers.stock(&offer.agent_id).expect("offers are of known agents");
+            assert!(stock.offers.contains_key(id), "{id}");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Who wants offers, of which agents, and what was refused.
 //!
-//! A client looks at every agent once when it revives (its walk) and afterwards only at those whose free resources
-//! have grown or whose filter has ended (the fresh ones). So a change costs what it touches.
+//! A client looks at every agent once when it revives and afterwards only at those whose free resources have grown or
+//! whose filter has ended. So a change costs what it touches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
 
-use model::id::{AgentId, FrameworkId, Role};
-use model::resources::Resources;
+use model::id::{FrameworkId, Role};
 use model::time::Time;
+
+use crate::bits::Bits;
+use crate::stock::Slot;
 
 /// One role of one framework: what offers are made to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,9 @@ pub(crate) struct Client {
     pub(crate) framework: FrameworkId,
     pub(crate) role: Role,
 }
+
+/// A client's number: it is not used for another while the client wants or holds anything.
+pub(crate) type Number = usize;
 
 /// Offers in the first round after a revival. Who wants one place in a cluster of thousands need not decline thousands.
 const OFFERS_PER_ROUND_MIN: usize = 16;
@@ -25,111 +29,103 @@ const OFFERS_PER_ROUND_MAX: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Demand {
-    walk: Walk,
-    fresh: BTreeSet<AgentId>,
-    pub(crate) filters: BTreeMap<AgentId, Filter>,
+    pub(crate) client: Client,
+    /// Agents that are worth a look.
+    unseen: Bits,
+    /// Agents of which a limit has kept something back.
+    cut: Bits,
+    /// Where the last look was: everyone goes around, so that the load is spread.
+    next: Slot,
+    /// Until when what was refused of an agent is not offered again.
+    filters: BTreeMap<Slot, Time>,
+    /// The same, in the order of their ends.
+    ends: BTreeSet<(Time, Slot)>,
     /// Offers in the next round.
     pub(crate) round: usize,
 }
 
-/// What was refused of an agent is not offered again until then, nor is any part of it.
-#[derive(Debug)]
-pub(crate) struct Filter {
-    pub(crate) refused: Resources,
-    pub(crate) until: Time,
-}
-
-/// Once around all agents that have something free, from where the last walk ended: so everyone's load is spread.
-#[derive(Debug, Default)]
-struct Walk {
-    last: Option<AgentId>,
-    /// Where it comes full circle.
-    stop: Option<AgentId>,
-    leg: Leg,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Leg {
-    /// From the start to the last agent.
-    Out,
-    /// From the first agent to the start.
-    Home,
-    #[default]
-    Over,
-}
-
-impl Walk {
-    fn begin(&mut self) {
-        self.stop = self.last.clone();
-        self.leg = Leg::Out;
-    }
-
-    fn next(&mut self, available: &BTreeSet<AgentId>) -> Option<AgentId> {
-        if self.leg == Leg::Out {
-            if let Some(next) = self.ahead(available) {
-                return self.step(next);
-            }
-            self.leg = if self.stop.is_some() { Leg::Home } else { Leg::Over };
-            self.last = None;
-        }
-        if self.leg == Leg::Home {
-            let next = self.ahead(available).filter(|next| Some(*next) <= self.stop.as_ref());
-            if let Some(next) = next {
-                return self.step(next);
-            }
-            self.leg = Leg::Over;
-            self.last = self.stop.take();
-        }
-        None
-    }
-
-    fn ahead<'a>(&self, available: &'a BTreeSet<AgentId>) -> Option<&'a AgentId> {
-        match &self.last {
-            Some(last) => available.range((Excluded(last), Unbounded)).next(),
-            None => available.first(),
-        }
-    }
-
-    fn step(&mut self, to: &AgentId) -> Option<AgentId> {
-        self.last = Some(to.clone());
-        self.last.clone()
-    }
-}
-
 impl Demand {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self {
-            walk: Walk::default(),
-            fresh: BTreeSet::new(),
+            client,
+            unseen: Bits::default(),
+            cut: Bits::default(),
+            next: 0,
             filters: BTreeMap::new(),
+            ends: BTreeSet::new(),
             round: OFFERS_PER_ROUND_MIN,
         }
     }
 
     /// Wants offers of all agents, whatever it refused before. The filters are the caller's to remove.
-    pub(crate) fn revive(&mut self) {
+    pub(crate) fn revive(&mut self, agents: usize) {
         self.round = OFFERS_PER_ROUND_MIN;
-        self.fresh.clear();
-        self.walk.begin();
+        self.unseen.fill(agents);
+        self.cut.clear();
     }
 
     pub(crate) fn suppress(&mut self) {
-        self.fresh.clear();
-        self.walk.leg = Leg::Over;
+        self.unseen.clear();
+        self.cut.clear();
     }
 
     /// The agent is worth another look.
-    pub(crate) fn look_at(&mut self, agent: &AgentId) {
-        self.fresh.insert(agent.clone());
+    pub(crate) fn look_at(&mut self, agent: Slot) {
+        self.unseen.set(agent);
     }
 
-    /// The next agent worth a look; `None` when all have been seen.
-    pub(crate) fn next(&mut self, available: &BTreeSet<AgentId>) -> Option<AgentId> {
-        self.fresh.pop_first().or_else(|| self.walk.next(available))
+    /// The next of these agents worth a look; `None` when all have been seen.
+    pub(crate) fn next(&mut self, among: &Bits) -> Option<Slot> {
+        let agent = self.unseen.next_in(among, self.next)?;
+        self.unseen.unset(agent);
+        self.next = agent + 1;
+        Some(agent)
+    }
+
+    /// A limit has kept something of the agent back.
+    pub(crate) fn note_cut(&mut self, agent: Slot) {
+        self.cut.set(agent);
+    }
+
+    /// A limit leaves more room than before.
+    pub(crate) fn look_again(&mut self) {
+        self.unseen.add(&self.cut);
+        self.cut.clear();
     }
 
     /// This round was not enough.
     pub(crate) fn grow_round(&mut self) {
         self.round = (self.round * 2).min(OFFERS_PER_ROUND_MAX);
+    }
+
+    pub(crate) fn filter(&mut self, agent: Slot, until: Time) {
+        if let Some(before) = self.filters.insert(agent, until) {
+            self.ends.remove(&(before, agent));
+        }
+        self.ends.insert((until, agent));
+    }
+
+    pub(crate) fn is_filtered(&self, agent: Slot, now: Time) -> bool {
+        self.filters.get(&agent).is_some_and(|until| now < *until)
+    }
+
+    /// When the next filter ends.
+    pub(crate) fn next_end(&self) -> Option<Time> {
+        self.ends.first().map(|(until, _)| *until)
+    }
+
+    /// An agent whose filter has ended by now.
+    pub(crate) fn pop_ended(&mut self, now: Time) -> Option<Slot> {
+        let (_, agent) = self.ends.first().filter(|(until, _)| *until <= now)?;
+        let agent = *agent;
+        self.ends.pop_first();
+        self.filters.remove(&agent);
+        Some(agent)
+    }
+
+    /// Forgets all filters and says of which agents.
+    pub(crate) fn drop_filters(&mut self) -> impl Iterator<Item = Slot> {
+        self.ends.clear();
+        std::mem::take(&mut self.filters).into_keys()
     }
 }

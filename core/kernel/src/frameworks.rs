@@ -11,7 +11,7 @@ use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::accept::Answer;
-use crate::demand::{Client, Demand};
+use crate::demand::Client;
 use crate::state::Framework;
 use crate::tasks::{Kill, Seen, Verdict, holds};
 use crate::timers::Timer;
@@ -63,7 +63,7 @@ impl Kernel {
         }
         out.effects.push(Effect::Event(id.clone(), Event::Subscribed { framework: id.clone() }));
         for role in self.roles(&id) {
-            self.offers.demands.insert(Client { framework: id.clone(), role }, Demand::new());
+            self.enroll(Client { framework: id.clone(), role });
         }
         self.revive(&id, &[]);
         Ok(())
@@ -86,7 +86,7 @@ impl Kernel {
         let added: Vec<Role> = now.difference(&before).cloned().collect();
         for role in &added {
             let client = Client { framework: id.clone(), role: role.clone() };
-            self.offers.demands.insert(client, Demand::new());
+            self.enroll(client);
         }
         if !added.is_empty() {
             self.revive(&id, &added);
@@ -106,7 +106,9 @@ impl Kernel {
             self.offer_again(&taken.agent_id);
             self.tell(&client.framework, Event::Rescind(offer), out);
         }
-        self.forget_client(client);
+        if let Some(number) = self.shares.find(client) {
+            self.forget_client(number);
+        }
     }
 
     fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {
@@ -141,7 +143,7 @@ impl Kernel {
         let clients = self.clients(id, &[]);
         let offers: Vec<OfferId> = self.offers_of(id);
         for client in clients {
-            self.forget_client(&client);
+            self.forget_client(client);
         }
         for offer in offers {
             let Some(offer) = self.take_offer(id, &offer) else { continue };
@@ -283,7 +285,7 @@ impl Kernel {
 }
 
 /// As Mesos has it: `*`, or parts between slashes that are no directory names and start with no dash.
-fn is_role(role: &Role) -> bool {
+pub(crate) fn is_role(role: &Role) -> bool {
     let is_part = |part: &str| {
         !matches!(part, "" | "." | ".." | "*")
             && !part.starts_with('-')

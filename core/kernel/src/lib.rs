@@ -1,24 +1,30 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
-//! per noun: `agents` and `settle`, `frameworks`, `offers` with `demand` and `shares`, `accept`, `tasks`, `executors`,
-//! `reconcile`.
+//! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota` and
+//! `operator`, `accept`, `tasks`, `executors`, `reconcile`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
 mod accept;
 mod agents;
+mod amounts;
 mod audit;
+mod bits;
+mod clients;
 mod demand;
 mod executors;
 mod frameworks;
 mod offers;
 mod operations;
+pub mod operator;
+pub mod quota;
 mod reconcile;
 mod record;
 mod settle;
 mod shares;
 pub mod state;
+mod stock;
 mod tasks;
 mod timers;
 pub mod view;
@@ -29,16 +35,19 @@ use std::time::Duration;
 
 use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
-use model::id::{AgentId, Connection, FrameworkId, Serial, Term};
+use model::id::{AgentId, Connection, FrameworkId, Role, Serial, Term};
 use model::machine::Machine;
+use model::resources::{ResourceName, Scalar};
 use model::scheduler::{Call, Event};
 use model::time::Time;
 
 use agents::LiveAgent;
+use amounts::{Amounts, Change};
 use frameworks::Subscription;
 use offers::Offers;
+use operator::Order;
 pub use record::MACHINE;
-use shares::{Amounts, Change, Shares};
+use shares::Shares;
 pub use state::Record;
 use state::{Standing, State};
 use timers::{Timer, Timers};
@@ -97,6 +106,10 @@ pub enum Input {
     AgentLost {
         connection: Connection,
     },
+    /// An operator wants something; it is done whole or refused.
+    Operator {
+        order: Order,
+    },
     Tick,
 }
 
@@ -122,6 +135,24 @@ pub enum Refusal {
     InvalidFramework(String),
     #[error("stream {0:?} has not registered an agent")]
     UnknownConnection(Connection),
+    #[error("quota is not valid: {}", .0.join("; "))]
+    InvalidQuota(Vec<String>),
+    #[error(
+        "role {role} and those below it use {used} of {resource} already, more than the limit of {limit}: raise the \
+         limit, or use force to keep what runs and stop what is new"
+    )]
+    OverLimit { role: Role, resource: ResourceName, used: Scalar, limit: Scalar },
+    #[error(
+        "{promised} of {resource} would be guaranteed, and the cluster has {there}: promise less, or use force if more \
+         agents are to come"
+    )]
+    Overcommitted { resource: ResourceName, promised: Scalar, there: Scalar },
+    #[error("role {0} has a quota already: update or remove it")]
+    QuotaExists(Role),
+    #[error("role {0} has no quota")]
+    NoQuota(Role),
+    #[error("weights are not valid: {}", .0.join("; "))]
+    InvalidWeight(Vec<String>),
 }
 
 /// Timers handled in one tick: each may lose an agent, which writes a record.
@@ -212,6 +243,7 @@ impl Kernel {
                 return self.hear(now, connection, message, out);
             }
             Input::AgentLost { connection } => self.agent_lost(connection, out),
+            Input::Operator { order } => return self.order(order, out),
             Input::Tick => self.tick(now, out),
         }
         Ok(())
@@ -250,7 +282,7 @@ impl Kernel {
                 Timer::Return(agent) => self.missed_return(now, &agent, out),
                 Timer::Failover(framework) => self.tear_down(now, &framework, out),
                 Timer::Offer(offer) => self.rescind(&offer, out),
-                Timer::Filter(client, agent) => self.end_filter(&client, &agent),
+                Timer::Filters(client) => self.end_filters(now, client),
             }
         }
         self.make_offers(now, out);
@@ -287,10 +319,19 @@ impl Kernel {
                 if self.state.is_admitted(agent) {
                     let amounts = |held: Option<_>| held.map(Amounts::of).unwrap_or_default();
                     let minus = amounts(self.state.held(agent, role));
-                    self.shares.change_role(role, Change { plus: amounts(held.as_ref()), minus });
+                    self.shares.change_role(role, &Change { plus: amounts(held.as_ref()), minus });
                 }
                 self.state.apply(record);
                 self.touched_agents.insert(agent.clone());
+            }
+            Record::Quota(role, quota) => {
+                self.state.apply(record);
+                let limits = quota.as_ref().map(|quota| quota.limits.clone());
+                self.shares.set_limits(role, limits.filter(|limits| !limits.is_empty()));
+                match quota {
+                    Some(quota) => self.view.quotas.insert(role.clone(), quota.clone()),
+                    None => self.view.quotas.remove(role),
+                };
             }
         }
     }
@@ -301,9 +342,15 @@ impl Kernel {
         if agent.standing != Standing::Admitted {
             return;
         }
-        self.shares.change_totals(change(Amounts::of(&agent.info.resources)));
+        let total = &agent.info.resources;
+        self.shares.change_totals(&change(Amounts::of(total)));
+        for one in total.iter() {
+            if let Some(role) = one.role() {
+                self.shares.change_role(role, &change(Amounts::reserved([one])));
+            }
+        }
         for (role, held) in self.state.in_use.get(id).into_iter().flatten() {
-            self.shares.change_role(role, change(Amounts::of(held)));
+            self.shares.change_role(role, &change(Amounts::of(held)));
         }
     }
 
@@ -323,11 +370,12 @@ impl Kernel {
             return;
         };
         let live = self.agents.get(id);
+        let stock = self.offers.stock(id);
         let seen = AgentView {
             agent: agent.clone(),
             connected: live.is_some_and(|live| live.connection.is_some()),
             in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
-            offered: live.map(|live| live.offered.clone()).unwrap_or_default(),
+            offered: stock.map(|stock| stock.offered.clone()).unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
         };
         self.view.agents.insert(id.clone(), Arc::new(seen));

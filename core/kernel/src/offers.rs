@@ -3,74 +3,94 @@
 //! A call never begets an offer in its own step. So a scheduler in this process cannot keep the kernel in conversation
 //! for ever: what it gives back is offered at the next tick, which is due at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{AgentId, FrameworkId, OfferId, Role, Serial};
+use model::id::{AgentId, FrameworkId, OfferId, Serial};
 use model::resources::{Amount, ResourceName, Resources, Scalar};
 use model::scheduler::{Event, Filters, Offer};
 use model::time::Time;
 
-use crate::demand::{Client, Demand, Filter};
-use crate::shares::{Amounts, Change};
+use crate::amounts::{Amounts, Change, Headroom};
+use crate::bits::Bits;
+use crate::demand::{Client, Demand, Number};
+use crate::shares::Turn;
+use crate::stock::{Slot, Stock};
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out};
 
 /// Pairs of client and agent looked at in one tick, so that no step stalls whatever the size of the cluster.
 const LOOKS_PER_TICK_MAX: usize = 1024;
 
-/// What is refused for a shorter time, or for none, is still not offered again before: two who disagree would talk for
-/// ever. It is Mesos' allocation interval.
-const REFUSE_MS_MIN: u64 = 1_000;
-
-/// A year, as in Mesos: longer is surely a mistake.
-const REFUSE_MS_MAX: u64 = 365 * 24 * 3_600_000;
-
 /// Less is not worth an offer: all three must be met, as DC/OS sets it. An agent that was given no ports at all is
 /// still offered.
 const OFFER_CPUS_MIN: Scalar = Scalar(10);
 const OFFER_MEM_MIB_MIN: Scalar = Scalar::whole(32);
 
-/// Offers and those who want them. Volatile: a new leader starts with none.
+/// Offers, what they are made of and those who want them. Volatile: a new leader starts with none.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
-    pub(crate) demands: BTreeMap<Client, Demand>,
-    /// Those of them that want something: nobody else is walked when an agent has more to give.
-    pub(crate) wanting: BTreeSet<Client>,
+    /// By the clients' numbers.
+    pub(crate) demands: Vec<Option<Demand>>,
+    /// Those of them that want something: nobody else is told when an agent has more to give.
+    pub(crate) wanting: Bits,
+    /// By the agents' numbers: those that have been connected.
+    pub(crate) stocks: Vec<Stock>,
+    pub(crate) slots: BTreeMap<AgentId, Slot>,
     /// Agents that are connected and have something free.
-    pub(crate) available: BTreeSet<AgentId>,
+    pub(crate) available: Bits,
+    /// Those of them that have something free that is reserved.
+    pub(crate) reserving: Bits,
     /// Of the next offer. A number is not used again by a later leader, or a late answer would hit a stranger's offer.
     pub(crate) next: Serial,
+}
+
+impl Offers {
+    pub(crate) fn demand(&self, number: Number) -> Option<&Demand> {
+        self.demands.get(number)?.as_ref()
+    }
+
+    pub(crate) fn demand_mut(&mut self, number: Number) -> Option<&mut Demand> {
+        self.demands.get_mut(number)?.as_mut()
+    }
+
+    pub(crate) fn stock(&self, agent: &AgentId) -> Option<&Stock> {
+        Some(&self.stocks[*self.slots.get(agent)?])
+    }
+
+    fn in_line(&mut self, turn: Turn) -> &mut Demand {
+        self.demand_mut(turn.client).expect("who is in line has a demand")
+    }
 }
 
 impl Kernel {
     /// Offers what is free to those who want it, until the tick's budget is used up.
     pub(crate) fn make_offers(&mut self, now: Time, out: &mut Out) {
+        self.welcome_eased();
         let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
-        let mut given: BTreeMap<Client, usize> = BTreeMap::new();
+        let mut given: BTreeMap<Number, usize> = BTreeMap::new();
         for _ in 0..LOOKS_PER_TICK_MAX {
-            let Some(client) = self.shares.first() else { break };
-            let demand = self.offers.demands.get_mut(&client).expect("who is in line has a demand");
-            let round = demand.round;
-            let Some(agent) = demand.next(&self.offers.available) else {
-                self.shares.leave(&client);
+            let Some(turn) = self.shares.first() else { break };
+            let room = self.shares.headroom(turn);
+            let Some(agent) = self.next_agent(turn, room.as_ref()) else {
+                self.shares.leave(turn.client);
                 continue;
             };
-            let Some(offer) = self.offer(now, &client, &agent) else { continue };
-            made.entry(client.framework.clone()).or_default().push(offer);
-            let given = given.entry(client.clone()).or_default();
+            let Some(resources) = self.offerable(now, turn.client, agent, room) else { continue };
+            let offer = self.offer(now, turn.client, agent, resources);
+            made.entry(offer.framework.clone()).or_default().push(offer);
+            let given = given.entry(turn.client).or_default();
             *given += 1;
-            if *given == round {
-                self.shares.leave(&client);
+            if *given == self.offers.in_line(turn).round {
+                self.shares.leave(turn.client);
             }
         }
         for (client, given) in given {
-            let demand = self.offers.demands.get_mut(&client).expect("it was offered something");
+            let demand = self.offers.demand_mut(client).expect("it was offered something");
             if given == demand.round {
                 demand.grow_round();
-                self.shares.join(&client);
+                self.shares.join(client);
             }
         }
         for (framework, offers) in made {
@@ -78,56 +98,90 @@ impl Kernel {
         }
     }
 
-    /// One offer of all that the client may use of the agent, unless that is too little or was refused.
-    fn offer(&mut self, now: Time, client: &Client, agent_id: &AgentId) -> Option<Offer> {
-        if !self.offers.available.contains(agent_id) {
+    /// Whom a limit has kept back stands in line again once it leaves more room.
+    fn welcome_eased(&mut self) {
+        for client in self.shares.take_eased() {
+            let Some(demand) = self.offers.demand_mut(client) else { continue };
+            demand.look_again();
+            if self.offers.wanting.has(client) {
+                self.shares.join(client);
+            }
+        }
+    }
+
+    /// The next agent that is worth a look. A role that is at its limit still gets what is reserved for it.
+    fn next_agent(&mut self, turn: Turn, room: Option<&Headroom>) -> Option<Slot> {
+        let at_limit = room.is_some_and(|room| !has_room(room));
+        let offers = &mut self.offers;
+        let demand = offers.demands[turn.client].as_mut().expect("who is in line has a demand");
+        demand.next(if at_limit { &offers.reserving } else { &offers.available })
+    }
+
+    /// All that the client may use of the agent, unless that is too little or was refused.
+    fn offerable(
+        &mut self,
+        now: Time,
+        client: Number,
+        agent: Slot,
+        room: Option<Headroom>,
+    ) -> Option<Resources> {
+        let demand = self.offers.demands[client].as_mut().expect("who is in line has a demand");
+        let stock = &self.offers.stocks[agent];
+        let framework = self.state.active(&demand.client.framework)?;
+        if !may_see(&framework.info, stock) {
             return None;
         }
-        let info = &self.state.agents[agent_id].info;
-        let live = self.agents.get_mut(agent_id).expect("available agents are live");
-        let resources = live.free.allocatable_to(&client.role);
-        let filter = self.offers.demands[client].filters.get(agent_id);
-        if filter.is_some_and(|filter| now < filter.until && filter.refused.contains(&resources))
-            || !is_worth_offering(&resources, &info.resources)
-            || !may_see_gpus(&self.state.active(&client.framework)?.info, &info.resources)
-        {
-            return None;
+        let mut resources = stock.allocatable_to(&demand.client.role);
+        if let Some(room) = room {
+            let whole = resources.clone();
+            resources = room.cut(resources);
+            if resources != whole {
+                demand.note_cut(agent);
+            }
         }
+        let refused = demand.is_filtered(agent, now) && stock.has_refused(client, &resources);
+        (!refused && is_worth_offering(&resources, &stock.info.resources)).then_some(resources)
+    }
+
+    fn offer(&mut self, now: Time, number: Number, agent: Slot, resources: Resources) -> Offer {
+        let demand = self.offers.demands[number].as_ref().expect("who is in line has a demand");
+        let Client { framework, role } = demand.client.clone();
         let id = OfferId::new(format!("{}-O{}", self.view.cluster, self.offers.next.0));
         self.offers.next = self.offers.next.next();
         let until = now + self.config.offer_timeout;
         self.timers.set(until, Timer::Offer(id.clone()));
-        live.offers.insert(id.clone(), until);
-        live.offered.add(&resources);
+        let stock = &mut self.offers.stocks[agent];
+        stock.offers.insert(id.clone(), until);
+        stock.offered.add(&resources);
         let offer = Offer {
             id: id.clone(),
-            framework: client.framework.clone(),
-            agent: info.clone(),
-            agent_id: agent_id.clone(),
-            role: client.role.clone(),
+            framework,
+            agent: stock.info.clone(),
+            agent_id: stock.id.clone(),
+            role,
             resources,
             // Nobody plans maintenance yet.
             unavailability: None,
         };
-        let change = Change::plus(Amounts::of(&offer.resources));
-        self.shares.change_role(&client.role, change);
-        self.shares.change_member(client, change);
+        self.touched_agents.insert(offer.agent_id.clone());
+        stock.free.subtract(&offer.resources);
+        self.note_free(agent);
+        self.shares.change_offered(number, &Change::plus(Amounts::of(&offer.resources)));
         self.view.offers.insert(id, Arc::new(offer.clone()));
-        self.count_free(agent_id);
-        Some(offer)
+        offer
     }
 
     /// Takes back an outstanding offer of the framework, whatever comes of its resources.
     pub(crate) fn take_offer(&mut self, from: &FrameworkId, id: &OfferId) -> Option<Arc<Offer>> {
         self.view.offers.get(id).filter(|offer| offer.framework == *from)?;
         let offer = self.view.offers.remove(id)?;
-        let live = self.agents.get_mut(&offer.agent_id).expect("offers are of live agents");
-        let until = live.offers.remove(id).expect("an agent knows its offers");
-        live.offered.subtract(&offer.resources);
+        let slot = self.offers.slots[&offer.agent_id];
+        let stock = &mut self.offers.stocks[slot];
+        let until = stock.offers.remove(id).expect("an agent knows its offers");
+        stock.offered.subtract(&offer.resources);
         self.timers.cancel(until, Timer::Offer(id.clone()));
-        let change = Change::minus(Amounts::of(&offer.resources));
-        self.shares.change_role(&offer.role, change);
-        self.shares.change_member(&client_of(&offer), change);
+        let number = self.shares.find(&client_of(&offer)).expect("who is offered something holds");
+        self.shares.change_offered(number, &Change::minus(Amounts::of(&offer.resources)));
         Some(offer)
     }
 
@@ -146,30 +200,6 @@ impl Kernel {
         }
     }
 
-    /// Keeps what the client gave back of an offer from being offered to it again for a while.
-    pub(crate) fn refuse(&mut self, now: Time, offer: &Offer, refused: Resources, span: Duration) {
-        let client = client_of(offer);
-        let least = Duration::from_millis(REFUSE_MS_MIN);
-        let until = now + span.clamp(least, Duration::from_millis(REFUSE_MS_MAX));
-        let Some(demand) = self.offers.demands.get_mut(&client) else { return };
-        let before = demand.filters.insert(offer.agent_id.clone(), Filter { refused, until });
-        let timer = Timer::Filter(client, offer.agent_id.clone());
-        if let Some(before) = before {
-            self.timers.cancel(before.until, timer.clone());
-        }
-        self.timers.set(until, timer);
-    }
-
-    /// What was refused may be offered again.
-    pub(crate) fn end_filter(&mut self, client: &Client, agent: &AgentId) {
-        let Some(demand) = self.offers.demands.get_mut(client) else { return };
-        demand.filters.remove(agent);
-        if self.offers.wanting.contains(client) {
-            demand.look_at(agent);
-            self.shares.join(client);
-        }
-    }
-
     /// Nobody has answered for too long, or the agent is gone.
     pub(crate) fn rescind(&mut self, id: &OfferId, out: &mut Out) {
         let Some(offer) = self.view.offers.get(id).cloned() else { return };
@@ -179,68 +209,16 @@ impl Kernel {
         out.effects.push(Effect::Event(offer.framework.clone(), Event::Rescind(id.clone())));
     }
 
-    /// The framework's clients: of these roles, or of all if none is named.
-    pub(crate) fn clients(&self, framework: &FrameworkId, roles: &[Role]) -> Vec<Client> {
-        let demands = &self.offers.demands;
-        if roles.is_empty() {
-            let all = demands.range(first_client(framework)..).map(|(client, _)| client);
-            return all.take_while(|client| client.framework == *framework).cloned().collect();
-        }
-        let client = |role: &Role| Client { framework: framework.clone(), role: role.clone() };
-        roles.iter().map(client).filter(|client| demands.contains_key(client)).collect()
-    }
-
-    /// It has roles, and wants offers to none of them.
-    pub(crate) fn is_suppressed(&self, framework: &FrameworkId) -> bool {
-        let first = first_client(framework);
-        let is_its = |client: &Client| client.framework == *framework;
-        let mut demands = self.offers.demands.range(&first..).map(|(client, _)| client);
-        let mut wanting = self.offers.wanting.range(&first..);
-        demands.next().is_some_and(is_its) && !wanting.next().is_some_and(is_its)
-    }
-
-    /// The client is no more.
-    pub(crate) fn forget_client(&mut self, client: &Client) {
-        self.drop_filters(client);
-        self.offers.demands.remove(client);
-        self.offers.wanting.remove(client);
-        self.shares.forget(client);
-    }
-
-    pub(crate) fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
-        for client in self.clients(framework, roles) {
-            self.drop_filters(&client);
-            self.offers.demands.get_mut(&client).expect("a client of ours").revive();
-            self.shares.join(&client);
-            self.offers.wanting.insert(client);
-        }
-        self.touched_frameworks.insert(framework.clone());
-    }
-
-    pub(crate) fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]) {
-        for client in self.clients(framework, roles) {
-            self.offers.demands.get_mut(&client).expect("a client of ours").suppress();
-            self.shares.leave(&client);
-            self.offers.wanting.remove(&client);
-        }
-        self.touched_frameworks.insert(framework.clone());
-    }
-
-    pub(crate) fn drop_filters(&mut self, client: &Client) {
-        let Some(demand) = self.offers.demands.get_mut(client) else { return };
-        for (agent, filter) in std::mem::take(&mut demand.filters) {
-            self.timers.cancel(filter.until, Timer::Filter(client.clone(), agent));
-        }
-    }
-
-    /// The agent has more to give: whoever wants something takes a look.
+    /// The agent has more to give: whoever wants something, and has not refused just that, takes a look.
     pub(crate) fn offer_again(&mut self, agent: &AgentId) {
-        if !self.offers.available.contains(agent) {
+        let Some(slot) = self.offers.slots.get(agent).copied() else { return };
+        if !self.offers.available.has(slot) {
             return;
         }
-        for client in &self.offers.wanting {
-            let demand = self.offers.demands.get_mut(client).expect("who wants has a demand");
-            demand.look_at(agent);
+        let mut clients = self.offers.wanting.clone();
+        self.offers.stocks[slot].without_refusals(&mut clients);
+        for client in clients.iter() {
+            self.offers.demand_mut(client).expect("who wants has a demand").look_at(slot);
             self.shares.join(client);
         }
     }
@@ -249,31 +227,45 @@ impl Kernel {
     pub(crate) fn count_free(&mut self, id: &AgentId) {
         self.touched_agents.insert(id.clone());
         let free = self.recount_free(id);
-        if free.is_empty() {
-            self.offers.available.remove(id);
-        } else {
-            self.offers.available.insert(id.clone());
+        let Some(slot) = self.slot(id) else { return };
+        self.offers.stocks[slot].free = free;
+        self.note_free(slot);
+    }
+
+    fn note_free(&mut self, slot: Slot) {
+        let Offers { stocks, available, reserving, .. } = &mut self.offers;
+        let stock = &stocks[slot];
+        let mark = |bits: &mut Bits, is: bool| if is { bits.set(slot) } else { bits.unset(slot) };
+        mark(available, !stock.free.is_empty());
+        mark(reserving, stock.has_reservations());
+    }
+
+    /// The agent's number, and what it is by now.
+    fn slot(&mut self, id: &AgentId) -> Option<Slot> {
+        let info = &self.state.agents.get(id)?.info;
+        let offers = &mut self.offers;
+        if let Some(slot) = offers.slots.get(id).copied() {
+            offers.stocks[slot].info = info.clone();
+            return Some(slot);
         }
-        if let Some(live) = self.agents.get_mut(id) {
-            live.free = free;
-        }
+        offers.stocks.push(Stock::new(id.clone(), info.clone()));
+        offers.slots.insert(id.clone(), offers.stocks.len() - 1);
+        Some(offers.stocks.len() - 1)
     }
 
     pub(crate) fn recount_free(&self, id: &AgentId) -> Resources {
-        let connected = self.agents.get(id).filter(|live| live.connection.is_some());
-        let (Some(live), Some(agent)) = (connected, self.state.agents.get(id)) else {
+        let connected = self.agents.get(id).is_some_and(|live| live.connection.is_some());
+        let Some(agent) = self.state.agents.get(id).filter(|_| connected) else {
             return Resources::default();
         };
-        let mut free = agent.info.resources.minus(&live.offered);
+        let mut free = agent.info.resources.clone();
+        if let Some(stock) = self.offers.stock(id) {
+            free.take(&stock.offered);
+        }
         let held = self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values);
         held.for_each(|held| free.take(held));
         free
     }
-}
-
-/// No client of the framework comes before it, and none of an earlier one after.
-fn first_client(framework: &FrameworkId) -> Client {
-    Client { framework: framework.clone(), role: Role::new("") }
 }
 
 pub(crate) fn client_of(offer: &Offer) -> Client {
@@ -290,7 +282,13 @@ fn is_worth_offering(free: &Resources, total: &Resources) -> bool {
         && (has_ports(free) || !has_ports(total))
 }
 
+/// Whether anything that is cut to this could be worth an offer.
+fn has_room(room: &Headroom) -> bool {
+    room.left(&ResourceName::Cpus) >= OFFER_CPUS_MIN
+        && room.left(&ResourceName::Mem) >= OFFER_MEM_MIB_MIN
+}
+
 /// Agents with GPUs are kept for frameworks that know what to do with them.
-fn may_see_gpus(framework: &FrameworkInfo, total: &Resources) -> bool {
-    total.gpus().is_zero() || framework.can(Capability::GpuResources)
+fn may_see(framework: &FrameworkInfo, stock: &Stock) -> bool {
+    stock.info.resources.gpus().is_zero() || framework.can(Capability::GpuResources)
 }

@@ -12,6 +12,7 @@ pub const MACHINE: u8 = b'k';
 const AGENT: u8 = b'a';
 const FRAMEWORK: u8 = b'f';
 const IN_USE: u8 = b'u';
+const QUOTA: u8 = b'q';
 const WEIGHT: u8 = b'w';
 
 /// The first byte of every value. A release that changes what follows counts it up and still reads the former.
@@ -26,6 +27,7 @@ impl machine::Record for Record {
             Record::Agent(id, _) => key(AGENT, id.as_str()),
             Record::Framework(id, _) => key(FRAMEWORK, id.as_str()),
             Record::Weight(role, _) => key(WEIGHT, role.as_str()),
+            Record::Quota(role, _) => key(QUOTA, role.as_str()),
             Record::InUse(agent, role, _) => {
                 let mut key = key(IN_USE, agent.as_str());
                 key.push(SEPARATOR);
@@ -40,6 +42,7 @@ impl machine::Record for Record {
             Record::Agent(_, agent) => agent.as_ref().map(value),
             Record::Framework(_, framework) => framework.as_ref().map(value),
             Record::Weight(_, weight) => weight.as_ref().map(value),
+            Record::Quota(_, quota) => quota.as_ref().map(value),
             Record::InUse(_, _, held) => held.as_ref().map(value),
         }
     }
@@ -54,6 +57,7 @@ impl machine::Record for Record {
             AGENT => Ok(Record::Agent(AgentId::new(id), Some(content(key, value)?))),
             FRAMEWORK => Ok(Record::Framework(FrameworkId::new(id), Some(content(key, value)?))),
             WEIGHT => Ok(Record::Weight(Role::new(id), Some(content(key, value)?))),
+            QUOTA => Ok(Record::Quota(Role::new(id), Some(content(key, value)?))),
             IN_USE => {
                 let ids = id.split_once(char::from(SEPARATOR));
                 let (agent, role) = ids.ok_or_else(|| bad("it names no role"))?;

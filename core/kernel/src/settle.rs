@@ -10,7 +10,7 @@ use model::scheduler::Event;
 use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
-use crate::shares::{Amounts, Change};
+use crate::amounts::{Amounts, Change};
 use crate::tasks::{Verdict, holds};
 use crate::{Effect, Kernel, Out, Record};
 
@@ -57,7 +57,7 @@ impl Kernel {
 
     fn charge_members(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
         for (client, held) in self.holdings(id) {
-            self.shares.change_member(&client, change(Amounts::of(&held)));
+            self.shares.change_member(&client, &change(Amounts::of(&held)));
         }
     }
 

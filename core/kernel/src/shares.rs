@@ -1,38 +1,24 @@
 //! Whose turn it is: dominant-resource fairness over the tree of roles, then over the frameworks in a role.
 //!
 //! A holder's share is the largest fraction it holds of any of the cluster's cpus, memory and disk; the holder with the
-//! smallest share, divided by its role's weight, comes first. Only who wants something stands in line, so the next one
-//! is found without looking at the others. GPUs do not count: DC/OS treats them as scarce, and a framework that
-//! holds the cluster's only GPU would otherwise get nothing else.
+//! smallest share, divided by its role's weight, comes first; among equals the one that has waited longest. Only who
+//! wants something stands in line, so the next one is found without looking at the others. GPUs do not count: DC/OS
+//! treats them as scarce, and a framework that holds the cluster's only GPU would otherwise get nothing else.
+
+mod audit;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{FrameworkId, Role};
-use model::resources::{ResourceName, Resources, Scalar};
+use model::resources::Scalar;
 
-use crate::demand::Client;
+use crate::amounts::{Amounts, Change, Counted, Headroom};
+use crate::demand::{Client, Number};
+use crate::quota::{Quantities, is_over};
 
-/// Thousandths of cpus, memory and disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Amounts([u64; 3]);
-
-impl Amounts {
-    pub(crate) fn of(resources: &Resources) -> Self {
-        // Several may hold a shared volume at once: it is nobody's share.
-        let disk = resources.unshared_scalar(&ResourceName::Disk);
-        Self([resources.cpus().0, resources.mem().0, disk.0])
-    }
-
-    pub(crate) fn add(&mut self, other: Amounts) {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
-    }
-
-    pub(crate) fn subtract(&mut self, other: Amounts) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine = mine.checked_sub(theirs).expect("what is given back was charged before");
-        }
-    }
-}
+pub(crate) use audit::Recount;
+use tree::{At, Place, ROOT, Tree};
 
 /// A fraction of the cluster, with room below for exact comparison and above for weights under 1.
 type Share = u64;
@@ -41,199 +27,271 @@ const SHARE_ONE_BITS: u32 = 40;
 
 const WEIGHT_ONE: u64 = Scalar::whole(1).0;
 
-fn share(held: Amounts, totals: Amounts, weight: u64) -> Share {
+fn share(held: &Amounts, totals: &Amounts, weight: u64) -> Share {
     let fraction = |(held, total): (u64, u64)| match total {
         0 => 0,
         total => (u128::from(held) << SHARE_ONE_BITS) / u128::from(total),
     };
-    let dominant = held.0.into_iter().zip(totals.0).map(fraction).max().unwrap_or(0);
+    let dominant = held.shared.into_iter().zip(totals.shared).map(fraction).max().unwrap_or(0);
     let weighted = dominant * u128::from(WEIGHT_ONE) / u128::from(weight.max(1));
     Share::try_from(weighted).unwrap_or(Share::MAX)
 }
 
-/// Who stands in line in a role.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    /// The frameworks of the role itself.
-    Own,
-    /// A role right below.
-    Below(Role),
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    /// By the role and all below it.
-    held: Amounts,
-    /// By the role itself.
-    own: Amounts,
-    share: Share,
-    own_share: Share,
-    line: BTreeSet<(Share, Place)>,
-    members: BTreeMap<FrameworkId, Member>,
-    member_line: BTreeSet<(Share, FrameworkId)>,
-}
-
-#[derive(Debug, Default)]
-struct Member {
-    held: Amounts,
-    share: Share,
-    waits: bool,
-}
-
-/// The tree's root is the role with the empty name.
+/// The shares of roles and frameworks, and who stands in line.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     totals: Amounts,
-    nodes: BTreeMap<Role, Node>,
-    weights: BTreeMap<Role, u64>,
+    tree: Tree,
+    /// By number.
+    members: Vec<Member>,
+    numbers: BTreeMap<Client, Number>,
+    unused: Vec<Number>,
     /// The totals or weights have changed, so every share is out of date.
     stale: bool,
+    /// Counts up with each change of what somebody holds: who waits longest has the lowest.
+    turns: u64,
+    /// Roles with a limit within which something was given back, or whose limit has changed.
+    eased: BTreeSet<At>,
 }
 
-/// What a role or framework takes and gives back in one go.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change {
-    pub(crate) plus: Amounts,
-    pub(crate) minus: Amounts,
+/// One role of one framework that wants or holds something.
+#[derive(Debug)]
+struct Member {
+    client: Client,
+    at: At,
+    held: Amounts,
+    share: Share,
+    turn: u64,
+    waits: bool,
+    /// Until it is forgotten.
+    enrolled: bool,
 }
 
-impl Change {
-    pub(crate) fn plus(plus: Amounts) -> Self {
-        Self { plus, minus: Amounts::default() }
+impl Member {
+    fn place(&self, number: Number) -> (Share, u64, Number) {
+        (self.share, self.turn, number)
     }
+}
 
-    pub(crate) fn minus(minus: Amounts) -> Self {
-        Self { plus: Amounts::default(), minus }
-    }
-
-    fn apply(self, to: &mut Amounts) {
-        to.add(self.plus);
-        to.subtract(self.minus);
-    }
+/// Whose turn it is, and in which role.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) client: Number,
+    at: At,
 }
 
 impl Shares {
-    pub(crate) fn change_totals(&mut self, change: Change) {
+    pub(crate) fn change_totals(&mut self, change: &Change) {
         change.apply(&mut self.totals);
         self.stale = true;
     }
 
+    /// Of scalars that are not reserved.
+    pub(crate) fn capacity(&self) -> &Counted {
+        &self.totals.counted
+    }
+
     pub(crate) fn set_weight(&mut self, role: &Role, weight: Option<Scalar>) {
-        match weight {
-            Some(weight) => self.weights.insert(role.clone(), weight.0),
-            None => self.weights.remove(role),
-        };
+        self.tree.set_weight(role, weight.map(|weight| weight.0));
         self.stale = true;
     }
 
-    pub(crate) fn change_role(&mut self, role: &Role, change: Change) {
-        let totals = self.totals;
-        let node = self.nodes.entry(role.clone()).or_default();
+    pub(crate) fn set_limits(&mut self, role: &Role, limits: Option<Quantities>) {
+        let at = self.tree.enter(role);
+        self.tree[at].limits = limits;
+        self.eased.insert(at);
+        self.tree.prune(at);
+    }
+
+    /// The role holds more or less than before.
+    pub(crate) fn change_role(&mut self, role: &Role, change: &Change) {
+        let at = self.tree.enter(role);
+        self.change_at(at, change);
+        self.tree.prune(at);
+    }
+
+    /// The client is offered more or less than before.
+    pub(crate) fn change_offered(&mut self, number: Number, change: &Change) {
+        let first = self.members[number].at;
+        let mut at = first;
+        while at != ROOT {
+            let node = &mut self.tree[at];
+            node.offered.add(&change.plus.counted);
+            node.offered.subtract(&change.minus.counted);
+            at = node.parent;
+        }
+        self.change_at(first, change);
+        self.change_number(number, change);
+        self.drop_unneeded(number);
+    }
+
+    fn change_at(&mut self, first: At, change: &Change) {
+        self.turns += 1;
+        let (totals, turn) = (&self.totals, self.turns);
+        let node = &mut self.tree[first];
         change.apply(&mut node.own);
-        let own_share = share(node.own, totals, WEIGHT_ONE);
-        if node.line.remove(&(node.own_share, Place::Own)) {
-            node.line.insert((own_share, Place::Own));
+        let waits = node.line.remove(&(node.own_share, node.own_turn, Place::Own));
+        (node.own_share, node.own_turn) = (share(&node.own, totals, WEIGHT_ONE), turn);
+        if waits {
+            node.line.insert((node.own_share, turn, Place::Own));
         }
-        node.own_share = own_share;
-        for at in path(role) {
-            self.change_node(&at, change);
+        let mut at = first;
+        while at != ROOT {
+            let node = &mut self.tree[at];
+            change.apply(&mut node.held);
+            let before = node.place(at);
+            (node.share, node.turn) = (share(&node.held, totals, node.weight), turn);
+            let after = node.place(at);
+            if node.limits.is_some() && !change.minus.is_zero() {
+                self.eased.insert(at);
+            }
+            at = node.parent;
+            let line = &mut self.tree[at].line;
+            if line.remove(&before) {
+                line.insert(after);
+            }
         }
     }
 
-    fn change_node(&mut self, role: &Role, change: Change) {
-        let weight = self.weight(role);
-        let node = self.nodes.entry(role.clone()).or_default();
-        change.apply(&mut node.held);
-        let (before, after) = (node.share, share(node.held, self.totals, weight));
-        node.share = after;
-        if before != after
-            && let Some(parent) = self.nodes.get_mut(&parent(role))
-            && parent.line.remove(&(before, Place::Below(role.clone())))
-        {
-            parent.line.insert((after, Place::Below(role.clone())));
-        }
+    /// The client holds more or less than before.
+    pub(crate) fn change_member(&mut self, client: &Client, change: &Change) {
+        let number = self.number(client);
+        self.change_number(number, change);
+        self.drop_unneeded(number);
     }
 
-    pub(crate) fn change_member(&mut self, client: &Client, change: Change) {
-        let totals = self.totals;
-        let node = self.nodes.entry(client.role.clone()).or_default();
-        let member = node.members.entry(client.framework.clone()).or_default();
+    fn change_number(&mut self, number: Number, change: &Change) {
+        self.turns += 1;
+        let member = &mut self.members[number];
+        let before = member.place(number);
         change.apply(&mut member.held);
-        let (before, after) = (member.share, share(member.held, totals, WEIGHT_ONE));
-        member.share = after;
-        if member.waits && before != after {
-            node.member_line.remove(&(before, client.framework.clone()));
-            node.member_line.insert((after, client.framework.clone()));
+        (member.share, member.turn) = (share(&member.held, &self.totals, WEIGHT_ONE), self.turns);
+        if member.waits {
+            let line = &mut self.tree[member.at].member_line;
+            line.remove(&before);
+            line.insert(member.place(number));
         }
-        if !member.waits && member.held == Amounts::default() {
-            node.members.remove(&client.framework);
+    }
+
+    /// The client's number, from now on.
+    fn number(&mut self, client: &Client) -> Number {
+        if let Some(number) = self.numbers.get(client) {
+            return *number;
         }
+        let at = self.tree.enter(&client.role);
+        let member = Member {
+            client: client.clone(),
+            at,
+            held: Amounts::default(),
+            share: 0,
+            turn: 0,
+            waits: false,
+            enrolled: false,
+        };
+        let number = self.unused.pop().unwrap_or(self.members.len());
+        match self.members.get_mut(number) {
+            Some(unused) => *unused = member,
+            None => self.members.push(member),
+        }
+        self.tree[at].members.insert(number);
+        self.numbers.insert(client.clone(), number);
+        number
+    }
+
+    /// All of the framework's, by role.
+    pub(crate) fn of(&self, framework: &FrameworkId) -> impl Iterator<Item = (&Role, Number)> {
+        // No role comes before the empty one.
+        let first = Client { framework: framework.clone(), role: Role::new("") };
+        let all = self.numbers.range(first..);
+        let all = all.take_while(|(client, _)| client.framework == *framework);
+        all.map(|(client, number)| (&client.role, *number))
+    }
+
+    pub(crate) fn find(&self, client: &Client) -> Option<Number> {
+        self.numbers.get(client).copied()
+    }
+
+    /// The client may want something from now on.
+    pub(crate) fn enroll(&mut self, client: &Client) -> Number {
+        let number = self.number(client);
+        self.members[number].enrolled = true;
+        number
+    }
+
+    /// The client is no more.
+    pub(crate) fn forget(&mut self, number: Number) {
+        self.leave(number);
+        self.members[number].enrolled = false;
+        self.drop_unneeded(number);
+    }
+
+    fn drop_unneeded(&mut self, number: Number) {
+        let member = &self.members[number];
+        if member.enrolled || !member.held.is_zero() {
+            return;
+        }
+        self.numbers.remove(&member.client);
+        self.unused.push(number);
+        self.tree[member.at].members.remove(&number);
+        self.tree.prune(member.at);
     }
 
     /// The client stands in line.
-    pub(crate) fn join(&mut self, client: &Client) {
-        let node = self.nodes.entry(client.role.clone()).or_default();
-        let member = node.members.entry(client.framework.clone()).or_default();
-        if member.waits {
+    pub(crate) fn join(&mut self, number: Number) {
+        let member = &mut self.members[number];
+        if std::mem::replace(&mut member.waits, true) {
             return;
         }
-        member.waits = true;
-        node.member_line.insert((member.share, client.framework.clone()));
-        node.line.insert((node.own_share, Place::Own));
-        for at in path(&client.role) {
-            let share = self.nodes.entry(at.clone()).or_default().share;
-            let parent = self.nodes.entry(parent(&at)).or_default();
-            parent.line.insert((share, Place::Below(at)));
+        let mut at = member.at;
+        let node = &mut self.tree[at];
+        node.member_line.insert(member.place(number));
+        node.line.insert((node.own_share, node.own_turn, Place::Own));
+        while at != ROOT {
+            let node = &self.tree[at];
+            let (parent, place) = (node.parent, node.place(at));
+            self.tree[parent].line.insert(place);
+            at = parent;
         }
     }
 
     /// The client wants nothing now.
-    pub(crate) fn leave(&mut self, client: &Client) {
-        let Some(node) = self.nodes.get_mut(&client.role) else { return };
-        let Some(member) = node.members.get_mut(&client.framework) else { return };
-        member.waits = false;
-        node.member_line.remove(&(member.share, client.framework.clone()));
+    pub(crate) fn leave(&mut self, number: Number) {
+        let member = &mut self.members[number];
+        if !std::mem::replace(&mut member.waits, false) {
+            return;
+        }
+        let mut at = member.at;
+        let node = &mut self.tree[at];
+        node.member_line.remove(&member.place(number));
         if !node.member_line.is_empty() {
             return;
         }
-        node.line.remove(&(node.own_share, Place::Own));
-        for at in path(&client.role) {
-            let node = &self.nodes[&at];
-            if !node.line.is_empty() {
-                return;
-            }
-            let share = node.share;
-            let parent = self.nodes.get_mut(&parent(&at)).expect("it joined with its children");
-            parent.line.remove(&(share, Place::Below(at)));
-        }
-    }
-
-    /// The client is no more.
-    pub(crate) fn forget(&mut self, client: &Client) {
-        self.leave(client);
-        if let Some(node) = self.nodes.get_mut(&client.role) {
-            node.members
-                .retain(|id, member| *id != client.framework || member.held != Amounts::default());
+        node.line.remove(&(node.own_share, node.own_turn, Place::Own));
+        while at != ROOT && self.tree[at].line.is_empty() {
+            let node = &self.tree[at];
+            let (parent, place) = (node.parent, node.place(at));
+            self.tree[parent].line.remove(&place);
+            at = parent;
         }
     }
 
     pub(crate) fn anyone_waits(&self) -> bool {
-        self.nodes.get(&root()).is_some_and(|root| !root.line.is_empty())
+        !self.tree[ROOT].line.is_empty() || !self.eased.is_empty()
     }
 
     /// Whose turn it is.
-    pub(crate) fn first(&mut self) -> Option<Client> {
+    pub(crate) fn first(&mut self) -> Option<Turn> {
         if self.stale {
             self.refresh();
         }
-        let mut role = root();
+        let mut at = ROOT;
         loop {
-            let node = self.nodes.get(&role)?;
-            match &node.line.first()?.1 {
-                Place::Below(below) => role = below.clone(),
+            let node = &self.tree[at];
+            match node.line.first()?.2 {
+                Place::Below(below) => at = below,
                 Place::Own => {
-                    let (_, framework) = node.member_line.first()?;
-                    return Some(Client { framework: framework.clone(), role });
+                    let (_, _, client) = *node.member_line.first()?;
+                    return Some(Turn { client, at });
                 }
             }
         }
@@ -242,70 +300,58 @@ impl Shares {
     /// Computes every share anew and lines everybody up again.
     fn refresh(&mut self) {
         self.stale = false;
-        let mut waiting = Vec::new();
-        let totals = self.totals;
-        for (role, node) in &mut self.nodes {
-            let weight = self.weights.get(role).copied().unwrap_or(WEIGHT_ONE);
-            node.share = share(node.held, totals, weight);
-            node.own_share = share(node.own, totals, WEIGHT_ONE);
+        let totals = &self.totals;
+        for node in self.tree.nodes_mut() {
+            node.share = share(&node.held, totals, node.weight);
+            node.own_share = share(&node.own, totals, WEIGHT_ONE);
             node.line.clear();
             node.member_line.clear();
-            for (framework, member) in &mut node.members {
-                member.share = share(member.held, totals, WEIGHT_ONE);
-                if std::mem::take(&mut member.waits) {
-                    waiting.push(Client { framework: framework.clone(), role: role.clone() });
-                }
+        }
+        let mut waiting = Vec::new();
+        for (number, member) in self.members.iter_mut().enumerate() {
+            member.share = share(&member.held, totals, WEIGHT_ONE);
+            if std::mem::take(&mut member.waits) {
+                waiting.push(number);
             }
         }
-        waiting.iter().for_each(|client| self.join(client));
+        waiting.into_iter().for_each(|number| self.join(number));
     }
 
-    /// Panics unless these are the sums that the shares are made of.
-    pub(crate) fn audit(
-        &self,
-        totals: Amounts,
-        roles: &BTreeMap<Role, Amounts>,
-        members: &BTreeMap<Client, Amounts>,
-    ) {
-        assert_eq!(self.totals, totals, "the cluster's totals");
-        for (role, node) in &self.nodes {
-            assert_eq!(node.own, roles.get(role).copied().unwrap_or_default(), "held by {role}");
-            let mut held = Amounts::default();
-            let within = roles.iter().filter(|(other, _)| other.is_within(role));
-            within.for_each(|(_, amounts)| held.add(*amounts));
-            if *role != root() {
-                assert_eq!(node.held, held, "held within {role}");
+    /// What may still be used in the role whose turn it is; `None` if nothing limits it.
+    pub(crate) fn headroom(&self, turn: Turn) -> Option<Headroom> {
+        let mut headroom: Option<Headroom> = None;
+        for at in self.tree.up(turn.at) {
+            let node = &self.tree[at];
+            if let Some(limits) = &node.limits {
+                let room = headroom.get_or_insert_with(Headroom::unlimited);
+                room.narrow(limits, &node.held.counted);
             }
-            for (framework, member) in &node.members {
-                let client = Client { framework: framework.clone(), role: role.clone() };
-                let held = members.get(&client).copied().unwrap_or_default();
-                assert_eq!(member.held, held, "held by {client:?}");
-            }
-            let waiting = node.members.values().filter(|member| member.waits).count();
-            assert_eq!(node.member_line.len(), waiting, "who waits in {role}");
         }
-        for (client, held) in members.iter().filter(|(_, held)| **held != Amounts::default()) {
-            let node = self.nodes.get(&client.role).expect("every role that holds has a share");
-            assert!(node.members.contains_key(&client.framework), "{client:?} holds {held:?}");
-        }
-        assert!(roles.keys().all(|role| self.nodes.contains_key(role)), "every role has one");
+        headroom
     }
 
-    fn weight(&self, role: &Role) -> u64 {
-        self.weights.get(role).copied().unwrap_or(WEIGHT_ONE)
+    /// Whether what the role and those below use and are offered is above its limit.
+    pub(crate) fn is_over_limit(&self, role: &Role) -> bool {
+        let Some(node) = self.tree.find(role).map(|at| &self.tree[at]) else { return false };
+        node.limits.as_ref().is_some_and(|limits| is_over(limits, &node.held.counted))
     }
-}
 
-fn root() -> Role {
-    Role::new("")
-}
+    /// What the role and those below use, without what they are only offered.
+    pub(crate) fn consumption(&self, role: &Role) -> Counted {
+        let Some(node) = self.tree.find(role).map(|at| &self.tree[at]) else {
+            return Counted::default();
+        };
+        let mut used = node.held.counted.clone();
+        used.subtract(&node.offered);
+        used
+    }
 
-fn parent(role: &Role) -> Role {
-    Role::new(role.as_str().rsplit_once('/').map_or("", |(parent, _)| parent))
-}
-
-/// The role and those that enclose it, innermost first, without the root.
-fn path(role: &Role) -> impl Iterator<Item = Role> + use<> {
-    let first = Some(role.clone());
-    std::iter::successors(first, |role| Some(parent(role))).take_while(|role| *role != root())
+    /// Who may have been kept back by a limit that leaves more room now.
+    pub(crate) fn take_eased(&mut self) -> Vec<Number> {
+        let mut clients = Vec::new();
+        for at in std::mem::take(&mut self.eased) {
+            self.tree.clients(at, &mut clients);
+        }
+        clients
+    }
 }

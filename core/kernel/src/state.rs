@@ -10,6 +10,8 @@ use model::id::{AgentId, FrameworkId, Role};
 use model::resources::{Resources, Scalar};
 use model::time::Time;
 
+use crate::quota::Quota;
+
 /// The new value of one entity; `None` says that it is gone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
@@ -19,6 +21,8 @@ pub enum Record {
     Weight(Role, Option<Scalar>),
     /// What the tasks of one role hold on one agent: what a new leader charges until the agent is back.
     InUse(AgentId, Role, Option<Resources>),
+    /// What a role may use at most and is promised; no limits and no promises if there is none.
+    Quota(Role, Option<Quota>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +69,7 @@ pub struct State {
     pub agents: BTreeMap<AgentId, Agent>,
     pub frameworks: BTreeMap<FrameworkId, Framework>,
     pub weights: BTreeMap<Role, Scalar>,
+    pub quotas: BTreeMap<Role, Quota>,
     /// By agent and role. No entry is empty.
     pub in_use: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
     /// Above every number in an agent's id.
@@ -86,6 +91,7 @@ impl State {
             }
             Record::Weight(role, weight) => put(&mut self.weights, role, weight),
             Record::InUse(agent, role, held) => self.charge(agent, role, held),
+            Record::Quota(role, quota) => put(&mut self.quotas, role, quota),
         }
     }
 

@@ -10,8 +10,8 @@ use model::scheduler::Event;
 use model::task::{Reason, Source, Task, TaskState, TaskStatus};
 use model::time::Time;
 
+use crate::amounts::{Amounts, Change};
 use crate::demand::Client;
-use crate::shares::{Amounts, Change};
 use crate::{Effect, Kernel, Out, Record};
 
 /// Completed tasks that are kept of each framework, as DC/OS sets it.
@@ -142,7 +142,7 @@ impl Kernel {
         let Task { agent, framework, role, .. } = task;
         let freed = self.freed(task);
         let client = Client { framework: framework.clone(), role: role.clone() };
-        self.shares.change_member(&client, Change::minus(Amounts::of(&freed)));
+        self.shares.change_member(&client, &Change::minus(Amounts::of(&freed)));
         let held = self.state.held(agent, role).map(|held| held.minus(&freed));
         let held = held.filter(|held| !held.is_empty());
         self.commit(Record::InUse(agent.clone(), role.clone(), held), out);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::id::{AgentId, FrameworkId, OfferId};
 use model::time::Time;
 
-use crate::demand::Client;
+use crate::demand::Number;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -17,8 +17,8 @@ pub(crate) enum Timer {
     Failover(FrameworkId),
     /// The offer should have been answered by now.
     Offer(OfferId),
-    /// What the client refused on the agent may be offered again.
-    Filter(Client, AgentId),
+    /// Something that the client refused may be offered again.
+    Filters(Number),
 }
 
 /// A timer is cancelled by whoever knows when it is due.

@@ -10,6 +10,7 @@ use model::scheduler::Offer;
 use model::task::Task;
 use model::time::Time;
 
+use crate::quota::Quota;
 use crate::state::{Agent, Framework};
 
 /// Agents, frameworks and weights are durable; connectedness, tasks and offers may be newer than the last commit.
@@ -24,6 +25,7 @@ pub struct View {
     pub frameworks: OrdMap<FrameworkId, Arc<FrameworkView>>,
     pub completed_frameworks: OrdMap<FrameworkId, Arc<FrameworkView>>,
     pub weights: OrdMap<Role, Scalar>,
+    pub quotas: OrdMap<Role, Quota>,
     /// By framework, tasks that are not terminal or wait for an acknowledgement.
     pub tasks: OrdMap<FrameworkId, OrdMap<TaskId, Arc<Task>>>,
     /// The most recent ones of each framework, oldest first.

@@ -46,6 +46,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Failure::Call(CallError::Refused(refusal)) => refused(refusal),
+            Failure::Call(CallError::Unfit(refusal)) => unfit(refusal),
             Failure::Call(CallError::NoSpace) => StatusCode::INSUFFICIENT_STORAGE,
             Failure::Call(CallError::NotLeading | CallError::Stopped) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -86,6 +87,24 @@ impl Failure {
 
     pub fn response(&self) -> Response<Body> {
         answer::json(self.status(), &self.body(), Layout::Compact)
+    }
+}
+
+/// As Mesos answers.
+fn unfit(refusal: &kernel::Refusal) -> StatusCode {
+    use kernel::Refusal;
+    match refusal {
+        Refusal::Overcommitted { .. } => StatusCode::CONFLICT,
+        Refusal::InvalidQuota(_)
+        | Refusal::OverLimit { .. }
+        | Refusal::QuotaExists(_)
+        | Refusal::NoQuota(_)
+        | Refusal::InvalidWeight(_)
+        | Refusal::InvalidFramework(_)
+        | Refusal::UnknownFramework(_)
+        | Refusal::CompletedFramework(_) => StatusCode::BAD_REQUEST,
+        // Of an agent that hears of it on a stream of its own.
+        Refusal::UnknownConnection(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

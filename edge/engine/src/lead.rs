@@ -55,7 +55,7 @@ impl Token {
             Err(Refusal::Kernel(refusal)) => {
                 // To an agent that speaks on a stream it has lost, say; it hears of it when it registers again.
                 tracing::debug!(%refusal, "refused");
-                Err(CallError::NotLeading)
+                Err(CallError::Unfit(refusal))
             }
         });
     }

@@ -107,6 +107,9 @@ pub struct Handle {
 pub enum CallError {
     #[error(transparent)]
     Refused(#[from] services::Refusal),
+    /// The same of an operator's order.
+    #[error(transparent)]
+    Unfit(#[from] kernel::Refusal),
     #[error("no space left on the device that holds the cluster's state; free some and try again")]
     NoSpace,
     #[error("leadership is changing hands; try again")]
@@ -138,6 +141,14 @@ impl Handle {
         answer.await.map_err(|_| CallError::NotLeading)
     }
 
+    /// Asks for what an operator wants of the kernel, and answers once it is durable.
+    pub async fn order(&self, order: kernel::operator::Order) -> Result<(), CallError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inbox.send(Message::Operator { order, reply }).await;
+        sent.map_err(|_| CallError::Stopped)?;
+        answer.await.unwrap_or(Err(CallError::NotLeading)).map(drop)
+    }
+
     /// Tells, without waiting for an answer.
     pub async fn post(&self, input: cluster::Input) -> Result<(), CallError> {
         self.inbox.send(Message::Post(Box::new(input))).await.map_err(|_| CallError::Stopped)
@@ -164,6 +175,10 @@ impl Handle {
 enum Message {
     Call {
         order: Order,
+        reply: oneshot::Sender<Result<services::Reply, CallError>>,
+    },
+    Operator {
+        order: kernel::operator::Order,
         reply: oneshot::Sender<Result<services::Reply, CallError>>,
     },
     Post(Box<cluster::Input>),

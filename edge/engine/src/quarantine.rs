@@ -51,6 +51,7 @@ fn hash(input: &Input) -> Option<u64> {
         Input::FrameworkLost { framework } => format!("framework lost {framework:?}"),
         Input::Framework { from, call, seed: _ } => format!("call {from:?} {call:?}"),
         Input::Agent { connection: _, message, seed: _ } => format!("agent {message:?}"),
+        Input::Operator { order, seed: _ } => format!("operator {order:?}"),
         Input::AgentLost { connection, seed: _ } => format!("agent lost {connection:?}"),
     };
     let mut hasher = DefaultHasher::new();

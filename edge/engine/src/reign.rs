@@ -145,6 +145,10 @@ impl<S: Subject> Reign<S> {
                     let input = Input::Services { order, seed: run.seeds.next() };
                     self.push(run, Token::Caller(reply), input);
                 }
+                Message::Operator { order, reply } => {
+                    let input = Input::Operator { order, seed: run.seeds.next() };
+                    self.push(run, Token::Caller(reply), input);
+                }
                 Message::Post(input) => self.push(run, Token::Nobody, *input),
                 Message::AgentConnected { connection, queue } => {
                     self.streams.open(connection, queue)

@@ -189,7 +189,9 @@ impl Run {
 /// What can be said to a message while nothing can be written.
 fn refuse(message: Option<Message>) -> Result<(), Ended> {
     match message {
-        Some(Message::Call { order: _, reply }) => drop(reply.send(Err(CallError::NoSpace))),
+        Some(Message::Call { reply, .. } | Message::Operator { reply, .. }) => {
+            drop(reply.send(Err(CallError::NoSpace)));
+        }
         // An agent whose stream is not served tries again, and what was posted is told again from state.
         Some(Message::AgentConnected { .. } | Message::Agent { .. } | Message::AgentLost(_)) => (),
         Some(Message::Post(_)) => (),

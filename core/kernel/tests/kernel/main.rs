@@ -7,6 +7,7 @@ mod groups;
 
 mod laws;
 mod offers;
+mod quota;
 mod reconcile;
 mod record;
 mod registration;

@@ -1,5 +1,6 @@
 //! Records as bytes: what one release writes, the next reads.
 
+use kernel::quota::{Quantities, Quota};
 use kernel::state::{Agent, Framework, Standing};
 use kernel::{MACHINE, Record};
 use model::framework::Capability;
@@ -31,6 +32,7 @@ fn every_record_reads_back_under_a_key_of_its_own() {
         known("c-0000", None),
         known("c-0001", Some(Time(10))),
         Record::Weight(Role::new("a/b"), Some(Scalar::whole(3))),
+        Record::Quota(Role::new("a/b"), Some(Quota::both(Quantities::of(&bag("cpus:1;x:2"))))),
         in_use("c-S0", "*"),
         in_use("c-S0", "a/b"),
         in_use("c-S0a", "/b"),

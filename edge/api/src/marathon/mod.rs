@@ -238,6 +238,7 @@ impl Api {
                 Failure::Invalid(faults.into_iter().map(|fault| bodies.locate(fault)).collect())
             }
             CallError::Refused(_)
+            | CallError::Unfit(_)
             | CallError::NoSpace
             | CallError::NotLeading
             | CallError::Quarantined { .. }

@@ -93,6 +93,7 @@ impl Machine for StandIn {
             }
             Input::AgentLost { .. } => self.count("lost", out),
             Input::Services { .. }
+            | Input::Operator { .. }
             | Input::Subscribe { .. }
             | Input::FrameworkLost { .. }
             | Input::Framework { .. }

@@ -1,0 +1,206 @@
+//! How much resources amount to: for shares, and for quotas.
+
+use std::collections::BTreeMap;
+
+use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
+
+use crate::quota::Quantities;
+
+/// Thousandths of scalars.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Counted {
+    known: [u64; 4],
+    /// Of other names. None of them is zero.
+    others: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    fn of<'a>(all: impl Iterator<Item = &'a Resource>) -> Self {
+        let mut sum = Self::default();
+        for one in all {
+            let Amount::Scalar(amount) = &one.amount else { continue };
+            match &one.name {
+                ResourceName::Cpus => sum.known[0] += amount.0,
+                ResourceName::Mem => sum.known[1] += amount.0,
+                ResourceName::Disk => sum.known[2] += amount.0,
+                ResourceName::Gpus => sum.known[3] += amount.0,
+                ResourceName::Ports => (),
+                ResourceName::Other(name) => {
+                    *sum.others.entry(name.clone()).or_default() += amount.0;
+                }
+            }
+        }
+        sum
+    }
+
+    pub(crate) fn add(&mut self, other: &Counted) {
+        self.known.iter_mut().zip(other.known).for_each(|(mine, theirs)| *mine += theirs);
+        for (name, amount) in &other.others {
+            *self.others.entry(name.clone()).or_default() += amount;
+        }
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Counted) {
+        let charged = "what is given back was charged before";
+        for (mine, theirs) in self.known.iter_mut().zip(other.known) {
+            *mine = mine.checked_sub(theirs).expect(charged);
+        }
+        for (name, amount) in &other.others {
+            let mine = self.others.get_mut(name).expect(charged);
+            *mine = mine.checked_sub(*amount).expect(charged);
+            if *mine == 0 {
+                self.others.remove(name);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, name: &ResourceName) -> Scalar {
+        Scalar(match name {
+            ResourceName::Cpus => self.known[0],
+            ResourceName::Mem => self.known[1],
+            ResourceName::Disk => self.known[2],
+            ResourceName::Gpus => self.known[3],
+            ResourceName::Ports => 0,
+            ResourceName::Other(name) => self.others.get(name).copied().unwrap_or(0),
+        })
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.known == [0; 4] && self.others.is_empty()
+    }
+}
+
+/// Whether a quota is about it when it is used. What is reserved counts already, and what may be revoked is a gift.
+fn counts(one: &Resource) -> bool {
+    one.role().is_none() && !one.revocable
+}
+
+/// What is held of the cluster: all of it counts for shares; what is not reserved, and what is reserved whether it is
+/// used or not, counts for quotas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Amounts {
+    /// Thousandths of cpus, memory and disk.
+    pub(crate) shared: [u64; 3],
+    pub(crate) counted: Counted,
+}
+
+impl Amounts {
+    /// Of what is used or offered.
+    pub(crate) fn of(resources: &Resources) -> Self {
+        // Several may hold a shared volume at once: it is nobody's share.
+        let disk = resources.unshared_scalar(&ResourceName::Disk);
+        Self {
+            shared: [resources.cpus().0, resources.mem().0, disk.0],
+            counted: Counted::of(resources.iter().filter(|one| counts(one))),
+        }
+    }
+
+    /// Of what is set aside for a role.
+    pub(crate) fn reserved<'a>(all: impl IntoIterator<Item = &'a Resource>) -> Self {
+        Self { shared: [0; 3], counted: Counted::of(all.into_iter()) }
+    }
+
+    pub(crate) fn add(&mut self, other: &Amounts) {
+        self.shared.iter_mut().zip(other.shared).for_each(|(mine, theirs)| *mine += theirs);
+        self.counted.add(&other.counted);
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Amounts) {
+        for (mine, theirs) in self.shared.iter_mut().zip(other.shared) {
+            *mine = mine.checked_sub(theirs).expect("what is given back was charged before");
+        }
+        self.counted.subtract(&other.counted);
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.shared == [0; 3] && self.counted.is_zero()
+    }
+}
+
+/// What a role or framework takes and gives back in one go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) plus: Amounts,
+    pub(crate) minus: Amounts,
+}
+
+impl Change {
+    pub(crate) fn plus(plus: Amounts) -> Self {
+        Self { plus, minus: Amounts::default() }
+    }
+
+    pub(crate) fn minus(minus: Amounts) -> Self {
+        Self { plus: Amounts::default(), minus }
+    }
+
+    pub(crate) fn apply(&self, to: &mut Amounts) {
+        to.add(&self.plus);
+        to.subtract(&self.minus);
+    }
+}
+
+/// How much more may be used within the limits that apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Headroom {
+    known: [u64; 4],
+    others: BTreeMap<String, u64>,
+}
+
+impl Headroom {
+    pub(crate) const fn unlimited() -> Self {
+        Self { known: [u64::MAX; 4], others: BTreeMap::new() }
+    }
+
+    /// Another limit applies as well.
+    pub(crate) fn narrow(&mut self, limits: &Quantities, used: &Counted) {
+        for (name, limit) in limits.iter() {
+            let left = limit.0.saturating_sub(used.get(name).0);
+            let mine = match name {
+                ResourceName::Cpus => &mut self.known[0],
+                ResourceName::Mem => &mut self.known[1],
+                ResourceName::Disk => &mut self.known[2],
+                ResourceName::Gpus => &mut self.known[3],
+                // Limits are of scalars.
+                ResourceName::Ports => continue,
+                ResourceName::Other(name) => self.others.entry(name.clone()).or_insert(u64::MAX),
+            };
+            *mine = left.min(*mine);
+        }
+    }
+
+    pub(crate) fn left(&self, name: &ResourceName) -> Scalar {
+        let left = self.clone().room(name).map(|left| *left);
+        Scalar(left.unwrap_or(u64::MAX))
+    }
+
+    fn room(&mut self, name: &ResourceName) -> Option<&mut u64> {
+        match name {
+            ResourceName::Cpus => Some(&mut self.known[0]),
+            ResourceName::Mem => Some(&mut self.known[1]),
+            ResourceName::Disk => Some(&mut self.known[2]),
+            ResourceName::Gpus => Some(&mut self.known[3]),
+            ResourceName::Ports => None,
+            ResourceName::Other(name) => self.others.get_mut(name),
+        }
+    }
+
+    /// As much of these as there is room for. What is reserved counts already.
+    pub(crate) fn cut(mut self, resources: Resources) -> Resources {
+        let all = resources.iter().filter_map(|one| self.cut_one(one));
+        Resources::new(all.collect::<Vec<_>>())
+    }
+
+    fn cut_one(&mut self, one: &Resource) -> Option<Resource> {
+        let Amount::Scalar(amount) = &one.amount else { return Some(one.clone()) };
+        if !counts(one) {
+            return Some(one.clone());
+        }
+        let Some(left) = self.room(&one.name) else { return Some(one.clone()) };
+        let given = match one.is_whole() && amount.0 > *left {
+            true => 0,
+            false => amount.0.min(*left),
+        };
+        *left -= given;
+        (given > 0).then(|| one.sized(Scalar(given)))
+    }
+}

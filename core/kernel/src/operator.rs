@@ -1,0 +1,67 @@
+//! What operators ask for: weights and quotas. Each order is carried out whole or refused.
+
+use model::id::Role;
+use model::resources::Scalar;
+
+use crate::frameworks::is_role;
+use crate::quota::{Quantities, Quota, Update};
+use crate::{Kernel, Out, Record, Refusal};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// The roles' quotas are these from now on; one without limits and guarantees is removed.
+    UpdateQuota {
+        quotas: Vec<(Role, Quota)>,
+        /// Even if more is used than the limits allow, or more is promised than there is.
+        force: bool,
+    },
+    /// The older way: the role must have none, and what it is promised is its limit as well.
+    SetQuota {
+        role: Role,
+        guarantees: Quantities,
+        force: bool,
+    },
+    RemoveQuota {
+        role: Role,
+    },
+    UpdateWeights(Vec<(Role, Scalar)>),
+}
+
+impl Kernel {
+    pub(crate) fn order(&mut self, order: Order, out: &mut Out) -> Result<(), Refusal> {
+        match order {
+            Order::UpdateQuota { quotas, force } => {
+                self.update_quota(Update { quotas, force }, out)
+            }
+            Order::SetQuota { role, guarantees, force } => {
+                self.set_quota(role, Quota::both(guarantees), force, out)
+            }
+            Order::RemoveQuota { role } => self.remove_quota(role, out),
+            Order::UpdateWeights(weights) => self.update_weights(weights, out),
+        }
+    }
+
+    fn update_weights(
+        &mut self,
+        weights: Vec<(Role, Scalar)>,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        let faults: Vec<String> = weights.iter().filter_map(weight_fault).collect();
+        if !faults.is_empty() {
+            return Err(Refusal::InvalidWeight(faults));
+        }
+        for (role, weight) in weights {
+            if self.state.weights.get(&role) != Some(&weight) {
+                self.commit(Record::Weight(role, Some(weight)), out);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn weight_fault((role, weight): &(Role, Scalar)) -> Option<String> {
+    if !is_role(role) {
+        return Some(format!("{:?} is not a role", role.as_str()));
+    }
+    weight.is_zero().then(|| format!("the weight of role {role} must be 0.001 or more"))
+}

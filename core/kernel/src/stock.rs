@@ -1,0 +1,93 @@
+//! What agents have to give, by number: an allocation that looks at ten thousand agents must not look up their names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::agent::AgentInfo;
+use model::id::{AgentId, OfferId, Role};
+use model::resources::Resources;
+use model::time::Time;
+
+use crate::bits::Bits;
+use crate::demand::Number;
+
+/// An agent's number, for as long as this leader leads.
+pub(crate) type Slot = usize;
+
+/// What one agent has to give.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    pub(crate) id: AgentId,
+    pub(crate) info: Arc<AgentInfo>,
+    /// What nobody holds and nobody was offered; nothing while it is not connected.
+    pub(crate) free: Resources,
+    pub(crate) offered: Resources,
+    /// When each offer of it runs out.
+    pub(crate) offers: BTreeMap<OfferId, Time>,
+    /// Who refused what: few different things, by many.
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    refused: Resources,
+    by: Bits,
+}
+
+impl Stock {
+    pub(crate) fn new(id: AgentId, info: Arc<AgentInfo>) -> Self {
+        Self {
+            id,
+            info,
+            free: Resources::default(),
+            offered: Resources::default(),
+            offers: BTreeMap::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    pub(crate) fn note_refusal(&mut self, by: Number, refused: Resources) {
+        self.forget_refusal(by);
+        match self.refusals.iter_mut().find(|one| one.refused == refused) {
+            Some(same) => same.by.set(by),
+            None => {
+                let mut bits = Bits::default();
+                bits.set(by);
+                self.refusals.push(Refusal { refused, by: bits });
+            }
+        }
+    }
+
+    pub(crate) fn forget_refusal(&mut self, by: Number) {
+        let Some(at) = self.refusals.iter().position(|one| one.by.has(by)) else { return };
+        self.refusals[at].by.unset(by);
+        if self.refusals[at].by.is_empty() {
+            self.refusals.swap_remove(at);
+        }
+    }
+
+    /// Whether this or more is what the client refused.
+    pub(crate) fn has_refused(&self, by: Number, resources: &Resources) -> bool {
+        let of = self.refusals.iter().find(|one| one.by.has(by));
+        of.is_some_and(|one| one.refused.contains(resources))
+    }
+
+    /// Takes out of `clients` those who have refused all that is free now. Of an agent with reservations not everyone
+    /// sees the same: there a look must tell.
+    pub(crate) fn without_refusals(&self, clients: &mut Bits) {
+        if self.has_reservations() {
+            return;
+        }
+        let refused = self.refusals.iter().filter(|one| one.refused.contains(&self.free));
+        refused.for_each(|one| clients.remove(&one.by));
+    }
+
+    /// What a framework in the role may use of what is free.
+    pub(crate) fn allocatable_to(&self, role: &Role) -> Resources {
+        self.free.allocatable_to(role)
+    }
+
+    pub(crate) fn has_reservations(&self) -> bool {
+        self.free.iter().any(|one| one.role().is_some())
+    }
+}
