@@ -5,15 +5,16 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::attributes::{Attribute, FaultDomain};
+use crate::check::Readiness;
 use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
 use crate::resources::{Resources, Scalar};
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
 use crate::time::Time;
 
 /// The version of this protocol. A master speaks to agents of its own and the previous one.
-pub const PROTOCOL: u32 = 2;
-/// The first version that knows task groups.
-pub const PROTOCOL_GROUPS: u32 = 2;
+pub const PROTOCOL: u32 = 3;
+/// The first version that makes readiness checks.
+pub const PROTOCOL_READINESS: u32 = 3;
 
 /// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -162,6 +163,9 @@ pub enum FromAgent {
         task: TaskId,
         #[n(2)]
         checks: Vec<CheckTally>,
+        /// What its readiness check found last, if it has one and this is known.
+        #[n(3)]
+        readiness: Option<Readiness>,
     },
     /// How much the tasks use that are to be measured. Lost if nobody listens: the next one is as good.
     #[n(4)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::agent::{AgentInfo, CheckTally, Used};
+use crate::check::Readiness;
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
 use crate::operation::{Conversion, OperationStatus};
@@ -156,6 +157,7 @@ pub enum Event {
     Checked {
         task: TaskId,
         checks: Vec<CheckTally>,
+        readiness: Option<Readiness>,
     },
     /// How much its tasks use that are to be measured. Like `Checked`, a word of our own.
     Used(Vec<Used>),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+use crate::check::{CheckInfo, CheckStatus, ReadinessCheck};
 use crate::container::{CommandInfo, ContainerInfo, DiscoveryInfo, HealthCheck};
 use crate::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Uuid};
+use crate::limits::Limits;
 use crate::resources::Resources;
 use crate::time::Time;
 
@@ -100,6 +102,13 @@ pub struct TaskInfo {
     /// Its agent tells its framework how much it uses.
     #[cbor(n(11), default)]
     pub measured: bool,
+    #[cbor(n(12), default)]
+    pub limits: Limits,
+    #[n(13)]
+    pub check: Option<CheckInfo>,
+    /// A word of our own, not of Mesos.
+    #[n(14)]
+    pub readiness: Option<ReadinessCheck>,
 }
 
 /// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a
@@ -146,6 +155,8 @@ pub struct Task {
     /// Set if it was launched in a group.
     #[n(12)]
     pub executor: Option<ExecutorInfo>,
+    #[cbor(n(13), default)]
+    pub limits: Limits,
 }
 
 impl Task {
@@ -169,6 +180,7 @@ impl Task {
             container: info.container.clone(),
             user: info.command.user.clone(),
             executor: executor.cloned(),
+            limits: info.limits,
         }
     }
 }
@@ -204,6 +216,12 @@ pub struct TaskStatus {
     /// The process's exit status, where it has ended: what `wait` returned.
     #[n(11)]
     pub wait_status: Option<i32>,
+    /// Set if the task has a check.
+    #[n(12)]
+    pub check: Option<CheckStatus>,
+    /// Set if the task has a readiness check: whether it ever said yes.
+    #[n(13)]
+    pub ready: Option<bool>,
 }
 
 /// Where a task's container is to be found.

@@ -7,6 +7,7 @@ use cluster::Input;
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{ExecutorId, FrameworkId, OfferId, Role, TaskId};
+use model::limits::Limits;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, TaskInfo};
@@ -136,6 +137,9 @@ impl World {
         self.foreign.launched += 1;
         TaskInfo {
             measured: false,
+            limits: Limits::default(),
+            check: None,
+            readiness: None,
             id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
             name: "foreign".to_owned(),
             agent: offer.agent_id.clone(),

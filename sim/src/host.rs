@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use model::agent::AgentInfo;
 use model::attributes;
+use model::check::PageAnswer;
 use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term};
 use model::resources::Resources;
 use model::task::{ContainerStatus, ExecutorInfo, Reason, TaskInfo};
 use model::time::{Duration, Time};
-use node::{Answer, Effect, Happened, Input, Node};
+use node::{Answer, Effect, Finding, Happened, Input, Look, Node};
 
 use crate::dice::Dice;
 use crate::parcel::{Host, Parcel};
@@ -22,6 +23,8 @@ const FAILS_PERMILLE: u64 = 20;
 const EXITS_PERMILLE: u64 = 120;
 /// One in so many thousand probes of a container fails.
 const UNHEALTHY_PERMILLE: u64 = 150;
+/// One in so many thousand looks finds a container that is not ready yet.
+const UNREADY_PERMILLE: u64 = 500;
 
 /// What `wait` says of a process that a signal ended, and of one that exited with 1.
 const SIGTERM: i32 = 15;
@@ -204,6 +207,10 @@ impl World {
                 let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
                 self.send_in(delay, Parcel::Probed { host, life, container, check });
             }
+            Effect::Look { container, look, .. } => {
+                let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
+                self.send_in(delay, Parcel::Looked { host, life, container, look });
+            }
             Effect::Collect { container, .. } => {
                 drop(self.hosts[host].containers.remove(&container))
             }
@@ -308,6 +315,17 @@ impl World {
         };
         let seed = self.dice.roll();
         self.tell_host(host, Input::Probed { container, check, answer, seed });
+    }
+
+    pub fn hear_look(&mut self, host: Host, life: Life, container: ContainerId, look: Look) {
+        if self.hosts[host].process.life != life {
+            return;
+        }
+        let status = if self.dice.chance(UNREADY_PERMILLE) { 503 } else { 200 };
+        let (content_type, body) = ("text/plain".to_owned(), String::new());
+        let finding = Finding::Page(PageAnswer { status, content_type, body });
+        let seed = self.dice.roll();
+        self.tell_host(host, Input::Looked { container, look, finding, seed });
     }
 }
 

@@ -6,7 +6,7 @@ use model::agent::{FromAgent, ToAgent};
 use model::id::{Connection, ContainerId, FrameworkId, Term};
 use model::scheduler::Event;
 use model::time::{Duration, Time};
-use node::Happened;
+use node::{Happened, Look};
 
 use crate::process::Life;
 
@@ -74,6 +74,12 @@ pub enum Parcel {
         life: Life,
         container: ContainerId,
         check: usize,
+    },
+    Looked {
+        host: Host,
+        life: Life,
+        container: ContainerId,
+        look: Look,
     },
     /// To the framework of somebody else.
     ToForeign {

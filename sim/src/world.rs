@@ -133,6 +133,9 @@ impl World {
             Parcel::Probed { host, life, container, check } => {
                 self.hear_probe(host, life, container, check)
             }
+            Parcel::Looked { host, life, container, look } => {
+                self.hear_look(host, life, container, look)
+            }
             Parcel::ToForeign { framework, event } => self.hear_kernel(framework, event),
             Parcel::ForeignActs => self.act_foreign(),
             Parcel::OperatorActs => self.operate(),

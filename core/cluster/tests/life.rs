@@ -161,6 +161,8 @@ impl Stage {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
         let message = FromAgent::Update { framework: framework.clone(), status, latest: state };
         self.tell(Input::Agent { connection: at, message, seed })

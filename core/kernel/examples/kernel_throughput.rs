@@ -17,6 +17,7 @@ use model::agent::{AgentInfo, FromAgent, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{Connection, FrameworkId, Role, TaskId, Term, Uuid};
+use model::limits::Limits;
 use model::machine::Machine;
 use model::resources::{Amount, Ranges, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -176,6 +177,9 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
     let ports = Amount::Ranges(Ranges::single(port));
     TaskInfo {
         measured: false,
+        limits: Limits::default(),
+        check: None,
+        readiness: None,
         id: TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n as u128 * 7919)),
         name: "frontend.web.prod".to_owned(),
         agent: offer.agent_id.clone(),
@@ -213,5 +217,7 @@ fn status(task: TaskId, offer: &Offer, uuid: Uuid) -> TaskStatus {
         container: None,
         executor: None,
         wait_status: None,
+        check: None,
+        ready: None,
     }
 }

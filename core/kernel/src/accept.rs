@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::agent::{PROTOCOL_GROUPS, ToAgent};
+use model::agent::{PROTOCOL_READINESS, ToAgent};
 use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::operation::OperationState;
 use model::resources::Resources;
@@ -193,9 +193,6 @@ impl Kernel {
         if tasks.is_empty() {
             return Some("the group has no tasks".to_owned());
         }
-        if self.agents[agent].protocol < PROTOCOL_GROUPS {
-            return Some(format!("agent {agent} is of a release that knows no task groups"));
-        }
         if let Some(fault) = id_fault("executor", executor.id.as_str()) {
             return Some(fault);
         }
@@ -247,6 +244,12 @@ impl Kernel {
         let executor = (framework.clone(), ExecutorId::new(task.id.as_str()));
         if self.agents[agent_id].executors.contains_key(&executor) {
             return Some(format!("the framework has an executor {} on the agent already", task.id));
+        }
+        // One of a release before would run it and never say that it is ready.
+        if task.readiness.is_some() && self.agents[agent_id].protocol < PROTOCOL_READINESS {
+            return Some(format!(
+                "agent {agent_id} is of a release that knows no readiness checks"
+            ));
         }
         let fits = lot.rest.contains(&task.resources);
         (!fits).then(|| format!("the task needs {} and {} are offered", task.resources, lot.rest))

@@ -76,10 +76,10 @@ impl Kernel {
             FromAgent::Update { framework, status, latest } => {
                 self.update(&agent, Report { framework, status, latest }, out);
             }
-            FromAgent::Checked { framework, task, checks } => {
+            FromAgent::Checked { framework, task, checks, readiness } => {
                 let known = self.view.task(&framework, &task);
                 if known.is_some_and(|known| known.agent == agent) {
-                    self.tell(&framework, Event::Checked { task, checks }, out);
+                    self.tell(&framework, Event::Checked { task, checks, readiness }, out);
                 }
             }
             FromAgent::Used { framework, tasks } => {

@@ -68,6 +68,8 @@ impl Verdict {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::updates::News;
 use crate::{Effect, Node, TICK_TIMERS_MAX, Turn};
 
 /// A probe that has not answered so long after its timeout is lost, and made again.
-const ANSWER_LATE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_LATE_MAX: Duration = Duration::from_secs(10);
 
 /// One success after the other is no news: the master hears of it so seldom. Of anything else it hears at once.
 const STEADY_TOLD_EVERY: Duration = Duration::from_secs(300);
@@ -86,6 +86,19 @@ impl Checks {
 }
 
 impl Node {
+    /// Of all kinds: the task runs.
+    pub(crate) fn begin_checks(&mut self, container: &ContainerId, turn: &Turn<'_>) {
+        let held = self.state.held(container).expect("it runs");
+        self.checks.begin(container, &held.info.health_checks, turn.now);
+        self.looks.begin(container, held, turn.now);
+    }
+
+    /// The task has ended, or is to end.
+    pub(crate) fn end_checks(&mut self, container: &ContainerId) {
+        self.checks.end(container);
+        self.looks.end(container);
+    }
+
     /// Makes the probes that are due.
     pub(crate) fn probe(&mut self, turn: &mut Turn<'_>) {
         for (container, nth) in self.checks.due.take_due(turn.now, TICK_TIMERS_MAX) {
@@ -139,18 +152,25 @@ impl Node {
         }
     }
 
-    /// What the checks of a task have found, if somebody listens. It is neither written down nor repeated.
+    /// What the health checks of a task and the latest look at its readiness have found, if somebody listens. It is
+    /// neither written down nor repeated.
     pub(crate) fn tell_tallies(&mut self, container: &ContainerId, turn: &mut Turn<'_>) {
-        let Some(watched) = self.checks.of.get_mut(container) else { return };
-        if !self.updates.is_connected() || watched.tallies.iter().all(|tally| tally.is_blank()) {
+        let readiness = self.looks.readiness(container);
+        let watched = self.checks.of.get_mut(container);
+        let tallies = watched.as_ref().map_or_else(Vec::new, |watched| watched.tallies.clone());
+        let is_blank = tallies.iter().all(CheckTally::is_blank) && readiness.is_none();
+        if !self.updates.is_connected() || is_blank {
             return;
         }
-        watched.told_at = Some(turn.now);
+        if let Some(watched) = watched {
+            watched.told_at = Some(turn.now);
+        }
         let held = self.state.held(container).expect("checks end with their task");
         turn.out.effects.push(Effect::ToMaster(FromAgent::Checked {
             framework: held.framework.clone(),
             task: held.info.id.clone(),
-            checks: watched.tallies.clone(),
+            checks: tallies,
+            readiness,
         }));
     }
 

@@ -1,13 +1,15 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
 //!
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
-//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged), [`checks`] (when to probe and what it means), [`start`]
-//! (what a restarted agent does about what it finds), [`view`] (what can be asked).
+//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged), [`checks`]
+//! (when to probe for health and what it means), [`looks`] (what else is probed for), [`start`] (what a restarted agent
+//! does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
 mod checks;
 mod groups;
+mod looks;
 mod queue;
 mod start;
 mod state;
@@ -29,6 +31,8 @@ use model::time::Time;
 
 pub use checks::Answer;
 use checks::Checks;
+use looks::Looks;
+pub use looks::{Finding, Look};
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
 use tasks::Order;
@@ -101,6 +105,13 @@ pub enum Input {
         answer: Answer,
         seed: u64,
     },
+    /// A probe of a task that is not for its health has ended.
+    Looked {
+        container: ContainerId,
+        look: Look,
+        finding: Finding,
+        seed: u64,
+    },
     /// How much the tasks that are to be measured use.
     Measured {
         tasks: Vec<Measured>,
@@ -153,6 +164,8 @@ pub enum Effect {
     Stop { container: ContainerId, grace: Duration },
     /// Answered by `Probed` after `timeout` at the latest.
     Probe { container: ContainerId, check: usize, probe: Probe, timeout: Duration },
+    /// Answered by `Looked` after `timeout` at the latest.
+    Look { container: ContainerId, look: Look, probe: Probe, timeout: Duration },
     /// The sandbox may go after this long, and all else of the container at once.
     Collect {
         container: ContainerId,
@@ -182,6 +195,7 @@ pub struct Node {
     state: State,
     updates: Updates,
     checks: Checks,
+    looks: Looks,
 }
 
 impl Node {
@@ -191,6 +205,7 @@ impl Node {
             state: State::default(),
             updates: Updates::default(),
             checks: Checks::default(),
+            looks: Looks::default(),
         }
     }
 
@@ -226,6 +241,7 @@ impl Node {
     fn tick(&mut self, turn: &mut Turn<'_>) {
         self.retry(turn);
         self.probe(turn);
+        self.look(turn);
     }
 }
 
@@ -249,6 +265,9 @@ impl Machine for Node {
             Input::Probed { container, check, answer, .. } => {
                 self.probed(&container, check, answer, turn);
             }
+            Input::Looked { container, look, finding, .. } => {
+                self.looked(&container, look, finding, turn);
+            }
             Input::Measured { tasks } => self.tell_use(tasks, turn),
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
@@ -261,7 +280,8 @@ impl Machine for Node {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        [self.updates.wake_at(), self.checks.wake_at()].into_iter().flatten().min()
+        let timers = [self.updates.wake_at(), self.checks.wake_at(), self.looks.wake_at()];
+        timers.into_iter().flatten().min()
     }
 }
 
@@ -271,7 +291,8 @@ fn seed(input: &Input) -> u64 {
         Input::Started { seed, .. }
         | Input::Master { seed, .. }
         | Input::Container { seed, .. }
-        | Input::Probed { seed, .. } => *seed,
+        | Input::Probed { seed, .. }
+        | Input::Looked { seed, .. } => *seed,
         Input::Connected { .. }
         | Input::Disconnected
         | Input::Measured { .. }

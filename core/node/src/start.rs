@@ -46,9 +46,7 @@ impl Node {
     fn resume(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
         match held.killed {
             Some(killed) => stop(container, killed, turn),
-            None if held.is_running() => {
-                self.checks.begin(container, &held.info.health_checks, turn.now);
-            }
+            None if held.is_running() => self.begin_checks(container, turn),
             None => (),
         }
     }

@@ -41,6 +41,8 @@ impl Unwritten {
             container: None,
             executor: Some(executor.clone().unwrap_or_else(own)),
             wait_status: None,
+            check: None,
+            ready: None,
         };
         FromAgent::Update { framework: framework.clone(), status, latest: TaskState::Failed }
     }
@@ -157,7 +159,7 @@ impl Node {
         if held.is_ended() || held.killed == Some(killed) {
             return;
         }
-        self.checks.end(container);
+        self.end_checks(container);
         let first = held.killed.is_none();
         let held = Held { killed: Some(killed), ..held.clone() };
         self.keep(container, held.clone(), turn);
@@ -244,7 +246,7 @@ impl Node {
                 self.tell_killing(container, &held, turn);
                 stop(container, killed, turn);
             }
-            None => self.checks.begin(container, &held.info.health_checks, turn.now),
+            None => self.begin_checks(container, turn),
         }
     }
 }

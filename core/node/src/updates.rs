@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::agent::{FromAgent, Used};
+use model::check::CheckStatus;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
@@ -57,6 +58,9 @@ pub(crate) struct News {
     /// As before if unset.
     pub(crate) container: Option<ContainerStatus>,
     pub(crate) wait_status: Option<i32>,
+    /// These two as before if unset.
+    pub(crate) check: Option<CheckStatus>,
+    pub(crate) ready: Option<bool>,
 }
 
 impl News {
@@ -70,6 +74,8 @@ impl News {
             healthy: None,
             container: None,
             wait_status: None,
+            check: None,
+            ready: None,
         }
     }
 }
@@ -148,7 +154,7 @@ impl Node {
     ) {
         let (ends, finishes) = (news.state.is_terminal(), news.state == TaskState::Finished);
         if ends {
-            self.checks.end(container);
+            self.end_checks(container);
         }
         if ends && before.abandoned {
             return self.forget(container, before, turn);
@@ -177,6 +183,9 @@ impl Node {
             parent: held.group.as_ref().map(|group| group.container.clone()),
             ..container
         };
+        let last = held.latest.as_ref();
+        let unknown = || held.info.check.as_ref().map(|check| CheckStatus::unknown(&check.probe));
+        let not_yet = || held.info.readiness.as_ref().map(|_| false);
         TaskStatus {
             task: held.info.id.clone(),
             state: news.state,
@@ -190,6 +199,8 @@ impl Node {
             container: news.container.map(nested).or(before),
             executor: Some(held.executor()),
             wait_status: news.wait_status,
+            check: news.check.or(last.and_then(|last| last.check)).or_else(unknown),
+            ready: news.ready.or(last.and_then(|last| last.ready)).or_else(not_yet),
         }
     }
 
@@ -218,7 +229,7 @@ impl Node {
     /// Nothing is left to be said of it.
     pub(crate) fn forget(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
         self.updates.settled(container);
-        self.checks.end(container);
+        self.end_checks(container);
         self.commit(Record::Task(container.clone(), None), turn);
         turn.out.effects.push(Effect::Collect {
             container: container.clone(),

@@ -216,5 +216,7 @@ fn running(task: &TaskInfo, n: u64) -> TaskStatus {
         container: None,
         executor: None,
         wait_status: None,
+        check: None,
+        ready: None,
     }
 }

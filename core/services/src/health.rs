@@ -9,23 +9,35 @@
 use std::sync::Arc;
 
 use model::agent::CheckTally;
+use model::check::Readiness;
 use model::id::{Serial, TaskId};
 use model::task::{Source, TaskState, TaskStatus};
 
 use crate::machine::{Services, Turn};
+use crate::probe::is_probed;
 use crate::spec::{AppId, AppSpec, CheckKind};
 use crate::state::{Goal, Instance};
 use crate::status::note_unhealthy;
-use crate::task::is_probed;
 
 /// Instances of one app that may be on their way out, those that are killed for their health included; rounded up, so
 /// that one always may.
 const LEAVING_PERCENT_MAX: u32 = 10;
 
 impl Services {
-    /// The agent tells what a task's checks have found so far.
-    pub(crate) fn checked(&mut self, task: TaskId, tallies: Vec<CheckTally>) {
+    /// The agent tells what a task's checks have found so far. That it is ready, an update says; here is why it is not.
+    pub(crate) fn checked(
+        &mut self,
+        task: TaskId,
+        tallies: Vec<CheckTally>,
+        readiness: Option<Readiness>,
+    ) {
         let Some(instance) = self.memory.view.tasks.get(&task).cloned() else { return };
+        if let Some(readiness) = readiness {
+            self.desk.readiness.insert(task.clone(), Arc::new(readiness));
+        }
+        if tallies.is_empty() {
+            return;
+        }
         let key = (instance.app.clone(), instance.version);
         let spec = self.memory.view.versions.get(&key);
         let failed = spec.and_then(|spec| failed(spec, &instance, &tallies));
@@ -54,6 +66,7 @@ impl Services {
         let members = instance.members.iter().map(|member| &member.task);
         for task in members.chain([&instance.task]) {
             self.desk.health.remove(task);
+            self.desk.readiness.remove(task);
         }
     }
 
@@ -94,6 +107,8 @@ impl Services {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
         let is_unhealthy = note_unhealthy(&instance, &instance, &status, turn);
         self.note_failure(&instance, &status, is_unhealthy, turn);

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use model::container::ContainerKind;
 
 use crate::spec::AppSpec;
-use crate::spec::check::Check;
 use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{PodContainer, PodSpec, VolumeSource};
-use crate::spec::resource::{Limits, LinuxInfo};
+use crate::spec::resource::LinuxInfo;
 use crate::spec::volume::{AppVolumeSource, CsiKind};
 
 /// One sentence for each thing, in the order in which a user would look for it.
@@ -20,9 +19,7 @@ pub(crate) fn lacks(spec: &AppSpec) -> Vec<String> {
     volumes(spec, &mut all);
     environment("it", &spec.env, &mut all);
     pull("its image", spec.pull_secret.as_ref(), &mut all);
-    confinement("it", spec.limits, spec.linux.as_ref(), &mut all);
-    check(spec.check.as_ref(), &mut all);
-    readiness(spec, &mut all);
+    confinement("it", spec.linux.as_ref(), &mut all);
     program(spec, &mut all);
     if let Some(one) = &spec.pod {
         pod(one, &mut all);
@@ -95,16 +92,7 @@ fn pull(whose: &str, secret: Option<&String>, all: &mut Vec<String>) {
     }
 }
 
-fn confinement(
-    who: &str,
-    limits: Option<Limits>,
-    linux: Option<&LinuxInfo>,
-    all: &mut Vec<String>,
-) {
-    let Limits { cpus, mem } = limits.unwrap_or_default();
-    if cpus.is_some() || mem.is_some() {
-        all.push(format!("{who} may use more than it asks for: resource limits are not there yet"));
-    }
+fn confinement(who: &str, linux: Option<&LinuxInfo>, all: &mut Vec<String>) {
     let seccomp = linux.and_then(|linux| linux.seccomp.as_ref());
     if let Some(seccomp) = seccomp {
         match &seccomp.profile {
@@ -119,21 +107,6 @@ fn confinement(
     }
     if linux.is_some_and(|linux| linux.ipc.is_some()) {
         all.push(format!("{who} says how memory is shared: ipcInfo is not there yet"));
-    }
-}
-
-fn check(check: Option<&Check>, all: &mut Vec<String>) {
-    if check.is_some() {
-        all.push("it has a check: only health checks are there yet".to_owned());
-    }
-}
-
-fn readiness(spec: &AppSpec, all: &mut Vec<String>) {
-    if let Some(one) = &spec.readiness {
-        all.push(format!(
-            "its instances count once the readiness check {} has said yes: readiness checks are not there yet",
-            one.name
-        ));
     }
 }
 
@@ -164,7 +137,7 @@ fn pod(pod: &PodSpec, all: &mut Vec<String>) {
         }
     }
     environment("it", &pod.environment, all);
-    confinement("it", None, pod.linux.as_ref(), all);
+    confinement("it", pod.linux.as_ref(), all);
     pod.containers.iter().for_each(|container| member(container, all));
 }
 
@@ -173,8 +146,5 @@ fn member(container: &PodContainer, all: &mut Vec<String>) {
     environment(&name, &container.environment, all);
     let image = container.image.as_ref().and_then(|image| image.pull_config.as_ref());
     pull(&format!("the image of {name}"), image, all);
-    confinement(&name, container.limits, container.linux.as_ref(), all);
-    if container.check.is_some() {
-        all.push(format!("{name} has a check: only health checks are there yet"));
-    }
+    confinement(&name, container.linux.as_ref(), all);
 }

@@ -15,12 +15,12 @@ use placement::rule::{Field, Tally};
 
 use crate::crew::spot;
 use crate::machine::{Services, Turn};
-use crate::pod;
 use crate::queue::{Look, Want};
 use crate::spec::AppId;
 use crate::state::{Goal, Instance, Place, Record};
 use crate::task::{Launch, Template};
 use crate::timers::Due;
+use crate::{pod, probe};
 
 /// Apps that are tried on one offer.
 const APPS_PER_OFFER_MAX: usize = 200;
@@ -210,7 +210,6 @@ impl Services {
                 None => Instance::task_id(&template.app, uuid, INCARNATION),
             },
             place: Arc::clone(place),
-            ports,
             role: template.role.clone(),
             goal: Goal::Running,
             state: TaskState::Staging,
@@ -219,8 +218,10 @@ impl Services {
             healthy: None,
             unreachable_since: None,
             addresses: Vec::new(),
-            ready: true,
+            ready: probe::readiness(&template.spec, &ports).is_none(),
+            ports,
             members,
+            check: None,
         });
         self.commit(Record::Instance(serial, Some(Arc::clone(&instance))), turn);
         turn.notice(crate::What::InstanceChanged { instance: Arc::clone(&instance) });

@@ -25,6 +25,7 @@ pub mod past;
 mod plan;
 mod pod;
 mod ports;
+mod probe;
 mod progress;
 mod queue;
 mod reconcile;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use imbl::OrdMap;
 use model::agent::CheckTally;
+use model::check::Readiness;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{FrameworkId, OfferId, Role, Serial, TaskId, Term};
 use model::machine::Machine;
@@ -69,6 +70,8 @@ pub(crate) struct Desk {
     pub(crate) offers: Offers,
     /// What the checks of tasks have found, as their agents told it last.
     pub(crate) health: OrdMap<TaskId, Arc<Vec<CheckTally>>>,
+    /// The same of the checks that say when tasks are ready.
+    pub(crate) readiness: OrdMap<TaskId, Arc<Readiness>>,
     /// Instances that failed their checks too often, and why, until they are killed or well.
     pub(crate) ill: BTreeMap<AppId, BTreeMap<Serial, String>>,
     /// When to introduce ourselves to the kernel again.
@@ -221,6 +224,7 @@ impl Services {
         View {
             queue: self.desk.queue.shown.clone(),
             health: self.desk.health.clone(),
+            readiness: self.desk.readiness.clone(),
             ..self.memory.view.clone()
         }
     }
@@ -347,7 +351,7 @@ impl Services {
             Event::Used(tasks) => self.heard_usage(tasks, turn),
             // None of its operations has an id.
             Event::UpdateOperation(_) => (),
-            Event::Checked { task, checks } => self.checked(task, checks),
+            Event::Checked { task, checks, readiness } => self.checked(task, checks, readiness),
             // Each of its tasks gets an update of its own.
             Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
             Event::Error(_) => self.unsubscribed(turn),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::check::CheckInfo;
 use model::container::{
     CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Family, HealthCheck,
     Image, Probe, Run, SharedVolume, Volume, VolumeMode,
@@ -14,10 +15,12 @@ use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo, TaskState};
 use model::time::Time;
 
+use crate::probe;
 use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{
-    Command, Endpoint, PodContainer, PodHealthCheck, PodProbe, PodSpec, VolumeMount, VolumeSource,
+    Command, Endpoint, PodCheck, PodContainer, PodHealthCheck, PodProbe, PodSpec, VolumeMount,
+    VolumeSource,
 };
 use crate::spec::resource::Amounts;
 use crate::spec::{AppId, AppSpec};
@@ -130,6 +133,9 @@ impl TaskGroup {
                 .and_then(|check| self.health_check(check, &setting.exposed))
                 .into_iter()
                 .collect(),
+            check: container.check.as_ref().and_then(|one| self.check(one, &setting.exposed)),
+            readiness: None,
+            limits: container.limits.unwrap_or_default(),
             kill_grace: container.kill_grace,
             labels: pairs(&container.labels),
             discovery: Some(DiscoveryInfo {
@@ -186,11 +192,29 @@ impl TaskGroup {
 
     /// `None` if it probes an endpoint that has no port.
     fn health_check(&self, check: &PodHealthCheck, exposed: &[Exposed<'_>]) -> Option<HealthCheck> {
+        Some(HealthCheck {
+            probe: self.probe(&check.probe, exposed)?,
+            delay: check.delay,
+            interval: check.interval,
+            timeout: check.timeout,
+            grace: check.grace,
+            failures_max: check.failures_max,
+        })
+    }
+
+    fn check(&self, check: &PodCheck, exposed: &[Exposed<'_>]) -> Option<CheckInfo> {
+        let PodCheck { probe, interval, timeout, delay } = check;
+        let probe = self.probe(probe, exposed)?;
+        Some(CheckInfo { probe, delay: *delay, interval: *interval, timeout: *timeout })
+    }
+
+    /// `None` if it probes an endpoint that has no port.
+    fn probe(&self, probe: &PodProbe, exposed: &[Exposed<'_>]) -> Option<Probe> {
         let port = |name: &str| {
             let found = exposed.iter().find(|one| one.endpoint.name == name);
             found.and_then(|one| self.listens_at(one))
         };
-        let probe = match &check.probe {
+        Some(match probe {
             PodProbe::Http { endpoint, path, scheme } => Probe::Http {
                 scheme: *scheme,
                 port: port(endpoint)?,
@@ -201,16 +225,7 @@ impl TaskGroup {
             PodProbe::Tcp { endpoint } => {
                 Probe::Tcp { port: port(endpoint)?, family: Family::Ipv4 }
             }
-            PodProbe::Exec(Command::Shell(text)) => Probe::Command(Run::Shell(text.clone())),
-            PodProbe::Exec(Command::Argv(argv)) => Probe::Command(Run::Exec(argv.clone())),
-        };
-        Some(HealthCheck {
-            probe,
-            delay: check.delay,
-            interval: check.interval,
-            timeout: check.timeout,
-            grace: check.grace,
-            failures_max: check.failures_max,
+            PodProbe::Exec(command) => Probe::Command(probe::run(command)),
         })
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
+use model::check::CheckStatus;
 use model::id::{Role, Serial, Uuid};
 use model::machine::BadRecord;
 use model::task::{Address, TaskState};
@@ -204,6 +205,8 @@ struct Stored {
     ready: bool,
     #[cbor(n(15), default)]
     members: Vec<Member>,
+    #[n(16)]
+    check: Option<CheckStatus>,
 }
 
 impl Stored {
@@ -225,6 +228,7 @@ impl Stored {
             addresses: instance.addresses.clone(),
             ready: instance.ready,
             members: instance.members.clone(),
+            check: instance.check,
         }
     }
 
@@ -251,6 +255,7 @@ impl Stored {
             addresses: self.addresses,
             ready: self.ready,
             members: self.members,
+            check: self.check,
         }
     }
 }

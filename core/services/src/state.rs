@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use model::attributes::{Attribute, FaultDomain};
+use model::check::CheckStatus;
 use model::id::{AgentId, Role, Serial, TaskId, Uuid};
 use model::task::{Address, TaskState};
 use model::time::Time;
@@ -151,6 +152,9 @@ pub struct Instance {
     /// state, health and times are what follows from the members.
     #[cbor(n(17), default)]
     pub members: Vec<Member>,
+    /// What its check has found, if it has one. Of a pod nothing: no answer of Marathon's shows it.
+    #[n(18)]
+    pub check: Option<CheckStatus>,
 }
 
 impl Instance {

@@ -66,6 +66,8 @@ impl Services {
             state: status.state,
             started_at: was.started_at.or(is_running.then_some(status.at)),
             healthy: status.healthy.or(was.healthy),
+            ready: was.ready || status.ready == Some(true),
+            check: status.check.or(was.check),
             unreachable_since: None,
             addresses: addresses
                 .filter(|addresses| !addresses.is_empty())
@@ -344,6 +346,8 @@ impl Services {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
         self.ended(&instance, &status, turn);
     }

@@ -4,25 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::container::{
-    CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, HealthCheck, Probe,
-    Run,
+    CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Run,
 };
 use model::id::{AgentId, Role, TaskId};
 use model::resources::{Resources, Scalar};
 use model::task::TaskInfo;
 use placement::fit::Need;
 
-use crate::Config;
-use crate::health::is_judged_here;
 use crate::lacks::lacks;
 use crate::need::need;
 use crate::pod::TaskGroup;
 use crate::spec::environment::EnvValue;
-use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind, CheckPort, PortDefinition, Process};
+use crate::spec::{AppId, AppSpec, PortDefinition, Process};
 use crate::state::Version;
+use crate::{Config, probe};
 
 /// Labels with longer keys or values are not told to the task, as in Marathon.
 const ENVIRONMENT_VALUE_CHARS_MAX: usize = 512;
@@ -103,8 +100,11 @@ impl Template {
             health_checks: spec
                 .health_checks
                 .iter()
-                .filter_map(|check| health_check(check, launch.ports))
+                .filter_map(|check| probe::health_check(check, launch.ports))
                 .collect(),
+            check: probe::check(spec.check.as_ref(), launch.ports),
+            readiness: probe::readiness(spec, launch.ports),
+            limits: spec.limits.unwrap_or_default(),
             kill_grace: spec.kill_grace,
             labels: self.labels.clone(),
             measured: spec.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
@@ -271,44 +271,4 @@ fn discovery_ports((definition, number): (&PortDefinition, &u16)) -> Vec<Discove
 
 pub(crate) fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
     map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// `None` if it probes a port that the app does not have.
-fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<HealthCheck> {
-    let number = |port: &CheckPort| match port {
-        CheckPort::Index(at) => ports.get(usize::from(*at)).copied(),
-        CheckPort::Number(number) => Some(*number),
-    };
-    let probe = match &check.kind {
-        CheckKind::Http { scheme, path, port, family, mesos: _ } => Probe::Http {
-            scheme: *scheme,
-            port: number(port)?,
-            path: path.clone().unwrap_or_else(|| "/".to_owned()),
-            family: *family,
-            ignore_1xx: check.ignore_http_1xx,
-        },
-        CheckKind::Tcp { port, family, mesos: _ } => {
-            Probe::Tcp { port: number(port)?, family: *family }
-        }
-        CheckKind::Command(command) => Probe::Command(Run::Shell(command.clone())),
-    };
-    // `delaySeconds` is Mesos' own word: what Marathon would probe by itself is probed from the start, and it is
-    // services who kill for it.
-    let (delay, failures_max) = match is_judged_here(&check.kind) {
-        true => (Duration::ZERO, 0),
-        false => (check.delay, check.failures_max),
-    };
-    Some(HealthCheck {
-        probe,
-        delay,
-        interval: check.interval,
-        timeout: check.timeout,
-        grace: check.grace,
-        failures_max,
-    })
-}
-
-/// Whether a task that has these ports is probed by this check.
-pub(crate) fn is_probed(check: &AppHealthCheck, ports: &[u16]) -> bool {
-    health_check(check, ports).is_some()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use model::agent::CheckTally;
+use model::check::Readiness;
 use model::id::{FrameworkId, Role, Serial, TaskId};
 use model::scheduler::Offer;
 use model::time::Time;
@@ -17,7 +18,7 @@ use crate::past::{self, GroupThen, Past};
 use crate::spec::{AppId, AppSpec};
 use crate::state::{App, Deployment, History, Instance, Version};
 
-/// Durable, except for `queue` and `health`, which may be newer than the last commit.
+/// Durable, except for `queue`, `health` and `readiness`, which may be newer than the last commit.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     pub framework: Option<FrameworkId>,
@@ -42,6 +43,8 @@ pub struct View {
     pub queue: OrdMap<AppId, Arc<Waiting>>,
     /// What the health checks of each task have found; nothing of tasks whose agents have not told it yet.
     pub health: OrdMap<TaskId, Arc<Vec<CheckTally>>>,
+    /// What the readiness check of each task found last, as far as its agent has told.
+    pub readiness: OrdMap<TaskId, Arc<Readiness>>,
     /// Counts by app, kept so that a list of 10,000 apps need not look at 100,000 instances.
     pub counts: OrdMap<AppId, Counts>,
     /// Those of the apps that are pods.

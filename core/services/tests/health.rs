@@ -30,7 +30,7 @@ fn tally(failures: u32) -> CheckTally {
 
 fn find(stage: &mut Stage, task: &TaskId, failures: u32) {
     let (task, checks) = (task.clone(), vec![tally(failures)]);
-    stage.hear(Event::Checked { task, checks });
+    stage.hear(Event::Checked { task, checks, readiness: None });
     stage.settle();
 }
 

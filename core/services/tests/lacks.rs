@@ -3,19 +3,16 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use model::container::{ContainerInfo, ContainerKind, Image, Scheme, VolumeMode};
-use model::resources::Scalar;
+use model::container::{ContainerInfo, ContainerKind, Image, VolumeMode};
 use model::task::TaskState;
-use services::spec::check::{Check, Kind};
 use services::spec::environment::EnvValue;
 use services::spec::network::{Network, NetworkMode};
-use services::spec::resource::{Ipc, IpcMode, Limit, Limits, LinuxInfo, Seccomp};
+use services::spec::resource::{Ipc, IpcMode, LinuxInfo, Seccomp};
 use services::spec::volume::{
     AppVolume, AppVolumeSource, Csi, CsiAccess, CsiKind, DiskKind, Dvdi, PersistentVolume,
 };
-use services::spec::{AppSpec, Process, ReadinessCheck};
+use services::spec::{AppSpec, Process};
 use stage::{ROOMY, Stage, app, id};
 
 fn volume(source: AppVolumeSource) -> AppSpec {
@@ -66,20 +63,6 @@ fn an_app_waits_for_what_is_not_there_yet() {
     check(
         network(NetworkMode::Container, Some("dcos")),
         &format!("it is on the container network dcos: {only}"),
-    );
-    let readiness = ReadinessCheck {
-        name: "plan".to_owned(),
-        scheme: Scheme::Http,
-        path: "/v1/plan".to_owned(),
-        port_name: "api".to_owned(),
-        interval: Duration::from_secs(30),
-        timeout: Duration::from_secs(10),
-        statuses: vec![200],
-        preserve_last_response: false,
-    };
-    check(
-        AppSpec { readiness: Some(readiness), ..app("/a", 1) },
-        "its instances count once the readiness check plan has said yes: readiness checks are not there yet",
     );
     let secrets = "secrets are not there yet";
     let env = BTreeMap::from([("PASSWORD".to_owned(), EnvValue::Secret("db".to_owned()))]);
@@ -142,12 +125,6 @@ fn an_app_waits_for_volumes_that_are_more_than_a_path() {
 
 #[test]
 fn an_app_waits_for_confinement_that_is_not_there_yet() {
-    let limits =
-        Limits { cpus: Some(Limit::Unlimited), mem: Some(Limit::Amount(Scalar::whole(64))) };
-    check(
-        AppSpec { limits: Some(limits), ..app("/a", 1) },
-        "it may use more than it asks for: resource limits are not there yet",
-    );
     let linux = |linux: LinuxInfo| AppSpec { linux: Some(linux), ..app("/a", 1) };
     let seccomp = |profile: Option<&str>, unconfined| {
         let profile = profile.map(str::to_owned);
@@ -165,13 +142,6 @@ fn an_app_waits_for_confinement_that_is_not_there_yet() {
     check(
         linux(LinuxInfo { seccomp: None, ipc }),
         "it says how memory is shared: ipcInfo is not there yet",
-    );
-    let second = std::time::Duration::from_secs(1);
-    let kind = Kind::Tcp { port: None };
-    let one = Check { kind, interval: second, timeout: second, delay: second };
-    check(
-        AppSpec { check: Some(one), ..app("/a", 1) },
-        "it has a check: only health checks are there yet",
     );
 }
 

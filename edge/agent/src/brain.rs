@@ -190,6 +190,7 @@ impl<R: Runtime> Brain<R> {
                 Effect::Launch { .. }
                 | Effect::Stop { .. }
                 | Effect::Probe { .. }
+                | Effect::Look { .. }
                 | Effect::CollectExecutor { .. } => self.runtime.carry_out(effect),
             }
         }
@@ -299,6 +300,7 @@ impl<R: Runtime> Brain<R> {
             | Input::Connected { .. }
             | Input::Disconnected
             | Input::Probed { .. }
+            | Input::Looked { .. }
             | Input::Measured { .. }
             | Input::StopTasks
             | Input::Tick => (),

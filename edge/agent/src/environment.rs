@@ -65,12 +65,16 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
 mod tests {
     use model::container::{CommandInfo, ContainerInfo, ContainerKind, Image, Run};
     use model::id::{AgentId, Role, TaskId};
+    use model::limits::Limits;
 
     use super::*;
 
     fn task(container: Option<ContainerInfo>) -> TaskInfo {
         TaskInfo {
             measured: false,
+            limits: Limits::default(),
+            check: None,
+            readiness: None,
             id: TaskId::new("t"),
             name: "t".to_owned(),
             agent: AgentId::new("S0"),

@@ -5,9 +5,11 @@ use std::future::{Future, pending};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use model::check::PageAnswer;
+use model::container::Probe;
 use model::id::ContainerId;
 use model::task::{Address, ContainerStatus};
-use node::{Answer, Effect, Happened, Input};
+use node::{Answer, Effect, Finding, Happened, Input};
 
 use crate::runtime::Runtime;
 use crate::seeds::Seeds;
@@ -54,6 +56,10 @@ impl Runtime for Idle {
                 let (answer, seed) = (Answer::Passed, self.seeds.next());
                 self.happened.push_back(Input::Probed { container, check, answer, seed });
             }
+            Effect::Look { container, look, probe, .. } => {
+                let (finding, seed) = (fine(&probe), self.seeds.next());
+                self.happened.push_back(Input::Looked { container, look, finding, seed });
+            }
             Effect::Collect { .. } | Effect::CollectExecutor { .. } | Effect::ToMaster(_) => (),
         }
     }
@@ -75,5 +81,16 @@ impl Runtime for Idle {
 
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
+    }
+}
+
+fn fine(probe: &Probe) -> Finding {
+    match probe {
+        Probe::Http { .. } => {
+            let (content_type, body) = ("text/plain".to_owned(), String::new());
+            Finding::Page(PageAnswer { status: 200, content_type, body })
+        }
+        Probe::Tcp { .. } => Finding::Connected,
+        Probe::Command(_) => Finding::Exited(0),
     }
 }

@@ -1,4 +1,4 @@
-//! Health checks as deeds: ask a port, ask a page, run a command in the container. As Mesos' checker does it.
+//! Checks as deeds: ask a port, ask a page, run a command in the container. As Mesos' checker does it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -6,9 +6,12 @@ use std::time::Duration;
 use containers::Containers;
 use containers::session::Streams;
 use containers::spec::Exec;
+use model::check::PageAnswer;
 use model::container::{Family, Probe, Run, Scheme};
 use model::id::ContainerId;
-use node::Answer;
+use node::{Answer, Finding, Look};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
 use tokio::io::{AsyncRead, sink};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -16,24 +19,38 @@ use tokio::time::timeout;
 
 /// Probes under way; others wait for their turn.
 const PROBES_MAX: usize = 256;
+/// Of a page that is shown.
+const BODY_BYTES_MAX: usize = 4096;
+
+/// A probe that is not for health.
+pub(crate) struct Glance {
+    pub(crate) container: ContainerId,
+    pub(crate) look: Look,
+    pub(crate) probe: Probe,
+    pub(crate) within: Duration,
+}
 
 pub(crate) struct Prober {
     /// Tasks share the agent's network, so this is where they listen.
     ip: IpAddr,
     client: reqwest::Client,
+    /// Does not go where a page leads to: for readiness counts what the page itself says.
+    literal: reqwest::Client,
     turns: Semaphore,
 }
 
 impl Prober {
     pub(crate) fn new(ip: IpAddr) -> anyhow::Result<Self> {
         // Each probe knocks anew, and a certificate that nobody vouches for says nothing about health.
-        let client = reqwest::Client::builder()
-            .danger_accept_invalid_certs(true)
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .user_agent("dcos-health-check")
-            .build()?;
-        Ok(Self { ip, client, turns: Semaphore::new(PROBES_MAX) })
+        let client = || {
+            reqwest::Client::builder()
+                .danger_accept_invalid_certs(true)
+                .pool_max_idle_per_host(0)
+                .no_proxy()
+                .user_agent("dcos-health-check")
+        };
+        let literal = client().redirect(Policy::none()).build()?;
+        Ok(Self { ip, client: client().build()?, literal, turns: Semaphore::new(PROBES_MAX) })
     }
 
     pub(crate) async fn probe(
@@ -68,15 +85,58 @@ impl Prober {
                 let asked = self.http(page, *family);
                 timeout(within, asked).await.unwrap_or_else(|_| Err(late()))
             }
-            Probe::Command(run) => {
-                // Without its control the process is killed.
-                let ended = timeout(within, command(containers, container, run));
-                let ended = ended.await.unwrap_or_else(|_| {
-                    Err(format!("the command did not end within {} s", within.as_secs_f64()))
-                });
-                ended.map(|()| Answer::Passed)
+            Probe::Command(run) => match command(containers, container, run, within).await? {
+                0 => Ok(Answer::Passed),
+                status => Err(format!("the command ended with {}", how(status))),
+            },
+        }
+    }
+
+    /// The same for those who want to know what there is, and not whether it is well.
+    pub(crate) async fn look(&self, containers: &Containers, glance: Glance) -> Finding {
+        let found = self.find(containers, &glance).await;
+        found.unwrap_or_else(Finding::Nothing)
+    }
+
+    async fn find(&self, containers: &Containers, glance: &Glance) -> Result<Finding, String> {
+        let Glance { container, look, probe, within } = glance;
+        let within = *within;
+        let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
+        let late = |at: &str| format!("{at}: no answer within {} s", within.as_secs_f64());
+        match probe {
+            Probe::Tcp { port, family } => {
+                let reached = timeout(within, self.tcp(*port, *family)).await;
+                let reached = reached.unwrap_or_else(|_| Err(late(&format!("port {port}"))));
+                reached.map(|()| Finding::Connected)
+            }
+            Probe::Http { scheme, port, path, family, ignore_1xx } => {
+                let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
+                let read = timeout(within, self.page(page, *family, *look)).await;
+                let url = || page.url(self.ip);
+                read.unwrap_or_else(|_| Err(late(&url()))).map(Finding::Page)
+            }
+            Probe::Command(run) => match command(containers, container, run, within).await? {
+                status if status & 0x7f == 0 => Ok(Finding::Exited(status >> 8 & 0xff)),
+                status => Err(format!("the command ended with {}", how(status))),
+            },
+        }
+    }
+
+    /// What the page says.
+    async fn page(&self, page: Page<'_>, family: Family, look: Look) -> Result<PageAnswer, String> {
+        let client = match look {
+            Look::Check => &self.client,
+            Look::Readiness => &self.literal,
+        };
+        let mut failure = String::new();
+        for ip in addresses(self.ip, family) {
+            let url = page.url(ip);
+            match client.get(&url).send().await {
+                Ok(answer) => return read(answer).await.map_err(|cause| format!("{url}: {cause}")),
+                Err(cause) => failure = format!("{url}: {}", innermost(&cause)),
             }
         }
+        Err(failure)
     }
 
     async fn tcp(&self, port: u16, family: Family) -> Result<(), String> {
@@ -154,11 +214,40 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+/// The beginning of it, as far as anybody reads it.
+async fn read(mut answer: reqwest::Response) -> Result<PageAnswer, String> {
+    let status = answer.status().as_u16();
+    let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let mut body = Vec::new();
+    while body.len() < BODY_BYTES_MAX {
+        let piece = answer.chunk().await.map_err(|cause| innermost(&cause))?;
+        let Some(piece) = piece else { break };
+        body.extend_from_slice(&piece);
+    }
+    body.truncate(BODY_BYTES_MAX);
+    Ok(PageAnswer { status, content_type, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// What `wait` returned for it.
 async fn command(
     containers: &Containers,
     container: &ContainerId,
     run: &Run,
-) -> Result<(), String> {
+    within: Duration,
+) -> Result<i32, String> {
+    // Without its control the process is killed.
+    let ended = timeout(within, run_in(containers, container, run)).await;
+    ended.unwrap_or_else(|_| {
+        Err(format!("the command did not end within {} s", within.as_secs_f64()))
+    })
+}
+
+async fn run_in(
+    containers: &Containers,
+    container: &ContainerId,
+    run: &Run,
+) -> Result<i32, String> {
     let exec = Exec {
         run: run.clone(),
         environment: Vec::new(),
@@ -182,11 +271,7 @@ async fn command(
         ended = control.wait() => ended,
         () = drained => return Err("its output ended before it did".to_owned()),
     };
-    match ended {
-        Ok(0) => Ok(()),
-        Ok(status) => Err(format!("the command ended with {}", how(status))),
-        Err(cause) => Err(format!("running the command: {cause:#}")),
-    }
+    ended.map_err(|cause| format!("running the command: {cause:#}"))
 }
 
 fn how(wait_status: i32) -> String {

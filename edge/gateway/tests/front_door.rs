@@ -160,6 +160,8 @@ fn running(task: &Task) -> Input {
         container: None,
         executor: None,
         wait_status: None,
+        check: None,
+        ready: None,
     };
     let framework = task.framework.clone();
     let message = FromAgent::Update { framework, status, latest: TaskState::Running };

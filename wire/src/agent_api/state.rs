@@ -192,6 +192,7 @@ mod tests {
     use model::agent::TellKilling;
     use model::container::CommandInfo;
     use model::id::{ExecutorId, Role, TaskId, Uuid};
+    use model::limits::Limits;
     use model::task::{ExecutorInfo, Source, TaskInfo, TaskStatus};
     use node::Group;
 
@@ -200,6 +201,9 @@ mod tests {
     fn held() -> Held {
         let info = TaskInfo {
             measured: false,
+            limits: Limits::default(),
+            check: None,
+            readiness: None,
             id: TaskId::new("t"),
             name: "web".to_owned(),
             agent: AgentId::new("S0"),
@@ -230,6 +234,8 @@ mod tests {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
         Held {
             framework: FrameworkId::new("f"),

@@ -14,6 +14,7 @@ use services::view::View;
 use super::app::App;
 use super::autoscale::{Scaled, decision};
 use super::print;
+use super::readiness::{self, TaskReadiness};
 use super::task::{self, Identifiable, Task, TaskFailure};
 
 /// What an answer shows beside the app itself.
@@ -58,7 +59,7 @@ pub struct AppInfo<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployments: Option<Vec<Identifiable>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub readiness_check_results: Option<[(); 0]>,
+    pub readiness_check_results: Option<Vec<TaskReadiness>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<Task<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +128,7 @@ pub fn app_info<'a>(view: &'a View, app: &'a state::App, embed: Embed, now: Time
         app: print::app(app),
         counts: embed.counts.then(|| counts(view, id)),
         deployments: embed.deployments.then(|| deployments(view, id)),
-        readiness_check_results: embed.readiness.then_some([]),
+        readiness_check_results: embed.readiness.then(|| readiness_of(view, id)),
         tasks: embed.tasks.then(|| tasks(view, id)),
         last_task_failure: app
             .last_failure
@@ -156,6 +157,14 @@ fn deployments(view: &View, id: &AppId) -> Vec<Identifiable> {
     let serials = view.locked.get(id).into_iter().flatten();
     let found = serials.filter_map(|serial| view.deployments.get(serial));
     found.map(|deployment| Identifiable { id: deployment.id.to_string() }).collect()
+}
+
+/// While a deployment changes the app.
+fn readiness_of(view: &View, id: &AppId) -> Vec<TaskReadiness> {
+    match view.locked.contains_key(id) {
+        true => readiness::results(view, id),
+        false => Vec::new(),
+    }
 }
 
 fn instances<'a>(view: &'a View, id: &AppId) -> impl Iterator<Item = &'a Arc<Instance>> {

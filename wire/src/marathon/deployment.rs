@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use services::spec::AppId;
 use services::state::{Action, Before, Deployment, Version};
+use services::view::View;
 
+use super::readiness::{self, TaskReadiness};
 use super::version::Spelled;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -54,13 +56,15 @@ pub struct StepAction {
 pub struct ActionInfo {
     #[serde(flatten)]
     pub action: StepAction,
-    pub readiness_check_results: [(); 0],
+    pub readiness_check_results: Vec<TaskReadiness>,
 }
 
 /// As `/v2/deployments` lists it.
-pub fn step_info(deployment: &Deployment) -> StepInfo {
-    let info =
-        |action: &Action| ActionInfo { action: step_action(action), readiness_check_results: [] };
+pub fn step_info(view: &View, deployment: &Deployment) -> StepInfo {
+    let info = |action: &Action| ActionInfo {
+        action: step_action(action),
+        readiness_check_results: readiness::results(view, &action.app),
+    };
     let current = current_step(deployment);
     let (affected_apps, affected_pods) = affected(deployment);
     StepInfo {

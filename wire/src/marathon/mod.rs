@@ -27,6 +27,7 @@ pub mod pod_status;
 pub mod print;
 pub mod print_pod;
 pub mod queue;
+pub mod readiness;
 pub mod reading;
 pub mod shared;
 pub mod task;

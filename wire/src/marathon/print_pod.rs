@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::container::Scheme;
 use model::id::Role;
+use model::limits::{Limit, Limits};
 use services::spec::AppSpec;
 use services::spec::Backoff;
 use services::spec::environment::EnvValue;
@@ -13,7 +14,7 @@ use services::spec::pod::{
     Command, Exec, PodCheck, PodContainer, PodHealthCheck, PodImage, PodProbe, PodSpec, PodVolume,
     VolumeMount, VolumeSource,
 };
-use services::spec::resource::{Amounts, IpcMode, Limit, Limits, LinuxInfo};
+use services::spec::resource::{Amounts, IpcMode, LinuxInfo};
 use services::spec::volume::{DiskKind, PersistentVolume};
 use services::state::App;
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use model::agent::CheckTally;
+use model::check::CheckStatus;
 use model::task::{Address, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Identifiable {
 pub struct Task<'a> {
     pub app_id: &'a str,
     pub health_check_results: Vec<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_result: Option<CheckResult>,
     pub host: &'a str,
     pub id: &'a str,
     pub ip_addresses: Vec<IpAddress>,
@@ -57,6 +60,32 @@ pub struct Health {
     pub last_failure_cause: Option<String>,
 }
 
+/// The RAML type `CheckStatus`: what a task's check has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckResult {
+    Http(HttpResult),
+    Tcp(TcpResult),
+    Command(CommandResult),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpResult {
+    pub status_code: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TcpResult {
+    pub succeeded: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandResult {
+    pub exit_code: i32,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IpAddress {
@@ -83,6 +112,7 @@ pub fn task<'a>(view: &View, instance: &'a Instance) -> Task<'a> {
     Task {
         app_id: instance.app.as_str(),
         health_check_results: health(view, instance),
+        check_result: instance.check.and_then(check_result),
         host: &place.host,
         id: instance.task.as_str(),
         ip_addresses: instance.addresses.iter().map(ip_address).collect(),
@@ -97,6 +127,19 @@ pub fn task<'a>(view: &View, instance: &'a Instance) -> Task<'a> {
         region: place.domain.as_ref().map(|domain| domain.region.as_str()),
         zone: place.domain.as_ref().map(|domain| domain.zone.as_str()),
         role: instance.role.as_str(),
+    }
+}
+
+/// Once there is something to tell.
+fn check_result(status: CheckStatus) -> Option<CheckResult> {
+    match status {
+        CheckStatus::Http(found) => {
+            found.map(|status_code| CheckResult::Http(HttpResult { status_code }))
+        }
+        CheckStatus::Tcp(found) => found.map(|succeeded| CheckResult::Tcp(TcpResult { succeeded })),
+        CheckStatus::Command(found) => {
+            found.map(|exit_code| CheckResult::Command(CommandResult { exit_code }))
+        }
     }
 }
 

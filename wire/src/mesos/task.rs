@@ -1,11 +1,14 @@
 //! Tasks. Borrowed, because there may be many.
 
+use model::check::CheckStatus;
 use model::container::{
     ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, VolumeMode,
 };
+use model::limits::{Limit, Limits};
+use model::resources::Scalar;
 use model::task::{ContainerStatus, Source, Task, TaskStatus};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::master::seconds;
 use super::resource::{self, Sum};
@@ -31,6 +34,8 @@ pub struct SpelledTask<'a> {
     pub discovery: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +54,8 @@ pub struct Status<'a> {
     pub healthy: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_status: Option<Value>,
 }
 
 /// As in `/state` and `/tasks`.
@@ -67,6 +74,39 @@ pub fn task(task: &Task) -> SpelledTask<'_> {
         labels: labels(&task.labels),
         discovery: task.discovery.as_ref().map(discovery),
         container: task.container.as_ref().map(container),
+        limits: limits(&task.limits, |amount| json!(amount.as_f64())),
+    }
+}
+
+/// Those that there are. What is not limited is as much as JSON can say of it.
+fn limits(limits: &Limits, amount: impl Fn(Scalar) -> Value) -> Option<Value> {
+    let spell = |limit: Limit| match limit {
+        Limit::Unlimited => json!("Infinity"),
+        Limit::Amount(most) => amount(most),
+    };
+    let named = [("cpus", limits.cpus), ("mem", limits.mem)];
+    let all = named.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), spell(limit?))));
+    let all: Map<String, Value> = all.collect();
+    (!all.is_empty()).then_some(Value::Object(all))
+}
+
+/// The message `CheckStatusInfo`: empty where nothing is known.
+fn check_status(status: CheckStatus) -> Value {
+    let found = |name: &str, value: Option<Value>| {
+        let of: Map<String, Value> =
+            value.map(|value| (name.to_owned(), value)).into_iter().collect();
+        Value::Object(of)
+    };
+    match status {
+        CheckStatus::Http(code) => {
+            json!({ "type": "HTTP", "http": found("status_code", code.map(Value::from)) })
+        }
+        CheckStatus::Tcp(succeeded) => {
+            json!({ "type": "TCP", "tcp": found("succeeded", succeeded.map(Value::from)) })
+        }
+        CheckStatus::Command(code) => {
+            json!({ "type": "COMMAND", "command": found("exit_code", code.map(Value::from)) })
+        }
     }
 }
 
@@ -81,6 +121,7 @@ fn status(status: &TaskStatus) -> Status<'_> {
         container_status: status.container.as_ref().map(container_status),
         healthy: status.healthy,
         message: status.message.as_deref(),
+        check_status: status.check.map(check_status),
     }
 }
 
@@ -202,6 +243,9 @@ pub(super) fn full(task: &Task) -> Value {
     if let Some(info) = &task.container {
         spelled["container"] = container(info);
     }
+    if let Some(limits) = limits(&task.limits, |amount| json!({ "value": amount.as_f64() })) {
+        spelled["limits"] = limits;
+    }
     spelled
 }
 
@@ -226,6 +270,9 @@ fn full_status(task: &Task, status: &TaskStatus) -> Value {
     }
     if let Some(healthy) = status.healthy {
         spelled["healthy"] = json!(healthy);
+    }
+    if let Some(check) = status.check {
+        spelled["check_status"] = check_status(check);
     }
     if let Some(container) = &status.container {
         spelled["container_status"] = container_status(container);

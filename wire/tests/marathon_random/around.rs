@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::container::{ContainerKind, Scheme, VolumeMode};
+use model::limits::{Limit, Limits};
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use proptest::collection::{btree_map, vec};
@@ -14,7 +15,7 @@ use services::spec::check::{Check, Kind};
 use services::spec::environment::EnvValue;
 use services::spec::network::{Network, NetworkMode, PortMapping};
 use services::spec::pod::Command;
-use services::spec::resource::{Amounts, Ipc, IpcMode, Limit, Limits, LinuxInfo, Seccomp};
+use services::spec::resource::{Amounts, Ipc, IpcMode, LinuxInfo, Seccomp};
 use services::spec::volume::{
     AppVolume, AppVolumeSource, Csi, CsiAccess, CsiKind, DiskKind, Dvdi, PersistentVolume,
 };

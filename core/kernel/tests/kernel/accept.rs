@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use model::agent::{FromAgent, PROTOCOL_READINESS};
+use model::check::ReadinessCheck;
+use model::container::{Family, Probe, Scheme};
 use model::id::{AgentId, Role, TaskId};
 use model::scheduler::{Call, Filters, Offer};
 use model::task::TaskInfo;
 
-use crate::stage::{BIG, Stage, bag, framework, offers, task, told};
+use crate::stage::{BIG, Stage, bag, framework, info, offers, task, told};
 
 #[test]
 fn each_task_of_an_accept_is_judged_for_itself() {
@@ -116,4 +119,29 @@ fn another_framework_s_offer_cannot_be_taken() {
     assert_eq!(told(&effects), ["Dropped t InvalidOffers"]);
     stage.call(&thief, Call::Decline { offers: ids, filters: Filters { refuse: Duration::ZERO } });
     assert_eq!(stage.kernel.view().offers.len(), 1);
+}
+
+#[test]
+fn agents_of_the_last_release_get_no_tasks_that_have_to_say_when_they_are_ready() {
+    let check = |protocol: u32, expected: &str| {
+        let mut stage = Stage::new();
+        let (agent, tasks) = (None, vec![]);
+        stage.hear(1, FromAgent::Register { protocol, agent, info: info(BIG), tasks });
+        stage.framework("*");
+        let offer = offers(&stage.settle()).remove(0);
+        let (scheme, family) = (Scheme::Http, Family::Ipv4);
+        let path = "/".to_owned();
+        let readiness = ReadinessCheck {
+            probe: Probe::Http { scheme, port: 80, path, family, ignore_1xx: false },
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            statuses: vec![200],
+            keeps_answer: false,
+        };
+        let task = task("a", &offer, "cpus:1;mem:64");
+        let task = TaskInfo { readiness: Some(readiness), ..task };
+        assert_eq!(told(&stage.launch(&offer, vec![task])), [expected], "{protocol}");
+    };
+    check(PROTOCOL_READINESS, "Run a to 1");
+    check(PROTOCOL_READINESS - 1, "Error a TaskInvalid");
 }

@@ -1,13 +1,13 @@
 //! Task groups: all or none, and one executor that is paid for while any of its tasks lives.
 
-use model::agent::{FromAgent, HeldTask};
+use model::agent::HeldTask;
 use model::framework::Capability;
 use model::id::{FrameworkId, Role, TaskId};
 use model::scheduler::{Call, Offer};
 use model::task::TaskState::{self, Failed, Finished, Killing, Running};
 use model::task::{ExecutorInfo, Task, TaskInfo};
 
-use crate::stage::{BIG, Stage, bag, executor, framework, info, offers, register, task, told};
+use crate::stage::{BIG, Stage, bag, executor, framework, offers, register, task, told};
 
 const AWARE: &[Capability] = &[Capability::PartitionAware];
 
@@ -122,17 +122,6 @@ fn a_task_of_its_own_and_an_executor_do_not_share_a_name() {
     let group = vec![task("c", &offer, "cpus:0.1;mem:64")];
     let effects = stage.launch_group(&offer, executor("alone", "cpus:0.1"), group);
     assert_eq!(told(&effects), ["Error c TaskGroupInvalid"]);
-}
-
-#[test]
-fn agents_of_the_last_release_get_no_groups() {
-    let mut stage = Stage::new();
-    let (agent, tasks) = (None, vec![]);
-    stage.hear(1, FromAgent::Register { protocol: 1, agent, info: info(BIG), tasks });
-    stage.framework("*");
-    let offer = offers(&stage.settle()).remove(0);
-    let effects = stage.launch_group(&offer, pod(), vec![task("a", &offer, "cpus:1;mem:64")]);
-    assert_eq!(told(&effects), ["Error a TaskGroupInvalid"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
+use model::limits::Limits;
 use model::machine::{Machine, Record as _};
 use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -329,6 +330,9 @@ pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInf
 pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
     TaskInfo {
         measured: false,
+        limits: Limits::default(),
+        check: None,
+        readiness: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: offer.agent_id.clone(),
@@ -366,6 +370,8 @@ pub(crate) fn status(task: &str, state: TaskState, uuid: Option<Uuid>, at: Time)
         container: None,
         executor: None,
         wait_status: None,
+        check: None,
+        ready: None,
     }
 }
 
@@ -391,6 +397,7 @@ pub(crate) fn held(
         container: None,
         user: None,
         executor: None,
+        limits: Limits::default(),
     };
     HeldTask { task }
 }
@@ -424,7 +431,7 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
         }
         Effect::Event(_, Event::Subscribed { .. }) => Some("Subscribed".to_owned()),
         Effect::Event(_, Event::Rescind(_)) => Some("Rescind".to_owned()),
-        Effect::Event(_, Event::Checked { task, checks }) => {
+        Effect::Event(_, Event::Checked { task, checks, .. }) => {
             Some(format!("Checked {task} {}", checks.len()))
         }
         Effect::Event(_, Event::Used(tasks)) => Some(format!("Used {}", tasks.len())),

@@ -127,7 +127,7 @@ fn what_checks_find_is_passed_on_unless_the_task_is_anothers() {
     let mut say = |connection: u64, task: &str, expected: &[&str]| {
         let checks = vec![CheckTally::default(); 2];
         let (framework, task) = (framework.clone(), TaskId::new(task));
-        let message = FromAgent::Checked { framework, task, checks };
+        let message = FromAgent::Checked { framework, task, checks, readiness: None };
         let connection = Connection(connection);
         let effects = stage.step(kernel::Input::Agent { connection, message });
         assert_eq!(told(&effects), expected, "of {connection:?}");

@@ -3,6 +3,7 @@
 mod checks;
 mod groups;
 mod killing;
+mod looks;
 mod start;
 mod tasks;
 mod updates;

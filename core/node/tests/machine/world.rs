@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use model::agent::{AgentInfo, CheckTally, FromAgent, TellKilling, ToAgent};
+use model::check::Readiness;
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::limits::Limits;
 use model::machine::{Machine, Out, Record as _};
 use model::task::{ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
-use node::{Answer, Config, Effect, Happened, Input, Node, Record, Refusal};
+use node::{Answer, Config, Effect, Finding, Happened, Input, Look, Node, Record, Refusal};
 
 /// Ticks at one time, far more than any test's timers.
 const TICKS_MAX: usize = 100;
@@ -29,6 +31,8 @@ pub(crate) struct World {
     pub(crate) killing: TellKilling,
     /// What the checks of tasks were last told to have found.
     pub(crate) tallies: Vec<Vec<CheckTally>>,
+    /// And those that say when they are ready.
+    pub(crate) readiness: Vec<Readiness>,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -38,6 +42,9 @@ pub(crate) fn framework() -> FrameworkId {
 pub(crate) fn task(id: &str) -> TaskInfo {
     TaskInfo {
         measured: false,
+        limits: Limits::default(),
+        check: None,
+        readiness: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),
@@ -94,6 +101,7 @@ impl World {
             container: ContainerId::new("none"),
             killing: TellKilling::No,
             tallies: Vec::new(),
+            readiness: Vec::new(),
         };
         world.start(&[]);
         world.connect(1);
@@ -199,6 +207,12 @@ impl World {
         self.feed(Input::Probed { container, check, answer, seed })
     }
 
+    /// A probe that is not for health has found this.
+    pub(crate) fn looked(&mut self, look: Look, finding: Finding) -> Vec<String> {
+        let (container, seed) = (self.container.clone(), self.seed());
+        self.feed(Input::Looked { container, look, finding, seed })
+    }
+
     /// Lets time pass, with every tick that is asked for.
     pub(crate) fn pass(&mut self, secs: u64) -> Vec<String> {
         let until = self.now + Duration::from_secs(secs);
@@ -234,8 +248,9 @@ impl World {
         }
         assert_eq!(self.recovered().view(), self.node.view(), "replay");
         for effect in &out.effects {
-            if let Effect::ToMaster(FromAgent::Checked { checks, .. }) = effect {
+            if let Effect::ToMaster(FromAgent::Checked { checks, readiness, .. }) = effect {
                 self.tallies.push(checks.clone());
+                self.readiness.extend(readiness.clone());
             }
         }
         let is_tally = |one: &Effect| matches!(one, Effect::ToMaster(FromAgent::Checked { .. }));
@@ -292,6 +307,7 @@ impl World {
                 format!("stop {of}{}s", grace.as_secs())
             }
             Effect::Probe { check, .. } => format!("probe {check}"),
+            Effect::Look { look, .. } => format!("look {look:?}"),
             Effect::Collect { task, after, .. } => {
                 format!("collect {task} in {}h", after.as_secs() / 3600)
             }
@@ -312,6 +328,8 @@ fn said(status: &TaskStatus, latest: model::task::TaskState) -> String {
     let mut add = |part: Option<String>| line.extend(part.map(|part| format!(" {part}")));
     add((latest != status.state).then(|| format!("(latest {latest:?})")));
     add(status.healthy.map(|healthy| if healthy { "well" } else { "ill" }.to_owned()));
+    add(status.ready.map(|ready| if ready { "ready" } else { "unready" }.to_owned()));
+    add(status.check.map(|check| format!("{check:?}")));
     add(status.reason.map(|reason| format!("{reason:?}")));
     add(status.message.clone());
     line

@@ -15,6 +15,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use model::container::{ContainerInfo, Family, Scheme, Uri};
 use model::id::Role;
+use model::limits::Limits;
 use model::resources::Scalar;
 use placement::Constraint;
 
@@ -23,7 +24,7 @@ use environment::EnvValue;
 pub use id::{AppId, BadAppId};
 use network::{Network, PortMapping};
 use pod::PodSpec;
-use resource::{Amounts, Limits, LinuxInfo};
+use resource::{Amounts, LinuxInfo};
 use volume::{AppVolume, AppVolumeSource};
 
 use crate::autoscale::Autoscale;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use model::container::{Scheme, Uri};
+use model::limits::Limits;
 use model::resources::Scalar;
 
 use super::PortDefinition;
 use super::environment::EnvValue;
-use super::resource::{Amounts, Limits, LinuxInfo};
+use super::resource::{Amounts, LinuxInfo};
 use super::volume::PersistentVolume;
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]

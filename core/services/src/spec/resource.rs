@@ -1,4 +1,4 @@
-//! What containers are given, what they may use beyond it, and how Linux confines them.
+//! What containers are given, and how Linux confines them.
 
 use minicbor::{Decode, Encode};
 use model::resources::Scalar;
@@ -16,25 +16,6 @@ pub struct Amounts {
     pub disk: Scalar,
     #[n(3)]
     pub gpus: u32,
-}
-
-/// What a container may use; where unset, what is set aside for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
-pub struct Limits {
-    #[n(0)]
-    pub cpus: Option<Limit>,
-    /// MiB.
-    #[n(1)]
-    pub mem: Option<Limit>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum Limit {
-    /// Whatever the agent has to spare.
-    #[n(0)]
-    Unlimited,
-    #[n(1)]
-    Amount(#[n(0)] Scalar),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]

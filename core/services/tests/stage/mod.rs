@@ -102,6 +102,26 @@ impl Stage {
         }
     }
 
+    /// Its instances run, on three agents with room.
+    pub(crate) fn running(spec: AppSpec) -> Self {
+        let mut stage = Self::new();
+        stage.agents(3, ROOMY);
+        stage.create(spec);
+        stage.calm();
+        stage
+    }
+
+    pub(crate) fn kills(&self) -> usize {
+        self.calls.iter().filter(|call| matches!(call, Call::Kill { .. })).count()
+    }
+
+    /// Seconds until the next launch of `/a`, if it is delayed.
+    pub(crate) fn delay(&self) -> Option<f64> {
+        let view = self.view();
+        let waiting = view.queue.get(&id("/a"))?;
+        waiting.delayed_until.map(|until| until.since(self.now).as_secs_f64())
+    }
+
     /// The process dies and another takes over, with what the store has.
     pub(crate) fn restart(&mut self, config: Config) {
         self.services = self.recovered(config);
@@ -303,6 +323,16 @@ impl Stage {
 
     /// The task's agent reports.
     pub(crate) fn report(&mut self, task: &TaskId, state: TaskState, healthy: Option<bool>) {
+        self.report_with(task, state, |status| status.healthy = healthy);
+    }
+
+    /// The same with more to say.
+    pub(crate) fn report_with(
+        &mut self,
+        task: &TaskId,
+        state: TaskState,
+        say: impl FnOnce(&mut TaskStatus),
+    ) {
         let (info, held) = self.tasks.get_mut(task).expect("a task");
         let agent = info.agent.clone();
         if state.is_terminal() && !held.is_terminal() {
@@ -311,7 +341,7 @@ impl Stage {
         *held = state;
         self.disband(task);
         self.seed += 1;
-        let status = TaskStatus {
+        let mut status = TaskStatus {
             task: task.clone(),
             state,
             agent: Some(agent),
@@ -320,11 +350,14 @@ impl Stage {
             message: Some("so it is".to_owned()),
             at: self.now,
             uuid: Some(Uuid::derive(self.seed, 7)),
-            healthy,
+            healthy: None,
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
+        say(&mut status);
         let acknowledged = |calls: &[Call]| {
             calls.iter().filter(|call| matches!(call, Call::Acknowledge { .. })).count()
         };

@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use images::{Keep, Prepared, PullRequest};
 use model::container::{Run, Volume};
 use model::id::{ContainerId, FrameworkId};
+use model::limits::{self, Limit};
 use model::resources::{Resources, Scalar};
 use model::task::{Reason, TaskInfo};
 use node::{Group, Happened};
@@ -192,7 +193,7 @@ impl Hands {
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
-            limits: limits(&task.resources),
+            limits: limits(&task.resources, &task.limits),
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
             privileged: surroundings.is_some_and(|info| info.privileged),
             logs: Logs::default(),
@@ -207,14 +208,20 @@ fn root(image: Prepared) -> Root {
     Root::Image { layers: image.layers, config }
 }
 
-/// As DC/OS ships it: CPU time is limited, not only shared; memory always.
-fn limits(resources: &Resources) -> Limits {
+/// As DC/OS ships it: CPU time is limited, not only shared; memory always. The weight among containers is what is set
+/// aside, whatever the limit.
+fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
     let Scalar(cpu_millis) = resources.cpus();
-    let Scalar(memory) = resources.mem();
+    let most = |limit: Option<Limit>, set_aside: Scalar| match limit {
+        None => (!set_aside.is_zero()).then_some(set_aside.0),
+        Some(Limit::Unlimited) => None,
+        Some(Limit::Amount(Scalar(amount))) => Some(amount),
+    };
+    let memory_max = most(limits.mem, resources.mem());
     Limits {
         cpu_millis,
-        cpu_millis_max: (0 < cpu_millis).then_some(cpu_millis),
-        memory_bytes_max: (0 < memory).then_some(memory.saturating_mul(BYTES_PER_MIB) / 1000),
+        cpu_millis_max: most(limits.cpus, resources.cpus()),
+        memory_bytes_max: memory_max.map(|most| most.saturating_mul(BYTES_PER_MIB) / 1000),
         processes_max: None,
     }
 }
@@ -224,11 +231,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_granted_is_the_limit() {
+    fn what_is_granted_is_the_limit_unless_there_is_another() {
         let resources: Resources = "cpus:0.5;mem:64;disk:10".parse().expect("well formed");
-        let limits = limits(&resources);
-        assert_eq!(limits.cpu_millis, 500);
-        assert_eq!(limits.cpu_millis_max, Some(500));
-        assert_eq!(limits.memory_bytes_max, Some(64 << 20));
+        let check = |cpus: Option<Limit>, mem: Option<Limit>, millis, bytes| {
+            let limits = limits(&resources, &limits::Limits { cpus, mem });
+            assert_eq!(limits.cpu_millis, 500, "the weight");
+            assert_eq!(limits.cpu_millis_max, millis);
+            assert_eq!(limits.memory_bytes_max, bytes);
+        };
+        let amount = |whole| Some(Limit::Amount(Scalar::whole(whole)));
+        check(None, None, Some(500), Some(64 << 20));
+        check(amount(2), amount(128), Some(2000), Some(128 << 20));
+        check(Some(Limit::Unlimited), None, None, Some(64 << 20));
+        check(None, Some(Limit::Unlimited), Some(500), None);
     }
 }

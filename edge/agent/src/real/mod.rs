@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::board::Board;
 use crate::collect::Due;
 use crate::environment::Place;
-use crate::probe::Prober;
+use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
@@ -132,6 +132,16 @@ impl Runtime for Real {
                     let probed = tools.prober.probe(&tools.containers, &container, &probe, timeout);
                     let (answer, seed) = (probed.await, tools.seeds.next());
                     hands.tell(Input::Probed { container, check, answer, seed });
+                });
+            }
+            Effect::Look { container, look, probe, timeout } => {
+                self.hands.deeds.spawn(async move {
+                    let tools = &hands.tools;
+                    let of = container.clone();
+                    let glance = Glance { container: of, look, probe, within: timeout };
+                    let looked = tools.prober.look(&tools.containers, glance);
+                    let (finding, seed) = (looked.await, tools.seeds.next());
+                    hands.tell(Input::Looked { container, look, finding, seed });
                 });
             }
             Effect::Collect { container, framework, task, group, after } => {

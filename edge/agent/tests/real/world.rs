@@ -10,6 +10,7 @@ use containers::Containers;
 use model::agent::{FromAgent, HeldTask, TellKilling, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
+use model::limits::Limits;
 use model::task::{TaskInfo, TaskState, TaskStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -40,6 +41,9 @@ pub(crate) fn framework() -> FrameworkId {
 pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
     TaskInfo {
         measured: false,
+        limits: Limits::default(),
+        check: None,
+        readiness: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),

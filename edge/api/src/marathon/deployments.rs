@@ -14,8 +14,8 @@ impl Api {
         match (&request.method, rest) {
             (&Method::GET, []) => {
                 let view = self.handle.read();
-                let all: Vec<_> =
-                    view.services.deployments.values().map(|one| step_info(one)).collect();
+                let deployments = view.services.deployments.values();
+                let all: Vec<_> = deployments.map(|one| step_info(&view.services, one)).collect();
                 Ok(respond(request, StatusCode::OK, &all))
             }
             (&Method::DELETE, [id]) => self.cancel(request, id).await,

@@ -147,6 +147,8 @@ impl Stage {
             container: None,
             executor: None,
             wait_status: None,
+            check: None,
+            ready: None,
         };
         let framework = task.framework.clone();
         self.says(FromAgent::Update { framework, status, latest: state }).await

@@ -1,6 +1,7 @@
 //! How Linux confines a container, and how far it may go beyond what is set aside for it.
 
-use services::spec::resource::{self, Amounts, Ipc, IpcMode, Limit, Limits, Seccomp};
+use model::limits::{Limit, Limits};
+use services::spec::resource::{self, Amounts, Ipc, IpcMode, Seccomp};
 
 use super::faults::Faults;
 use super::quantity::{self, scalar};

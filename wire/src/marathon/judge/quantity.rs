@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use model::limits;
 use model::resources::Scalar;
-use services::spec::resource::{self, Amounts};
+use services::spec::resource::Amounts;
 
 use super::faults::Faults;
 use super::{linux, pod};
@@ -20,7 +21,7 @@ pub(super) struct Quantities {
     pub(super) gpus: u32,
     pub(super) instances: u32,
     pub(super) kill_grace: Option<Duration>,
-    pub(super) limits: Option<resource::Limits>,
+    pub(super) limits: Option<limits::Limits>,
     pub(super) executor: Option<Amounts>,
     pub(super) deployment_timeout: Option<Duration>,
 }
