@@ -46,6 +46,7 @@ pub struct PastGroup {
 /// A group as it was, with everything in it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupThen {
+    pub version: Version,
     pub apps: BTreeMap<AppId, (Version, Arc<AppSpec>)>,
     /// Those that had records, itself included.
     pub groups: BTreeMap<GroupId, Arc<Group>>,
@@ -128,6 +129,17 @@ pub(crate) fn versions(view: &View, group: &GroupId) -> Vec<Version> {
     versions
 }
 
+/// The version that a group is at: that of the last change of it that is remembered.
+pub(crate) fn newest(view: &View, group: &GroupId) -> Option<Version> {
+    let GroupId::Path(_) = group else {
+        return view.past.keys().map(|(_, version)| *version).max();
+    };
+    let top = kept_at(group);
+    let of_top = view.past.range((top.clone(), Version::default())..=(top, Version::MAX));
+    let newest = of_top.rev().find(|(_, past)| past.touches(group));
+    newest.map(|((_, version), _)| *version)
+}
+
 pub(crate) fn at(view: &View, group: &GroupId, version: Version) -> Option<GroupThen> {
     let mut walk = Walk::new(view, group);
     let changes = changes(view, group);
@@ -145,6 +157,7 @@ pub(crate) fn at(view: &View, group: &GroupId, version: Version) -> Option<Group
         Some((app, (version, Arc::clone(spec))))
     };
     Some(GroupThen {
+        version,
         apps: walk.apps.into_iter().filter_map(with_spec).collect(),
         groups: walk.groups,
     })

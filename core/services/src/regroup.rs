@@ -10,6 +10,9 @@ use crate::group::{Group, GroupId, GroupUpdate};
 use crate::spec::{AppId, AppSpec};
 use crate::state::Version;
 
+/// As many as clients of Marathon can read, and as many as an app's definition may ask for.
+const INSTANCES_MAX: u32 = i32::MAX.unsigned_abs();
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     App,
@@ -141,7 +144,12 @@ impl Draft<'_> {
                 continue;
             };
             let instances = (u64::from(spec.instances).saturating_mul(by.0)).div_ceil(1000);
-            let instances = u32::try_from(instances).unwrap_or(u32::MAX);
+            let Some(instances) = u32::try_from(instances).ok().filter(|n| *n <= INSTANCES_MAX)
+            else {
+                let message = format!("{app} would have more than {INSTANCES_MAX} instances");
+                self.fault(format!("{at}/scaleBy"), message);
+                continue;
+            };
             let spec = Some(AppSpec { instances, ..spec.clone() });
             let target = Target { at: at.to_owned(), spec, restart: Restart::IfChanged };
             self.set(app, target);
@@ -186,6 +194,7 @@ impl Draft<'_> {
         if !id.is_top_level() {
             let message = "only top-level groups can enforce their role".to_owned();
             self.fault(format!("{at}/enforceRole"), message);
+            return Ok(());
         }
         let group = Group { version: Version::default(), dependencies, enforce_role: enforce };
         self.groups.insert(id.clone(), GroupTarget { at: at.to_owned(), group: Some(group) });

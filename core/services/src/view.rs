@@ -85,6 +85,11 @@ impl View {
         past::versions(self, group)
     }
 
+    /// The first of [`group_versions`](Self::group_versions), without looking at the others.
+    pub fn group_version(&self, group: &GroupId) -> Option<Version> {
+        past::newest(self, group)
+    }
+
     /// A group as it was at one of its versions.
     pub fn group_at(&self, group: &GroupId, version: Version) -> Option<GroupThen> {
         past::at(self, group, version)

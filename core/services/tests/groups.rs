@@ -8,7 +8,7 @@ use model::resources::Scalar;
 use services::group::{GroupId, GroupUpdate};
 use services::spec::{AppSpec, Process};
 use services::state::Version;
-use services::{Change, Config, Order, Refusal, Reply};
+use services::{Change, Config, Fault, Order, Refusal, Reply};
 use stage::{ROOMY, Stage, app, id};
 
 /// No record is larger, or a store might not take it.
@@ -162,6 +162,13 @@ fn a_group_is_scaled_with_all_its_apps_and_rounded_up() {
     stage.deploy(scale(0), false).expect("suspended");
     stage.calm();
     assert_eq!((stage.live(), apps(&stage).len()), (0, 2));
+    let base = Some(stage.view().apps[&id("/prod/web/ui")].version);
+    let three = Change::Put { spec: changed("/prod/web/ui"), base };
+    stage.deploy(vec![three], true).expect("there is something to scale");
+    let faults = stage.deploy(scale(10_000_000_000_000), true).expect_err("too many");
+    let message = "/prod/web/ui would have more than 2147483647 instances".to_owned();
+    let fault = Fault { path: "/0/scaleBy".to_owned(), message };
+    assert_eq!(faults, Refusal::Invalid(vec![fault]));
 }
 
 #[test]
@@ -229,6 +236,28 @@ fn a_group_goes_back_to_any_version_that_is_remembered() {
     assert_eq!(apps(&stage), ["/other/x", "/prod/db/sql", "/prod/web/ui"]);
     assert_eq!(stage.view().groups[&named("/prod/web")].dependencies, [id("/prod/db")]);
     assert_eq!(stage.view().group_versions(&GroupId::Root).len(), 4);
+}
+
+#[test]
+fn the_version_of_a_group_is_that_of_its_last_change_and_not_of_what_is_left() {
+    let mut stage = running(vec![Change::PutGroup(prod())]);
+    stage.wait(1);
+    stage.create(app("/prod/extra", 1));
+    stage.calm();
+    stage.wait(1);
+    stage.deploy(vec![Change::Delete(id("/prod/db/sql"))], false).expect("removed");
+    stage.calm();
+    let check = |group: &GroupId, nth: usize| {
+        let versions = stage.view().group_versions(&named("/prod"));
+        assert_eq!(stage.view().group_version(group), Some(versions[nth]), "{group}");
+    };
+    check(&GroupId::Root, 0);
+    check(&named("/prod"), 0);
+    check(&named("/prod/web"), 2);
+    let before = stage.view().group_versions(&named("/prod"))[1];
+    let then = stage.view().group_at(&named("/prod"), before).expect("remembered");
+    assert_eq!((then.version, then.apps.len()), (before, 3));
+    assert_eq!(stage.view().group_version(&named("/nothing")), None);
 }
 
 #[test]

@@ -136,3 +136,39 @@ async fn what_is_wrong_in_a_group_is_told_with_its_path() -> anyhow::Result<()> 
     assert_eq!(none.json()["message"], "Group '/none' does not exist");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_that_a_group_shows_can_be_gone_back_to() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    stage.ask("PUT", "/v2/groups/shop", shop().to_string()).await;
+    let put = stage.ask("PUT", "/v2/groups/shop?force=true", r#"{"apps": []}"#).await;
+    let version = put.json()["version"].clone();
+    for path in ["/v2/groups/shop", "/v2/groups"] {
+        assert_eq!(stage.get(path).await["version"], version, "{path}");
+    }
+    let root = stage.get("/v2/groups").await;
+    assert_eq!(root["groups"][0]["version"], version, "{root}");
+    let path = format!("/v2/groups/shop/versions/{}", version.as_str().expect("text"));
+    assert_eq!(stage.get(&path).await["version"], version);
+    let back = json!({ "version": version }).to_string();
+    let back = stage.ask("PUT", "/v2/groups/shop?force=true", back).await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.text);
+    assert_eq!(stage.get("/v2/groups/shop").await["apps"], json!([]), "what was removed stays so");
+    let gone = stage.ask("DELETE", "/v2/groups/shop?force=true", "").await;
+    assert_eq!(stage.get("/v2/groups").await["version"], gone.json()["version"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_top_level_groups_enforce_their_role_and_others_are_told_so_once() -> anyhow::Result<()>
+{
+    let stage = Stage::new()?;
+    stage.ask("PUT", "/v2/groups/shop", shop().to_string()).await;
+    for body in [r#"{"enforceRole": true}"#, "{}"] {
+        let answer = stage.ask("PATCH", "/v2/groups/shop/data", body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        let errors = &answer.json()["details"][0]["errors"];
+        assert_eq!(errors.as_array().map(Vec::len), Some(1), "{errors}");
+    }
+    Ok(())
+}

@@ -54,7 +54,23 @@ pub fn group_info<'a>(
     let spelling = Spelling { view, embed, now };
     let own = view.groups.get(group).map(|own| (group, own));
     let groups = own.into_iter().chain(view.groups_in(group));
-    Some(spelling.spell(group, view.apps_in(group), groups))
+    let mut info = spelling.spell(group, view.apps_in(group), groups);
+    at_its_version(view, group, &mut info);
+    Some(info)
+}
+
+/// What was removed last is in nothing that is there, so the version is that of the last change. Groups further inside
+/// show the newest of what they hold, or each of them would cost a walk through the history.
+fn at_its_version(view: &View, group: &GroupId, info: &mut GroupInfo<'_>) {
+    if let Some(version) = view.group_version(group) {
+        info.version = Spelled(version.0);
+    }
+    if *group == GroupId::Root {
+        for top in info.groups.iter_mut().flatten() {
+            let id: GroupId = top.id.parse().expect("its id was a group's before it was spelled");
+            at_its_version(view, &id, top);
+        }
+    }
 }
 
 /// The apps of a group as it was, as [`group_then`] shows them.
@@ -81,7 +97,8 @@ pub fn group_then<'a>(
     now: Time,
 ) -> GroupInfo<'a> {
     let all = GroupEmbed { groups: true, apps: true, pods: true, of_apps: Embed::default() };
-    Spelling { view, embed: all, now }.spell(group, apps.iter(), then.groups.iter())
+    let info = Spelling { view, embed: all, now }.spell(group, apps.iter(), then.groups.iter());
+    GroupInfo { version: Spelled(then.version.0), ..info }
 }
 
 #[derive(Clone, Copy)]

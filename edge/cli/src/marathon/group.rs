@@ -50,7 +50,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Multiply the instances of everything in a group.
+    /// Multiply the instances of every app in a group; pods stay as they are.
     #[command(after_help = "Examples:
   dcos marathon group scale /shop 2          # twice as many of each
   dcos marathon group scale /shop 0.5 --wait")]
