@@ -98,6 +98,7 @@ impl History {
             | What::AppTerminated { .. }
             | What::InstanceChanged { .. }
             | What::InstanceHealthChanged { .. }
+            | What::CheckFailed { .. }
             | What::UnhealthyKill { .. }
             | What::UnknownTerminated { .. }
             | What::DeploymentInfo { .. }

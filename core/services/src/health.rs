@@ -13,9 +13,10 @@ use model::check::Readiness;
 use model::id::{Serial, TaskId};
 use model::task::{Source, TaskState, TaskStatus};
 
+use crate::What;
 use crate::machine::{Services, Turn};
 use crate::probe::is_probed;
-use crate::spec::{AppId, AppSpec, CheckKind};
+use crate::spec::{AppHealthCheck, AppId, AppSpec, CheckKind};
 use crate::state::{Goal, Instance};
 use crate::status::note_unhealthy;
 
@@ -30,6 +31,7 @@ impl Services {
         task: TaskId,
         tallies: Vec<CheckTally>,
         readiness: Option<Readiness>,
+        turn: &mut Turn<'_>,
     ) {
         let Some(instance) = self.memory.view.tasks.get(&task).cloned() else { return };
         if let Some(readiness) = readiness {
@@ -41,6 +43,10 @@ impl Services {
         let key = (instance.app.clone(), instance.version);
         let spec = self.memory.view.versions.get(&key);
         let failed = spec.and_then(|spec| failed(spec, &instance, &tallies));
+        if let Some(spec) = spec {
+            let before = self.desk.health.get(&task).map_or(&[][..], |all| all);
+            tell_failures(spec, &instance, before, &tallies, turn);
+        }
         self.desk.health.insert(task, Arc::new(tallies));
         match failed {
             Some(cause) => {
@@ -59,6 +65,14 @@ impl Services {
                 self.desk.ill.remove(&instance.app);
             }
         }
+    }
+
+    /// What one of the instance's checks that fail found last.
+    pub(crate) fn failing_cause(&self, instance: &Instance) -> Option<String> {
+        let members = instance.members.iter().map(|member| &member.task);
+        let tallies = members.chain([&instance.task]).filter_map(|task| self.desk.health.get(task));
+        let mut failing = tallies.flat_map(|all| all.iter()).filter(|tally| tally.failures > 0);
+        failing.find_map(|tally| tally.last_cause.clone())
     }
 
     pub(crate) fn forget_health(&mut self, instance: &Instance) {
@@ -117,15 +131,40 @@ impl Services {
     }
 }
 
+/// Tells of each check that has failed since the tallies `before`; what the grace period forgives is no failure.
+fn tell_failures(
+    spec: &AppSpec,
+    instance: &Arc<Instance>,
+    before: &[CheckTally],
+    tallies: &[CheckTally],
+    turn: &mut Turn<'_>,
+) {
+    let judged = judged(spec, instance, tallies);
+    for (nth, check, tally) in judged.filter(|(_, _, tally)| tally.failures > 0) {
+        if before.get(nth).is_none_or(|before| before.last_failure < tally.last_failure) {
+            let (instance, check) = (Arc::clone(instance), check.clone());
+            turn.notice(What::CheckFailed { instance, check });
+        }
+    }
+}
+
+/// The checks that are judged here, with what they found and where that stands.
+fn judged<'a>(
+    spec: &'a AppSpec,
+    instance: &'a Instance,
+    tallies: &'a [CheckTally],
+) -> impl Iterator<Item = (usize, &'a AppHealthCheck, &'a CheckTally)> {
+    let probed = spec.health_checks.iter().filter(|check| is_probed(check, &instance.ports));
+    let all = probed.zip(tallies).enumerate().map(|(nth, (check, tally))| (nth, check, tally));
+    all.filter(|(_, check, _)| is_judged_here(&check.kind))
+}
+
 /// Why the instance is to be killed, if one of the checks that are judged here failed too often in a row.
 fn failed(spec: &AppSpec, instance: &Instance, tallies: &[CheckTally]) -> Option<String> {
-    let probed = spec.health_checks.iter().filter(|check| is_probed(check, &instance.ports));
-    let failed = probed.zip(tallies).find(|(check, tally)| {
-        is_judged_here(&check.kind)
-            && check.failures_max > 0
-            && tally.failures >= check.failures_max
-    });
-    failed.map(|(_, tally)| tally.last_cause.clone().unwrap_or_default())
+    let mut judged = judged(spec, instance, tallies);
+    let failed = judged
+        .find(|(_, check, tally)| check.failures_max > 0 && tally.failures >= check.failures_max);
+    failed.map(|(_, _, tally)| tally.last_cause.clone().unwrap_or_default())
 }
 
 /// What Marathon would run by itself.

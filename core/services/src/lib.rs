@@ -52,7 +52,7 @@ use placement::fit::GpuUse;
 use autoscale::{Decision, Metric};
 use group::{GroupId, GroupUpdate};
 pub use machine::Services;
-use spec::{AppId, AppSpec};
+use spec::{AppHealthCheck, AppId, AppSpec};
 pub use state::Record;
 use state::{Action, Deployment, Instance, Version};
 
@@ -333,6 +333,11 @@ pub enum What {
     InstanceHealthChanged {
         instance: Arc<Instance>,
         healthy: Option<bool>,
+    },
+    /// A health check that is judged here failed once more.
+    CheckFailed {
+        instance: Arc<Instance>,
+        check: AppHealthCheck,
     },
     UnhealthyKill {
         instance: Arc<Instance>,

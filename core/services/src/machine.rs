@@ -351,7 +351,9 @@ impl Services {
             Event::Used(tasks) => self.heard_usage(tasks, turn),
             // None of its operations has an id.
             Event::UpdateOperation(_) => (),
-            Event::Checked { task, checks, readiness } => self.checked(task, checks, readiness),
+            Event::Checked { task, checks, readiness } => {
+                self.checked(task, checks, readiness, turn);
+            }
             // Each of its tasks gets an update of its own.
             Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
             Event::Error(_) => self.unsubscribed(turn),

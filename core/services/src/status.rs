@@ -174,12 +174,17 @@ impl Services {
     }
 
     fn ended(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
+        let cause = self.failing_cause(was);
         self.give_up(was, turn);
         let healthy = status.healthy.or(was.healthy);
         let ended = Arc::new(Instance { state: status.state, healthy, ..(**was).clone() });
-        let is_unhealthy = note_unhealthy(was, &ended, status, turn);
+        // The agent that killed it for its health says how it ended; users want to know what the check found.
+        let message = cause.or_else(|| status.message.clone());
+        let for_health = TaskStatus { message, ..status.clone() };
+        let is_unhealthy = note_unhealthy(was, &ended, &for_health, turn);
         tell(was, &ended, status, turn);
-        self.note_failure(&ended, status, is_unhealthy, turn);
+        let noted = if is_unhealthy { &for_health } else { status };
+        self.note_failure(&ended, noted, is_unhealthy, turn);
         self.back_off(&ended, status, turn);
     }
 

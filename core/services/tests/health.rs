@@ -9,6 +9,7 @@ use model::container::Family;
 use model::id::TaskId;
 use model::scheduler::{Call, Event};
 use model::task::TaskState;
+use model::time::Time;
 use services::spec::{AppHealthCheck, AppSpec, CheckKind, CheckPort};
 use services::{Config, What};
 use stage::{ROOMY, Stage, app, health_check, id};
@@ -90,6 +91,36 @@ fn a_kill_for_health_is_told_remembered_and_not_held_against_the_app() {
     stage.report(&task, TaskState::Killed, None);
     stage.calm_with(Some(true));
     assert_eq!(stage.live(), 1, "replaced without delay");
+}
+
+#[test]
+fn each_failure_of_a_check_that_is_judged_here_is_told_once() {
+    let mut stage = running(1, health_check());
+    let task = stage.in_state(TaskState::Running).pop().expect("it runs");
+    stage.told.clear();
+    let mut found = |at: Option<u64>, failures: u32, told: usize| {
+        let tally = CheckTally { last_failure: at.map(Time), ..tally(failures) };
+        stage.hear(Event::Checked { task: task.clone(), checks: vec![tally], readiness: None });
+        let failed = stage.told.iter().filter(|what| matches!(what, What::CheckFailed { .. }));
+        assert_eq!(failed.count(), told);
+    };
+    found(None, 0, 0);
+    found(Some(10), 1, 1);
+    found(Some(10), 1, 1);
+    found(Some(20), 2, 2);
+    found(Some(20), 0, 2);
+}
+
+#[test]
+fn a_kill_by_the_agent_is_remembered_with_what_the_check_found() {
+    let command = CheckKind::Command("true".to_owned());
+    let mut stage = running(1, AppHealthCheck { kind: command, ..health_check() });
+    let task = stage.in_state(TaskState::Running).pop().expect("it runs");
+    find(&mut stage, &task, 3);
+    stage.report(&task, TaskState::Killed, Some(false));
+    let failure = stage.view().apps[&id("/a")].last_failure.clone().expect("a failure");
+    let message = "Task was killed since health check failed. Reason: connection refused";
+    assert_eq!(failure.message, message);
 }
 
 #[test]

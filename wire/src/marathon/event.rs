@@ -55,6 +55,7 @@ pub fn kinds(what: &What) -> &'static [&'static str] {
         What::InstanceHealthChanged { .. } => {
             &["health_status_changed_event", "instance_health_changed_event"]
         }
+        What::CheckFailed { .. } => &["failed_health_check_event"],
         What::UnhealthyKill { .. } => &["unhealthy_instance_kill_event"],
         What::UnknownTerminated { .. } => &["unknown_instance_terminated_event"],
         What::DeploymentInfo { .. } => &["deployment_info"],
@@ -87,6 +88,15 @@ pub fn events(notice: &Notice, format: PlanFormat) -> Vec<Event> {
         What::InstanceChanged { instance } => one("instance_changed_event", changed(instance)),
         What::InstanceHealthChanged { instance, healthy } => {
             health_changed(notice.at, instance, *healthy)
+        }
+        What::CheckFailed { instance, check } => {
+            let fields = json!({
+                "appId": instance.app.as_str(),
+                "instanceId": instance.id(),
+                "taskId": instance.task.as_str(),
+                "healthCheck": print::check::health_check(check),
+            });
+            one("failed_health_check_event", fields)
         }
         What::UnhealthyKill { instance, cause } => {
             one("unhealthy_instance_kill_event", unhealthy(instance, cause))
