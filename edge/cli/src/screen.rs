@@ -1,7 +1,7 @@
 //! Where everything that a command says goes: answers to standard output, remarks to standard error.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -31,7 +31,9 @@ impl Screen<'_> {
     /// Four spaces deep, as the original prints it.
     pub fn json(&mut self, value: &impl Serialize) -> Result<()> {
         let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-        value.serialize(&mut serde_json::Serializer::with_formatter(&mut *self.out, indent))?;
+        let mut printer = serde_json::Serializer::with_formatter(&mut *self.out, indent);
+        // As what it is to the terminal: a reader that went away is no failure.
+        value.serialize(&mut printer).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
