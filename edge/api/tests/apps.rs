@@ -262,3 +262,33 @@ async fn what_is_not_there_yet_is_kept_and_is_why_an_app_waits() -> anyhow::Resu
     assert_eq!(stage.get("/v2/tasks").await["tasks"], json!([]));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_in_a_group_called_tasks_or_versions_can_be_reached() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    for id in ["/a/tasks/b", "/a/versions/b"] {
+        let body = json!({ "id": id, "cmd": "sleep 1", "instances": 0 }).to_string();
+        // As some editors write files.
+        let created = stage.ask("POST", "/v2/apps", format!("\u{feff}{body}")).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
+        assert_eq!(stage.get(&format!("/v2/apps{id}")).await["app"]["id"], id);
+        let removed = stage.ask("DELETE", &format!("/v2/apps{id}"), "").await;
+        assert_eq!(removed.status, StatusCode::OK, "{}", removed.text);
+    }
+    assert_eq!(stage.get("/v2/apps").await["apps"], json!([]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_that_force_their_change_of_one_app_are_all_served() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    stage.ask("POST", "/v2/apps", sleeper("/web")).await;
+    let put = |n: usize| {
+        let body = json!({ "labels": { "n": n.to_string() } }).to_string();
+        stage.ask("PUT", "/v2/apps/web?force=true", body)
+    };
+    for answer in futures::future::join_all((0..40).map(put)).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    }
+    Ok(())
+}

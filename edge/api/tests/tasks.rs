@@ -36,6 +36,12 @@ async fn tasks_are_listed_by_state_and_as_text() -> anyhow::Result<()> {
     let text = stage::send(&stage.marathon, request).await.text;
     assert!(text.starts_with("web\t10"), "{text}");
     assert_eq!(text.matches("agent.test:31").count(), 2, "{text}");
+    let request = Request::get("/v2/apps/web/tasks").header("accept", "text/plain");
+    let of_app = stage::send(&stage.marathon, request.body(Body::empty())?).await;
+    assert_eq!(
+        (of_app.text, &of_app.headers["content-type"] == "text/plain; charset=utf-8"),
+        (text, true)
+    );
     Ok(())
 }
 

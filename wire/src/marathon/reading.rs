@@ -36,8 +36,12 @@ pub struct ReadPod {
     pub faults: Vec<Fault>,
 }
 
+/// What some editors begin a file with; no part of JSON, and taken by everybody.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Any JSON text.
 pub fn json(body: &[u8]) -> Result<Value, Unreadable> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| Unreadable::Malformed { cause: error.to_string() })
 }
 

@@ -181,6 +181,9 @@ impl Api {
     async fn apps(&self, request: &Request, id: &[&str]) -> Answer {
         match (&request.method, id) {
             (&Method::GET, []) => self.list_apps(request),
+            // A group may be called `tasks` or `versions`: what is there goes first.
+            (&Method::GET, id) if self.is_app(id) => self.show_app(request, id).await,
+            (&Method::DELETE, id) if self.is_app(id) => self.delete_app(request, id).await,
             (&Method::POST, []) => self.create_app(request).await,
             (&Method::PUT, []) => self.update_apps(request, updates::Missing::Created).await,
             (&Method::PATCH, []) => self.update_apps(request, updates::Missing::Refused).await,
@@ -204,6 +207,11 @@ impl Api {
             (&Method::DELETE, id @ [_, ..]) => self.delete_app(request, id).await,
             (_, _) => Err(Failure::MethodNotAllowed),
         }
+    }
+
+    fn is_app(&self, id: &[&str]) -> bool {
+        let view = self.handle.read();
+        ids::app_id(id).is_ok_and(|id| ids::app(&view.services, &id).is_ok())
     }
 
     fn told(&self, request: &Request) -> Response<Body> {

@@ -17,13 +17,11 @@ use wire::marathon::pod::Pod;
 use wire::marathon::version::{self, Spelled};
 use wire::marathon::{instance, pod_status, print_pod, reading};
 
+use super::updates::TRIES_MAX;
 use super::{Answer, Api, Bodies, layout, respond, with_deployment};
 use crate::answer;
 use crate::failure::Failure;
 use crate::request::{Request, now};
-
-/// How often an update is tried again because the pod has changed meanwhile.
-const TRIES_MAX: u32 = 8;
 
 /// What a path below `/v2/pods` means: ids have slashes, so what is asked of a pod stands behind two colons.
 #[derive(Debug, PartialEq, Eq)]

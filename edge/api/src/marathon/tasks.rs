@@ -12,7 +12,7 @@ use model::task::TaskState;
 use serde::Deserialize;
 use serde_json::json;
 use services::spec::AppId;
-use services::state::Instance;
+use services::state::{App, Instance};
 use services::{Kill, Order, Reply};
 use wire::marathon::{reading, task};
 
@@ -89,7 +89,7 @@ impl Api {
     fn list_tasks(&self, request: &Request) -> axum::http::Response<axum::body::Body> {
         let view = self.handle.read();
         if wants_text(request) {
-            return answer::text(endpoints(&view.services));
+            return answer::text(endpoints(&view.services, view.services.apps.iter()));
         }
         let query = &request.query;
         let asked = query.all("status").chain(query.all("status[]"));
@@ -115,6 +115,10 @@ impl Api {
             ids::app(&view.services, &id)?;
             vec![id]
         };
+        if wants_text(request) {
+            let apps = apps.iter().filter_map(|id| view.services.apps.get_key_value(id));
+            return Ok(answer::text(endpoints(&view.services, apps)));
+        }
         let walk = AppTasks { view, apps, last: None };
         Ok(listing::listing("tasks", walk, layout(request)))
     }
@@ -222,9 +226,12 @@ fn wants_text(request: &Request) -> bool {
 }
 
 /// For each service port a line: the app, the port, and where its tasks listen.
-fn endpoints(view: &services::view::View) -> String {
+fn endpoints<'a>(
+    view: &services::view::View,
+    apps: impl Iterator<Item = (&'a AppId, &'a Arc<App>)>,
+) -> String {
     let mut text = String::new();
-    for (id, app) in view.apps.iter().filter(|(_, app)| app.spec.pod.is_none()) {
+    for (id, app) in apps.filter(|(_, app)| app.spec.pod.is_none()) {
         let instances = view.instances.get(id);
         let running: Vec<&Instance> = instances
             .into_iter()

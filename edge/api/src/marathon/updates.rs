@@ -18,8 +18,9 @@ use super::{Answer, Api, Bodies, deployed, ids, located};
 use crate::failure::Failure;
 use crate::request::Request;
 
-/// How often an update is computed anew because the app has changed meanwhile.
-const TRIES_MAX: u32 = 8;
+/// How often an update is computed anew because the app has changed meanwhile: so many clients may change it at once,
+/// and each turn serves one of them.
+pub(super) const TRIES_MAX: u32 = 128;
 
 /// What becomes of an update of an app that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
