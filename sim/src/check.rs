@@ -7,13 +7,21 @@ use std::sync::Arc;
 use model::id::{AgentId, TaskId};
 use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskState};
+use model::time::Duration;
 use node::Held;
-use services::state::{Goal, Instance};
+use services::spec::AppId;
+use services::state::{App, Deployment, Goal, Instance};
+use services::view::View;
 
 use crate::host::{Alive, Machine};
 use crate::pod;
 use crate::process::recovered;
+use crate::reasons;
+use crate::witness;
 use crate::world::World;
+
+/// A deployment whose time is up is rolled back by then.
+const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Panics with the rule that is broken.
 pub fn check(world: &mut World) {
@@ -22,6 +30,7 @@ pub fn check(world: &mut World) {
     let view = cluster.view();
     let stray = view.services.tasks.values().filter(|one| one.unreachable_since.is_some());
     world.history.strayed.extend(stray.map(|one| one.task.clone()));
+    view.services.deployments.values().for_each(|one| world.history.goes_on(one));
     no_agent_is_overcommitted(&view.kernel);
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
@@ -188,11 +197,15 @@ fn instances_are_indexed(services: &services::view::View) {
     }
 }
 
-/// Of an app's newest configuration there are at no time more than wanted. Who was unreachable does not count: it may
+/// Of an app's newest configuration there are at no time more than wanted, unless it waits for its step of a deployment
+/// and is kept as it was until then. Who was unreachable does not count: it may
 /// return after its replacement was launched, and is told from the rest one turn later.
 fn no_app_has_too_many(world: &World, services: &services::view::View) {
     for (id, app) in &services.apps {
         let Some(instances) = services.instances.get(id) else { continue };
+        if witness::crew::waits_for_its_step(services, id) {
+            continue;
+        }
         let counts = |instance: &&Arc<Instance>| {
             !instance.state.is_terminal()
                 && instance.goal == Goal::Running
@@ -260,24 +273,13 @@ pub fn replay(world: &World) {
 pub fn unsettled(world: &World) -> Option<String> {
     let cluster = world.master.machine()?;
     let view = cluster.view();
-    if let Some(deployment) = view.services.deployments.values().next() {
-        return Some(format!("deployment {:?} goes on: {deployment:?}", deployment.id));
+    let services = &view.services;
+    if let Some(why) = services.deployments.values().find_map(|one| unfinished(world, one)) {
+        return Some(why);
     }
-    for (id, app) in &view.services.apps {
-        let instances = view.services.instances.get(id).cloned().unwrap_or_default();
-        let is_right = |one: &Instance| {
-            let is_new = app.last_config_change_at <= one.version || world.history.may_be_mixed;
-            one.state == TaskState::Running && is_new && one.healthy != Some(false)
-        };
-        let right = instances.values().filter(|one| is_right(one)).count();
-        if right != instances.len() || right != usize::try_from(app.spec.instances).expect("small")
-        {
-            let waiting = view.services.queue.get(id);
-            return Some(format!(
-                "app {id} wants {} of {:?} and has {instances:?}, waiting: {waiting:?}",
-                app.spec.instances, app.version
-            ));
-        }
+    let free = services.apps.iter().filter(|(id, _)| !services.locked.contains_key(*id));
+    if let Some(why) = free.into_iter().find_map(|(id, app)| unlike(world, services, id, app)) {
+        return Some(why);
     }
     for (id, agent) in view.kernel.agents.iter().filter(|(_, agent)| !agent.connected) {
         if world.host_of(id).is_some() {
@@ -286,6 +288,34 @@ pub fn unsettled(world: &World) -> Option<String> {
     }
     let wanted: BTreeSet<&TaskId> = view.services.tasks.keys().collect();
     world.hosts.iter().find_map(|host| leftovers(host, &wanted))
+}
+
+/// A deployment that goes on has an action under way that waits, and says truly why.
+fn unfinished(world: &World, deployment: &Deployment) -> Option<String> {
+    let is_late = deployment.deadline.is_some_and(|at| at + ROLLED_BACK_WITHIN < world.now);
+    let actions = deployment.current_actions().iter();
+    let reasons: Vec<_> = actions.map(|action| reasons::reason(world, &action.app)).collect();
+    let waits = reasons.iter().any(Result::is_ok);
+    (is_late || !waits).then(|| format!("deployment {deployment:?} goes on: {reasons:?}"))
+}
+
+/// An app that is in no deployment is as it is to be, or waits, and says truly why.
+fn unlike(world: &World, services: &View, id: &AppId, app: &App) -> Option<String> {
+    let instances = services.instances.get(id).cloned().unwrap_or_default();
+    let is_right = |one: &Instance| {
+        let is_new = app.last_config_change_at <= one.version || world.history.mixed.contains(id);
+        one.state == TaskState::Running && is_new && one.healthy != Some(false)
+    };
+    let right = instances.values().filter(|one| is_right(one)).count();
+    let wanted = usize::try_from(app.spec.instances).expect("small");
+    if right == instances.len() && right == wanted {
+        return None;
+    }
+    let why = match right == instances.len() && right < wanted {
+        true => reasons::reason(world, id),
+        false => Err("those that are there are not as they are to be".to_owned()),
+    };
+    why.err().map(|why| format!("app {id} wants {wanted} and has {instances:?}, and {why}"))
 }
 
 /// A task that nobody wants, one that is missing, or an update that nobody has acknowledged.

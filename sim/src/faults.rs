@@ -18,9 +18,7 @@ impl World {
         let host = self.some_host();
         match self.dice.between(0, 9) {
             0 | 1 => {
-                self.crash_master();
-                let down = self.dice.between(10, 15_000);
-                self.send_in(down, Parcel::MasterStarts);
+                self.fail_over(15_000);
             }
             2 | 3 => {
                 self.crash_host(host);
@@ -33,6 +31,13 @@ impl World {
             }
             _ => self.break_stream(host, 2_000),
         }
+    }
+
+    /// The master dies, in the middle of whatever it is doing, and another one leads.
+    pub fn fail_over(&mut self, down_ms_max: u64) {
+        self.crash_master();
+        let down = self.dice.between(10, down_ms_max);
+        self.send_in(down, Parcel::MasterStarts);
     }
 
     fn some_host(&mut self) -> Host {

@@ -9,12 +9,16 @@ pub mod check;
 pub mod dice;
 pub mod faults;
 pub mod foreign;
+pub mod gauges;
 pub mod history;
 pub mod host;
 pub mod operator;
 pub mod parcel;
 pub mod pod;
 pub mod process;
+pub mod reasons;
+pub mod specs;
+pub mod witness;
 pub mod world;
 
 use std::time::Duration;
@@ -59,6 +63,7 @@ pub fn run(seed: u64, is_traced: bool) -> Report {
 fn storm(world: &mut World) {
     world.weather = Weather::STORM;
     world.send_in(1_000, Parcel::OperatorActs);
+    world.send_in(2_000, Parcel::GaugesAreRead);
     world.send_in(5_000, Parcel::FaultStrikes);
     let end = world.now + STORM;
     while world.now < end && world.go_on() {}

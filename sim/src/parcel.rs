@@ -88,6 +88,7 @@ pub enum Parcel {
     },
     ForeignActs,
     OperatorActs,
+    GaugesAreRead,
     FaultStrikes,
     PartitionEnds {
         host: Host,
@@ -133,6 +134,8 @@ pub struct Weather {
     pub reorder_permille: u64,
     pub delay_ms_max: u64,
     pub commit_ms_max: u64,
+    /// How often the master dies with a batch decided and nobody told.
+    pub crash_permille: u64,
 }
 
 impl Weather {
@@ -142,6 +145,7 @@ impl Weather {
         reorder_permille: 0,
         delay_ms_max: 3,
         commit_ms_max: 2,
+        crash_permille: 0,
     };
 
     pub const STORM: Self = Self {
@@ -150,6 +154,7 @@ impl Weather {
         reorder_permille: 100,
         delay_ms_max: 400,
         commit_ms_max: 120,
+        crash_permille: 5,
     };
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Cluster, Effect, Input, Reply};
+use cluster::{Effect, Input, Reply};
 use model::agent::{FromAgent, ToAgent};
 use model::id::{AgentId, Connection, FrameworkId, Term};
 use model::time::{Duration, Time};
 use model::turn::Released;
+use services::spec::AppId;
 
 use crate::dice::Dice;
 use crate::foreign::Foreign;
@@ -15,6 +16,7 @@ use crate::host::Machine as HostMachine;
 use crate::operator::Asked;
 use crate::parcel::{Host, NOTICED_MAX, Parcel, Queue, Weather, keeps_order_down, keeps_order_up};
 use crate::process::Process;
+use crate::witness::Witness;
 
 /// Ids of everything begin with this.
 pub const CLUSTER: &str = "sim";
@@ -27,11 +29,13 @@ pub struct World {
     pub now: Time,
     pub dice: Dice,
     pub weather: Weather,
-    pub master: Process<Cluster, Option<Asked>>,
+    pub master: Process<Witness, Option<Asked>>,
     pub term: Term,
     pub hosts: Vec<HostMachine>,
     pub foreign: Foreign,
     pub history: History,
+    /// What the gauge of each app that is scaled by its use stands at.
+    pub gauges: BTreeMap<AppId, u64>,
     pub queue: Queue,
     /// Which host each stream that the master still believes in belongs to.
     pub streams: BTreeMap<Connection, Host>,
@@ -59,6 +63,7 @@ impl World {
             hosts,
             foreign: Foreign::default(),
             history: History::default(),
+            gauges: BTreeMap::new(),
             queue: Queue::default(),
             streams: BTreeMap::new(),
             partitioned: BTreeSet::new(),
@@ -76,8 +81,8 @@ impl World {
         world
     }
 
-    pub fn fresh_cluster(&self) -> Cluster {
-        Cluster::new(CLUSTER, self.config.0.clone(), self.config.1.clone())
+    pub fn fresh_cluster(&self) -> Witness {
+        Witness::new(CLUSTER, self.config.0.clone(), self.config.1.clone())
     }
 
     pub fn send_in(&mut self, millis: u64, parcel: Parcel) {
@@ -139,6 +144,7 @@ impl World {
             Parcel::ToForeign { framework, event } => self.hear_kernel(framework, event),
             Parcel::ForeignActs => self.act_foreign(),
             Parcel::OperatorActs => self.operate(),
+            Parcel::GaugesAreRead => self.read_gauges(),
             Parcel::FaultStrikes => self.strike(),
             Parcel::PartitionEnds { host } => drop(self.partitioned.remove(&host)),
         }
@@ -226,6 +232,10 @@ impl World {
     }
 
     fn commit_master(&mut self) {
+        if self.dice.chance(self.weather.crash_permille) {
+            self.fail_over(2_000);
+            return;
+        }
         let Some(released) = self.master.commit() else { return };
         let Released { view: (), answers, effects } = released;
         for (token, answer) in answers {

@@ -293,7 +293,8 @@ impl Services {
         }
     }
 
-    fn forget_use(&mut self, app: &AppId) {
+    /// The app changes: what was measured was the use of another one, or of another number of instances.
+    pub(crate) fn forget_use(&mut self, app: &AppId) {
         self.desk.watches.remove(app);
     }
 
@@ -308,8 +309,6 @@ impl Services {
             return;
         };
         let (deployment, _) = self.carry_out(plan, turn);
-        // What was measured was the use of another number of instances.
-        self.desk.watches.remove(&id);
         let decision = Decision {
             at: turn.now,
             from: app.spec.instances,

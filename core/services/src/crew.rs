@@ -158,8 +158,13 @@ impl Crew {
         self.since
     }
 
-    /// The app's configuration is now this one, or the app is gone.
-    pub(crate) fn configure(&mut self, since: Option<Version>, rules: Vec<Rule>) {
+    /// The app's configuration is now this one, or the app is gone. `all` are its instances.
+    pub(crate) fn configure<'a>(
+        &mut self,
+        since: Option<Version>,
+        rules: Vec<Rule>,
+        all: impl Iterator<Item = &'a Instance>,
+    ) {
         self.since = since;
         self.tallies = vec![Tally::default(); rules.len()];
         self.rules = rules;
@@ -172,6 +177,11 @@ impl Crew {
             };
             let side = if is_old { &mut self.old } else { &mut self.new };
             *side += generation.muster;
+        }
+        // There are none of a new configuration; there are of one that is gone back to.
+        let newest = self.generations.keys().next_back();
+        if newest.is_some_and(|newest| self.is_current(*newest)) {
+            all.for_each(|one| self.tally(one, Tally::add));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::past::{PastGroup, kept_at};
 use crate::plan::{Difference, steps};
 use crate::spec::{AppId, AppSpec};
-use crate::state::{Action, App, Before, Cause, Deployment, Record, Version};
+use crate::state::{Action, ActionKind, App, Before, Cause, Deployment, Record, Version};
 use crate::{Change, Posted, Refusal, Reply, What};
 
 /// What is going to be done, with everything checked.
@@ -33,6 +33,7 @@ pub(crate) struct Plan {
 struct Settled {
     difference: Difference,
     spec: Option<Arc<AppSpec>>,
+    restart: Restart,
 }
 
 /// Why and how a deployment is made.
@@ -166,11 +167,18 @@ impl Services {
     ) -> Result<Plan, Refusal> {
         let mut draft = Draft::new(&self.memory, &self.config);
         for (index, before) in deployment.before.iter().enumerate() {
-            if before.was.is_none() && !self.memory.view.apps.contains_key(&before.app) {
+            let now = self.memory.view.apps.get(&before.app);
+            if !is_as_left(deployment, &before.app, now) {
                 continue;
             }
             let spec = before.was.as_ref().map(|app| (*app.spec).clone());
-            let (at, restart) = (format!("/{index}"), Restart::IfChanged);
+            let restart = match (now, &before.was) {
+                (Some(now), Some(was)) if same_config(&now.spec, &was.spec) => {
+                    Restart::Undone(was.last_config_change_at)
+                }
+                (Some(_) | None, _) => Restart::IfChanged,
+            };
+            let at = format!("/{index}");
             draft.set(before.app.clone(), Target { at, spec, restart });
         }
         for PastGroup { group, was } in deployment.groups_before.iter() {
@@ -186,9 +194,10 @@ impl Services {
         let levels = draft.levels();
         let mut changes = BTreeMap::new();
         for (app, target) in draft.targets {
-            let now = self.memory.view.apps.get(&app).map(|app| &*app.spec);
+            let now = self.memory.view.apps.get(&app).map(|app| &**app);
             if let Some(difference) = difference(now, &target) {
-                changes.insert(app, Settled { difference, spec: target.spec.map(Arc::new) });
+                let (spec, restart) = (target.spec.map(Arc::new), target.restart);
+                changes.insert(app, Settled { difference, spec, restart });
             }
         }
         let groups = draft.groups.into_iter().map(|(id, target)| (id, target.group));
@@ -321,6 +330,7 @@ impl Services {
     fn write_app(&mut self, id: AppId, settled: Settled, version: Version, turn: &mut Turn<'_>) {
         let was = self.memory.view.apps.get(&id).cloned();
         turn.notice(posted(&id, was.as_deref(), settled.spec.as_ref()));
+        self.forget_use(&id);
         let Some(spec) = settled.spec else {
             if self.memory.view.autoscaled.contains_key(&id) {
                 self.commit(Record::Autoscaled(id.clone(), None), turn);
@@ -342,7 +352,12 @@ impl Services {
             spec: Arc::clone(&spec),
             version,
             last_scaling_at: since(scaled, |was| was.last_scaling_at),
-            last_config_change_at: since(changed, |was| was.last_config_change_at),
+            last_config_change_at: match settled.restart {
+                Restart::Undone(since) => since,
+                Restart::IfChanged | Restart::Always => {
+                    since(changed, |was| was.last_config_change_at)
+                }
+            },
             last_failure: was.as_ref().and_then(|was| was.last_failure.clone()),
         };
         self.commit(Record::Version(id.clone(), version, Some(spec)), turn);
@@ -401,19 +416,34 @@ fn posted(id: &AppId, was: Option<&App>, spec: Option<&Arc<AppSpec>>) -> What {
     What::PodPosted { pod: id.clone(), posted }
 }
 
-fn difference(now: Option<&AppSpec>, target: &Target) -> Option<Difference> {
+fn difference(now: Option<&App>, target: &Target) -> Option<Difference> {
     let (now, spec) = match (now, &target.spec) {
         (None, None) => return None,
         (None, Some(_)) => return Some(Difference::New),
         (Some(_), None) => return Some(Difference::Gone),
         (Some(now), Some(spec)) => (now, spec),
     };
-    let same_config = same_config(now, spec);
-    match (same_config && target.restart == Restart::IfChanged, now.instances == spec.instances) {
-        (true, true) => (now != spec).then_some(Difference::Settings),
+    let is_same_since = match target.restart {
+        Restart::Undone(since) => since == now.last_config_change_at,
+        Restart::IfChanged | Restart::Always => true,
+    };
+    let now = &*now.spec;
+    let same_config = same_config(now, spec) && target.restart != Restart::Always;
+    match (same_config, now.instances == spec.instances) {
+        (true, true) => (now != spec || !is_same_since).then_some(Difference::Settings),
         (true, false) => Some(Difference::Scale),
         (false, _) if spec.instances == 0 => Some(Difference::Scale),
         (false, _) => Some(Difference::Config),
+    }
+}
+
+/// Whether the app is as the deployment has made it. What somebody has changed since is theirs: an app in which the
+/// deployment has nothing left to do can be changed before it is over.
+fn is_as_left(deployment: &Deployment, app: &AppId, now: Option<&Arc<App>>) -> bool {
+    let mut actions = deployment.steps.iter().flatten().filter(|action| action.app == *app);
+    match now {
+        Some(now) => now.version == deployment.version,
+        None => actions.any(|action| action.kind == ActionKind::Stop),
     }
 }
 

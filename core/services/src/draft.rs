@@ -9,6 +9,7 @@ use crate::group::{Group, GroupId};
 use crate::memory::Memory;
 use crate::ports::ServicePorts;
 use crate::spec::{AppId, AppSpec};
+use crate::state::Version;
 use crate::{Config, Fault};
 
 /// Changes laid over what is.
@@ -41,6 +42,8 @@ pub(crate) struct GroupTarget {
 pub(crate) enum Restart {
     IfChanged,
     Always,
+    /// A restart is taken back: what runs since this version is as it is to be.
+    Undone(Version),
 }
 
 impl<'a> Draft<'a> {

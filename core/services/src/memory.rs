@@ -104,7 +104,8 @@ impl Memory {
         let crew = self.crews.entry(id.clone()).or_default();
         if crew.since() != since {
             let rules = app.map_or_else(Vec::new, |app| rules(&app.spec));
-            crew.configure(since, rules);
+            let all = self.view.instances.get(id).into_iter().flat_map(|all| all.values());
+            crew.configure(since, rules, all.map(|one| &**one));
         }
         if app.is_none() && crew.is_empty() {
             self.crews.remove(id);

@@ -131,6 +131,21 @@ fn nothing_is_scaled_while_a_deployment_holds_the_app_or_its_user_suspended_it()
 }
 
 #[test]
+fn what_an_app_was_before_it_changed_does_not_count() {
+    let metric = || Metric::Custom("queue".to_owned());
+    let mut stage = running(scaled(metric(), 3));
+    stage.order(report(metric(), 1_000)).expect("taken");
+    stage.wait(50);
+    stage.put(scaled(metric(), 2), false).expect("scaled by hand");
+    stage.calm();
+    stage.order(report(metric(), 1_500)).expect("taken");
+    stage.wait(59);
+    assert_eq!(instances(&stage), 2, "the delay begins anew");
+    stage.wait(1);
+    assert_eq!(instances(&stage), 6);
+}
+
+#[test]
 fn only_what_makes_instances_be_measured_replaces_them() {
     let check = |before: AppSpec, after: AppSpec, restarts: bool| {
         let mut stage = running(before);
