@@ -98,6 +98,7 @@ impl<'a> Step<'a> {
             | What::PodPosted { .. }
             | What::AppTerminated { .. }
             | What::InstanceHealthChanged { .. }
+            | What::CheckFailed { .. }
             | What::UnknownTerminated { .. }
             | What::DeploymentInfo { .. }
             | What::DeploymentStepSuccess { .. }
