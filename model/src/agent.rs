@@ -6,7 +6,8 @@ use minicbor::{Decode, Encode};
 
 use crate::attributes::{Attribute, FaultDomain};
 use crate::check::Readiness;
-use crate::id::{AgentId, FrameworkId, TaskId, Term, Uuid};
+use crate::id::{AgentId, FrameworkId, OperationId, TaskId, Term, Uuid};
+use crate::operation::{Conversion, Operated};
 use crate::resources::{Resources, Scalar};
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
 use crate::time::Time;
@@ -15,6 +16,8 @@ use crate::time::Time;
 pub const PROTOCOL: u32 = 3;
 /// The first version that makes readiness checks.
 pub const PROTOCOL_READINESS: u32 = 3;
+/// The first version that converts resources and keeps claims.
+pub const PROTOCOL_CLAIMS: u32 = 3;
 
 /// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -110,6 +113,27 @@ pub enum ToAgent {
         #[n(3)]
         killing: TellKilling,
     },
+    /// Resources become others. Answered by `Operated`, again and again until that is acknowledged.
+    #[n(8)]
+    Convert {
+        #[n(0)]
+        operation: Uuid,
+        /// Who wants it and how it is called there; unset for what an operator wants.
+        #[n(1)]
+        framework: Option<FrameworkId>,
+        #[n(2)]
+        id: Option<OperationId>,
+        #[n(3)]
+        conversion: Conversion,
+    },
+    #[n(9)]
+    AcknowledgeOperation {
+        #[n(0)]
+        operation: Uuid,
+        /// Of the status that was seen.
+        #[n(1)]
+        uuid: Uuid,
+    },
 }
 
 /// Whether a framework wants to hear that a kill is being carried out, as TASK_KILLING, before it hears of the end.
@@ -138,6 +162,8 @@ pub enum FromAgent {
         info: AgentInfo,
         #[n(3)]
         tasks: Vec<HeldTask>,
+        #[cbor(n(4), default)]
+        books: Books,
     },
     /// Repeated until acknowledged; one outstanding per task.
     #[n(1)]
@@ -175,6 +201,25 @@ pub enum FromAgent {
         #[n(1)]
         tasks: Vec<Used>,
     },
+    /// Repeated until acknowledged.
+    #[n(5)]
+    Operated {
+        #[n(0)]
+        operated: Operated,
+        /// Of the agent now, by which the master settles what it thought.
+        #[n(1)]
+        claims: Resources,
+    },
+}
+
+/// What an agent knows of its resources beyond its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Books {
+    #[n(0)]
+    pub claims: Resources,
+    /// Under way, or over with a status that nobody has acknowledged.
+    #[n(1)]
+    pub operations: Vec<Operated>,
 }
 
 /// How much one task uses of what it is allotted, since the last time: thousandths of it.

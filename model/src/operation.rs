@@ -148,7 +148,48 @@ pub struct Operated {
     pub latest: OperationStatus,
 }
 
+impl OperationStatus {
+    pub fn new(operation: Option<OperationId>, state: OperationState, message: &str) -> Self {
+        Self {
+            operation,
+            state,
+            message: (!message.is_empty()).then(|| message.to_owned()),
+            converted: Resources::default(),
+            uuid: None,
+            agent: None,
+        }
+    }
+}
+
 impl Conversion {
+    /// The volumes that it makes.
+    pub fn created(&self) -> &[Resource] {
+        match self {
+            Conversion::Create { volumes } => volumes,
+            Conversion::Reserve { .. }
+            | Conversion::Unreserve { .. }
+            | Conversion::Destroy { .. }
+            | Conversion::GrowVolume { .. }
+            | Conversion::ShrinkVolume { .. }
+            | Conversion::CreateDisk { .. }
+            | Conversion::DestroyDisk { .. } => &[],
+        }
+    }
+
+    /// The volumes whose contents go.
+    pub fn destroyed(&self) -> &[Resource] {
+        match self {
+            Conversion::Destroy { volumes } => volumes,
+            Conversion::Reserve { .. }
+            | Conversion::Unreserve { .. }
+            | Conversion::Create { .. }
+            | Conversion::GrowVolume { .. }
+            | Conversion::ShrinkVolume { .. }
+            | Conversion::CreateDisk { .. }
+            | Conversion::DestroyDisk { .. } => &[],
+        }
+    }
+
     /// What is used up. The conversion has been judged: amounts are of the types that their names have.
     pub fn consumed(&self) -> Resources {
         match self {

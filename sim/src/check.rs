@@ -46,10 +46,13 @@ pub fn check(world: &mut World) {
 fn no_agent_is_overcommitted(kernel: &kernel::view::View) {
     for (id, agent) in &kernel.agents {
         let mut held = Resources::default();
-        agent.in_use.values().for_each(|resources| held.add(resources));
+        agent.in_use.values().for_each(|resources| held.add(&resources.only(|one| !one.shared)));
         held.add(&agent.offered);
-        let total = &agent.agent.info.resources;
+        let total = agent.total();
         assert!(total.contains(&held), "agent {id} has {total} and is charged with {held}");
+        // What is reserved, what is not and what is a volume: together it is what the machine has.
+        let (sum, has) = (total.unlabelled(), agent.agent.info.resources.unlabelled());
+        assert_eq!(sum, has, "agent {id}: {total} is not what its machine has");
     }
     let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
     for offer in kernel.offers.values() {
@@ -100,7 +103,7 @@ fn what_runs_fits_its_machine(world: &World) {
             held.add(resources);
         }
         assert!(
-            host.info.resources.contains(&held),
+            host.info.resources.unlabelled().contains(&held.unlabelled()),
             "{} runs {held}, which it does not have",
             host.info.hostname
         );

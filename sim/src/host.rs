@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::agent::AgentInfo;
 use model::attributes;
 use model::check::PageAnswer;
-use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term};
+use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term, Uuid};
 use model::resources::Resources;
 use model::task::{ContainerStatus, ExecutorInfo, Reason, TaskInfo};
 use model::time::{Duration, Time};
@@ -215,6 +215,10 @@ impl World {
                 drop(self.hosts[host].containers.remove(&container))
             }
             Effect::CollectExecutor { .. } => (),
+            Effect::MakeVolumes { operation, .. } | Effect::RemoveVolumes { operation, .. } => {
+                let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
+                self.send_in(delay, Parcel::Volumes { host, life, operation });
+            }
         }
     }
 
@@ -326,6 +330,16 @@ impl World {
         let finding = Finding::Page(PageAnswer { status, content_type, body });
         let seed = self.dice.roll();
         self.tell_host(host, Input::Looked { container, look, finding, seed });
+    }
+
+    pub fn hear_volumes(&mut self, host: Host, life: Life, operation: Uuid) {
+        if self.hosts[host].process.life != life {
+            return;
+        }
+        let is_full = self.weather.loss_permille > 0 && self.dice.chance(FAILS_PERMILLE);
+        let done = if is_full { Err("no space left on device".to_owned()) } else { Ok(()) };
+        let seed = self.dice.roll();
+        self.tell_host(host, Input::Volumes { operation, done, seed });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::agent::{FromAgent, ToAgent};
-use model::id::{Connection, ContainerId, FrameworkId, Term};
+use model::id::{Connection, ContainerId, FrameworkId, Term, Uuid};
 use model::scheduler::Event;
 use model::time::{Duration, Time};
 use node::{Happened, Look};
@@ -80,6 +80,11 @@ pub enum Parcel {
         life: Life,
         container: ContainerId,
         look: Look,
+    },
+    Volumes {
+        host: Host,
+        life: Life,
+        operation: Uuid,
     },
     /// To the framework of somebody else.
     ToForeign {
@@ -166,14 +171,19 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
         | ToAgent::Refused { .. }
         | ToAgent::Run { .. }
         | ToAgent::RunGroup { .. }
+        | ToAgent::Convert { .. }
         | ToAgent::Shutdown { .. } => true,
-        ToAgent::Kill { .. } | ToAgent::Acknowledge { .. } | ToAgent::Ping => false,
+        ToAgent::Kill { .. }
+        | ToAgent::Acknowledge { .. }
+        | ToAgent::AcknowledgeOperation { .. }
+        | ToAgent::Ping => false,
     }
 }
 
 pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
-        FromAgent::Register { .. } => true,
+        // It tells what the agent has by now, which what comes later builds upon.
+        FromAgent::Register { .. } | FromAgent::Operated { .. } => true,
         FromAgent::Update { .. }
         | FromAgent::Checked { .. }
         | FromAgent::Used { .. }

@@ -141,6 +141,9 @@ impl World {
             Parcel::Looked { host, life, container, look } => {
                 self.hear_look(host, life, container, look)
             }
+            Parcel::Volumes { host, life, operation } => {
+                self.hear_volumes(host, life, operation);
+            }
             Parcel::ToForeign { framework, event } => self.hear_kernel(framework, event),
             Parcel::ForeignActs => self.act_foreign(),
             Parcel::OperatorActs => self.operate(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use cluster::{Cluster, Effect, Input, LETTERS_MAX, Out, RECORDS_MAX, Record, Reply};
-use model::agent::{AgentInfo, FromAgent, PROTOCOL, ToAgent};
+use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
 use model::id::{Connection, FrameworkId, Role, Term, Uuid};
 use model::machine::{Machine, Record as _};
 use model::scheduler::{Call, Event};
@@ -92,8 +92,13 @@ impl Stage {
             version: "0".into(),
             work_dir: "/x".into(),
         };
-        let message =
-            FromAgent::Register { protocol: PROTOCOL, agent: None, info, tasks: Vec::new() };
+        let message = FromAgent::Register {
+            protocol: PROTOCOL,
+            agent: None,
+            info,
+            tasks: Vec::new(),
+            books: Books::default(),
+        };
         let connection = Connection(number);
         let seed = self.seed();
         self.tell(Input::Agent { connection, message, seed }).expect("registered");
@@ -134,6 +139,8 @@ impl Stage {
             ToAgent::RunGroup { .. }
             | ToAgent::Kill { .. }
             | ToAgent::Refused { .. }
+            | ToAgent::Convert { .. }
+            | ToAgent::AcknowledgeOperation { .. }
             | ToAgent::Shutdown { .. } => {
                 panic!("not in these scenes: {message:?}")
             }

@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Config, Effect, Input, Kernel, Out};
-use model::agent::{AgentInfo, FromAgent, PROTOCOL, ToAgent};
+use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{Connection, FrameworkId, Role, TaskId, Term, Uuid};
@@ -69,8 +69,13 @@ fn measure(agents: usize) {
     let cluster = "8a1f0c52-2f6e-4f3c-9d57-0d6d9a2c6b11".to_owned();
     bench.step(0, Input::Lead { term: Term(1), cluster });
     for n in 0..agents {
-        let message =
-            FromAgent::Register { protocol: PROTOCOL, agent: None, info: info(n), tasks: vec![] };
+        let message = FromAgent::Register {
+            protocol: PROTOCOL,
+            agent: None,
+            info: info(n),
+            tasks: vec![],
+            books: Books::default(),
+        };
         bench.step(0, Input::Agent { connection: Connection(n as u64), message });
     }
     let registered = bench.spent[0];

@@ -12,6 +12,7 @@ use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
+use crate::judge;
 use crate::offers::client_of;
 use crate::tasks::Verdict;
 use crate::{Effect, Kernel, Out, Record};
@@ -29,17 +30,35 @@ pub(crate) struct Answer {
 
 /// What was accepted in one call: offers of one agent to one role.
 #[derive(Debug)]
-struct Lot {
+pub(crate) struct Lot {
     /// One of them, for what they have in common.
-    offer: Arc<Offer>,
-    rest: Resources,
-    launched: Resources,
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) rest: Resources,
+    pub(crate) launched: Resources,
+    /// What was offered, if some of it has become something else.
+    offered: Option<Resources>,
 }
 
 impl Lot {
     fn take(&mut self, resources: &Resources) {
-        self.rest.subtract(resources);
+        assert!(self.rest.contains(resources), "taking {resources} of {}", self.rest);
+        self.rest.take_unshared(resources);
         self.launched.add(resources);
+    }
+
+    /// Some of the rest has become something else.
+    pub(crate) fn convert(&mut self, rest: Resources) {
+        let before = std::mem::replace(&mut self.rest, rest);
+        self.offered.get_or_insert(before);
+    }
+
+    /// What its framework was offered and does not want.
+    fn declined(&mut self) -> Resources {
+        let rest = std::mem::take(&mut self.rest);
+        match &self.offered {
+            Some(offered) => rest.minus(&rest.minus(offered)),
+            None => rest,
+        }
     }
 }
 
@@ -59,10 +78,16 @@ impl Kernel {
                 // What was good about them is free again, and refused like anything that is not used.
                 self.decline(now, from, &offers, filters);
                 let state = self.state_for(from, TaskState::Dropped);
-                for task in operations.into_iter().flat_map(Operation::into_tasks) {
-                    let verdict = Verdict::new(state, Reason::InvalidOffers, cause);
-                    let status = verdict.status(now, task.id, Some(task.agent));
-                    self.tell(from, Event::Update(status), out);
+                for operation in operations {
+                    if let Operation::Convert { id: id @ Some(_), .. } = operation {
+                        self.tell_operation(from, id, OperationState::Error, cause, out);
+                        continue;
+                    }
+                    for task in operation.into_tasks() {
+                        let verdict = Verdict::new(state, Reason::InvalidOffers, cause);
+                        let status = verdict.status(now, task.id, Some(task.agent));
+                        self.tell(from, Event::Update(status), out);
+                    }
                 }
                 return;
             }
@@ -75,9 +100,8 @@ impl Kernel {
                 Operation::LaunchGroup { executor, tasks } => {
                     self.launch_group(now, &mut lot, Group { executor, tasks }, out);
                 }
-                Operation::Convert { id, .. } => {
-                    let cause = "agents of this release take no such operation".to_owned();
-                    self.tell_operation(from, id, (OperationState::Error, cause), out);
+                Operation::Convert { id, conversion } => {
+                    self.convert(&mut lot, id, conversion, out);
                 }
             }
         }
@@ -107,17 +131,18 @@ impl Kernel {
         for offer in ids.iter().filter_map(|id| self.take_offer(from, id)) {
             rest.add(&offer.resources);
         }
-        Ok(Lot { offer: first, rest, launched: Resources::default() })
+        Ok(Lot { offer: first, rest, launched: Resources::default(), offered: None })
     }
 
     /// The rest is free again. Who has launched something and asks for no filter may have it at once: it has shrunk, so
     /// this comes to an end.
-    fn give_back(&mut self, now: Time, lot: Lot, filters: Filters) {
+    fn give_back(&mut self, now: Time, mut lot: Lot, filters: Filters) {
         let agent = lot.offer.agent_id.clone();
         self.count_free(&agent);
         let at_once = filters.refuse.is_zero() && !lot.launched.is_empty();
-        if !lot.rest.is_empty() && !at_once {
-            self.refuse(now, &lot.offer, lot.rest, filters.refuse);
+        let declined = lot.declined();
+        if !declined.is_empty() && !at_once {
+            self.refuse(now, &lot.offer, declined, filters.refuse);
         }
         self.offer_again(&agent);
     }
@@ -215,7 +240,7 @@ impl Kernel {
                     "the group needs {need} beside the rest of it, and {rest} are left"
                 ));
             }
-            rest.subtract(need);
+            rest.take_unshared(need);
         }
         None
     }
@@ -238,6 +263,9 @@ impl Kernel {
         if task.resources.is_empty() {
             return Some("the task uses no resources".to_owned());
         }
+        if let Err(fault) = judge::used(&task.resources) {
+            return Some(fault);
+        }
         if self.view.task(framework, &task.id).is_some() {
             return Some(format!("the framework has a task {} already", task.id));
         }
@@ -256,7 +284,7 @@ impl Kernel {
     }
 }
 
-fn id_fault(of: &str, text: &str) -> Option<String> {
+pub(crate) fn id_fault(of: &str, text: &str) -> Option<String> {
     let bad = |why: &str| Some(format!("{text:?} is no {of} id: it {why}"));
     match text {
         "" => bad("is empty"),

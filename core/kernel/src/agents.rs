@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent, Used};
-use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId};
+use model::agent::{AgentInfo, Books, FromAgent, HeldTask, PROTOCOL, ToAgent, Used};
+use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId, Uuid};
 use model::resources::{Amount, Resource, Resources};
 use model::scheduler::Event;
 use model::time::Time;
@@ -34,6 +34,8 @@ pub(crate) struct LiveAgent {
     pub(crate) protocol: u32,
     /// Kills that were asked for, with their grace periods, until the tasks have ended.
     pub(crate) kills: BTreeMap<(FrameworkId, TaskId), Option<Duration>>,
+    /// Conversions that it was told of and has not answered.
+    pub(crate) converting: BTreeSet<Uuid>,
     pub(crate) pings: Pings,
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct Registration {
     pub(crate) agent: Option<AgentId>,
     pub(crate) info: AgentInfo,
     pub(crate) tasks: Vec<HeldTask>,
+    pub(crate) books: Books,
 }
 
 impl Kernel {
@@ -61,8 +64,8 @@ impl Kernel {
         message: FromAgent,
         out: &mut Out,
     ) -> Result<(), Refusal> {
-        if let FromAgent::Register { protocol, agent, info, tasks } = message {
-            let registration = Registration { protocol, agent, info, tasks };
+        if let FromAgent::Register { protocol, agent, info, tasks, books } = message {
+            let registration = Registration { protocol, agent, info, tasks, books };
             self.register(now, connection, registration, out);
             return Ok(());
         }
@@ -90,6 +93,9 @@ impl Kernel {
                 let tasks: Vec<Used> = tasks.into_iter().filter(is_here).collect();
                 self.tell(&framework, Event::Used(tasks), out);
             }
+            FromAgent::Operated { operated, claims } => {
+                self.operated(&agent, operated, claims, out);
+            }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),
         }
@@ -108,7 +114,7 @@ impl Kernel {
             out.effects.push(Effect::Disconnect(connection));
             return;
         }
-        let Registration { protocol, agent, info, tasks } = registration;
+        let Registration { protocol, agent, info, tasks, books } = registration;
         let id = agent.unwrap_or_else(|| self.state.new_agent_id(&self.view.cluster));
         let was_unreachable =
             self.state.agents.get(&id).is_some_and(|agent| agent.standing != Standing::Admitted);
@@ -117,6 +123,7 @@ impl Kernel {
         self.admit(now, &id, info, out);
         out.effects.push(Effect::ToAgent(connection, ToAgent::Registered { agent: id.clone() }));
         self.settle(now, &id, tasks, out);
+        self.settle_books(&id, books, out);
         if was_unreachable {
             self.tell_again(now, &id, out);
         }
@@ -259,6 +266,7 @@ impl Kernel {
         self.detach(id, out);
         self.commit(Record::Agent(id.clone(), Some(lost)), out);
         self.lose_tasks(now, id, &cause, out);
+        self.lose_operations(id, &cause, out);
         self.count_free(id);
         // Should it only have been slow, it must register again before it counts.
         out.effects.extend(connection.map(Effect::Disconnect));
@@ -278,7 +286,7 @@ fn clash<'a>(total: &Resources, tasks: &'a [HeldTask]) -> Option<&'a str> {
 }
 
 /// FNV-1a: the same number for the same id in every run.
-fn spread(id: &AgentId) -> u64 {
+pub(crate) fn spread(id: &AgentId) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64;
     id.as_str()
         .bytes()

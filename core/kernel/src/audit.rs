@@ -8,7 +8,6 @@ use crate::Kernel;
 use crate::amounts::Amounts;
 use crate::demand::Client;
 use crate::shares::Recount;
-use crate::state::{Agent, Standing};
 use crate::tasks::holds;
 
 impl Kernel {
@@ -24,10 +23,10 @@ impl Kernel {
 
     fn recount(&self) -> Recount {
         let mut found = Recount { members: self.held_by_members(), ..Recount::default() };
-        let admitted = |one: &&Agent| one.standing == Standing::Admitted;
-        for agent in self.state.agents.values().filter(admitted) {
-            found.totals.add(&Amounts::of(&agent.info.resources));
-            for one in agent.info.resources.iter() {
+        for id in self.state.agents.keys().filter(|id| self.state.is_admitted(id)) {
+            let total = self.state.total(id);
+            found.totals.add(&Amounts::of(&total));
+            for one in total.iter() {
                 let Some(role) = one.role() else { continue };
                 found.roles.entry(role.clone()).or_default().add(&Amounts::reserved([one]));
             }

@@ -10,6 +10,7 @@ use model::task::{ExecutorInfo, Task};
 use crate::Kernel;
 use crate::agents::LiveAgent;
 use crate::demand::Client;
+use crate::judge;
 use crate::tasks::holds;
 
 /// An executor on one agent.
@@ -76,6 +77,12 @@ impl Kernel {
         executor: &ExecutorInfo,
     ) -> Option<String> {
         let id = &executor.id;
+        if let Err(fault) = judge::used(&executor.resources) {
+            return Some(format!("executor {id}: {fault}"));
+        }
+        if executor.resources.iter().any(|one| one.shared) {
+            return Some(format!("executor {id}: its resources cannot be shared with others"));
+        }
         let namesake = self.view.task(&client.framework, &TaskId::new(id.as_str()));
         if namesake.is_some_and(|task| task.agent == *agent && task.executor.is_none()) {
             return Some(format!("executor {id} is that of the task of the same id"));

@@ -186,6 +186,7 @@ impl Kernel {
             let shutdown = ToAgent::Shutdown { framework: id.clone() };
             out.effects.push(Effect::ToAgent(connection, shutdown));
         }
+        self.forget_operations(id);
         self.commit(Record::Framework(id.clone(), Some(over)), out);
         self.forget_oldest(out);
     }
@@ -267,8 +268,10 @@ impl Kernel {
                 self.acknowledge(from, Seen { agent, task, uuid }, out);
             }
             Call::Reconcile { tasks } => self.reconcile(now, from, tasks, out),
-            // Every status is the kernel's own word so far, which wants none.
-            Call::AcknowledgeOperation { .. } => (),
+            // The kernel knows better than its framework where it is.
+            Call::AcknowledgeOperation { operation, uuid, agent: _ } => {
+                self.acknowledge_operation(from, operation, uuid, out);
+            }
             Call::ReconcileOperations { operations } => {
                 self.reconcile_operations(from, operations, out);
             }

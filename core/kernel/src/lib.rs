@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
 //! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota` and
-//! `operator`, `accept`, `tasks`, `executors`, `reconcile`.
+//! `operator`, `accept`, `tasks`, `executors`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -11,10 +11,12 @@ mod agents;
 mod amounts;
 mod audit;
 mod bits;
+mod claims;
 mod clients;
 mod demand;
 mod executors;
 mod frameworks;
+mod judge;
 mod offers;
 mod operations;
 pub mod operator;
@@ -37,7 +39,7 @@ use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
 use model::id::{AgentId, Connection, FrameworkId, Role, Serial, Term};
 use model::machine::Machine;
-use model::resources::{ResourceName, Scalar};
+use model::resources::{ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event};
 use model::time::Time;
 
@@ -45,6 +47,7 @@ use agents::LiveAgent;
 use amounts::{Amounts, Change};
 use frameworks::Subscription;
 use offers::Offers;
+use operations::Operations;
 use operator::Order;
 pub use record::MACHINE;
 use shares::Shares;
@@ -153,6 +156,13 @@ pub enum Refusal {
     NoQuota(Role),
     #[error("weights are not valid: {}", .0.join("; "))]
     InvalidWeight(Vec<String>),
+    #[error("agent {0} is not connected")]
+    UnknownAgent(AgentId),
+    #[error("the operation is not valid: {0}")]
+    InvalidOperation(String),
+    /// It may be possible later.
+    #[error("agent {agent} does not have it free: {missing}")]
+    NotFree { agent: AgentId, missing: Resources },
 }
 
 /// Timers handled in one tick: each may lose an agent, which writes a record.
@@ -171,6 +181,7 @@ pub struct Kernel {
     awaited: usize,
     frameworks: BTreeMap<FrameworkId, Subscription>,
     offers: Offers,
+    operations: Operations,
     shares: Shares,
     timers: Timers,
     /// Holds the tasks and offers themselves, and copies of the rest.
@@ -215,6 +226,7 @@ impl Kernel {
             awaited: 0,
             frameworks: BTreeMap::new(),
             offers: Offers::default(),
+            operations: Operations::default(),
             shares: Shares::default(),
             timers: Timers::default(),
             view: View::default(),
@@ -253,6 +265,7 @@ impl Kernel {
     fn lead(&mut self, now: Time, term: Term, cluster: String) {
         (self.view.term, self.view.cluster, self.view.elected_at) = (term, cluster, now);
         self.offers.next = Serial::first(term);
+        self.operations.next = Serial::first(term);
         let by = now + self.config.reregister_timeout;
         for (id, agent) in &self.state.agents {
             if agent.standing == Standing::Admitted {
@@ -333,17 +346,22 @@ impl Kernel {
                     None => self.view.quotas.remove(role),
                 };
             }
+            Record::Claims(id, _) => {
+                self.count_agent(id, Change::minus);
+                self.state.apply(record);
+                self.count_agent(id, Change::plus);
+                self.touched_agents.insert(id.clone());
+            }
         }
     }
 
     /// An admitted agent counts in the cluster's totals, and what is held of it in its roles' shares.
     fn count_agent(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
-        let Some(agent) = self.state.agents.get(id) else { return };
-        if agent.standing != Standing::Admitted {
+        if !self.state.is_admitted(id) {
             return;
         }
-        let total = &agent.info.resources;
-        self.shares.change_totals(&change(Amounts::of(total)));
+        let total = self.state.total(id);
+        self.shares.change_totals(&change(Amounts::of(&total)));
         for one in total.iter() {
             if let Some(role) = one.role() {
                 self.shares.change_role(role, &change(Amounts::reserved([one])));
@@ -375,6 +393,7 @@ impl Kernel {
             agent: agent.clone(),
             connected: live.is_some_and(|live| live.connection.is_some()),
             in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
+            claims: self.state.claims.get(id).cloned().unwrap_or_default(),
             offered: stock.map(|stock| stock.offered.clone()).unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
         };

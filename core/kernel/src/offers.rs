@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, FrameworkId, OfferId, Serial};
-use model::resources::{Amount, ResourceName, Resources, Scalar};
+use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Event, Filters, Offer};
 use model::time::Time;
 
 use crate::amounts::{Amounts, Change, Headroom};
 use crate::bits::Bits;
+use crate::claims::usable;
 use crate::demand::{Client, Demand, Number};
 use crate::shares::Turn;
 use crate::stock::{Slot, Stock};
@@ -131,7 +132,7 @@ impl Kernel {
         if !may_see(&framework.info, stock) {
             return None;
         }
-        let mut resources = stock.allocatable_to(&demand.client.role);
+        let mut resources = usable(&stock.free, &demand.client.role, &framework.info);
         if let Some(room) = room {
             let whole = resources.clone();
             resources = room.cut(resources);
@@ -255,15 +256,15 @@ impl Kernel {
 
     pub(crate) fn recount_free(&self, id: &AgentId) -> Resources {
         let connected = self.agents.get(id).is_some_and(|live| live.connection.is_some());
-        let Some(agent) = self.state.agents.get(id).filter(|_| connected) else {
+        if !connected {
             return Resources::default();
-        };
-        let mut free = agent.info.resources.clone();
+        }
+        let mut free = self.state.total(id).into_owned();
         if let Some(stock) = self.offers.stock(id) {
             free.take(&stock.offered);
         }
         let held = self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values);
-        held.for_each(|held| free.take(held));
+        held.for_each(|held| free.take_unshared(held));
         free
     }
 }
@@ -277,9 +278,11 @@ fn is_worth_offering(free: &Resources, total: &Resources) -> bool {
         all.iter()
             .any(|one| one.name == ResourceName::Ports && matches!(one.amount, Amount::Ranges(_)))
     };
-    free.cpus() >= OFFER_CPUS_MIN
-        && free.mem() >= OFFER_MEM_MIB_MIN
-        && (has_ports(free) || !has_ports(total))
+    // What was reserved can be given back only by whom it is offered to, however little it is.
+    free.iter().any(Resource::is_claim)
+        || free.cpus() >= OFFER_CPUS_MIN
+            && free.mem() >= OFFER_MEM_MIB_MIN
+            && (has_ports(free) || !has_ports(total))
 }
 
 /// Whether anything that is cut to this could be worth an offer.

@@ -1,6 +1,7 @@
-//! What operators ask for: weights and quotas. Each order is carried out whole or refused.
+//! What operators ask for: weights, quotas, reservations and volumes. Each order is carried out whole or refused.
 
-use model::id::Role;
+use model::id::{AgentId, Role};
+use model::operation::Conversion;
 use model::resources::Scalar;
 
 use crate::frameworks::is_role;
@@ -25,6 +26,12 @@ pub enum Order {
         role: Role,
     },
     UpdateWeights(Vec<(Role, Scalar)>),
+    /// Resources of an agent become others. Offers are taken back if that frees what it needs.
+    Convert {
+        agent: AgentId,
+        conversion: Conversion,
+        principal: Option<String>,
+    },
 }
 
 impl Kernel {
@@ -38,6 +45,9 @@ impl Kernel {
             }
             Order::RemoveQuota { role } => self.remove_quota(role, out),
             Order::UpdateWeights(weights) => self.update_weights(weights, out),
+            Order::Convert { agent, conversion, principal } => {
+                self.convert_for_operator(&agent, conversion, principal, out)
+            }
         }
     }
 

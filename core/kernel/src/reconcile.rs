@@ -9,6 +9,18 @@ use crate::state::Standing;
 use crate::tasks::Verdict;
 use crate::{Kernel, Out};
 
+/// Going by the agent that something may be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// That cannot be told yet.
+    Open,
+    Unknown,
+    /// Its agent is there and does not know it.
+    Missing,
+    Unreachable,
+    MarkedGone,
+}
+
 impl Kernel {
     /// The named tasks, or all that the kernel knows of.
     pub(crate) fn reconcile(
@@ -42,7 +54,13 @@ impl Kernel {
             self.tell(from, self.answer_for(now, known), out);
             return;
         }
-        let Some((state, cause)) = self.fate(agent.as_ref()) else { return };
+        let (state, cause) = match self.fate(agent.as_ref()) {
+            Fate::Open => return,
+            Fate::Unknown => (TaskState::Unknown, "neither the task nor its agent is known"),
+            Fate::Missing => (TaskState::Gone, "its agent does not know the task"),
+            Fate::Unreachable => (TaskState::Unreachable, "the task's agent is unreachable"),
+            Fate::MarkedGone => (TaskState::GoneByOperator, "the task's agent was marked gone"),
+        };
         let state = self.state_for(from, state);
         let status = Verdict::new(state, Reason::Reconciliation, cause).status(now, task, agent);
         self.tell(from, Event::Update(status), out);
@@ -55,23 +73,18 @@ impl Kernel {
         Event::Update(verdict.about(now, task))
     }
 
-    /// What has become of a task that is not known, going by its agent; `None` while that cannot be told.
-    fn fate(&self, agent: Option<&AgentId>) -> Option<(TaskState, &'static str)> {
-        let unknown = (TaskState::Unknown, "neither the task nor its agent is known");
+    /// What has become of a task or operation that is not known.
+    pub(crate) fn fate(&self, agent: Option<&AgentId>) -> Fate {
         let Some(id) = agent else {
             // It may be on any agent that an earlier leader admitted and that has yet to return.
-            return self.all_returned().then_some(unknown);
+            return if self.all_returned() { Fate::Unknown } else { Fate::Open };
         };
-        let Some(agent) = self.state.agents.get(id) else { return Some(unknown) };
+        let Some(agent) = self.state.agents.get(id) else { return Fate::Unknown };
         match agent.standing {
-            Standing::Admitted if !self.has_returned(id) => None,
-            Standing::Admitted => Some((TaskState::Gone, "its agent does not know the task")),
-            Standing::Unreachable { .. } => {
-                Some((TaskState::Unreachable, "the task's agent is unreachable"))
-            }
-            Standing::Gone { .. } => {
-                Some((TaskState::GoneByOperator, "the task's agent was marked gone"))
-            }
+            Standing::Admitted if !self.has_returned(id) => Fate::Open,
+            Standing::Admitted => Fate::Missing,
+            Standing::Unreachable { .. } => Fate::Unreachable,
+            Standing::Gone { .. } => Fate::MarkedGone,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::state::Record;
 pub const MACHINE: u8 = b'k';
 
 const AGENT: u8 = b'a';
+const CLAIMS: u8 = b'c';
 const FRAMEWORK: u8 = b'f';
 const IN_USE: u8 = b'u';
 const QUOTA: u8 = b'q';
@@ -28,6 +29,7 @@ impl machine::Record for Record {
             Record::Framework(id, _) => key(FRAMEWORK, id.as_str()),
             Record::Weight(role, _) => key(WEIGHT, role.as_str()),
             Record::Quota(role, _) => key(QUOTA, role.as_str()),
+            Record::Claims(agent, _) => key(CLAIMS, agent.as_str()),
             Record::InUse(agent, role, _) => {
                 let mut key = key(IN_USE, agent.as_str());
                 key.push(SEPARATOR);
@@ -44,6 +46,7 @@ impl machine::Record for Record {
             Record::Weight(_, weight) => weight.as_ref().map(value),
             Record::Quota(_, quota) => quota.as_ref().map(value),
             Record::InUse(_, _, held) => held.as_ref().map(value),
+            Record::Claims(_, claims) => claims.as_ref().map(value),
         }
     }
 
@@ -56,6 +59,7 @@ impl machine::Record for Record {
         match *entity {
             AGENT => Ok(Record::Agent(AgentId::new(id), Some(content(key, value)?))),
             FRAMEWORK => Ok(Record::Framework(FrameworkId::new(id), Some(content(key, value)?))),
+            CLAIMS => Ok(Record::Claims(AgentId::new(id), Some(content(key, value)?))),
             WEIGHT => Ok(Record::Weight(Role::new(id), Some(content(key, value)?))),
             QUOTA => Ok(Record::Quota(Role::new(id), Some(content(key, value)?))),
             IN_USE => {

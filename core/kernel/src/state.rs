@@ -1,5 +1,6 @@
 //! What the kernel must not forget, and the only code that writes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub enum Record {
     InUse(AgentId, Role, Option<Resources>),
     /// What a role may use at most and is promised; no limits and no promises if there is none.
     Quota(Role, Option<Quota>),
+    /// What was reserved on an agent while the cluster ran, and its volumes. It is true there: this is what a new leader
+    /// goes by until the agent is back.
+    Claims(AgentId, Option<Resources>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -72,6 +76,8 @@ pub struct State {
     pub quotas: BTreeMap<Role, Quota>,
     /// By agent and role. No entry is empty.
     pub in_use: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
+    /// No entry is empty.
+    pub claims: BTreeMap<AgentId, Resources>,
     /// Above every number in an agent's id.
     agents_next: u64,
     /// Above every number in a framework's id.
@@ -92,6 +98,7 @@ impl State {
             Record::Weight(role, weight) => put(&mut self.weights, role, weight),
             Record::InUse(agent, role, held) => self.charge(agent, role, held),
             Record::Quota(role, quota) => put(&mut self.quotas, role, quota),
+            Record::Claims(agent, claims) => put(&mut self.claims, agent, claims),
         }
     }
 
@@ -105,6 +112,15 @@ impl State {
 
     pub fn held(&self, agent: &AgentId, role: &Role) -> Option<&Resources> {
         self.in_use.get(agent)?.get(role)
+    }
+
+    /// All that an agent has, as it is by now.
+    pub fn total(&self, agent: &AgentId) -> Cow<'_, Resources> {
+        let Some(known) = self.agents.get(agent) else { return Cow::Owned(Resources::default()) };
+        match self.claims.get(agent) {
+            Some(claims) => Cow::Owned(known.info.resources.with_claims(claims)),
+            None => Cow::Borrowed(&known.info.resources),
+        }
     }
 
     pub fn is_admitted(&self, agent: &AgentId) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::agent::AgentInfo;
-use model::id::{AgentId, OfferId, Role};
+use model::id::{AgentId, OfferId};
 use model::resources::Resources;
 use model::time::Time;
 
@@ -80,11 +80,6 @@ impl Stock {
         }
         let refused = self.refusals.iter().filter(|one| one.refused.contains(&self.free));
         refused.for_each(|one| clients.remove(&one.by));
-    }
-
-    /// What a framework in the role may use of what is free.
-    pub(crate) fn allocatable_to(&self, role: &Role) -> Resources {
-        self.free.allocatable_to(role)
     }
 
     pub(crate) fn has_reservations(&self) -> bool {

@@ -1,10 +1,12 @@
 //! What can be asked of the kernel: a snapshot whose clone costs nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term};
+use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
+use model::operation::Operated;
 use model::resources::{Resources, Scalar};
 use model::scheduler::Offer;
 use model::task::Task;
@@ -31,6 +33,9 @@ pub struct View {
     /// The most recent ones of each framework, oldest first.
     pub completed: OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
     pub offers: OrdMap<OfferId, Arc<Offer>>,
+    /// By agent and the kernel's own name for them: those that are under way, and those whose last status nobody has
+    /// acknowledged.
+    pub operations: OrdMap<(AgentId, Uuid), Arc<Operated>>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +45,19 @@ pub struct AgentView {
     /// By role: what its tasks hold.
     pub in_use: BTreeMap<Role, Resources>,
     pub offered: Resources,
+    /// What was reserved while the cluster ran, and volumes.
+    pub claims: Resources,
     pub reregistered_at: Option<Time>,
+}
+
+impl AgentView {
+    /// All that it has, as it is by now.
+    pub fn total(&self) -> Cow<'_, Resources> {
+        match self.claims.is_empty() {
+            true => Cow::Borrowed(&self.agent.info.resources),
+            false => Cow::Owned(self.agent.info.resources.with_claims(&self.claims)),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -1,15 +1,16 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
 //!
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
-//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged), [`checks`]
-//! (when to probe for health and what it means), [`looks`] (what else is probed for), [`start`] (what a restarted agent
-//! does about what it finds), [`view`] (what can be asked).
+//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged),
+//! [`operations`] (resources become others), [`checks`] (when to probe for health and what it means), [`looks`] (what
+//! else is probed for), [`start`] (what a restarted agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
 mod checks;
 mod groups;
 mod looks;
+mod operations;
 mod queue;
 mod start;
 mod state;
@@ -25,7 +26,8 @@ use model::agent::{AgentInfo, FromAgent, ToAgent};
 use model::container::Probe;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::Machine;
-use model::resources::Scalar;
+use model::operation::{Operated, OperationState, OperationStatus};
+use model::resources::{Resource, Scalar};
 use model::task::{ContainerStatus, Reason, TaskInfo};
 use model::time::Time;
 
@@ -33,6 +35,8 @@ pub use checks::Answer;
 use checks::Checks;
 use looks::Looks;
 pub use looks::{Finding, Look};
+use operations::Repeats;
+pub use operations::unwritten;
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
 use tasks::Order;
@@ -112,6 +116,12 @@ pub enum Input {
         finding: Finding,
         seed: u64,
     },
+    /// What an operation wanted of volumes is done, or cannot be.
+    Volumes {
+        operation: Uuid,
+        done: Result<(), String>,
+        seed: u64,
+    },
     /// How much the tasks that are to be measured use.
     Measured {
         tasks: Vec<Measured>,
@@ -176,6 +186,10 @@ pub enum Effect {
     },
     /// No task of the executor is held any more: its sandbox may go after this long.
     CollectExecutor { framework: FrameworkId, group: Group, after: Duration },
+    /// Answered by `Volumes`. Those that are there already are left alone.
+    MakeVolumes { operation: Uuid, volumes: Vec<Resource> },
+    /// With all that is in them. Answered by `Volumes`; those that are gone already are no concern.
+    RemoveVolumes { operation: Uuid, volumes: Vec<Resource> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -194,6 +208,7 @@ pub struct Node {
     config: Config,
     state: State,
     updates: Updates,
+    repeats: Repeats,
     checks: Checks,
     looks: Looks,
 }
@@ -204,6 +219,7 @@ impl Node {
             config,
             state: State::default(),
             updates: Updates::default(),
+            repeats: Repeats::default(),
             checks: Checks::default(),
             looks: Looks::default(),
         }
@@ -233,13 +249,24 @@ impl Node {
                 self.acknowledged(&framework, &task, uuid, turn);
             }
             ToAgent::Ping => turn.out.effects.push(Effect::ToMaster(FromAgent::Pong)),
-            ToAgent::Shutdown { framework } => self.abandon(&framework, turn),
+            ToAgent::Shutdown { framework } => {
+                self.abandon(&framework, turn);
+                self.abandon_operations(&framework, turn);
+            }
+            ToAgent::Convert { operation, framework, id, conversion } => {
+                let latest = OperationStatus::new(id, OperationState::Pending, "");
+                self.convert(Operated { uuid: operation, framework, conversion, latest }, turn);
+            }
+            ToAgent::AcknowledgeOperation { operation, uuid } => {
+                self.operation_acknowledged(operation, uuid, turn);
+            }
         }
         Ok(())
     }
 
     fn tick(&mut self, turn: &mut Turn<'_>) {
         self.retry(turn);
+        self.repeat_operations(turn);
         self.probe(turn);
         self.look(turn);
     }
@@ -257,7 +284,10 @@ impl Machine for Node {
         match input {
             Input::Started { info, alive, .. } => self.start(info, alive, turn),
             Input::Connected { term } => return self.connect(term, turn),
-            Input::Disconnected => self.updates.disconnect(),
+            Input::Disconnected => {
+                self.updates.disconnect();
+                self.repeats.clear();
+            }
             Input::Master { term, message, .. } => return self.hear(term, message, turn),
             Input::Container { container, happened, .. } => {
                 self.happened(&container, happened, turn);
@@ -268,6 +298,7 @@ impl Machine for Node {
             Input::Looked { container, look, finding, .. } => {
                 self.looked(&container, look, finding, turn);
             }
+            Input::Volumes { operation, done, .. } => self.volumes_done(operation, done, turn),
             Input::Measured { tasks } => self.tell_use(tasks, turn),
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
@@ -280,8 +311,9 @@ impl Machine for Node {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        let timers = [self.updates.wake_at(), self.checks.wake_at(), self.looks.wake_at()];
-        timers.into_iter().flatten().min()
+        let told = [self.updates.wake_at(), self.repeats.wake_at()];
+        let probed = [self.checks.wake_at(), self.looks.wake_at()];
+        told.into_iter().chain(probed).flatten().min()
     }
 }
 
@@ -292,7 +324,8 @@ fn seed(input: &Input) -> u64 {
         | Input::Master { seed, .. }
         | Input::Container { seed, .. }
         | Input::Probed { seed, .. }
-        | Input::Looked { seed, .. } => *seed,
+        | Input::Looked { seed, .. }
+        | Input::Volumes { seed, .. } => *seed,
         Input::Connected { .. }
         | Input::Disconnected
         | Input::Measured { .. }

@@ -25,6 +25,7 @@ impl Node {
                 (None, _) => (),
             }
         }
+        self.carry_on_all(turn);
         let wanted = |container| held.get(container).is_some_and(|held| !held.is_ended());
         for container in known.iter().filter(|container| !wanted(*container)) {
             turn.out

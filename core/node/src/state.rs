@@ -9,6 +9,8 @@ use minicbor::{Decode, Encode};
 use model::agent::{AgentInfo, TellKilling};
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::BadRecord;
+use model::operation::Operated;
+use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 
@@ -21,6 +23,10 @@ pub enum Record {
     /// Who this agent is and which master it obeys.
     Own(Own),
     Task(ContainerId, Option<Arc<Held>>),
+    /// What was reserved while the cluster ran, and volumes.
+    Claims(Resources),
+    /// Until its last status is acknowledged.
+    Operation(Uuid, Option<Arc<Operated>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -107,6 +113,8 @@ pub enum KilledBy {
 const MACHINE: u8 = b'n';
 const OWN: u8 = b'o';
 const TASK: u8 = b't';
+const CLAIMS: u8 = b'c';
+const OPERATION: u8 = b'p';
 
 /// Precedes every value.
 const VERSION: u8 = 1;
@@ -118,6 +126,10 @@ impl model::machine::Record for Record {
             Record::Task(container, _) => {
                 [&[MACHINE, TASK], container.as_str().as_bytes()].concat()
             }
+            Record::Claims(_) => vec![MACHINE, CLAIMS],
+            Record::Operation(operation, _) => {
+                [&[MACHINE, OPERATION], operation.0.as_slice()].concat()
+            }
         }
     }
 
@@ -125,6 +137,8 @@ impl model::machine::Record for Record {
         match self {
             Record::Own(own) => Some(encode(own)),
             Record::Task(_, held) => held.as_deref().map(encode),
+            Record::Claims(claims) => Some(encode(claims)),
+            Record::Operation(_, operated) => operated.as_deref().map(encode),
         }
     }
 
@@ -134,6 +148,11 @@ impl model::machine::Record for Record {
             [MACHINE, TASK, container @ ..] => {
                 let id = str::from_utf8(container).map_err(|cause| BadRecord::new(key, cause))?;
                 Ok(Record::Task(ContainerId::new(id), Some(Arc::new(decode(key, value)?))))
+            }
+            [MACHINE, CLAIMS] => Ok(Record::Claims(decode(key, value)?)),
+            [MACHINE, OPERATION, id @ ..] => {
+                let id = id.try_into().map_err(|cause| BadRecord::new(key, cause))?;
+                Ok(Record::Operation(Uuid(id), Some(Arc::new(decode(key, value)?))))
             }
             _ => Err(BadRecord::new(key, "no release of an agent has written such a key")),
         }
@@ -162,12 +181,19 @@ pub(crate) struct State {
     by_task: BTreeMap<(FrameworkId, TaskId), ContainerId>,
     /// The containers of the tasks of each executor.
     by_executor: BTreeMap<(FrameworkId, ExecutorId), BTreeSet<ContainerId>>,
+    claims: Arc<Resources>,
+    operations: OrdMap<Uuid, Arc<Operated>>,
 }
 
 impl State {
     pub(crate) fn apply(&mut self, record: &Record) {
         match record {
             Record::Own(own) => self.own = Some(Arc::new(own.clone())),
+            Record::Claims(claims) => self.claims = Arc::new(claims.clone()),
+            Record::Operation(id, Some(operated)) => {
+                self.operations.insert(*id, operated.clone());
+            }
+            Record::Operation(id, None) => drop(self.operations.remove(id)),
             Record::Task(container, Some(held)) => {
                 let task = (held.framework.clone(), held.info.id.clone());
                 self.by_task.insert(task, container.clone());
@@ -204,7 +230,20 @@ impl State {
     }
 
     pub(crate) fn view(&self) -> View {
-        View { own: self.own.clone(), held: self.held.clone() }
+        View {
+            own: self.own.clone(),
+            held: self.held.clone(),
+            claims: self.claims.clone(),
+            operations: self.operations.clone(),
+        }
+    }
+
+    pub(crate) fn claims(&self) -> &Resources {
+        &self.claims
+    }
+
+    pub(crate) fn operations(&self) -> &OrdMap<Uuid, Arc<Operated>> {
+        &self.operations
     }
 
     pub(crate) fn own(&self) -> Option<&Own> {

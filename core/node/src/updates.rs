@@ -111,7 +111,10 @@ impl Node {
             agent: own.agent.clone(),
             info: own.info.clone(),
             tasks: held.values().map(|held| held.told()).collect(),
+            books: self.books(),
         }));
+        self.repeats.clear();
+        self.tell_operations(turn);
         for container in held.keys() {
             self.tell(container, self.config.retry_min, turn);
             self.tell_tallies(container, turn);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use model::agent::HeldTask;
-use model::id::{ContainerId, ExecutorId, FrameworkId};
+use model::id::{ContainerId, ExecutorId, FrameworkId, Uuid};
+use model::operation::Operated;
+use model::resources::Resources;
 use model::task::{Task, TaskState};
 
 use crate::state::{Held, Own};
@@ -16,6 +18,10 @@ pub struct View {
     pub own: Option<Arc<Own>>,
     /// Tasks that run or whose end nobody has acknowledged.
     pub held: OrdMap<ContainerId, Arc<Held>>,
+    /// What was reserved while the cluster ran, and volumes.
+    pub claims: Arc<Resources>,
+    /// Operations under way, and those whose last status nobody has acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operated>>,
 }
 
 impl Held {

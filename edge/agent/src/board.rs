@@ -41,6 +41,10 @@ impl Publisher {
         Board { view: self.view.subscribe(), completed: self.completed.clone() }
     }
 
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
     /// Gives back what was shown before.
     pub(crate) fn publish(&self, view: View) -> View {
         self.view.send_replace(view)

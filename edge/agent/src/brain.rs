@@ -10,6 +10,8 @@ use anyhow::Context;
 use futures::FutureExt;
 use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
 use model::id::Term;
+use model::operation::{Operated, OperationState, OperationStatus};
+use model::resources::Resources;
 use model::turn::{Released, TurnLoop};
 use node::{Effect, Held, Input, Node, Unwritten, View};
 use store::StoreError;
@@ -191,6 +193,8 @@ impl<R: Runtime> Brain<R> {
                 | Effect::Stop { .. }
                 | Effect::Probe { .. }
                 | Effect::Look { .. }
+                | Effect::MakeVolumes { .. }
+                | Effect::RemoveVolumes { .. }
                 | Effect::CollectExecutor { .. } => self.runtime.carry_out(effect),
             }
         }
@@ -274,10 +278,17 @@ impl<R: Runtime> Brain<R> {
         waiting.kills.push(Input::Master { term, message, seed });
     }
 
+    /// What the failed commit may have left of it is told when the agent registers again.
+    fn refuse_operation(&mut self, operated: Operated) {
+        let cause = "The agent has no space left to write the operation down";
+        let claims = Resources::clone(&self.publisher.view().claims);
+        self.line.send(vec![node::unwritten(operated, claims, cause, self.seeds.next())]);
+    }
+
     /// The runtime says a thing once, so that is kept; the master repeats itself.
     fn wait_or_refuse(&mut self, input: Input, waiting: &mut Waiting) {
         match input {
-            Input::Container { .. } => waiting.kept.push(input),
+            Input::Container { .. } | Input::Volumes { .. } => waiting.kept.push(input),
             Input::Master { term, message: ToAgent::Run { framework, task, .. }, .. } => {
                 let unwritten = Unwritten { framework, task, executor: None };
                 self.refuse_task(term, unwritten, waiting);
@@ -291,6 +302,13 @@ impl<R: Runtime> Brain<R> {
                     let (framework, executor) = (framework.clone(), Some(executor.id.clone()));
                     self.refuse_task(term, Unwritten { framework, task, executor }, waiting);
                 }
+            }
+            Input::Master {
+                message: ToAgent::Convert { operation, framework, id, conversion },
+                ..
+            } => {
+                let latest = OperationStatus::new(id, OperationState::Pending, "");
+                self.refuse_operation(Operated { uuid: operation, framework, conversion, latest });
             }
             Input::Master { message: ToAgent::Ping, .. } => {
                 self.line.send(vec![FromAgent::Pong]);

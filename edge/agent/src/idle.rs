@@ -60,6 +60,10 @@ impl Runtime for Idle {
                 let (finding, seed) = (fine(&probe), self.seeds.next());
                 self.happened.push_back(Input::Looked { container, look, finding, seed });
             }
+            Effect::MakeVolumes { operation, .. } | Effect::RemoveVolumes { operation, .. } => {
+                let (done, seed) = (Ok(()), self.seeds.next());
+                self.happened.push_back(Input::Volumes { operation, done, seed });
+            }
             Effect::Collect { .. } | Effect::CollectExecutor { .. } | Effect::ToMaster(_) => (),
         }
     }

@@ -24,6 +24,7 @@ mod runtime;
 mod sandbox;
 mod seeds;
 mod simulated;
+mod volumes;
 
 pub use config::AgentConfig;
 pub use detect::{Machine, machine_resources};

@@ -27,6 +27,7 @@ use crate::probe::Prober;
 use crate::real::{Real, Tools};
 use crate::sandbox::Sandboxes;
 use crate::seeds::Seeds;
+use crate::volumes::Volumes;
 
 /// Runs an agent until `shutdown`, or until it cannot go on. May be called several times in one process.
 ///
@@ -45,6 +46,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let tools = Tools {
         place: Place { ip: config.ip, port: config.port, hostname: config.hostname.clone() },
         sandboxes: Sandboxes::new(&config.dir),
+        volumes: Volumes::new(&config.dir),
         containers: containers.clone(),
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),

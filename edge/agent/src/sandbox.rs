@@ -161,7 +161,7 @@ impl Sandboxes {
 }
 
 /// Refuses what is no name of a directory.
-fn name(name: &str) -> anyhow::Result<&str> {
+pub(crate) fn name(name: &str) -> anyhow::Result<&str> {
     if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
         bail!(
             "{name:?} cannot be the name of a directory, and so not of a task, framework or volume"

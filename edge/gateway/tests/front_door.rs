@@ -12,7 +12,7 @@ use cluster::Input;
 use engine::{Engine, Handle};
 use gateway::GatewayConfig;
 use http::{Method, StatusCode};
-use model::agent::{AgentInfo, FromAgent, PROTOCOL};
+use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL};
 use model::id::{Connection, Role, Uuid};
 use model::task::{Source, Task, TaskState, TaskStatus};
 use model::time::Time;
@@ -181,7 +181,13 @@ async fn register(handle: &Handle, agent: SocketAddr, service: SocketAddr) {
         version: "0".into(),
         work_dir: "/x".into(),
     };
-    let message = FromAgent::Register { protocol: PROTOCOL, agent: None, info, tasks: Vec::new() };
+    let message = FromAgent::Register {
+        protocol: PROTOCOL,
+        agent: None,
+        info,
+        tasks: Vec::new(),
+        books: Books::default(),
+    };
     handle.post(Input::Agent { connection: AGENT, message, seed: 1 }).await.expect("told");
     until("an agent", || handle.read().kernel.agents.len() == 1).await;
 }

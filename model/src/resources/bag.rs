@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use minicbor::{Decode, Encode};
 
-use super::{Amount, Ranges, Resource, ResourceName, Scalar};
+use super::{Amount, DiskSource, Ranges, Resource, ResourceName, Scalar};
 use crate::id::Role;
 
 /// A bag of resources, sorted, none of them empty. What differs in its amount alone is one entry, but for what is used
@@ -13,12 +13,19 @@ use crate::id::Role;
 #[cbor(transparent)]
 pub struct Resources(#[n(0)] Vec<Resource>);
 
-/// All that tells two entries apart but their amounts.
+/// All that tells two entries apart but their amounts. Where a task sees a volume does not: another may see it elsewhere.
 fn by_kind(one: &Resource, other: &Resource) -> Ordering {
-    let before = |one: &Resource| (one.shared, one.revocable, one.amount.kind());
-    let same_name =
-        || one.reservations.cmp(&other.reservations).then_with(|| one.disk.cmp(&other.disk));
-    one.name.cmp(&other.name).then_with(same_name).then_with(|| before(one).cmp(&before(other)))
+    let rest = |one: &Resource| (one.shared, one.revocable, one.amount.kind());
+    one.name
+        .cmp(&other.name)
+        .then_with(|| one.reservations.cmp(&other.reservations))
+        .then_with(|| disk(one).cmp(&disk(other)))
+        .then_with(|| rest(one).cmp(&rest(other)))
+}
+
+fn disk(one: &Resource) -> Option<(Option<&str>, Option<&DiskSource>)> {
+    let disk = one.disk.as_ref()?;
+    Some((disk.persistence.as_ref().map(|volume| volume.id.as_str()), disk.source.as_ref()))
 }
 
 impl Resources {
@@ -103,6 +110,23 @@ impl Resources {
         }
     }
 
+    /// Takes what is there of `other` and cannot be used by others as well.
+    pub fn take_unshared(&mut self, other: &Resources) {
+        match other.0.iter().any(|theirs| theirs.shared) {
+            true => self.take(&other.only(|theirs| !theirs.shared)),
+            false => self.take(other),
+        }
+    }
+
+    /// What is left once this has become that, if all of it is there.
+    pub fn converted(&self, consumed: &Resources, converted: &Resources) -> Option<Resources> {
+        self.contains(consumed).then(|| {
+            let mut all = self.minus(consumed);
+            all.add(converted);
+            all
+        })
+    }
+
     /// Those of its entries that are so.
     #[must_use]
     pub fn only(&self, is_so: impl Fn(&Resource) -> bool) -> Resources {
@@ -116,7 +140,7 @@ impl Resources {
 
     /// Not the second holding of what is shared.
     fn is_first(&self, at: usize, one: &Resource) -> bool {
-        !one.shared || at == 0 || self.0[at - 1] != *one
+        !one.shared || at == 0 || by_kind(&self.0[at - 1], one).is_ne()
     }
 
     /// The same without what is shared: so the sum of two bags is the sum of their amounts.

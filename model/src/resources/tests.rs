@@ -98,6 +98,17 @@ fn a_volume_is_one_thing() {
 }
 
 #[test]
+fn a_volume_is_the_same_wherever_a_task_sees_it() {
+    let made = Resources::new([volume("disk:8", "a")]);
+    let mut seen = volume("disk:8", "a");
+    let disk = seen.disk.as_mut().expect("it is a volume");
+    disk.volume.as_mut().expect("it has one").container_path = "elsewhere".to_owned();
+    let seen = Resources::new([seen]);
+    assert!(made.contains(&seen));
+    assert!(made.minus(&seen).is_empty());
+}
+
+#[test]
 fn a_shared_volume_is_there_as_often_as_it_is_held_and_counts_once() {
     let shared = Resource { shared: true, ..volume("disk:8", "a") };
     let mut held = Resources::new([shared.clone(), shared.clone()]);

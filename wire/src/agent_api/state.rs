@@ -23,6 +23,8 @@ use crate::mesos::task::{self, SpelledTask};
 pub struct AgentState<'a> {
     pub id: Option<&'a AgentId>,
     pub info: &'a AgentInfo,
+    /// What was reserved while the cluster ran, and volumes.
+    pub claims: &'a Resources,
     pub started_at: Time,
     pub flags: BTreeMap<String, String>,
     pub executors: Vec<Executor<'a>>,
@@ -63,7 +65,8 @@ impl<'a> Executor<'a> {
 
 impl AgentState<'_> {
     pub fn json(&self) -> Value {
-        let Self { info, executors, .. } = self;
+        let Self { info, executors, claims, .. } = self;
+        let total = info.resources.with_claims(claims);
         let held = |executor: &&Executor<'_>| executor.life() == Life::Held;
         let active: BTreeSet<_> =
             executors.iter().filter(held).map(|executor| &executor.any().framework).collect();
@@ -77,9 +80,11 @@ impl AgentState<'_> {
             "id": self.id.map_or("", AgentId::as_str),
             "pid": format!("slave(1)@{}:{}", info.ip, info.port),
             "hostname": info.hostname,
-            "resources": resource::sum(&info.resources),
-            "reserved_resources": resource::reserved(&info.resources),
-            "unreserved_resources": resource::sum(&info.resources.unreserved()),
+            "resources": resource::sum(&total),
+            "reserved_resources": resource::reserved(&total),
+            "reserved_resources_full": resource::reserved_full(&total),
+            "unreserved_resources": resource::sum(&total.unreserved()),
+            "unreserved_resources_full": resource::full(&total.unreserved()),
             "attributes": attributes(info),
             "flags": self.flags,
             "frameworks": told(&active),
@@ -271,6 +276,7 @@ mod tests {
         AgentState {
             id: Some(&AgentId::new("S0")),
             info: &info,
+            claims: &Resources::default(),
             started_at: Time(1_000),
             flags: BTreeMap::new(),
             executors: vec![executor],

@@ -308,7 +308,7 @@ fn silent(explain: &Explain, cluster: &View) -> Vec<Silent> {
 
 /// Why an agent may have made no offer.
 fn silence(id: &AgentId, agent: &AgentView) -> Silent {
-    let total = &agent.agent.info.resources;
+    let total = agent.total();
     let why = match agent.agent.standing {
         Standing::Unreachable { .. } => "it is unreachable".to_owned(),
         Standing::Admitted | Standing::Gone { .. } if !agent.connected => {
@@ -318,7 +318,7 @@ fn silence(id: &AgentId, agent: &AgentView) -> Silent {
             let mut free = total.minus(&agent.offered);
             agent.in_use.values().for_each(|held| free.take(held));
             let offered = if agent.offered.is_empty() { "" } else { ", and offers are out" };
-            format!("free are {}{offered}", spare(&free, total))
+            format!("free are {}{offered}", spare(&free, &total))
         }
     };
     Silent { hostname: agent.agent.info.hostname.clone(), agent_id: id.to_string(), why }
@@ -389,6 +389,7 @@ mod tests {
                 connected,
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
                 offered: resources(offered),
+                claims: Resources::default(),
                 reregistered_at: None,
             };
             assert_eq!(silence(&AgentId::new("S1"), &agent).why, expected);

@@ -76,7 +76,7 @@ pub fn used(agent: &AgentView) -> Resources {
 }
 
 pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
-    let info = &agent.agent.info;
+    let (info, total) = (&agent.agent.info, agent.total());
     Agent {
         id: id.as_str(),
         hostname: &info.hostname,
@@ -86,11 +86,11 @@ pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
         pid: pid(agent),
         registered_time: seconds(agent.agent.registered_at),
         reregistered_time: agent.reregistered_at.map(seconds),
-        resources: resource::sum(&info.resources),
+        resources: resource::sum(&total),
         used_resources: resource::sum(&used(agent)),
         offered_resources: resource::sum(&agent.offered),
-        reserved_resources: resource::reserved(&info.resources),
-        unreserved_resources: resource::sum(&info.resources.unreserved()),
+        reserved_resources: resource::reserved(&total),
+        unreserved_resources: resource::sum(&total.unreserved()),
         active: agent.connected,
         deactivated: false,
         version: super::master::VERSION,
@@ -99,10 +99,10 @@ pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
 }
 
 pub fn full<'a>(id: &'a AgentId, view: &'a AgentView) -> FullAgent<'a> {
-    let total = &view.agent.info.resources;
+    let total = view.total();
     FullAgent {
         agent: agent(id, view),
-        reserved_resources_full: resource::reserved_full(total),
+        reserved_resources_full: resource::reserved_full(&total),
         unreserved_resources_full: resource::full(&total.unreserved()),
         used_resources_full: resource::full(&used(view)),
         offered_resources_full: resource::full(&view.offered),

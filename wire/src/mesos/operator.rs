@@ -62,7 +62,7 @@ fn get_agents(view: &View) -> Value {
             "version": master::VERSION,
             "pid": agent::pid(one),
             "registered_time": nanoseconds(one.agent.registered_at),
-            "total_resources": resource::full(&one.agent.info.resources),
+            "total_resources": resource::full(&one.total()),
             "allocated_resources": resource::full(&agent::used(one)),
             "offered_resources": resource::full(&one.offered),
         });

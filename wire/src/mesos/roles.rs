@@ -19,28 +19,28 @@ struct Share<'a> {
 
 /// Roles that somebody has, uses or weighs.
 pub fn roles(view: &View) -> Value {
-    let mut shares: BTreeMap<&Role, Share<'_>> = BTreeMap::new();
+    let mut shares: BTreeMap<Role, Share<'_>> = BTreeMap::new();
     for agent in view.agents.values() {
         for (role, used) in &agent.in_use {
-            shares.entry(role).or_default().allocated.add(&used.unlabelled());
+            shares.entry(role.clone()).or_default().allocated.add(&used.unlabelled());
         }
-        for one in agent.agent.info.resources.iter() {
+        for one in agent.total().iter() {
             if let Some(role) = one.role() {
                 let plain = Resources::new([one.clone()]).unlabelled();
-                shares.entry(role).or_default().reserved.add(&plain);
+                shares.entry(role.clone()).or_default().reserved.add(&plain);
             }
         }
     }
     for offer in view.offers.values() {
-        shares.entry(&offer.role).or_default().offered.add(&offer.resources.unlabelled());
+        shares.entry(offer.role.clone()).or_default().offered.add(&offer.resources.unlabelled());
     }
     for (id, framework) in &view.frameworks {
         for role in &framework.framework.info.roles {
-            shares.entry(role).or_default().frameworks.push(id);
+            shares.entry(role.clone()).or_default().frameworks.push(id);
         }
     }
     for role in view.weights.keys() {
-        shares.entry(role).or_default();
+        shares.entry(role.clone()).or_default();
     }
     let spelled: Vec<Value> = shares.iter().map(|(role, share)| spell(view, role, share)).collect();
     json!({ "roles": spelled })

@@ -2,13 +2,17 @@
 //!
 //! Agents here keep what they run and repeat what was not acknowledged; letters are lost whenever a stream breaks.
 
+mod converting;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kernel::{Config, Effect, Input, Record};
-use model::agent::{FromAgent, HeldTask, PROTOCOL, ToAgent};
+use model::agent::{Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Uuid};
+use model::operation::{Operated, OperationState, OperationStatus};
+use model::resources::Resource;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Task, TaskInfo, TaskState, TaskStatus};
 
@@ -21,6 +25,8 @@ const SIZES: [&str; 3] = [
     "cpus:0.001;mem:700;ports:[1500-1600]",
 ];
 const STEPS: usize = 600;
+const RESOURCES: &str =
+    "cpus:4;mem:2000;disk:20;ports:[1000-1999];cpus(a):2;mem(a):500;disk(a):8;ports(a):[2000-2100]";
 
 /// SplitMix64.
 struct Dice(u64);
@@ -44,6 +50,7 @@ struct Agent {
     id: Option<AgentId>,
     connection: Option<u64>,
     tasks: BTreeMap<(FrameworkId, TaskId), Held>,
+    books: Books,
 }
 
 impl Agent {
@@ -68,6 +75,7 @@ struct World {
     frameworks: Vec<FrameworkId>,
     offers: Vec<Offer>,
     launched: Vec<(FrameworkId, TaskId)>,
+    operated: Vec<(FrameworkId, OperationStatus)>,
     connections: u64,
     serial: u64,
 }
@@ -87,6 +95,7 @@ impl World {
             frameworks: Vec::new(),
             offers: Vec::new(),
             launched: Vec::new(),
+            operated: Vec::new(),
             connections: 0,
             serial: 0,
         }
@@ -100,6 +109,9 @@ impl World {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Event(framework, Event::UpdateOperation(status)) => {
+                    self.operated.push((framework, status));
+                }
                 Effect::Event(_, event) => self.event(event),
                 Effect::ToAgent(connection, letter) => self.letter(connection, letter),
                 Effect::Disconnect(connection) => {
@@ -152,7 +164,15 @@ impl World {
                 self.report(at, &key);
             }
             ToAgent::Ping => self.input(Input::Agent { connection, message: FromAgent::Pong }),
-            ToAgent::Shutdown { framework } => self.shut_down(at, connection, &framework),
+            ToAgent::Shutdown { framework } => {
+                self.forget_operations(at, &framework);
+                self.shut_down(at, connection, &framework);
+            }
+            ToAgent::Convert { operation, framework, id, conversion } => {
+                let latest = OperationStatus::new(id, OperationState::Pending, "");
+                self.convert(at, Operated { uuid: operation, framework, conversion, latest });
+            }
+            ToAgent::AcknowledgeOperation { uuid, .. } => self.operation_acknowledged(at, uuid),
         }
     }
 
@@ -202,17 +222,17 @@ impl World {
             let status = held.pending.last().cloned();
             HeldTask { task: Task { status, ..held.task.clone() } }
         });
-        let resources =
-            "cpus:4;mem:2000;ports:[1000-1999];cpus(a):2;mem(a):500;ports(a):[2000-2100]";
         let message = FromAgent::Register {
             protocol: PROTOCOL,
             agent: agent.id.clone(),
-            info: info(resources),
+            info: info(RESOURCES),
             tasks: tasks.collect(),
+            books: agent.books.clone(),
         };
         self.input(Input::Agent { connection: Connection(self.connections), message });
         let keys: Vec<_> = self.agents[at].tasks.keys().cloned().collect();
         keys.iter().for_each(|key| self.report(at, key));
+        self.report_operations(at);
     }
 
     fn call(&mut self, from: FrameworkId, call: Call) {
@@ -222,7 +242,7 @@ impl World {
     /// Something happens.
     fn act(&mut self) {
         let at = self.dice.roll(self.agents.len());
-        match self.dice.roll(16) {
+        match self.dice.roll(18) {
             0 if self.agents[at].connection.is_none() => self.connect(at),
             1 if self.dice.roll(3) == 0 => self.connect(at),
             2 if self.dice.roll(3) == 0 => self.cut(at),
@@ -233,6 +253,9 @@ impl World {
             11 => self.acknowledge_some(at),
             12 => self.call_something(),
             13 if self.dice.roll(20) == 0 => self.restart(),
+            14 if self.dice.roll(4) == 0 => self.operate(at),
+            15 => self.report_operations(at),
+            16 if self.dice.roll(2) == 0 => self.acknowledge_operations(),
             _ => {
                 let span = Duration::from_millis(self.dice.roll(2_000) as u64);
                 self.wait(span);
@@ -272,7 +295,8 @@ impl World {
             return self.input(Input::Subscribe { info });
         }
         if self.frameworks.len() < 6 {
-            let capabilities = [&[Capability::PartitionAware][..], &[]][self.dice.roll(2)];
+            let all = [Capability::PartitionAware, Capability::SharedResources];
+            let capabilities = [&all[..], &[]][self.dice.roll(2)];
             let failover_timeout = Duration::from_secs(self.dice.roll(30) as u64);
             let role = ROLES[self.dice.roll(ROLES.len())];
             let info = FrameworkInfo { failover_timeout, ..framework(role, capabilities) };
@@ -299,11 +323,21 @@ impl World {
         if self.dice.roll(4) == 0 {
             return self.call(offer.framework, Call::Decline { offers, filters });
         }
+        if self.dice.roll(3) == 0 {
+            let operations = self.conversions(&offer);
+            let from = offer.framework.clone();
+            return self.call(from, Call::Accept { offers, operations, filters });
+        }
         let tasks = (0..self.dice.roll(4)).map(|_| {
             self.serial += 1;
             let id = format!("t{}", self.serial - self.dice.roll(2) as u64);
             self.launched.push((offer.framework.clone(), TaskId::new(id.as_str())));
-            task(&id, &offer, SIZES[self.dice.roll(SIZES.len())])
+            let mut task = task(&id, &offer, SIZES[self.dice.roll(SIZES.len())]);
+            let volumes = offer.resources.only(Resource::is_persistent_volume);
+            if self.dice.roll(2) == 0 {
+                task.resources.add(&volumes);
+            }
+            task
         });
         let tasks = tasks.collect();
         let operations = match self.dice.roll(3) {
@@ -368,7 +402,9 @@ impl World {
                 let keys: Vec<_> = self.agents[at].tasks.keys().cloned().collect();
                 keys.iter().for_each(|key| self.report(at, key));
                 self.acknowledge_some(at);
+                self.report_operations(at);
             }
+            self.acknowledge_operations();
             self.wait(Duration::from_secs(1));
         }
     }
@@ -392,6 +428,7 @@ impl World {
             .collect();
         held.sort();
         assert_eq!(known, held);
+        self.agree_on_claims();
     }
 }
 

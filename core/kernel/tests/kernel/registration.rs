@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::state::Standing;
 use kernel::{Config, Effect, Input, Record, Refusal};
-use model::agent::{FromAgent, PROTOCOL};
+use model::agent::{Books, FromAgent, PROTOCOL};
 use model::framework::Capability;
 use model::id::{AgentId, Connection, FrameworkId, TaskId};
 use model::machine::Machine;
@@ -48,7 +48,13 @@ fn who_may_not_come_in_is_told_why() {
         marked.standing = Standing::Gone { since: stage.now };
         stage.kernel.apply(&Record::Agent(gone, Some(marked)));
         let agent = agent.map(AgentId::new);
-        let message = FromAgent::Register { protocol, agent, info: info(BIG), tasks: vec![] };
+        let message = FromAgent::Register {
+            protocol,
+            agent,
+            info: info(BIG),
+            tasks: vec![],
+            books: Books::default(),
+        };
         let effects = stage.hear(2, message);
         assert_eq!(told(&effects), ["Refused to 2", "Disconnect 2"]);
         let Effect::ToAgent(_, refused) = &effects[0] else { panic!("{effects:?}") };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::{Config, Effect, Input, Kernel, Out, Record, Refusal};
-use model::agent::{AgentInfo, FromAgent, HeldTask, PROTOCOL, ToAgent};
+use model::agent::{AgentInfo, Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
@@ -260,8 +260,8 @@ impl Stage {
             let offered = offered.remove(id).unwrap_or_default();
             assert_eq!(agent.offered, offered, "what is said to be offered of {id} is");
             let mut taken = offered;
-            agent.in_use.values().for_each(|held| taken.add(held));
-            let total = &agent.agent.info.resources;
+            agent.in_use.values().for_each(|held| taken.add(&held.only(|one| !one.shared)));
+            let total = agent.total();
             assert!(total.contains(&taken), "{id} has {total}, but {taken} are taken");
             if agent.connected {
                 assert_eq!(agent.in_use, held_by_tasks(&view, id), "{id}: held by tasks");
@@ -308,7 +308,13 @@ pub(crate) fn register(
     resources: &str,
     tasks: Vec<HeldTask>,
 ) -> FromAgent {
-    FromAgent::Register { protocol: PROTOCOL, agent: agent.cloned(), info: info(resources), tasks }
+    FromAgent::Register {
+        protocol: PROTOCOL,
+        agent: agent.cloned(),
+        info: info(resources),
+        tasks,
+        books: Books::default(),
+    }
 }
 
 pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInfo {
@@ -458,5 +464,9 @@ fn spell(letter: &ToAgent) -> String {
         ToAgent::Acknowledge { task, .. } => format!("Acknowledge {task}"),
         ToAgent::Ping => "Ping".to_owned(),
         ToAgent::Shutdown { framework } => format!("Shutdown {framework}"),
+        ToAgent::Convert { conversion, .. } => {
+            format!("Convert {} to {}", conversion.consumed(), conversion.converted())
+        }
+        ToAgent::AcknowledgeOperation { .. } => "AcknowledgeOperation".to_owned(),
     }
 }

@@ -11,6 +11,8 @@ use model::container::{CommandInfo, HealthCheck, Probe, Run};
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
 use model::limits::Limits;
 use model::machine::{Machine, Out, Record as _};
+use model::operation::Operated;
+use model::resources::Resources;
 use model::task::{ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 use node::{Answer, Config, Effect, Finding, Happened, Input, Look, Node, Record, Refusal};
@@ -33,6 +35,8 @@ pub(crate) struct World {
     pub(crate) tallies: Vec<Vec<CheckTally>>,
     /// And those that say when they are ready.
     pub(crate) readiness: Vec<Readiness>,
+    /// What was told last of an operation.
+    pub(crate) operated: Option<Operated>,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -102,6 +106,7 @@ impl World {
             killing: TellKilling::No,
             tallies: Vec::new(),
             readiness: Vec::new(),
+            operated: None,
         };
         world.start(&[]);
         world.connect(1);
@@ -296,6 +301,15 @@ impl World {
                 format!("used {}", all.join(", "))
             }
             Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
+            Effect::ToMaster(FromAgent::Operated { operated, claims }) => {
+                let latest = &operated.latest;
+                let id = latest.operation.as_ref().map_or("", |id| id.as_str());
+                let line = format!("{id} {:?} {claims}", latest.state);
+                self.operated = Some(operated);
+                line
+            }
+            Effect::MakeVolumes { volumes, .. } => format!("make {}", Resources::new(volumes)),
+            Effect::RemoveVolumes { volumes, .. } => format!("remove {}", Resources::new(volumes)),
             Effect::Launch { container, task, .. } => {
                 self.container = container;
                 format!("launch {}", task.id)

@@ -61,6 +61,7 @@ pub(super) fn state(api: &Api) -> Value {
     let state = AgentState {
         id: view.own.as_ref().and_then(|own| own.agent.as_ref()),
         info: &api.0.info,
+        claims: &view.claims,
         started_at: api.0.started_at,
         flags: flags(api),
         executors: executors.collect(),

@@ -134,13 +134,13 @@ impl Hands {
         }
     }
 
-    /// Makes the task's directory, and those that it shares with others of its group.
+    /// Makes the task's directory, and those that it shares with others of its group. Its persistent volumes are there.
     async fn sandbox(
         &self,
         job: &Job,
         owner: Option<Owner>,
     ) -> anyhow::Result<(PathBuf, Vec<Volume>)> {
-        let sandboxes = self.tools.sandboxes.clone();
+        let (sandboxes, volumes) = (self.tools.sandboxes.clone(), self.tools.volumes.clone());
         let (framework, container, task, group) =
             (job.framework.clone(), job.container.clone(), job.task.clone(), job.group.clone());
         let make = move || {
@@ -152,8 +152,9 @@ impl Hands {
                 group: group.as_ref(),
             };
             let sandbox = sandboxes.make(tenant, owner)?;
+            let persistent = volumes.mounts(&task.resources, &sandbox, owner)?;
             let shared = task.container.iter().flat_map(|info| &info.shared);
-            let volumes = shared.map(|volume| {
+            let shared = shared.map(|volume| {
                 let path = sandboxes.share(tenant.run(), &volume.name)?;
                 anyhow::Ok(Volume {
                     container_path: volume.container_path.clone(),
@@ -161,7 +162,8 @@ impl Hands {
                     mode: volume.mode,
                 })
             });
-            Ok((sandbox, volumes.collect::<anyhow::Result<_>>()?))
+            let mounted = persistent.into_iter().map(Ok).chain(shared);
+            Ok((sandbox, mounted.collect::<anyhow::Result<_>>()?))
         };
         spawn_blocking(make).await.context("making the sandbox")?
     }

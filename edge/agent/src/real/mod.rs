@@ -25,6 +25,7 @@ use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
+use crate::volumes::Volumes;
 use books::Books;
 use launch::Job;
 
@@ -38,6 +39,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Tools {
     pub(crate) place: Place,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) volumes: Volumes,
     pub(crate) containers: Containers,
     pub(crate) images: images::Store,
     pub(crate) fetcher: images::Fetcher,
@@ -51,6 +53,8 @@ pub(crate) struct Tools {
 pub(crate) struct Real {
     hands: Hands,
     happened: mpsc::UnboundedReceiver<Input>,
+    /// What operations want of volumes, in order.
+    errands: mpsc::UnboundedSender<Effect>,
     ending: CancellationToken,
 }
 
@@ -99,7 +103,17 @@ impl Real {
             }
         });
         hands.deeds.spawn(measure::measure(hands.clone(), ending.clone()));
-        Ok(Self { hands, happened, ending })
+        let (errands, wanted) = mpsc::unbounded_channel();
+        let (working, ended) = (hands.clone(), ending.clone());
+        hands.deeds.spawn(async move {
+            let (volumes, seeds) = (working.tools.volumes.clone(), working.tools.seeds.clone());
+            let work = volumes.work(wanted, |input| working.tell(input), &seeds);
+            tokio::select! {
+                () = ended.cancelled() => (),
+                () = work => (),
+            }
+        });
+        Ok(Self { hands, happened, errands, ending })
     }
 
     fn agent(&self) -> AgentId {
@@ -162,6 +176,11 @@ impl Runtime for Real {
                 let agent = self.agent();
                 let run = Run::of(&agent, &framework, &group);
                 hands.collect(hands.tools.sandboxes.run(run).ok(), after);
+            }
+            Effect::MakeVolumes { .. } | Effect::RemoveVolumes { .. } => {
+                if self.errands.send(effect).is_err() {
+                    tracing::debug!("the agent ends; the next start does it");
+                }
             }
             Effect::ToMaster(_) => (),
         }

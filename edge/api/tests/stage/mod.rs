@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::{Engine, Handle};
 use http_body_util::BodyExt;
-use model::agent::{AgentInfo, FromAgent, PROTOCOL};
+use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL};
 use model::id::{Connection, TaskId, Uuid};
 use model::task::{Source, Task, TaskState, TaskStatus};
 use model::time::Time;
@@ -98,8 +98,13 @@ impl Stage {
             version: "0.1.0".to_owned(),
             work_dir: "/var/lib/agent".to_owned(),
         };
-        let message =
-            FromAgent::Register { protocol: PROTOCOL, agent: None, info, tasks: Vec::new() };
+        let message = FromAgent::Register {
+            protocol: PROTOCOL,
+            agent: None,
+            info,
+            tasks: Vec::new(),
+            books: Books::default(),
+        };
         self.says(message).await?;
         self.until("an agent", |view| !view.kernel.agents.is_empty()).await;
         Ok(self)

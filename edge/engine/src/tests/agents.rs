@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use model::agent::{AgentInfo, FromAgent, Letter, PROTOCOL, ToAgent};
+use model::agent::{AgentInfo, Books, FromAgent, Letter, PROTOCOL, ToAgent};
 use model::id::{AgentId, Term};
 use model::resources::Resources;
 use tokio::net::TcpListener;
@@ -82,7 +82,13 @@ fn register() -> FromAgent {
         version: "0".into(),
         work_dir: "/x".into(),
     };
-    FromAgent::Register { protocol: PROTOCOL, agent: None, info, tasks: Vec::new() }
+    FromAgent::Register {
+        protocol: PROTOCOL,
+        agent: None,
+        info,
+        tasks: Vec::new(),
+        books: Books::default(),
+    }
 }
 
 #[tokio::test]

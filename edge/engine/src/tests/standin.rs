@@ -99,7 +99,10 @@ impl Machine for StandIn {
             | Input::Framework { .. }
             | Input::Agent {
                 message:
-                    FromAgent::Update { .. } | FromAgent::Checked { .. } | FromAgent::Used { .. },
+                    FromAgent::Update { .. }
+                    | FromAgent::Checked { .. }
+                    | FromAgent::Used { .. }
+                    | FromAgent::Operated { .. },
                 ..
             }
             | Input::Tick { .. } => panic!("the tests do not send it"),

@@ -1,0 +1,255 @@
+//! Persistent volumes on the disk: as Mesos lays them out.
+//!
+//! `<dir>/volumes/roles/<role>/<id>`, a slash of the role as a blank; on a disk of its own that is below its path, or its
+//! mount itself. What is to go is first moved to `volumes/removed`, so that its name is free at once.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use model::container::Volume;
+use model::id::Uuid;
+use model::resources::{DiskKind, Resource, Resources};
+use node::{Effect, Input};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::sandbox::{Owner, name};
+use crate::seeds::Seeds;
+
+/// What others may do in a volume: enter it, as in a sandbox.
+const VOLUME_MODE: u32 = 0o755;
+
+/// The volumes of one agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Volumes {
+    dir: PathBuf,
+}
+
+/// Where a volume lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// A directory made for it.
+    Own { dir: PathBuf, removed: PathBuf },
+    /// A file system that it has for itself: it is there before and stays.
+    Mount(PathBuf),
+}
+
+impl Volumes {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    fn place(&self, volume: &Resource) -> anyhow::Result<Place> {
+        let persistence = volume.persistence().context("it is no persistent volume")?;
+        let role = volume.role().context("a volume that is not reserved has no place")?;
+        let source = volume.source();
+        let root = source.and_then(|source| source.root.as_ref());
+        let root = root.map_or(self.dir.clone(), |root| self.dir.join(root));
+        if source.is_some_and(|source| source.kind == DiskKind::Mount) {
+            return Ok(Place::Mount(root));
+        }
+        let volumes = root.join("volumes");
+        let role = role.as_str().replace('/', " ");
+        let dir = volumes.join("roles").join(name(&role)?).join(name(&persistence.id)?);
+        Ok(Place::Own { dir, removed: volumes.join("removed") })
+    }
+
+    /// Blocks.
+    fn make(&self, volume: &Resource) -> anyhow::Result<()> {
+        let (dir, is_own) = match self.place(volume)? {
+            Place::Own { dir, .. } => (dir, true),
+            Place::Mount(root) => (root, false),
+        };
+        let say = || format!("making the volume {}", dir.display());
+        if is_own {
+            fs::create_dir_all(&dir).with_context(say)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(VOLUME_MODE)).with_context(say)?;
+        }
+        // A machine that loses its power must not lose what its master was promised.
+        let all =
+            dir.ancestors().take_while(|above| *above != self.dir).chain([self.dir.as_path()]);
+        for above in all.filter(|above| above.starts_with(&self.dir)) {
+            File::open(above).and_then(|opened| opened.sync_all()).with_context(say)?;
+        }
+        if !dir.is_dir() {
+            bail!("{} is not a directory", dir.display());
+        }
+        Ok(())
+    }
+
+    /// Blocks, for as long as it takes to remove all that is in it. Links are removed and not followed.
+    fn remove(&self, volume: &Resource, trash: &str) -> anyhow::Result<()> {
+        match self.place(volume)? {
+            Place::Own { dir, removed } => {
+                let say = || format!("removing the volume {}", dir.display());
+                let trash = removed.join(trash);
+                fs::create_dir_all(&removed).with_context(say)?;
+                fs::set_permissions(&removed, fs::Permissions::from_mode(0o700))
+                    .with_context(say)?;
+                fs::rename(&dir, &trash).or_else(unless_missing).with_context(say)?;
+                remove_all(&trash).with_context(say)
+            }
+            Place::Mount(root) => {
+                let say = || format!("emptying {}", root.display());
+                for entry in fs::read_dir(&root).with_context(say)? {
+                    remove_all(&entry.with_context(say)?.path()).with_context(say)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Where a task sees the volumes that it uses. Who owns the task's sandbox owns its volumes too, unless others use
+    /// them at the same time. Blocks.
+    pub(crate) fn mounts(
+        &self,
+        used: &Resources,
+        sandbox: &Path,
+        owner: Option<Owner>,
+    ) -> anyhow::Result<Vec<Volume>> {
+        let volumes = used.iter().filter(|one| one.is_persistent_volume());
+        volumes.map(|volume| self.mount(volume, sandbox, owner)).collect()
+    }
+
+    fn mount(
+        &self,
+        volume: &Resource,
+        sandbox: &Path,
+        owner: Option<Owner>,
+    ) -> anyhow::Result<Volume> {
+        let (Place::Own { dir, .. } | Place::Mount(dir)) = self.place(volume)?;
+        let seen = volume.disk.as_ref().and_then(|disk| disk.volume.as_ref());
+        let seen = seen.context("a volume says where its task sees it")?;
+        let found = fs::symlink_metadata(&dir);
+        let found = found.with_context(|| format!("looking for the volume {}", dir.display()))?;
+        if !found.is_dir() {
+            bail!("the volume {} is not a directory", dir.display());
+        }
+        let of_sandbox = || fs::metadata(sandbox).map(|at| Owner { uid: at.uid(), gid: at.gid() });
+        let owner = owner.map_or_else(of_sandbox, Ok).context("looking for the sandbox")?;
+        if !volume.shared && (found.uid(), found.gid()) != (owner.uid, owner.gid) {
+            chown(&dir, Some(owner.uid), Some(owner.gid))
+                .context("giving the volume to its task")?;
+        }
+        Ok(Volume {
+            container_path: seen.container_path.clone(),
+            host_path: dir.display().to_string(),
+            mode: seen.mode,
+        })
+    }
+
+    /// Carries out what operations want, one after the other, and tells how it went.
+    pub(crate) async fn work(
+        self,
+        mut errands: mpsc::UnboundedReceiver<Effect>,
+        tell: impl Fn(Input),
+        seeds: &Seeds,
+    ) {
+        while let Some(effect) = errands.recv().await {
+            let volumes = self.clone();
+            let done = spawn_blocking(move || volumes.carry_out(&effect)).await;
+            // What panics here is told like any other mishap: the operation must not be under way for ever.
+            let Ok(Some((operation, done))) = done else { continue };
+            if let Err(cause) = &done {
+                tracing::error!(%operation, cause, "volumes cannot be made or removed");
+            }
+            tell(Input::Volumes { operation, done, seed: seeds.next() });
+        }
+    }
+
+    fn carry_out(&self, effect: &Effect) -> Option<(Uuid, Result<(), String>)> {
+        let (operation, done) = match effect {
+            Effect::MakeVolumes { operation, volumes } => {
+                (operation, volumes.iter().try_for_each(|volume| self.make(volume)))
+            }
+            Effect::RemoveVolumes { operation, volumes } => {
+                let mut all = volumes.iter().enumerate();
+                let remove = |(at, volume)| self.remove(volume, &format!("{operation}-{at}"));
+                (operation, all.try_for_each(remove))
+            }
+            Effect::ToMaster(_)
+            | Effect::Launch { .. }
+            | Effect::Stop { .. }
+            | Effect::Probe { .. }
+            | Effect::Collect { .. }
+            | Effect::CollectExecutor { .. } => return None,
+        };
+        Some((*operation, done.map_err(|cause| format!("{cause:#}"))))
+    }
+}
+
+/// Whatever it is; what a link leads to stays.
+fn remove_all(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(cause) => return unless_missing(cause),
+        Ok(found) => found,
+    };
+    match found.is_dir() {
+        true => fs::remove_dir_all(path).or_else(unless_missing),
+        false => fs::remove_file(path).or_else(unless_missing),
+    }
+}
+
+fn unless_missing(cause: io::Error) -> io::Result<()> {
+    if cause.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use model::container::VolumeMode;
+    use model::id::Role;
+    use model::resources::{Amount, DiskInfo, DiskVolume, Persistence, ResourceName, Scalar};
+
+    use super::*;
+
+    fn volume(role: &str, id: &str) -> Resource {
+        let amount = Amount::Scalar(Scalar::whole(1));
+        let persistence = Some(Persistence { id: id.to_owned(), principal: None });
+        let (container_path, mode) = ("data".to_owned(), VolumeMode::ReadWrite);
+        let seen = Some(DiskVolume { container_path, mode, host_path: None });
+        let disk = Some(Box::new(DiskInfo { persistence, volume: seen, source: None }));
+        Resource { disk, ..Resource::reserved(ResourceName::Disk, amount, Some(Role::new(role))) }
+    }
+
+    #[test]
+    fn a_volume_is_made_where_mesos_has_it_and_goes_with_all_that_is_in_it_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let outside = dir.path().join("outside");
+        fs::create_dir_all(outside.join("kept")).expect("made");
+        let volumes = Volumes::new(&dir.path().join("agent"));
+        fs::create_dir_all(dir.path().join("agent")).expect("made");
+        let one = volume("db/eu", "a b");
+        let at = dir.path().join("agent/volumes/roles/db eu/a b");
+        volumes.make(&one).expect("made");
+        volumes.make(&one).expect("made twice");
+        fs::create_dir_all(at.join("deep/er")).expect("made");
+        symlink(&outside, at.join("deep/link")).expect("a link");
+        volumes.remove(&one, "x").expect("removed");
+        volumes.remove(&one, "x").expect("removed twice");
+        assert!(!at.exists() && outside.join("kept").exists());
+        assert_eq!(
+            fs::read_dir(dir.path().join("agent/volumes/removed")).expect("read").count(),
+            0
+        );
+        symlink(&outside, &at).expect("a link");
+        volumes.remove(&one, "x").expect("removed");
+        assert!(!at.exists() && outside.join("kept").exists());
+    }
+
+    #[test]
+    fn a_volume_that_is_no_directory_of_its_own_has_no_place() {
+        let check = |role: &str, id: &str| {
+            let volumes = Volumes::new(Path::new("/nowhere"));
+            assert!(volumes.place(&volume(role, id)).is_err(), "{role:?} {id:?}");
+        };
+        check("db", "..");
+        check("db", "");
+        check("db", "a/b");
+        check("..", "a");
+    }
+}
