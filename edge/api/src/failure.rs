@@ -94,12 +94,14 @@ impl Failure {
 fn unfit(refusal: &kernel::Refusal) -> StatusCode {
     use kernel::Refusal;
     match refusal {
-        Refusal::Overcommitted { .. } => StatusCode::CONFLICT,
+        Refusal::Overcommitted { .. } | Refusal::NotFree { .. } => StatusCode::CONFLICT,
         Refusal::InvalidQuota(_)
         | Refusal::OverLimit { .. }
         | Refusal::QuotaExists(_)
         | Refusal::NoQuota(_)
         | Refusal::InvalidWeight(_)
+        | Refusal::UnknownAgent(_)
+        | Refusal::InvalidOperation(_)
         | Refusal::InvalidFramework(_)
         | Refusal::UnknownFramework(_)
         | Refusal::CompletedFramework(_) => StatusCode::BAD_REQUEST,
