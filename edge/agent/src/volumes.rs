@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use model::container::Volume;
 use model::id::Uuid;
 use model::resources::{DiskKind, Resource, Resources};
-use node::{Effect, Input};
+use node::Input;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -26,6 +26,20 @@ const VOLUME_MODE: u32 = 0o755;
 #[derive(Debug, Clone)]
 pub(crate) struct Volumes {
     dir: PathBuf,
+}
+
+/// What an operation wants of volumes.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) operation: Uuid,
+    pub(crate) deed: Deed,
+    pub(crate) volumes: Vec<Resource>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Deed {
+    Make,
+    Remove,
 }
 
 /// Where a volume lies.
@@ -144,15 +158,15 @@ impl Volumes {
     /// Carries out what operations want, one after the other, and tells how it went.
     pub(crate) async fn work(
         self,
-        mut errands: mpsc::UnboundedReceiver<Effect>,
+        mut errands: mpsc::UnboundedReceiver<Errand>,
         tell: impl Fn(Input),
         seeds: &Seeds,
     ) {
-        while let Some(effect) = errands.recv().await {
-            let volumes = self.clone();
-            let done = spawn_blocking(move || volumes.carry_out(&effect)).await;
-            // What panics here is told like any other mishap: the operation must not be under way for ever.
-            let Ok(Some((operation, done))) = done else { continue };
+        while let Some(errand) = errands.recv().await {
+            let (volumes, operation) = (self.clone(), errand.operation);
+            let done = spawn_blocking(move || volumes.carry_out(&errand)).await;
+            // Whoever panics has failed like any other: the operation must not be under way for ever.
+            let done = done.unwrap_or_else(|cause| Err(cause.to_string()));
             if let Err(cause) = &done {
                 tracing::error!(%operation, cause, "volumes cannot be made or removed");
             }
@@ -160,24 +174,14 @@ impl Volumes {
         }
     }
 
-    fn carry_out(&self, effect: &Effect) -> Option<(Uuid, Result<(), String>)> {
-        let (operation, done) = match effect {
-            Effect::MakeVolumes { operation, volumes } => {
-                (operation, volumes.iter().try_for_each(|volume| self.make(volume)))
-            }
-            Effect::RemoveVolumes { operation, volumes } => {
-                let mut all = volumes.iter().enumerate();
-                let remove = |(at, volume)| self.remove(volume, &format!("{operation}-{at}"));
-                (operation, all.try_for_each(remove))
-            }
-            Effect::ToMaster(_)
-            | Effect::Launch { .. }
-            | Effect::Stop { .. }
-            | Effect::Probe { .. }
-            | Effect::Collect { .. }
-            | Effect::CollectExecutor { .. } => return None,
-        };
-        Some((*operation, done.map_err(|cause| format!("{cause:#}"))))
+    fn carry_out(&self, errand: &Errand) -> Result<(), String> {
+        let Errand { operation, deed, volumes } = errand;
+        let mut all = volumes.iter().enumerate();
+        let done = all.try_for_each(|(at, volume)| match deed {
+            Deed::Make => self.make(volume),
+            Deed::Remove => self.remove(volume, &format!("{operation}-{at}")),
+        });
+        done.map_err(|cause| format!("{cause:#}"))
     }
 }
 

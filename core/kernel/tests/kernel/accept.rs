@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::agent::{FromAgent, PROTOCOL_READINESS};
+use model::agent::{Books, FromAgent, PROTOCOL_READINESS};
 use model::check::ReadinessCheck;
 use model::container::{Family, Probe, Scheme};
 use model::id::{AgentId, Role, TaskId};
@@ -126,7 +126,16 @@ fn agents_of_the_last_release_get_no_tasks_that_have_to_say_when_they_are_ready(
     let check = |protocol: u32, expected: &str| {
         let mut stage = Stage::new();
         let (agent, tasks) = (None, vec![]);
-        stage.hear(1, FromAgent::Register { protocol, agent, info: info(BIG), tasks });
+        stage.hear(
+            1,
+            FromAgent::Register {
+                protocol,
+                agent,
+                info: info(BIG),
+                tasks,
+                books: Books::default(),
+            },
+        );
         stage.framework("*");
         let offer = offers(&stage.settle()).remove(0);
         let (scheme, family) = (Scheme::Http, Family::Ipv4);

@@ -25,7 +25,7 @@ use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
-use crate::volumes::Volumes;
+use crate::volumes::{Deed, Errand, Volumes};
 use books::Books;
 use launch::Job;
 
@@ -54,7 +54,7 @@ pub(crate) struct Real {
     hands: Hands,
     happened: mpsc::UnboundedReceiver<Input>,
     /// What operations want of volumes, in order.
-    errands: mpsc::UnboundedSender<Effect>,
+    errands: mpsc::UnboundedSender<Errand>,
     ending: CancellationToken,
 }
 
@@ -122,6 +122,12 @@ impl Real {
         agent.unwrap_or_else(|| AgentId::new("unknown"))
     }
 
+    fn send(&self, errand: Errand) {
+        if self.errands.send(errand).is_err() {
+            tracing::debug!("the agent ends; the next start does it");
+        }
+    }
+
     /// Whether the brain still wants to know of it; otherwise nobody will ever say that it may go.
     fn is_held(&self, container: &ContainerId) -> bool {
         self.hands.tools.board.view().held.contains_key(container)
@@ -177,10 +183,11 @@ impl Runtime for Real {
                 let run = Run::of(&agent, &framework, &group);
                 hands.collect(hands.tools.sandboxes.run(run).ok(), after);
             }
-            Effect::MakeVolumes { .. } | Effect::RemoveVolumes { .. } => {
-                if self.errands.send(effect).is_err() {
-                    tracing::debug!("the agent ends; the next start does it");
-                }
+            Effect::MakeVolumes { operation, volumes } => {
+                self.send(Errand { operation, deed: Deed::Make, volumes });
+            }
+            Effect::RemoveVolumes { operation, volumes } => {
+                self.send(Errand { operation, deed: Deed::Remove, volumes });
             }
             Effect::ToMaster(_) => (),
         }
