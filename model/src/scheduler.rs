@@ -13,7 +13,7 @@ use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
 use crate::operation::{Conversion, OperationStatus};
 use crate::resources::Resources;
-use crate::task::{ExecutorInfo, TaskInfo, TaskStatus};
+use crate::task::{ExecutorInfo, Reason, TaskInfo, TaskStatus};
 use crate::time::Time;
 
 /// Resources of one agent that one framework may use until it answers or the offer is rescinded.
@@ -122,22 +122,52 @@ pub enum Operation {
     Launch(Vec<TaskInfo>),
     /// All of the tasks or none, in one executor: one that fails or is killed takes the others with it.
     LaunchGroup { executor: ExecutorInfo, tasks: Vec<TaskInfo> },
+    /// Tasks that cannot be what their framework described: it is told why.
+    Refuse(Vec<RefusedTask>),
     /// What comes of it can be used by the operations that follow it. Its framework hears of it if it gave it an id.
     Convert { id: Option<OperationId>, conversion: Conversion },
+    /// One that cannot be what its framework described: it is told why.
+    NoConversion { id: Option<OperationId>, cause: String },
+}
+
+/// A task whose description cannot even be put into our words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedTask {
+    pub id: TaskId,
+    pub agent: AgentId,
+    /// Its own fault, or its group's.
+    pub reason: Reason,
+    pub cause: String,
 }
 
 impl Operation {
     pub fn tasks(&self) -> &[TaskInfo] {
         match self {
             Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
-            Operation::Convert { .. } => &[],
+            Operation::Refuse(_) | Operation::Convert { .. } | Operation::NoConversion { .. } => {
+                &[]
+            }
         }
     }
 
-    pub fn into_tasks(self) -> Vec<TaskInfo> {
+    /// The name under which its framework wants to hear of it.
+    pub fn feedback(&self) -> Option<OperationId> {
         match self {
-            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
-            Operation::Convert { .. } => Vec::new(),
+            Operation::Convert { id, .. } | Operation::NoConversion { id, .. } => id.clone(),
+            Operation::Launch(_) | Operation::LaunchGroup { .. } | Operation::Refuse(_) => None,
+        }
+    }
+
+    /// Every task that is named, and the agent that it was meant for.
+    pub fn into_names(self) -> Vec<(TaskId, AgentId)> {
+        match self {
+            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => {
+                tasks.into_iter().map(|task| (task.id, task.agent)).collect()
+            }
+            Operation::Refuse(tasks) => {
+                tasks.into_iter().map(|task| (task.id, task.agent)).collect()
+            }
+            Operation::Convert { .. } | Operation::NoConversion { .. } => Vec::new(),
         }
     }
 }

@@ -43,7 +43,7 @@ impl World {
         }
         if !self.foreign.is_subscribed {
             let (info, seed) = (info(self.foreign.id.clone()), self.dice.roll());
-            self.tell_master(None, Input::Subscribe { info, seed });
+            self.tell_master(None, Input::Subscribe { info, suppressed: Vec::new(), seed });
         } else if self.weather.loss_permille == 0 {
             self.foreign.is_over = true;
             self.foreign_calls(Call::Teardown);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
-use model::id::{Connection, FrameworkId, Term};
+use model::id::{Connection, FrameworkId, Role, Term};
 use model::scheduler::{Call, Event};
 use services::{Notice, Order};
 
@@ -29,6 +29,8 @@ pub enum Input {
     },
     Subscribe {
         info: FrameworkInfo,
+        /// Roles that want no offers for now.
+        suppressed: Vec<Role>,
         seed: u64,
     },
     FrameworkLost {
@@ -76,6 +78,8 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Done,
+    /// Under this id.
+    Subscribed(FrameworkId),
     Services(services::Reply),
 }
 
@@ -83,6 +87,8 @@ pub enum Reply {
 pub enum Refusal {
     #[error(transparent)]
     Kernel(#[from] kernel::Refusal),
+    #[error("framework id {0} belongs to the cluster itself")]
+    OwnFramework(FrameworkId),
     #[error(transparent)]
     Services(#[from] services::Refusal),
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use kernel::Kernel;
-use model::id::{FrameworkId, Uuid};
+use model::framework::FrameworkInfo;
+use model::id::{FrameworkId, Role, Uuid};
 use model::machine::Machine;
 use model::scheduler::{Call, Event};
 use model::time::Time;
@@ -95,8 +96,8 @@ impl Cluster {
             Input::Services { order, seed: _ } => {
                 self.tell_services(now, services::Input::Order { order, seed: seeds.next() }, out)
             }
-            Input::Subscribe { info, seed: _ } => {
-                self.tell_kernel(now, kernel::Input::Subscribe { info }, out)
+            Input::Subscribe { info, suppressed, seed: _ } => {
+                self.subscribe(now, info, suppressed, out)
             }
             Input::FrameworkLost { framework } => {
                 self.tell_kernel(now, kernel::Input::FrameworkLost { framework }, out)
@@ -115,6 +116,33 @@ impl Cluster {
             }
             Input::Tick { seed: _ } => self.tick(now, out),
         }
+    }
+
+    /// A framework outside. It gets no offers to the suppressed roles before it hears of its id.
+    fn subscribe(
+        &mut self,
+        now: Time,
+        info: FrameworkInfo,
+        suppressed: Vec<Role>,
+        out: &mut Out,
+    ) -> Result<Reply, Refusal> {
+        if info.id.as_ref() == Some(&self.framework) {
+            return Err(Refusal::OwnFramework(self.framework.clone()));
+        }
+        self.tell_kernel(now, kernel::Input::Subscribe { info }, out)?;
+        let told = out.effects.iter().rev().find_map(|effect| match effect {
+            Effect::Event(_, Event::Subscribed { framework }) => Some(framework.clone()),
+            Effect::Event(..) | Effect::ToAgent(..) | Effect::Disconnect(_) | Effect::Notice(_) => {
+                None
+            }
+        });
+        let id = told.expect("the kernel tells who has subscribed");
+        if !suppressed.is_empty() {
+            let call = Call::Suppress { roles: suppressed };
+            let from = id.clone();
+            self.tell_kernel(now, kernel::Input::Framework { from, call }, out)?;
+        }
+        Ok(Reply::Subscribed(id))
     }
 
     /// To whoever asked for it.

@@ -7,7 +7,7 @@ use model::agent::{PROTOCOL_READINESS, ToAgent};
 use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::operation::OperationState;
 use model::resources::Resources;
-use model::scheduler::{Event, Filters, Offer, Operation};
+use model::scheduler::{Event, Filters, Offer, Operation, RefusedTask};
 use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
@@ -79,13 +79,13 @@ impl Kernel {
                 self.decline(now, from, &offers, filters);
                 let state = self.state_for(from, TaskState::Dropped);
                 for operation in operations {
-                    if let Operation::Convert { id: id @ Some(_), .. } = operation {
-                        self.tell_operation(from, id, OperationState::Error, cause, out);
+                    if let Some(id) = operation.feedback() {
+                        self.tell_operation(from, Some(id), OperationState::Error, cause, out);
                         continue;
                     }
-                    for task in operation.into_tasks() {
+                    for (task, agent) in operation.into_names() {
                         let verdict = Verdict::new(state, Reason::InvalidOffers, cause);
-                        let status = verdict.status(now, task.id, Some(task.agent));
+                        let status = verdict.status(now, task, Some(agent));
                         self.tell(from, Event::Update(status), out);
                     }
                 }
@@ -99,6 +99,10 @@ impl Kernel {
                 }
                 Operation::LaunchGroup { executor, tasks } => {
                     self.launch_group(now, &mut lot, Group { executor, tasks }, out);
+                }
+                Operation::Refuse(tasks) => self.tell_faults(now, &lot, tasks, out),
+                Operation::NoConversion { id, cause } => {
+                    self.tell_operation(from, id, OperationState::Error, &cause, out);
                 }
                 Operation::Convert { id, conversion } => {
                     self.convert(&mut lot, id, conversion, out);
@@ -189,6 +193,13 @@ impl Kernel {
         let connection = self.connection(lot);
         let run = ToAgent::RunGroup { framework, executor, tasks, killing };
         out.effects.push(Effect::ToAgent(connection, run));
+    }
+
+    fn tell_faults(&self, now: Time, lot: &Lot, tasks: Vec<RefusedTask>, out: &mut Out) {
+        for task in tasks {
+            let verdict = Verdict::new(TaskState::Error, task.reason, task.cause);
+            self.tell_fault(now, lot, task.id, verdict, out);
+        }
     }
 
     fn tell_fault(&self, now: Time, lot: &Lot, task: TaskId, verdict: Verdict, out: &mut Out) {

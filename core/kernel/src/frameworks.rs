@@ -36,12 +36,8 @@ impl Kernel {
         info: FrameworkInfo,
         out: &mut Out,
     ) -> Result<(), Refusal> {
-        if let Err(refusal) = self.judge(&info) {
-            if let Some(id) = info.id {
-                out.effects.push(Effect::Event(id, Event::Error(refusal.to_string())));
-            }
-            return Err(refusal);
-        }
+        // Whoever asks hears the refusal; who is subscribed under that id is not disturbed.
+        self.judge(&info)?;
         let id = match &info.id {
             Some(id) => id.clone(),
             None => self.state.new_framework_id(&self.view.cluster),

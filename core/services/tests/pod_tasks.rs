@@ -34,7 +34,10 @@ fn groups(stage: &Stage) -> Vec<(ExecutorInfo, Vec<TaskInfo>)> {
     });
     let groups = accepted.flatten().filter_map(|operation| match operation {
         Operation::LaunchGroup { executor, tasks } => Some((executor, tasks)),
-        Operation::Launch(_) | Operation::Convert { .. } => None,
+        Operation::Launch(_)
+        | Operation::Refuse(_)
+        | Operation::Convert { .. }
+        | Operation::NoConversion { .. } => None,
     });
     groups.collect()
 }

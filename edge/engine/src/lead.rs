@@ -1,13 +1,14 @@
 //! Taking the lead: a new term, the state as the store tells it, and the machine's first turn.
 
 use cluster::{Cluster, Effect, Input, Record, Refusal, Reply, View};
-use model::id::Term;
+use model::id::{FrameworkId, Term};
 use model::machine::Machine;
 use model::time::Time;
 use model::turn::{Released, TurnLoop, remember};
 use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
+use crate::frameworks::{Asked, FrameworkError};
 use crate::{CallError, Config};
 
 /// What the engine drives: the cluster, or in tests a machine that stands in for it.
@@ -35,24 +36,42 @@ impl Subject for Cluster {
 pub(crate) enum Token {
     Nobody,
     Caller(oneshot::Sender<Result<services::Reply, CallError>>),
+    Subscriber(Asked),
+    /// It was said by, or of, a framework.
+    Framework {
+        reply: Option<oneshot::Sender<Result<(), FrameworkError>>>,
+        /// Its stream ends if it is granted.
+        leaves: Option<FrameworkId>,
+    },
 }
 
 impl Token {
     /// A caller who has gone away does not mind.
     pub(crate) fn answer(self, answer: Result<services::Reply, CallError>) {
         match self {
-            Token::Nobody => (),
+            Token::Nobody | Token::Framework { reply: None, .. } => (),
             Token::Caller(reply) => drop(reply.send(answer)),
+            Token::Subscriber(asked) => {
+                let cause = answer.err().unwrap_or(CallError::NotLeading);
+                asked.refuse(cause.into());
+            }
+            Token::Framework { reply: Some(reply), .. } => {
+                drop(reply.send(answer.map(drop).map_err(FrameworkError::from)));
+            }
         }
     }
 
     /// What the machine answered.
     pub(crate) fn hear(self, answer: Result<Reply, Refusal>) {
+        if let Token::Framework { reply: Some(reply), .. } = self {
+            drop(reply.send(answer.map(drop).map_err(FrameworkError::Refused)));
+            return;
+        }
         self.answer(match answer {
             Ok(Reply::Services(reply)) => Ok(reply),
-            Ok(Reply::Done) => Ok(services::Reply::Done),
+            Ok(Reply::Done | Reply::Subscribed(_)) => Ok(services::Reply::Done),
             Err(Refusal::Services(refusal)) => Err(CallError::Refused(refusal)),
-            Err(Refusal::Kernel(refusal)) => {
+            Err(refusal @ (Refusal::Kernel(_) | Refusal::OwnFramework(_))) => {
                 // To an agent that speaks on a stream it has lost, say; it hears of it when it registers again.
                 tracing::debug!(%refusal, "refused");
                 Err(CallError::Unfit(refusal))

@@ -2,11 +2,12 @@
 //!
 //! A thread of its own drives the cluster's [`TurnLoop`](model::turn::TurnLoop); all others talk to it through a
 //! [`Handle`]. Reading order: this file (the door), `reign.rs` (the loop), `run.rs` (what happens when it falls),
-//! [`notices`] (what readers and subscribers get), [`agents`] (the door for agents).
+//! [`notices`] (what readers and subscribers get), [`agents`] (the door for agents), [`frameworks`] (that for frameworks).
 
 pub mod agents;
 mod clock;
 mod committer;
+pub mod frameworks;
 mod lead;
 pub mod notices;
 mod quarantine;
@@ -19,11 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::agent::{FromAgent, Letter, ToAgent};
-use model::id::Connection;
+use model::id::{Connection, FrameworkId};
+use model::scheduler::Call;
 use services::Order;
 use store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use frameworks::{Asked, FrameworkError, Registry, Subscription};
 use lead::Subject;
 use notices::{Notices, Published};
 use run::Run;
@@ -65,9 +68,10 @@ fn start_subject<S: Subject>(store: Box<dyn Store>, config: Config) -> anyhow::R
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let published = Arc::new(Published::default());
     let (end, ended) = watch::channel(None);
-    let run = Run::new(config, messages, published.clone())?;
+    let streams = Registry::default();
+    let run = Run::new(config, messages, (published.clone(), streams.clone()))?;
     let thread = run::spawn::<S>(run, store, end)?;
-    let handle = Handle { inbox, published, connections: Arc::default() };
+    let handle = Handle { inbox, published, streams, connections: Arc::default() };
     Ok(Engine { handle, ended, thread })
 }
 
@@ -99,6 +103,7 @@ impl Engine {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     published: Arc<Published>,
+    streams: Registry,
     connections: Arc<AtomicU64>,
 }
 
@@ -195,6 +200,17 @@ enum Message {
     Abdicate {
         reply: oneshot::Sender<()>,
     },
+    /// A framework outside this process wants a stream.
+    Subscribe {
+        wanted: Subscription,
+        asked: Asked,
+    },
+    Framework {
+        from: FrameworkId,
+        call: Call,
+        reply: Option<oneshot::Sender<Result<(), FrameworkError>>>,
+    },
+    FrameworkLost(Connection),
     Stop,
 }
 

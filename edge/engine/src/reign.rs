@@ -6,14 +6,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use cluster::{Effect, Input, View};
+use cluster::{Effect, Input, Reply, View};
 use model::agent::{FromAgent, Letter};
-use model::id::Connection;
-use model::turn::{BATCHES_MAX, Released, TURN_INPUTS_MAX};
+use model::id::{Connection, FrameworkId};
+use model::scheduler::Call;
+use model::turn::{Answer, BATCHES_MAX, Released, TURN_INPUTS_MAX};
 use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use crate::committer::Committer;
+use crate::frameworks::{Asked, FrameworkError, Frameworks, Subscription};
 use crate::lead::{Leader, Subject, Token, Turns};
 use crate::run::Run;
 use crate::streams::Streams;
@@ -37,6 +39,7 @@ pub(crate) enum Fall {
 pub(crate) struct Reign<S: Subject> {
     turns: Turns<S>,
     streams: Streams,
+    frameworks: Frameworks,
     committer: Committer,
     /// Messages on their way from the inbox to the turn loop.
     drained: Vec<Message>,
@@ -63,6 +66,7 @@ impl<S: Subject> Reign<S> {
         let mut reign = Self {
             turns: leader.turns,
             streams: Streams::new(leader.term),
+            frameworks: Frameworks::new(run.streams.clone()),
             committer: Committer::spawn(store, leader.term)?,
             drained: Vec::new(),
             ticking: false,
@@ -157,6 +161,16 @@ impl<S: Subject> Reign<S> {
                 Message::AgentLost(connection) => self.lose(run, connection),
                 Message::Abdicate { reply } => self.abdicate(reply),
                 Message::Stop => self.leaving = Some(Fall::Stopped),
+                Message::Subscribe { wanted, asked } => self.subscribe(run, wanted, asked),
+                Message::Framework { from, call, reply } => {
+                    let leaves = matches!(call, Call::Teardown).then(|| from.clone());
+                    let input = Input::Framework { from, call, seed: run.seeds.next() };
+                    self.push(run, Token::Framework { reply, leaves }, input);
+                }
+                Message::FrameworkLost(connection) => {
+                    let lost = self.frameworks.lose(connection);
+                    self.lose_frameworks(lost);
+                }
             }
         }
     }
@@ -194,6 +208,25 @@ impl<S: Subject> Reign<S> {
         self.streams.close(connection);
         let seed = run.seeds.next();
         self.turns.push(Token::Nobody, Input::AgentLost { connection, seed });
+    }
+
+    fn subscribe(&mut self, run: &mut Run, wanted: Subscription, asked: Asked) {
+        self.frameworks.expect(&asked, &wanted);
+        let Subscription { info, suppressed } = wanted;
+        let input = Input::Subscribe { info, suppressed, seed: run.seeds.next() };
+        match run.quarantine.find(&input) {
+            None => self.turns.push(Token::Subscriber(asked), input),
+            Some(hash) => {
+                let lost = self.frameworks.refused(asked, CallError::Quarantined { hash }.into());
+                self.lose_frameworks(lost);
+            }
+        }
+    }
+
+    fn lose_frameworks(&mut self, lost: impl IntoIterator<Item = FrameworkId>) {
+        for framework in lost {
+            self.turns.push(Token::Nobody, Input::FrameworkLost { framework });
+        }
     }
 
     fn tick(&mut self, run: &mut Run) {
@@ -241,19 +274,58 @@ impl<S: Subject> Reign<S> {
     fn leave(&mut self, run: &mut Run, released: Released<S, Token, View>) {
         let mut notices = Vec::new();
         let mut closing = Vec::new();
+        let (answers, subscribed) = self.admit(released.answers);
         for effect in released.effects {
             match effect {
                 Effect::Notice(notice) => notices.push(notice),
                 Effect::ToAgent(connection, message) => self.streams.tell(connection, message),
                 Effect::Disconnect(connection) => closing.push(connection),
-                // Frameworks outside this process have no door yet, so none is subscribed.
-                Effect::Event(..) => (),
+                Effect::Event(framework, event) => self.frameworks.tell(framework, event),
             }
         }
         run.published.publish(released.view, notices);
-        for (token, answer) in released.answers {
+        let mut leaving = Vec::new();
+        for (token, answer) in answers {
+            if let (Token::Framework { leaves: Some(framework), .. }, Ok(_)) = (&token, &answer) {
+                leaving.push(framework.clone());
+            }
             token.hear(answer);
         }
+        self.speak_to_agents(run, closing);
+        let slow = self.frameworks.send();
+        for framework in &slow {
+            tracing::warn!(%framework, "a framework does not keep up; its stream is closed");
+        }
+        self.lose_frameworks(slow);
+        leaving.iter().for_each(|framework| self.frameworks.close(framework));
+        let gone = self.frameworks.lose_gone(&subscribed);
+        self.lose_frameworks(gone);
+    }
+
+    /// Takes the subscriptions from among the answers: their streams are to be there when the effects are carried out.
+    fn admit(
+        &mut self,
+        answers: Vec<Answer<S, Token>>,
+    ) -> (Vec<Answer<S, Token>>, Vec<Connection>) {
+        let (mut rest, mut subscribed) = (Vec::with_capacity(answers.len()), Vec::new());
+        for (token, answer) in answers {
+            match (token, answer) {
+                (Token::Subscriber(asked), Ok(Reply::Subscribed(framework))) => {
+                    subscribed.push(asked.connection());
+                    self.frameworks.admit(framework, asked);
+                }
+                (Token::Subscriber(asked), Err(refusal)) => {
+                    let error = FrameworkError::Refused(refusal);
+                    let lost = self.frameworks.refused(asked, error);
+                    self.lose_frameworks(lost);
+                }
+                (token, answer) => rest.push((token, answer)),
+            }
+        }
+        (rest, subscribed)
+    }
+
+    fn speak_to_agents(&mut self, run: &mut Run, closing: Vec<Connection>) {
         for connection in closing {
             self.streams.close(connection);
         }

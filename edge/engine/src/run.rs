@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::frameworks::Registry;
 use crate::lead::{Leader, Subject, lead};
 use crate::notices::Published;
 use crate::quarantine::Quarantine;
@@ -35,6 +36,7 @@ pub(crate) struct Run {
     pub(crate) config: Config,
     pub(crate) inbox: mpsc::Receiver<Message>,
     pub(crate) published: Arc<Published>,
+    pub(crate) streams: Registry,
     pub(crate) seeds: Seeds,
     pub(crate) clock: Clock,
     pub(crate) quarantine: Quarantine,
@@ -68,10 +70,10 @@ impl Run {
     pub(crate) fn new(
         config: Config,
         inbox: mpsc::Receiver<Message>,
-        published: Arc<Published>,
+        (published, streams): (Arc<Published>, Registry),
     ) -> anyhow::Result<Self> {
         let (seeds, clock, quarantine) = (Seeds::open()?, Clock::new(), Quarantine::default());
-        Ok(Self { config, inbox, published, seeds, clock, quarantine, stumbles: 0 })
+        Ok(Self { config, inbox, published, streams, seeds, clock, quarantine, stumbles: 0 })
     }
 
     fn lead<S: Subject>(&mut self, store: &mut dyn Store) -> Result<Leader<S>, StoreError> {
@@ -194,6 +196,12 @@ fn refuse(message: Option<Message>) -> Result<(), Ended> {
         }
         // An agent whose stream is not served tries again, and what was posted is told again from state.
         Some(Message::AgentConnected { .. } | Message::Agent { .. } | Message::AgentLost(_)) => (),
+        Some(Message::Subscribe { wanted: _, asked }) => asked.refuse(CallError::NoSpace.into()),
+        Some(Message::Framework { reply: Some(reply), .. }) => {
+            drop(reply.send(Err(CallError::NoSpace.into())));
+        }
+        // Its stream has ended, and what it was told so far is all there is.
+        Some(Message::Framework { reply: None, .. } | Message::FrameworkLost(_)) => (),
         Some(Message::Post(_)) => (),
         // It leads no one, and will read the state anew; dropping the reply says so.
         Some(Message::Abdicate { reply: _ }) => (),

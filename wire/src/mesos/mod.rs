@@ -14,3 +14,4 @@ pub mod roles;
 pub mod state;
 pub mod summary;
 pub mod task;
+pub mod v1;

@@ -249,7 +249,7 @@ impl Stage {
                 self.accepts += 1;
                 offers.iter().for_each(|offer| self.close(offer));
                 operations.iter().for_each(|operation| self.gather(operation));
-                for task in operations.into_iter().flat_map(Operation::into_tasks) {
+                for task in operations.iter().flat_map(Operation::tasks).cloned() {
                     let agent = self.agents.get_mut(&task.agent).expect("a known agent");
                     agent.free.subtract(&task.resources);
                     let before = self.tasks.insert(task.id.clone(), (task, TaskState::Staging));

@@ -1,4 +1,9 @@
-//! The Mesos master's API: the v0 endpoints that read, and the reading calls of the v1 operator API.
+//! The Mesos master's API: the v0 endpoints that read, the reading calls of the v1 operator API, and the scheduler API
+//! ([`scheduler`], with [`stream`] for its events).
+
+mod negotiate;
+mod scheduler;
+mod stream;
 
 use std::sync::Arc;
 
@@ -7,6 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::http::{Method, Response, StatusCode};
+use axum::routing::any;
 use engine::Handle;
 use kernel::view::View;
 use serde::Serialize;
@@ -16,9 +22,17 @@ use wire::marathon::reading;
 use wire::mesos::master::MasterInfo;
 use wire::mesos::{master, metrics, operator, roles, state, summary};
 
+use self::scheduler::Schedulers;
 use crate::answer::{self, Layout};
 use crate::failure::Failure;
 use crate::request::{Request, now};
+
+const SCHEDULER_PATHS: [&str; 4] = [
+    "/api/v1/scheduler",
+    "/api/v1/scheduler/",
+    "/master/api/v1/scheduler",
+    "/master/api/v1/scheduler/",
+];
 
 /// What `/tasks` lists if it is not told otherwise, as in Mesos.
 const TASKS_LISTED: usize = 100;
@@ -31,8 +45,19 @@ struct Api {
 
 /// Everything below `/` of port 5050, and of `/mesos` at the front door.
 pub fn router(handle: Handle, info: MasterInfo) -> Router {
+    let schedulers = Arc::new(Schedulers {
+        handle: handle.clone(),
+        info: Arc::new(info.clone()),
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
+    });
     let api = Arc::new(Api { handle, info });
-    Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(api)
+    let rest = Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(api);
+    // An event that waits in a compressor is late, so nothing compresses these.
+    let mut router = Router::new();
+    for path in SCHEDULER_PATHS {
+        router = router.route(path, any(scheduler::serve));
+    }
+    router.with_state(schedulers).fallback_service(rest)
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> Response<Body> {

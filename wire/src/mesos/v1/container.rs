@@ -1,0 +1,180 @@
+//! Containers: image, volumes, networks, rights.
+
+use mesos_v1::container_info::docker_info::Network;
+use mesos_v1::container_info::{DockerInfo, Type};
+use mesos_v1::volume::source::Type as SourceType;
+use mesos_v1::volume::source::sandbox_path::Type as SandboxType;
+use mesos_v1::{
+    ContainerInfo as Spelled, LinuxInfo, NetworkInfo, Volume as SpelledVolume, image, volume,
+};
+use model::container::{ContainerInfo, ContainerKind, Image, SharedVolume, Volume, VolumeMode};
+
+use super::command::Around;
+use super::{Fault, empty, unset};
+
+/// What its command runs in.
+pub fn around(container: Option<&Spelled>) -> Around {
+    let Some(container) = container else { return Around::Host };
+    match container.r#type() {
+        Type::Docker => Around::Docker,
+        Type::Mesos => {
+            let image = container.mesos.as_ref().and_then(|mesos| mesos.image.as_ref());
+            if image.is_some() { Around::Image } else { Around::Host }
+        }
+    }
+}
+
+pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
+    unset("container.hostname", spelled.hostname.as_ref())?;
+    unset("container.rlimit_info", spelled.rlimit_info.as_ref())?;
+    unset("container.tty_info.window_size", window(spelled))?;
+    networks("container", &spelled.network_infos)?;
+    linux("container", spelled.linux_info.as_ref())?;
+    let mut container = match spelled.r#type() {
+        Type::Mesos => mesos(spelled)?,
+        Type::Docker => docker(spelled)?,
+    };
+    container.tty = spelled.tty_info.is_some();
+    for one in &spelled.volumes {
+        volume(one, &mut container)?;
+    }
+    Ok(container)
+}
+
+fn window(spelled: &Spelled) -> Option<&mesos_v1::tty_info::WindowSize> {
+    spelled.tty_info.as_ref().and_then(|tty| tty.window_size.as_ref())
+}
+
+fn blank(kind: ContainerKind, image: Option<Image>) -> ContainerInfo {
+    ContainerInfo {
+        kind,
+        image,
+        volumes: Vec::new(),
+        privileged: false,
+        tty: false,
+        parameters: Vec::new(),
+        shared: Vec::new(),
+    }
+}
+
+/// The agent's own network needs no word; any other is not there yet.
+pub(super) fn networks(of: &str, all: &[NetworkInfo]) -> Result<(), Fault> {
+    for one in all {
+        unset(&format!("{of}.network_infos.name"), one.name.as_ref())?;
+        empty(&format!("{of}.network_infos.port_mappings"), &one.port_mappings)?;
+        empty(&format!("{of}.network_infos.ip_addresses"), &one.ip_addresses)?;
+    }
+    Ok(())
+}
+
+pub(super) fn linux(of: &str, spelled: Option<&LinuxInfo>) -> Result<(), Fault> {
+    let Some(linux) = spelled else { return Ok(()) };
+    #[expect(deprecated, reason = "it is refused like its successors")]
+    let old = linux.capability_info.as_ref();
+    let sets = [
+        ("capability_info", old),
+        ("bounding_capabilities", linux.bounding_capabilities.as_ref()),
+        ("effective_capabilities", linux.effective_capabilities.as_ref()),
+    ];
+    for (field, set) in sets {
+        unset(&format!("{of}.linux_info.{field}"), set)?;
+    }
+    unset(&format!("{of}.linux_info.seccomp"), linux.seccomp.as_ref())?;
+    unset(&format!("{of}.linux_info.ipc_mode"), linux.ipc_mode.as_ref())?;
+    unset(&format!("{of}.linux_info.shm_size"), linux.shm_size.as_ref())?;
+    let shared = linux.share_pid_namespace.filter(|shared| *shared);
+    unset(&format!("{of}.linux_info.share_pid_namespace"), shared.as_ref())
+}
+
+fn mesos(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
+    let info = spelled.mesos.as_ref().and_then(|mesos| mesos.image.as_ref());
+    let image = info.map(read_image).transpose()?;
+    Ok(blank(ContainerKind::Mesos, image))
+}
+
+fn read_image(spelled: &mesos_v1::Image) -> Result<Image, Fault> {
+    if spelled.r#type() == image::Type::Appc {
+        return Err(Fault::new(
+            "'container.mesos.image.appc' is not supported: take a Docker image",
+        ));
+    }
+    let absent =
+        || Fault::new("'container.mesos.image.docker' is not set for an image of type DOCKER");
+    let docker = spelled.docker.as_ref().ok_or_else(absent)?;
+    unset("container.mesos.image.docker.config", docker.config.as_ref())?;
+    Ok(Image { name: docker.name.clone(), force_pull: !spelled.cached() })
+}
+
+fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
+    let absent = || Fault::new("DockerInfo 'docker' is not set for DOCKER typed ContainerInfo");
+    let docker: &DockerInfo = spelled.docker.as_ref().ok_or_else(absent)?;
+    if docker.network() != Network::Host {
+        let name = docker.network().as_str_name();
+        return Err(Fault::new(format!("'container.docker.network' {name} is not supported yet")));
+    }
+    empty("container.docker.port_mappings", &docker.port_mappings)?;
+    if docker.parameters.iter().any(|parameter| parameter.key == "name") {
+        return Err(Fault::new("Parameter in DockerInfo must not be 'name'"));
+    }
+    let image = Image { name: docker.image.clone(), force_pull: docker.force_pull_image() };
+    let parameters = docker.parameters.iter();
+    Ok(ContainerInfo {
+        privileged: docker.privileged(),
+        parameters: parameters.map(|one| (one.key.clone(), one.value.clone())).collect(),
+        ..blank(ContainerKind::Docker, Some(image))
+    })
+}
+
+fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), Fault> {
+    let bad = |why: &str| Fault::new(format!("Invalid volume: {why}"));
+    let given = [spelled.host_path.is_some(), spelled.image.is_some(), spelled.source.is_some()];
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        return Err(bad("Only one of them should be set: 'host_path', 'image' and 'source'"));
+    }
+    unset("container.volumes.image", spelled.image.as_ref())?;
+    let mode = match spelled.mode() {
+        volume::Mode::Ro => VolumeMode::ReadOnly,
+        volume::Mode::Rw => VolumeMode::ReadWrite,
+    };
+    let container_path = spelled.container_path.clone();
+    let host =
+        |host_path: String| Volume { container_path: container_path.clone(), host_path, mode };
+    if let Some(path) = &spelled.host_path {
+        container.volumes.push(host(path.clone()));
+        return Ok(());
+    }
+    let source = spelled.source.as_ref().ok_or_else(|| bad("it has no source"))?;
+    match source.r#type() {
+        SourceType::HostPath => {
+            let path = source.host_path.as_ref();
+            let path =
+                path.ok_or_else(|| bad("'source.host_path' is not set for HOST_PATH volume"))?;
+            unset(
+                "container.volumes.source.host_path.mount_propagation",
+                path.mount_propagation.as_ref(),
+            )?;
+            container.volumes.push(host(path.path.clone()));
+        }
+        SourceType::SandboxPath => {
+            let path = source.sandbox_path.as_ref();
+            let path = path
+                .ok_or_else(|| bad("'source.sandbox_path' is not set for SANDBOX_PATH volume"))?;
+            match path.r#type() {
+                SandboxType::Self_ => container.volumes.push(host(path.path.clone())),
+                SandboxType::Parent => container.shared.push(SharedVolume {
+                    name: path.path.clone(),
+                    container_path: container_path.clone(),
+                    mode,
+                }),
+                SandboxType::Unknown => return Err(bad("'source.sandbox_path.type' is not set")),
+            }
+        }
+        SourceType::DockerVolume => {
+            return Err(Fault::not_yet("container.volumes.source.docker_volume"));
+        }
+        SourceType::Secret => return Err(Fault::not_yet("container.volumes.source.secret")),
+        SourceType::CsiVolume => return Err(Fault::not_yet("container.volumes.source.csi_volume")),
+        SourceType::Unknown => return Err(bad("'source.type' is unknown")),
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! What a scheduler outside is told.
+
+use std::net::Ipv4Addr;
+
+use mesos_v1::scheduler::{Event as Spelled, event};
+use mesos_v1::{Address, MasterInfo as SpelledMaster};
+use model::framework::FrameworkInfo;
+use model::scheduler::Event;
+
+use super::offer::{offer, offer_id};
+use super::resource::Dialect;
+use super::{agent_id, framework_id, operation, status};
+use crate::mesos::master::{self, MasterInfo};
+
+/// What the first event says of the master.
+#[derive(Debug, Clone, Copy)]
+pub struct Greeting<'a> {
+    pub master: &'a MasterInfo,
+    /// The prefix of all ids.
+    pub cluster: &'a str,
+    pub heartbeat_seconds: f64,
+}
+
+/// `None` for what Mesos has no word for.
+pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) -> Option<Spelled> {
+    let dialect = Dialect::of(framework);
+    let spelled = Spelled::default();
+    let of = |kind: event::Type| Some(kind as i32);
+    Some(match told {
+        Event::Subscribed { framework } => Spelled {
+            r#type: of(event::Type::Subscribed),
+            subscribed: Some(event::Subscribed {
+                framework_id: framework_id(framework),
+                heartbeat_interval_seconds: Some(greeting.heartbeat_seconds),
+                master_info: Some(master_info(greeting)),
+            }),
+            ..spelled
+        },
+        Event::Offers(offers) => {
+            let offers = offers.iter().map(|one| offer(one, dialect)).collect();
+            let offers = Some(event::Offers { offers });
+            Spelled { r#type: of(event::Type::Offers), offers, ..spelled }
+        }
+        Event::Rescind(id) => {
+            let rescind = Some(event::Rescind { offer_id: offer_id(id) });
+            Spelled { r#type: of(event::Type::Rescind), rescind, ..spelled }
+        }
+        Event::Update(update) => {
+            let update = Some(event::Update { status: status::status(update) });
+            Spelled { r#type: of(event::Type::Update), update, ..spelled }
+        }
+        Event::UpdateOperation(update) => Spelled {
+            r#type: of(event::Type::UpdateOperationStatus),
+            update_operation_status: Some(event::UpdateOperationStatus {
+                status: operation::status(update, dialect),
+            }),
+            ..spelled
+        },
+        Event::Failure { agent } => {
+            let failure = event::Failure { agent_id: Some(agent_id(agent)), ..Default::default() };
+            Spelled { r#type: of(event::Type::Failure), failure: Some(failure), ..spelled }
+        }
+        Event::Error(message) => error(message),
+        Event::Checked { .. } | Event::Used(_) => return None,
+    })
+}
+
+pub fn error(message: &str) -> Spelled {
+    let error = Some(event::Error { message: message.to_owned() });
+    Spelled { r#type: Some(event::Type::Error as i32), error, ..Spelled::default() }
+}
+
+pub fn heartbeat() -> Spelled {
+    Spelled { r#type: Some(event::Type::Heartbeat as i32), ..Spelled::default() }
+}
+
+fn master_info(Greeting { master, cluster, .. }: Greeting<'_>) -> SpelledMaster {
+    // The four bytes in the order in which they lie in memory, as Mesos has them.
+    let ip = master.ip.parse::<Ipv4Addr>().map_or(0, |ip| u32::from_le_bytes(ip.octets()));
+    SpelledMaster {
+        id: cluster.to_owned(),
+        ip,
+        port: master.port.into(),
+        pid: Some(master.pid()),
+        hostname: Some(master.hostname.clone()),
+        version: Some(master::VERSION.to_owned()),
+        address: Some(Address {
+            hostname: Some(master.hostname.clone()),
+            ip: Some(master.ip.clone()),
+            port: master.port.into(),
+        }),
+        domain: None,
+        capabilities: Vec::new(),
+    }
+}

@@ -1,0 +1,76 @@
+//! Frameworks as they introduce themselves.
+
+use mesos_v1::FrameworkInfo as Spelled;
+use mesos_v1::framework_info::capability::Type;
+use model::framework::{Capability, FrameworkInfo};
+use model::id::{FrameworkId, Role};
+
+use super::{Fault, pairs, seconds};
+
+/// What can be judged without knowing who else is registered.
+#[expect(deprecated, reason = "who has a single role gives it by the old field")]
+pub fn read(spelled: &Spelled) -> Result<FrameworkInfo, Fault> {
+    let capabilities: Vec<Capability> =
+        spelled.capabilities.iter().filter_map(|one| capability(one.r#type())).collect();
+    let is_multi = capabilities.contains(&Capability::MultiRole);
+    if is_multi && spelled.role.is_some() {
+        return Err(Fault::new(
+            "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable",
+        ));
+    }
+    if !is_multi && !spelled.roles.is_empty() {
+        return Err(Fault::new(
+            "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable",
+        ));
+    }
+    let names = if is_multi { spelled.roles.clone() } else { vec![spelled.role().to_owned()] };
+    if let Some(twice) = twice(&names) {
+        return Err(Fault::new(format!("'FrameworkInfo.roles' contains duplicate items: {twice}")));
+    }
+    if !spelled.offer_filters.is_empty() {
+        return Err(Fault::not_yet("framework_info.offer_filters"));
+    }
+    let id = spelled.id.as_ref().filter(|id| !id.value.is_empty());
+    Ok(FrameworkInfo {
+        id: id.map(|id| FrameworkId::new(id.value.as_str())),
+        name: spelled.name.clone(),
+        user: spelled.user.clone(),
+        roles: names.into_iter().map(Role::new).collect(),
+        failover_timeout: seconds("failover_timeout", spelled.failover_timeout())?,
+        checkpoint: spelled.checkpoint(),
+        hostname: spelled.hostname().to_owned(),
+        principal: spelled.principal.clone(),
+        webui_url: spelled.webui_url.clone(),
+        capabilities,
+        labels: pairs(spelled.labels.as_ref()),
+    })
+}
+
+/// The roles that are to get no offers, all of them among the framework's own.
+pub fn suppressed(info: &FrameworkInfo, names: &[String]) -> Result<Vec<Role>, Fault> {
+    let roles: Vec<Role> = names.iter().map(|name| Role::new(name.as_str())).collect();
+    match roles.iter().find(|role| !info.roles.contains(role)) {
+        None => Ok(roles),
+        Some(stranger) => Err(Fault::new(format!(
+            "Suppressed roles {{ {stranger} }} are not contained in the set of roles"
+        ))),
+    }
+}
+
+fn twice(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)).map(|(_, name)| name)
+}
+
+fn capability(kind: Type) -> Option<Capability> {
+    match kind {
+        Type::Unknown => None,
+        Type::RevocableResources => Some(Capability::RevocableResources),
+        Type::TaskKillingState => Some(Capability::TaskKillingState),
+        Type::GpuResources => Some(Capability::GpuResources),
+        Type::SharedResources => Some(Capability::SharedResources),
+        Type::PartitionAware => Some(Capability::PartitionAware),
+        Type::MultiRole => Some(Capability::MultiRole),
+        Type::ReservationRefinement => Some(Capability::ReservationRefinement),
+        Type::RegionAware => Some(Capability::RegionAware),
+    }
+}

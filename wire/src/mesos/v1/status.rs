@@ -1,0 +1,116 @@
+//! What has happened to a task, as its framework is told.
+
+use mesos_v1::network_info::{IpAddress, Protocol};
+use mesos_v1::task_status::{Reason as SpelledReason, Source as SpelledSource};
+use mesos_v1::{
+    ContainerId, ContainerStatus as SpelledContainer, ExecutorId, NetworkInfo, TaskId,
+    TaskState as SpelledState, TaskStatus as Spelled,
+};
+use model::task::{Address, ContainerStatus, Reason, Source, TaskState, TaskStatus};
+
+use super::agent_id;
+use crate::mesos::master;
+
+pub fn status(status: &TaskStatus) -> Spelled {
+    let source = match status.source {
+        Source::Master => SpelledSource::Master,
+        Source::Agent => SpelledSource::Agent,
+        Source::Executor => SpelledSource::Executor,
+    };
+    // A task that has no executor of its own is run by one that is called as it is.
+    let executor = status.executor.as_ref().map(model::id::ExecutorId::as_str);
+    let own = (status.source != Source::Master).then(|| status.task.as_str());
+    Spelled {
+        task_id: TaskId { value: status.task.as_str().to_owned() },
+        state: state(status.state) as i32,
+        message: status.message.clone(),
+        source: Some(source as i32),
+        reason: status.reason.map(|one| reason(one) as i32),
+        agent_id: status.agent.as_ref().map(agent_id),
+        executor_id: executor.or(own).map(|id| ExecutorId { value: id.to_owned() }),
+        timestamp: Some(master::seconds(status.at)),
+        uuid: status.uuid.map(|uuid| uuid.0.to_vec()),
+        healthy: status.healthy,
+        container_status: status.container.as_ref().map(container),
+        ..Spelled::default()
+    }
+}
+
+fn container(status: &ContainerStatus) -> SpelledContainer {
+    let id = |id: &model::id::ContainerId| id.as_str().to_owned();
+    let parent = status.parent.as_ref();
+    let parent = parent.map(|one| Box::new(ContainerId { value: id(one), parent: None }));
+    let addresses: Vec<IpAddress> = status.addresses.iter().map(address).collect();
+    let networks = NetworkInfo { ip_addresses: addresses, ..NetworkInfo::default() };
+    SpelledContainer {
+        container_id: Some(ContainerId { value: id(&status.id), parent }),
+        network_infos: if status.addresses.is_empty() { Vec::new() } else { vec![networks] },
+        executor_pid: status.pid,
+        ..SpelledContainer::default()
+    }
+}
+
+fn address(Address(ip): &Address) -> IpAddress {
+    let protocol = if ip.is_ipv4() { Protocol::IPv4 } else { Protocol::IPv6 };
+    IpAddress { protocol: Some(protocol as i32), ip_address: Some(ip.to_string()) }
+}
+
+pub fn state(state: TaskState) -> SpelledState {
+    match state {
+        TaskState::Staging => SpelledState::TaskStaging,
+        TaskState::Starting => SpelledState::TaskStarting,
+        TaskState::Running => SpelledState::TaskRunning,
+        TaskState::Killing => SpelledState::TaskKilling,
+        TaskState::Finished => SpelledState::TaskFinished,
+        TaskState::Failed => SpelledState::TaskFailed,
+        TaskState::Killed => SpelledState::TaskKilled,
+        TaskState::Error => SpelledState::TaskError,
+        TaskState::Lost => SpelledState::TaskLost,
+        TaskState::Dropped => SpelledState::TaskDropped,
+        TaskState::Unreachable => SpelledState::TaskUnreachable,
+        TaskState::Gone => SpelledState::TaskGone,
+        TaskState::GoneByOperator => SpelledState::TaskGoneByOperator,
+        TaskState::Unknown => SpelledState::TaskUnknown,
+    }
+}
+
+pub fn reason(reason: Reason) -> SpelledReason {
+    use SpelledReason as S;
+    match reason {
+        Reason::CommandExecutorFailed => S::CommandExecutorFailed,
+        Reason::ContainerLaunchFailed => S::ContainerLaunchFailed,
+        Reason::ContainerLimitation => S::ContainerLimitation,
+        Reason::ContainerLimitationDisk => S::ContainerLimitationDisk,
+        Reason::ContainerLimitationMemory => S::ContainerLimitationMemory,
+        Reason::ContainerPreempted => S::ContainerPreempted,
+        Reason::ContainerUpdateFailed => S::ContainerUpdateFailed,
+        Reason::MaxCompletionTimeReached => S::MaxCompletionTimeReached,
+        Reason::ExecutorRegistrationTimeout => S::ExecutorRegistrationTimeout,
+        Reason::ExecutorReregistrationTimeout => S::ExecutorReregistrationTimeout,
+        Reason::ExecutorTerminated => S::ExecutorTerminated,
+        Reason::ExecutorUnregistered => S::ExecutorUnregistered,
+        Reason::FrameworkRemoved => S::FrameworkRemoved,
+        Reason::GcError => S::GcError,
+        Reason::InvalidFrameworkid => S::InvalidFrameworkid,
+        Reason::InvalidOffers => S::InvalidOffers,
+        Reason::IoSwitchboardExited => S::IoSwitchboardExited,
+        Reason::MasterDisconnected => S::MasterDisconnected,
+        Reason::Reconciliation => S::Reconciliation,
+        Reason::ResourcesUnknown => S::ResourcesUnknown,
+        Reason::AgentDisconnected => S::AgentDisconnected,
+        Reason::AgentDraining => S::AgentDraining,
+        Reason::AgentRemoved => S::AgentRemoved,
+        Reason::AgentRemovedByOperator => S::AgentRemovedByOperator,
+        Reason::AgentReregistered => S::AgentReregistered,
+        Reason::AgentRestarted => S::AgentRestarted,
+        Reason::AgentUnknown => S::AgentUnknown,
+        Reason::TaskCheckStatusUpdated => S::TaskCheckStatusUpdated,
+        Reason::TaskGroupInvalid => S::TaskGroupInvalid,
+        Reason::TaskGroupUnauthorized => S::TaskGroupUnauthorized,
+        Reason::TaskHealthCheckStatusUpdated => S::TaskHealthCheckStatusUpdated,
+        Reason::TaskInvalid => S::TaskInvalid,
+        Reason::TaskKilledDuringLaunch => S::TaskKilledDuringLaunch,
+        Reason::TaskUnauthorized => S::TaskUnauthorized,
+        Reason::TaskUnknown => S::TaskUnknown,
+    }
+}

@@ -1,0 +1,207 @@
+//! Tasks and groups as frameworks describe them. The order of the checks is Mesos', and so is what they say.
+
+use mesos_v1::executor_info::Type as ExecutorType;
+use mesos_v1::{
+    ContainerInfo as SpelledContainer, DiscoveryInfo as SpelledDiscovery,
+    ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info,
+};
+use model::container::{DiscoveryInfo, DiscoveryPort};
+use model::id::{AgentId, ExecutorId, FrameworkId, Role, TaskId};
+use model::resources::{Resource, Resources};
+use model::task::{ExecutorInfo, TaskInfo};
+
+use super::{Fault, check, command, container, nanoseconds, pairs, resource, unset};
+
+/// In what a task is launched.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    pub framework: &'a FrameworkId,
+    /// Of the offer: what the resources are for that do not say so themselves.
+    pub role: &'a Role,
+}
+
+/// A task that runs by itself.
+pub fn read(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
+    let task = common(spelled, launch)?;
+    if spelled.executor.is_some() == spelled.command.is_some() {
+        return Err(Fault::new(
+            "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present",
+        ));
+    }
+    unset("executor", spelled.executor.as_ref())?;
+    let alone = spelled.container.as_ref().and_then(|container| container.linux_info.as_ref());
+    if alone.is_some_and(|linux| !linux.share_cgroups()) {
+        return Err(Fault::new(
+            "Only tasks in a task group may have 'share_cgroups' set to 'false'",
+        ));
+    }
+    Ok(task)
+}
+
+/// A task of a group.
+pub fn read_member(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
+    let of =
+        |cause: &str| Fault::new(format!("Task '{}' is invalid: {cause}", spelled.task_id.value));
+    let task = common(spelled, launch).map_err(|fault| of(&fault.0))?;
+    if spelled.executor.is_some() {
+        return Err(of("'TaskInfo.executor' must not be set"));
+    }
+    if spelled.command.is_none() {
+        return Err(of("'TaskInfo.command' must be set"));
+    }
+    if is_docker(spelled.container.as_ref()) {
+        return Err(of("Docker ContainerInfo is not supported on the task"));
+    }
+    Ok(task)
+}
+
+fn is_docker(container: Option<&SpelledContainer>) -> bool {
+    container.is_some_and(|container| container.r#type() == container_info::Type::Docker)
+}
+
+fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
+    let policy = spelled.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+    let kill_grace = policy
+        .map(|grace| nanoseconds("kill_policy.grace_period", grace.nanoseconds))
+        .transpose()?;
+    unset("max_completion_time", spelled.max_completion_time.as_ref())?;
+    unset("check", spelled.check.as_ref())?;
+    let around = container::around(spelled.container.as_ref());
+    let health = spelled.health_check.as_ref().map(|one| check::read(one, around));
+    let invalid = |fault: Fault| Fault::new(format!("Task uses invalid health check: {}", fault.0));
+    let health = health.transpose().map_err(invalid)?;
+    let (resources, role) = resources(spelled, launch)?;
+    let invalid =
+        |fault: Fault| Fault::new(format!("Task's `CommandInfo` is invalid: {}", fault.0));
+    let nothing = mesos_v1::CommandInfo {
+        shell: Some(true),
+        value: Some(String::new()),
+        ..Default::default()
+    };
+    let command = spelled.command.as_ref().unwrap_or(&nothing);
+    let command = command::read(command, around).map_err(invalid)?;
+    let invalid =
+        |fault: Fault| Fault::new(format!("Task's `ContainerInfo` is invalid: {}", fault.0));
+    let container = spelled.container.as_ref().map(container::read).transpose();
+    if !spelled.limits.is_empty() {
+        return Err(Fault::not_yet("limits"));
+    }
+    Ok(TaskInfo {
+        id: TaskId::new(spelled.task_id.value.as_str()),
+        name: spelled.name.clone(),
+        agent: AgentId::new(spelled.agent_id.value.as_str()),
+        resources,
+        role,
+        command,
+        container: container.map_err(invalid)?,
+        health_checks: health.into_iter().collect(),
+        kill_grace,
+        labels: pairs(spelled.labels.as_ref()),
+        discovery: spelled.discovery.as_ref().map(discovery).transpose()?,
+        measured: false,
+    })
+}
+
+fn resources(spelled: &Spelled, launch: Launch<'_>) -> Result<(Resources, Role), Fault> {
+    if spelled.resources.is_empty() {
+        return Err(Fault::new("Task uses no resources"));
+    }
+    let invalid = |fault: Fault| Fault::new(format!("Task uses invalid resources: {}", fault.0));
+    let read = resource::read(&spelled.resources).map_err(invalid)?;
+    judge_together(&read.all)?;
+    let role = read.role.unwrap_or_else(|| launch.role.clone());
+    Ok((Resources::new(read.all), role))
+}
+
+fn judge_together(all: &[Resource]) -> Result<(), Fault> {
+    let mut ids = std::collections::BTreeSet::new();
+    for one in all {
+        let volume = one.persistence().map(|volume| (one.role(), volume.id.as_str()));
+        if let Some((_, id)) = volume.filter(|volume| !ids.insert(*volume)) {
+            return Err(Fault::new(format!(
+                "Task uses duplicate persistence ID: Persistence ID '{id}' is not unique"
+            )));
+        }
+        let is_other =
+            |other: &&Resource| other.name == one.name && other.revocable != one.revocable;
+        if all.iter().any(|other| is_other(&other)) {
+            return Err(Fault::new(format!(
+                "Task mixes revocable and non-revocable resources: Cannot use both revocable and \
+                 non-revocable '{}'",
+                one.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What the tasks of a group share.
+pub fn read_executor(spelled: &SpelledExecutor, launch: Launch<'_>) -> Result<ExecutorInfo, Fault> {
+    match spelled.r#type() {
+        ExecutorType::Default => (),
+        ExecutorType::Custom => {
+            return Err(Fault::new("'executor.type' CUSTOM is not supported yet"));
+        }
+        ExecutorType::Unknown => return Err(Fault::new("'ExecutorInfo.type' must be set")),
+    }
+    if spelled.command.is_some() {
+        return Err(Fault::new("'ExecutorInfo.command' must not be set for 'DEFAULT' executor"));
+    }
+    let told = spelled.framework_id.as_ref();
+    if let Some(other) = told.filter(|id| id.value != launch.framework.as_str()) {
+        return Err(Fault::new(format!(
+            "ExecutorInfo has an invalid FrameworkID (Actual: {} vs Expected: {})",
+            other.value, launch.framework
+        )));
+    }
+    if let Some(container) = &spelled.container {
+        surrounding(container)?;
+    }
+    let invalid =
+        |fault: Fault| Fault::new(format!("Executor uses invalid resources: {}", fault.0));
+    let read = resource::read(&spelled.resources).map_err(invalid)?;
+    if let Some(role) = read.role.filter(|role| role != launch.role) {
+        return Err(Fault::new(format!(
+            "the executor's resources are allocated to role {role}, the offer is to {}",
+            launch.role
+        )));
+    }
+    Ok(ExecutorInfo {
+        id: ExecutorId::new(spelled.executor_id.value.as_str()),
+        resources: Resources::new(read.all),
+        labels: pairs(spelled.labels.as_ref()),
+    })
+}
+
+/// The container around those of a group.
+fn surrounding(container: &SpelledContainer) -> Result<(), Fault> {
+    if is_docker(Some(container)) {
+        return Err(Fault::new("Docker ContainerInfo is not supported on the executor"));
+    }
+    if container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some()) {
+        return Err(Fault::new(
+            "'ContainerInfo.mesos.image' must not be set for 'DEFAULT' executor",
+        ));
+    }
+    super::empty("executor.container.volumes", &container.volumes)?;
+    unset("executor.container.hostname", container.hostname.as_ref())?;
+    unset("executor.container.rlimit_info", container.rlimit_info.as_ref())?;
+    container::networks("executor.container", &container.network_infos)?;
+    container::linux("executor.container", container.linux_info.as_ref())
+}
+
+fn discovery(spelled: &SpelledDiscovery) -> Result<DiscoveryInfo, Fault> {
+    let port = |one: &mesos_v1::Port| {
+        Ok(DiscoveryPort {
+            number: check::port(one.number)?,
+            name: one.name.clone(),
+            protocol: one.protocol.clone().unwrap_or_else(|| "tcp".to_owned()),
+            labels: pairs(one.labels.as_ref()),
+        })
+    };
+    let ports = spelled.ports.iter().flat_map(|ports| &ports.ports);
+    Ok(DiscoveryInfo {
+        name: spelled.name().to_owned(),
+        ports: ports.map(port).collect::<Result<_, Fault>>()?,
+    })
+}
