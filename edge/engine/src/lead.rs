@@ -71,7 +71,11 @@ impl Token {
             Ok(Reply::Services(reply)) => Ok(reply),
             Ok(Reply::Done | Reply::Subscribed(_)) => Ok(services::Reply::Done),
             Err(Refusal::Services(refusal)) => Err(CallError::Refused(refusal)),
-            Err(refusal @ (Refusal::Kernel(_) | Refusal::OwnFramework(_))) => {
+            Err(refusal @ Refusal::OwnFramework(_)) => {
+                tracing::debug!(%refusal, "refused");
+                Err(CallError::NotLeading)
+            }
+            Err(Refusal::Kernel(refusal)) => {
                 // To an agent that speaks on a stream it has lost, say; it hears of it when it registers again.
                 tracing::debug!(%refusal, "refused");
                 Err(CallError::Unfit(refusal))

@@ -264,7 +264,9 @@ fn unavailable(error: &CallError) -> Turned {
     let status = match error {
         CallError::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
         CallError::NotLeading | CallError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
-        CallError::Quarantined { .. } | CallError::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Quarantined { .. } | CallError::Refused(_) | CallError::Unfit(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     };
     (status, error.to_string())
 }

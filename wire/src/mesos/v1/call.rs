@@ -2,7 +2,7 @@
 
 use mesos_v1::offer::Operation as SpelledOperation;
 use mesos_v1::offer::operation::Type as OperationType;
-use mesos_v1::scheduler::call::{Type, UpdateFramework};
+use mesos_v1::scheduler::call::{Type, UpdateFramework, reconcile, reconcile_operations};
 use mesos_v1::scheduler::{Call as Spelled, OfferConstraints};
 use mesos_v1::{Filters as SpelledFilters, OfferId as SpelledOfferId};
 use model::framework::FrameworkInfo;
@@ -143,22 +143,28 @@ pub fn read(call: &Spelled, speaker: &Speaker<'_>) -> Result<Said, Fault> {
                 uuid: uuid(&seen.uuid)?,
             }
         }
-        Type::Reconcile => {
-            let tasks = call.reconcile.iter().flat_map(|one| &one.tasks);
-            let task = |one: &mesos_v1::scheduler::call::reconcile::Task| {
-                (TaskId::new(one.task_id.value.as_str()), one.agent_id.as_ref().map(agent))
-            };
-            Call::Reconcile { tasks: tasks.map(task).collect() }
-        }
+        Type::Reconcile => Call::Reconcile { tasks: asked_tasks(call) },
         Type::ReconcileOperations => {
-            let all = call.reconcile_operations.iter().flat_map(|one| &one.operations);
-            let one = |one: &mesos_v1::scheduler::call::reconcile_operations::Operation| {
-                let id = OperationId::new(one.operation_id.value.as_str());
-                (id, one.agent_id.as_ref().map(agent))
-            };
-            Call::ReconcileOperations { operations: all.map(one).collect() }
+            Call::ReconcileOperations { operations: asked_operations(call) }
         }
     }))
+}
+
+fn asked_tasks(call: &Spelled) -> Vec<(TaskId, Option<AgentId>)> {
+    let tasks = call.reconcile.iter().flat_map(|one| &one.tasks);
+    let task = |one: &reconcile::Task| {
+        (TaskId::new(one.task_id.value.as_str()), one.agent_id.as_ref().map(agent))
+    };
+    tasks.map(task).collect()
+}
+
+fn asked_operations(call: &Spelled) -> Vec<(OperationId, Option<AgentId>)> {
+    let all = call.reconcile_operations.iter().flat_map(|one| &one.operations);
+    let operation = |one: &reconcile_operations::Operation| {
+        let id = OperationId::new(one.operation_id.value.as_str());
+        (id, one.agent_id.as_ref().map(agent))
+    };
+    all.map(operation).collect()
 }
 
 fn agent(id: &mesos_v1::AgentId) -> AgentId {

@@ -1,8 +1,10 @@
-//! Health checks.
+//! Checks: those that kill, and those that are only shown.
 
-use mesos_v1::HealthCheck as Spelled;
+use mesos_v1::check_info::Type as CheckType;
 use mesos_v1::health_check::{HttpCheckInfo, Type};
 use mesos_v1::network_info::Protocol;
+use mesos_v1::{CheckInfo as SpelledCheck, CommandInfo, HealthCheck as Spelled};
+use model::check::CheckInfo;
 use model::container::{Family, HealthCheck, Probe, Scheme};
 
 use super::command::{self, Around};
@@ -19,6 +21,65 @@ pub fn read(spelled: &Spelled, around: Around) -> Result<HealthCheck, Fault> {
     })
 }
 
+pub fn read_shown(spelled: &SpelledCheck, around: Around) -> Result<CheckInfo, Fault> {
+    let absent = |field: &str, kind: &str| {
+        Fault::new(format!("Expecting '{field}' to be set for {kind} check"))
+    };
+    let probe = match spelled.r#type() {
+        CheckType::Unknown => return Err(Fault::new("CheckInfo must specify 'type'")),
+        CheckType::Command => {
+            let command = spelled.command.as_ref().ok_or_else(|| absent("command", "COMMAND"))?;
+            command_probe("check.command", "Command check", &command.command, around)?
+        }
+        CheckType::Http => {
+            let http = spelled.http.as_ref().ok_or_else(|| absent("http", "HTTP"))?;
+            let path = http.path.clone().unwrap_or_else(|| "/".to_owned());
+            Probe::Http {
+                scheme: Scheme::Http,
+                port: port(http.port)?,
+                path: absolute(path, "HTTP check")?,
+                family: Family::Ipv4,
+                ignore_1xx: false,
+            }
+        }
+        CheckType::Tcp => {
+            let tcp = spelled.tcp.as_ref().ok_or_else(|| absent("tcp", "TCP"))?;
+            Probe::Tcp { port: port(tcp.port)?, family: Family::Ipv4 }
+        }
+    };
+    Ok(CheckInfo {
+        probe,
+        delay: seconds("delay_seconds", spelled.delay_seconds())?,
+        interval: seconds("interval_seconds", spelled.interval_seconds())?,
+        timeout: seconds("timeout_seconds", spelled.timeout_seconds())?,
+    })
+}
+
+fn command_probe(
+    field: &str,
+    of: &str,
+    command: &CommandInfo,
+    around: Around,
+) -> Result<Probe, Fault> {
+    if command.value.is_none() {
+        let what = if command.shell() { "'shell command'" } else { "'executable path'" };
+        return Err(Fault::new(format!("{of} must contain {what}")));
+    }
+    super::unset(&format!("{field}.environment"), command.environment.as_ref())?;
+    super::unset(&format!("{field}.user"), command.user.as_ref())?;
+    super::empty(&format!("{field}.uris"), &command.uris)?;
+    // It is a program inside the container, whatever the image says of its own.
+    let around = if around == Around::Docker { Around::Image } else { around };
+    command::run(command, around).map(Probe::Command)
+}
+
+fn absolute(path: String, of: &str) -> Result<String, Fault> {
+    if path.starts_with('/') {
+        return Ok(path);
+    }
+    Err(Fault::new(format!("The path '{path}' of {of} must start with '/'")))
+}
+
 fn probe(spelled: &Spelled, around: Around) -> Result<Probe, Fault> {
     let absent = |field: &str, kind: &str| {
         Fault::new(format!("Expecting '{field}' to be set for {kind} health check"))
@@ -27,16 +88,7 @@ fn probe(spelled: &Spelled, around: Around) -> Result<Probe, Fault> {
         Type::Unknown => Err(Fault::new("HealthCheck must specify 'type'")),
         Type::Command => {
             let command = spelled.command.as_ref().ok_or_else(|| absent("command", "COMMAND"))?;
-            if command.value.is_none() {
-                let what = if command.shell() { "'shell command'" } else { "'executable path'" };
-                return Err(Fault::new(format!("Command health check must contain {what}")));
-            }
-            super::unset("health_check.command.environment", command.environment.as_ref())?;
-            super::unset("health_check.command.user", command.user.as_ref())?;
-            super::empty("health_check.command.uris", &command.uris)?;
-            // It is a program inside the container, whatever the image says of its own.
-            let around = if around == Around::Docker { Around::Image } else { around };
-            command::run(command, around).map(Probe::Command)
+            command_probe("health_check.command", "Command health check", command, around)
         }
         Type::Http => {
             let http = spelled.http.as_ref().ok_or_else(|| absent("http", "HTTP"))?;
@@ -58,15 +110,10 @@ fn http_probe(http: &HttpCheckInfo) -> Result<Probe, Fault> {
         }
     };
     let path = http.path.clone().unwrap_or_else(|| "/".to_owned());
-    if !path.starts_with('/') {
-        return Err(Fault::new(format!(
-            "The path '{path}' of HTTP health check must start with '/'"
-        )));
-    }
     Ok(Probe::Http {
         scheme,
         port: port(http.port)?,
-        path,
+        path: absolute(path, "HTTP health check")?,
         family: family(http.protocol()),
         ignore_1xx: false,
     })

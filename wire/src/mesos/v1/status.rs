@@ -1,11 +1,13 @@
 //! What has happened to a task, as its framework is told.
 
+use mesos_v1::check_info::Type as CheckType;
 use mesos_v1::network_info::{IpAddress, Protocol};
 use mesos_v1::task_status::{Reason as SpelledReason, Source as SpelledSource};
 use mesos_v1::{
-    ContainerId, ContainerStatus as SpelledContainer, ExecutorId, NetworkInfo, TaskId,
-    TaskState as SpelledState, TaskStatus as Spelled,
+    CheckStatusInfo, ContainerId, ContainerStatus as SpelledContainer, ExecutorId, NetworkInfo,
+    TaskId, TaskState as SpelledState, TaskStatus as Spelled, check_status_info,
 };
+use model::check::CheckStatus;
 use model::task::{Address, ContainerStatus, Reason, Source, TaskState, TaskStatus};
 
 use super::agent_id;
@@ -32,7 +34,27 @@ pub fn status(status: &TaskStatus) -> Spelled {
         uuid: status.uuid.map(|uuid| uuid.0.to_vec()),
         healthy: status.healthy,
         container_status: status.container.as_ref().map(container),
+        check_status: status.check.map(check),
         ..Spelled::default()
+    }
+}
+
+fn check(status: CheckStatus) -> CheckStatusInfo {
+    let spelled = CheckStatusInfo::default();
+    let of = |kind: CheckType| Some(kind as i32);
+    match status {
+        CheckStatus::Http(code) => {
+            let http = check_status_info::Http { status_code: code.map(u32::from) };
+            CheckStatusInfo { r#type: of(CheckType::Http), http: Some(http), ..spelled }
+        }
+        CheckStatus::Tcp(succeeded) => {
+            let tcp = check_status_info::Tcp { succeeded };
+            CheckStatusInfo { r#type: of(CheckType::Tcp), tcp: Some(tcp), ..spelled }
+        }
+        CheckStatus::Command(exit_code) => {
+            let command = check_status_info::Command { exit_code };
+            CheckStatusInfo { r#type: of(CheckType::Command), command: Some(command), ..spelled }
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use mesos_v1::{
 };
 use model::container::{DiscoveryInfo, DiscoveryPort};
 use model::id::{AgentId, ExecutorId, FrameworkId, Role, TaskId};
-use model::resources::{Resource, Resources};
+use model::limits::{Limit, Limits};
+use model::resources::{Resource, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo};
 
 use super::{Fault, check, command, container, nanoseconds, pairs, resource, unset};
@@ -65,8 +66,10 @@ fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
         .map(|grace| nanoseconds("kill_policy.grace_period", grace.nanoseconds))
         .transpose()?;
     unset("max_completion_time", spelled.max_completion_time.as_ref())?;
-    unset("check", spelled.check.as_ref())?;
     let around = container::around(spelled.container.as_ref());
+    let shown = spelled.check.as_ref().map(|one| check::read_shown(one, around));
+    let invalid = |fault: Fault| Fault::new(format!("Task uses invalid check: {}", fault.0));
+    let shown = shown.transpose().map_err(invalid)?;
     let health = spelled.health_check.as_ref().map(|one| check::read(one, around));
     let invalid = |fault: Fault| Fault::new(format!("Task uses invalid health check: {}", fault.0));
     let health = health.transpose().map_err(invalid)?;
@@ -83,14 +86,10 @@ fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
     let invalid =
         |fault: Fault| Fault::new(format!("Task's `ContainerInfo` is invalid: {}", fault.0));
     let container = spelled.container.as_ref().map(container::read).transpose();
-    if !spelled.limits.is_empty() {
-        return Err(Fault::not_yet("limits"));
-    }
     Ok(TaskInfo {
         id: TaskId::new(spelled.task_id.value.as_str()),
         name: spelled.name.clone(),
         agent: AgentId::new(spelled.agent_id.value.as_str()),
-        resources,
         role,
         command,
         container: container.map_err(invalid)?,
@@ -98,8 +97,43 @@ fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
         kill_grace,
         labels: pairs(spelled.labels.as_ref()),
         discovery: spelled.discovery.as_ref().map(discovery).transpose()?,
+        limits: limits(spelled, &resources)?,
+        resources,
+        check: shown,
+        readiness: None,
         measured: false,
     })
+}
+
+fn limits(spelled: &Spelled, resources: &Resources) -> Result<Limits, Fault> {
+    let mut limits = Limits::default();
+    for (name, limit) in &spelled.limits {
+        let (slot, asked, what, article) = match name.as_str() {
+            "cpus" => (&mut limits.cpus, resources.cpus(), "cpu", "a CPU"),
+            "mem" => (&mut limits.mem, resources.mem(), "memory", "a memory"),
+            _ => {
+                return Err(Fault::new(
+                    "Only cpus and mem may be included in a task's resource limits",
+                ));
+            }
+        };
+        if asked.is_zero() {
+            return Err(Fault::new(format!(
+                "When {article} limit is specified, {article} request must also be specified"
+            )));
+        }
+        let amount = Scalar::from_f64(limit.value).filter(|amount| *amount >= asked);
+        *slot = Some(match amount {
+            _ if limit.value == f64::INFINITY => Limit::Unlimited,
+            Some(amount) => Limit::Amount(amount),
+            None => {
+                return Err(Fault::new(format!(
+                    "The {what} limit must be greater than or equal to the {what} request"
+                )));
+            }
+        });
+    }
+    Ok(limits)
 }
 
 fn resources(spelled: &Spelled, launch: Launch<'_>) -> Result<(Resources, Role), Fault> {
