@@ -124,5 +124,8 @@ pub(super) fn response(wanted: Stream, id: Option<&str>, body: Body) -> Response
 /// A stream that says why there is none, and ends.
 pub(super) fn refused(wanted: Stream, cause: &str) -> Response<Body> {
     let error: Spelled = event::error(cause);
-    response(wanted, None, Body::from(record(&wanted.message.encode(&error))))
+    let only = record(&wanted.message.encode(&error));
+    // Clients insist on a stream's framing, however short it is.
+    let pieces = stream::once(async move { Ok::<_, std::convert::Infallible>(only) });
+    response(wanted, None, Body::from_stream(pieces))
 }
