@@ -73,6 +73,12 @@ impl Role {
         Self::new("*")
     }
 
+    /// The role and those that enclose it, innermost first.
+    pub fn up(&self) -> impl Iterator<Item = Role> + use<> {
+        let parent = |role: &Role| role.0.rsplit_once('/').map(|(parent, _)| Role::new(parent));
+        std::iter::successors(Some(self.clone()), parent)
+    }
+
     /// Whether `self` is `other` or lies below it: `prod/web` is within `prod`.
     pub fn is_within(&self, other: &Role) -> bool {
         self == other

@@ -6,6 +6,10 @@ use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 
 use crate::quota::Quantities;
 
+/// What nearly every quota is about.
+const KNOWN: [ResourceName; 4] =
+    [ResourceName::Cpus, ResourceName::Mem, ResourceName::Disk, ResourceName::Gpus];
+
 /// Thousandths of scalars.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Counted {
@@ -67,6 +71,14 @@ impl Counted {
 
     pub(crate) fn is_zero(&self) -> bool {
         self.known == [0; 4] && self.others.is_empty()
+    }
+
+    pub(crate) fn quantities(&self) -> Quantities {
+        let known = KNOWN.into_iter().zip(self.known.map(Scalar));
+        let others = self.others.iter();
+        let others =
+            others.map(|(name, amount)| (ResourceName::Other(name.clone()), Scalar(*amount)));
+        known.chain(others).filter(|(_, amount)| !amount.is_zero()).collect()
     }
 }
 

@@ -12,8 +12,9 @@ use model::scheduler::Offer;
 use model::task::Task;
 use model::time::Time;
 
-use crate::quota::Quota;
-use crate::state::{Agent, Framework};
+use crate::amounts::{Amounts, Counted};
+use crate::quota::{Quantities, Quota};
+use crate::state::{Agent, Framework, Standing};
 
 /// Agents, frameworks and weights are durable; connectedness, tasks and offers may be newer than the last commit.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +69,29 @@ pub struct FrameworkView {
 }
 
 impl View {
+    /// By role, what counts against its limits: what is reserved and, of the rest, what is in use, for it and for all
+    /// below it. Of roles that use nothing there is no entry. It walks the whole cluster.
+    pub fn consumption(&self) -> BTreeMap<Role, Quantities> {
+        let mut used: BTreeMap<Role, Counted> = BTreeMap::new();
+        let mut count = |role: &Role, amounts: &Amounts| {
+            for at in role.up() {
+                used.entry(at).or_default().add(&amounts.counted);
+            }
+        };
+        let admitted = |one: &&Arc<AgentView>| one.agent.standing == Standing::Admitted;
+        for agent in self.agents.values().filter(admitted) {
+            for one in agent.total().iter() {
+                if let Some(role) = one.role() {
+                    count(role, &Amounts::reserved([one]));
+                }
+            }
+            for (role, held) in &agent.in_use {
+                count(role, &Amounts::of(held));
+            }
+        }
+        used.into_iter().map(|(role, amounts)| (role, amounts.quantities())).collect()
+    }
+
     pub fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
         self.tasks.get(framework)?.get(task)
     }

@@ -114,3 +114,48 @@ async fn operator_calls_are_answered_or_named() -> anyhow::Result<()> {
     assert!(bad.status.is_client_error() && bad.text.contains("type"), "{}", bad.text);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_are_set_told_and_removed() -> anyhow::Result<()> {
+    let stage = running().await?;
+    let send = async |method: &str, path: &str, body: Value| -> Answer {
+        ask(&stage.mesos, method, path, Body::from(body.to_string())).await
+    };
+    let v1 = async |body: Value| -> Answer { send("POST", "/api/v1", body).await };
+    let cpus = |value: f64| json!({ "cpus": { "value": value } });
+    let update = |role: &str, cpus: Value, force: bool| {
+        let configs = [json!({ "role": role, "limits": cpus })];
+        let update = json!({ "force": force, "quota_configs": configs });
+        json!({ "type": "UPDATE_QUOTA", "update_quota": update })
+    };
+    let refused = v1(update("slave_public", cpus(0.1), false)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("role slave_public") && refused.text.contains("0.2 of cpus"));
+    assert_eq!(v1(update("slave_public", cpus(0.1), true)).await.status, StatusCode::OK);
+    let quota = get(&stage, "/quota").await;
+    assert_eq!(quota["configs"][0]["limits"], cpus(0.1));
+    let roles = get(&stage, "/roles").await;
+    let role = roles["roles"].as_array().into_iter().flatten();
+    let role = role.into_iter().find(|role| role["name"] == "slave_public").expect("it is used");
+    assert_eq!(role["quota"]["limit"], json!({ "cpus": 0.1 }));
+    assert_eq!(role["quota"]["consumed"], json!({ "cpus": 0.2, "mem": 32.0 }));
+    let scalar = json!({ "name": "cpus", "type": "SCALAR", "scalar": { "value": 2 } });
+    let asked = json!({ "role": "eng/web", "guarantee": [scalar] });
+    assert_eq!(send("POST", "/quota", asked.clone()).await.status, StatusCode::OK);
+    assert_eq!(send("POST", "/quota", asked).await.status, StatusCode::BAD_REQUEST);
+    let much = json!({ "name": "cpus", "type": "SCALAR", "scalar": { "value": 2000 } });
+    let much = json!({ "role": "ops", "guarantee": [much] });
+    assert_eq!(send("POST", "/quota", much).await.status, StatusCode::CONFLICT);
+    let told = v1(json!({ "type": "GET_QUOTA" })).await.json();
+    assert_eq!(told["get_quota"]["status"]["infos"][0]["guarantee"][0]["scalar"]["value"], 2.0);
+    let removed = send("DELETE", "/master/quota/eng/web", json!(null)).await;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text);
+    let again = send("DELETE", "/master/quota/eng/web", json!(null)).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    let weights = json!([{ "role": "eng", "weight": 2.5 }]);
+    assert_eq!(send("PUT", "/weights", weights.clone()).await.status, StatusCode::OK);
+    assert_eq!(get(&stage, "/weights").await, weights);
+    let none = json!([{ "role": "eng", "weight": 0 }]);
+    assert_eq!(send("PUT", "/weights", none).await.status, StatusCode::BAD_REQUEST);
+    Ok(())
+}

@@ -11,6 +11,7 @@ pub mod failure;
 mod input;
 mod marathon;
 mod node;
+mod quota;
 pub mod screen;
 pub mod settings;
 mod table;
@@ -41,6 +42,9 @@ pub enum Command {
     /// Look at the nodes of the cluster.
     #[command(subcommand)]
     Node(node::Command),
+    /// Limit what groups may use of the cluster.
+    #[command(subcommand)]
+    Quota(quota::Command),
     /// Look into tasks: files, logs, commands inside.
     #[command(subcommand)]
     Task(task::Command),
@@ -103,6 +107,7 @@ pub async fn execute(command: Command, world: &mut World<'_>) -> Result<u8> {
         Command::Config(command) => config::run(command, world)?,
         Command::Marathon(command) => marathon::run(command, world).await?,
         Command::Node(command) => node::run(command, world).await?,
+        Command::Quota(command) => quota::run(command, world).await?,
         Command::Task(command) => return task::run(command, world).await,
         Command::Completion { shell } => {
             let mut binary = world.binary.clone();

@@ -9,6 +9,7 @@ pub mod framework;
 pub mod master;
 pub mod metrics;
 pub mod operator;
+pub mod quota;
 pub mod resource;
 pub mod roles;
 pub mod state;

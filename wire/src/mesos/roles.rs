@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kernel::quota::Quantities;
 use kernel::view::View;
 use model::id::{FrameworkId, Role};
-use model::resources::Resources;
+use model::resources::{ResourceName, Resources, Scalar};
 use serde_json::{Value, json};
 
 use super::resource;
@@ -39,11 +40,32 @@ pub fn roles(view: &View) -> Value {
             shares.entry(role.clone()).or_default().frameworks.push(id);
         }
     }
-    for role in view.weights.keys() {
+    let consumption = view.consumption();
+    let named = view.weights.keys().chain(view.quotas.keys()).chain(consumption.keys());
+    for role in named {
         shares.entry(role.clone()).or_default();
     }
-    let spelled: Vec<Value> = shares.iter().map(|(role, share)| spell(view, role, share)).collect();
-    json!({ "roles": spelled })
+    let spell = |(role, share): (&Role, &Share<'_>)| {
+        let mut spelled = spell(view, role, share);
+        spelled["quota"] = quota(view, role, consumption.get(role));
+        spelled
+    };
+    json!({ "roles": shares.iter().map(spell).collect::<Vec<Value>>() })
+}
+
+/// What the role may use and is promised, and what it and all below it use: each by the resource's name.
+fn quota(view: &View, role: &Role, used: Option<&Quantities>) -> Value {
+    let spell = |all: &Quantities| {
+        let one = |(name, amount): (&ResourceName, Scalar)| (name.to_string(), amount.as_f64());
+        json!(all.iter().map(one).collect::<BTreeMap<String, f64>>())
+    };
+    let set = view.quotas.get(role).cloned().unwrap_or_default();
+    json!({
+        "role": role.as_str(),
+        "limit": spell(&set.limits),
+        "guarantee": spell(&set.guarantees),
+        "consumed": used.map_or_else(|| json!({}), spell),
+    })
 }
 
 fn spell(view: &View, role: &Role, share: &Share<'_>) -> Value {

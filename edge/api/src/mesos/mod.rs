@@ -1,7 +1,8 @@
-//! The Mesos master's API: the v0 endpoints that read, the reading calls of the v1 operator API, and the scheduler API
-//! ([`scheduler`], with [`stream`] for its events).
+//! The Mesos master's API: the v0 endpoints, the v1 operator API ([`quota`] is what orders something), and the scheduler
+//! API ([`scheduler`], with [`stream`] for its events).
 
 mod negotiate;
+mod quota;
 mod scheduler;
 mod stream;
 
@@ -14,6 +15,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::http::{Method, Response, StatusCode};
 use axum::routing::any;
 use engine::Handle;
+use kernel::operator::Order;
 use kernel::view::View;
 use serde::Serialize;
 use serde_json::json;
@@ -65,6 +67,9 @@ async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> 
         Ok(request) => request,
         Err(failure) => return failure.response(),
     };
+    if let Some(order) = quota::order(&request, &path(&request)) {
+        return api.carry_out(order).await.unwrap_or_else(|failure| failure.response());
+    }
     // What is told of a large cluster takes a while to spell: not on a thread that others wait for.
     let answer = tokio::task::spawn_blocking(move || api.dispatch(&request)).await;
     match answer.expect("a panic while answering was reported where it happened") {
@@ -73,18 +78,30 @@ async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> 
     }
 }
 
+/// The master answers below `/master` as well, and to the names that ended in `.json`.
+fn path(request: &Request) -> Vec<&str> {
+    let mut path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    if path.len() > 1 && path[0] == "master" {
+        path.remove(0);
+    }
+    match path.as_mut_slice() {
+        // A role is what it is.
+        ["quota", _, ..] | [] => (),
+        [.., name] => *name = name.strip_suffix(".json").unwrap_or(name),
+    }
+    path
+}
+
 impl Api {
-    /// The table of endpoints. The master answers below `/master` as well, and to the names that ended in `.json`.
+    /// What an operator has ordered is durable once it is answered.
+    async fn carry_out(&self, order: Result<Order, Failure>) -> Result<Response<Body>, Failure> {
+        self.handle.order(order?).await?;
+        Ok(answer::empty(StatusCode::OK))
+    }
+
+    /// The table of endpoints that tell.
     fn dispatch(&self, request: &Request) -> Result<Response<Body>, Failure> {
-        let mut path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-        if path.len() > 1 && path[0] == "master" {
-            path.remove(0);
-        }
-        let last = path.last_mut();
-        if let Some(name) = last {
-            *name = name.strip_suffix(".json").unwrap_or(name);
-        }
-        match (&request.method, path.as_slice()) {
+        match (&request.method, path(request).as_slice()) {
             (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => self.call(request),
             (&Method::GET, ["health"]) => Ok(answer::empty(StatusCode::OK)),
             (&Method::GET, ["redirect"]) => Ok(self.redirect()),
@@ -104,6 +121,7 @@ impl Api {
             ["frameworks"] => spell(request, &state::frameworks(view)),
             ["tasks"] => spell(request, &state::tasks(view, page(request))),
             ["roles"] => spell(request, &roles::roles(view)),
+            ["quota"] => quota::status(view),
             ["weights"] => spell(request, &roles::weights(view)),
             ["version"] => spell(request, &master::version()),
             ["flags"] => spell(request, &json!({ "flags": master::flags(info) })),
@@ -122,12 +140,15 @@ impl Api {
     }
 
     fn call(&self, request: &Request) -> Result<Response<Body>, Failure> {
+        let cluster = self.handle.read();
+        if let Some(told) = quota::tell(request, &cluster.kernel) {
+            return Ok(told);
+        }
         let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.is_some_and(|kind| kind.starts_with("application/x-protobuf")) {
             return Err(Failure::NotYet("the operator API in protobuf".to_owned()));
         }
         let call: operator::Call = reading::body(&request.body)?;
-        let cluster = self.handle.read();
         let view: &View = &cluster.kernel;
         operator::answer(&call.kind, view, &self.info)
             .map(|answer| spell(request, &answer))

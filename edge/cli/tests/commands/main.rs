@@ -4,4 +4,5 @@ mod fake;
 mod groups;
 mod marathon;
 mod pods;
+mod quota;
 mod tasks;
