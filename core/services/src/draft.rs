@@ -232,7 +232,7 @@ impl<'a> Draft<'a> {
     fn check_kind(&self, app: &AppId, spec: &AppSpec, fault: &mut impl FnMut(&str, String)) {
         let now = self.memory.view.apps.get(app);
         if now.is_some_and(|now| now.spec.pod.is_some() != spec.pod.is_some()) {
-            fault("/id", format!("Applications and Pods may not share the same id: {app}"));
+            fault("/id", not_both(app));
         }
     }
 
@@ -349,4 +349,8 @@ impl Iterator for Free<'_> {
             }
         }
     }
+}
+
+pub(crate) fn not_both(id: &AppId) -> String {
+    format!("Applications and Pods may not share the same id: {id}")
 }

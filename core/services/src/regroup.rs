@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::resources::Scalar;
 
 use crate::Refusal;
-use crate::draft::{Draft, GroupTarget, Restart, Target};
+use crate::draft::{Draft, GroupTarget, Restart, Target, not_both};
 use crate::group::{Group, GroupId, GroupUpdate};
 use crate::spec::{AppId, AppSpec};
 use crate::state::Version;
@@ -78,10 +78,18 @@ impl Draft<'_> {
                 self.fault(format!("{at}/id"), not_within(spec.id.as_str(), group));
             } else if !seen.insert(spec.id.clone()) {
                 self.fault(format!("{at}/id"), format!("{} is there twice", spec.id));
+            } else if self.is_put_as_another(&spec.id, kind) {
+                self.fault(format!("{at}/id"), not_both(&spec.id));
+                continue;
             }
             let restart = Restart::IfChanged;
             self.set(spec.id.clone(), Target { at, spec: Some(spec), restart });
         }
+    }
+
+    fn is_put_as_another(&self, app: &AppId, kind: Kind) -> bool {
+        let put = self.targets.get(app).and_then(|target| target.spec.as_ref());
+        put.is_some_and(|spec| Kind::of(spec) != kind)
     }
 
     fn put_groups(&mut self, at: &str, parent: &GroupId, updates: Vec<GroupUpdate>) {

@@ -9,6 +9,7 @@ use services::group::{GroupId, GroupUpdate};
 use services::spec::{AppSpec, Process};
 use services::state::Version;
 use services::{Change, Config, Fault, Order, Refusal, Reply};
+use stage::pods::pod;
 use stage::{ROOMY, Stage, app, id};
 
 /// No record is larger, or a store might not take it.
@@ -122,6 +123,9 @@ fn what_a_group_cannot_be_is_told_where_it_stands() {
     check(put(of("/a", vec![app("/b/c", 1)], vec![])), "/0/apps/0/id", "not child of /a");
     check(put(of("/a", vec![], vec![group("/b")])), "/0/groups/0/id", "not child of /a");
     check(put(of("/a", vec![app("/a/b", 1), app("/a/b", 1)], vec![])), "/0/apps/1/id", "twice");
+    let both =
+        GroupUpdate { pods: Some(vec![pod("/a/b", 1)]), ..of("/a", vec![app("/a/b", 1)], vec![]) };
+    check(put(both), "/0/pods/0/id", "Applications and Pods may not share the same id: /a/b");
     check(put(group("/x")), "/0/id", "An app with the path /x already exists.");
     check(Change::Create(app("/prod", 1)), "/0/id", "group already");
     let enforce = GroupUpdate { enforce_role: Some(true), ..group("/prod/web") };

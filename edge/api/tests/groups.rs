@@ -172,3 +172,15 @@ async fn only_top_level_groups_enforce_their_role_and_others_are_told_so_once() 
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_no_group_can_have_is_told_to_whoever_wants_to_make_one() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    for method in ["PUT", "POST"] {
+        let answer = stage.ask(method, "/v2/groups/Shop", "{}").await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(answer.json()["details"][0]["path"], "/id");
+    }
+    assert_eq!(stage.ask("GET", "/v2/groups/Shop", "").await.status, StatusCode::NOT_FOUND);
+    Ok(())
+}

@@ -4,7 +4,7 @@ use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{Method, StatusCode};
 use services::group::GroupId;
 use services::state::Version;
-use services::{Change, Order, Reply};
+use services::{Change, Fault, Order, Reply};
 use wire::marathon::app_info::Embed;
 use wire::marathon::group::{self, GroupEmbed, group_info};
 use wire::marathon::group_update::{self, Bad, Wanted};
@@ -26,8 +26,8 @@ impl Api {
             }
             (_, [.., "versions"] | [.., "versions", _]) => Err(Failure::MethodNotAllowed),
             (&Method::GET, id) => self.show_group(request, group_id(id)?).await,
-            (&Method::POST, id) => self.create_group(request, group_id(id)?).await,
-            (&Method::PUT, id) => self.update_group(request, group_id(id)?).await,
+            (&Method::POST, id) => self.create_group(request, named(id)?).await,
+            (&Method::PUT, id) => self.update_group(request, named(id)?).await,
             (&Method::PATCH, id) => self.enforce_role(request, group_id(id)?).await,
             (&Method::DELETE, id) => {
                 let change = Change::DeleteGroup(group_id(id)?);
@@ -139,12 +139,21 @@ fn bad(bad: Bad) -> Failure {
 
 /// An id that no group can have does not exist either.
 fn group_id(path: &[&str]) -> Result<GroupId, Failure> {
-    if path.is_empty() {
-        return Ok(GroupId::Root);
+    let missing = |_| Failure::Unknown(format!("Group '/{}' does not exist", path.join("/")));
+    read(path).map_err(missing)
+}
+
+/// Of a group that is to be, whether it exists or not.
+fn named(path: &[&str]) -> Result<GroupId, Failure> {
+    let fault = |message| Fault { path: "/id".to_owned(), message };
+    read(path).map_err(|message| Failure::Invalid(vec![fault(message)]))
+}
+
+fn read(path: &[&str]) -> Result<GroupId, String> {
+    match path {
+        [] => Ok(GroupId::Root),
+        names => judge::path_id(&names.join("/")).map(GroupId::Path),
     }
-    let text = path.join("/");
-    let id = judge::path_id(&text).map(GroupId::Path);
-    id.map_err(|_| Failure::Unknown(format!("Group '/{text}' does not exist")))
 }
 
 fn unknown(id: &GroupId) -> Failure {

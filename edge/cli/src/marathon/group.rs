@@ -1,5 +1,7 @@
 //! `dcos marathon group`: apps and pods that are deployed together.
 
+use std::iter;
+
 use anyhow::Result;
 use clap::Subcommand;
 use http::Method;
@@ -36,6 +38,9 @@ pub enum Command {
     List {
         #[arg(long)]
         json: bool,
+        /// Print ids only.
+        #[arg(long, short)]
+        quiet: bool,
     },
     /// Print a group with everything in it as JSON.
     #[command(after_help = "Examples:
@@ -105,7 +110,7 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
             };
             add(screen, &client, &group, &wait).await
         }
-        Command::List { json } => list(screen, &client, json).await,
+        Command::List { json, quiet } => list(screen, &client, json, quiet).await,
         Command::Show { group, group_version, json: _ } => {
             let shown = show(&client, &group, group_version.as_deref()).await?;
             screen.json(&shown)
@@ -166,19 +171,30 @@ async fn show(client: &Client, group: &str, version: Option<&str>) -> Result<Val
     client.json(client.get(&format!("{all}/{}", segment(&version)))).await
 }
 
-async fn list(screen: &mut Screen<'_>, client: &Client, json: bool) -> Result<()> {
+async fn list(screen: &mut Screen<'_>, client: &Client, json: bool, quiet: bool) -> Result<()> {
     let mut root: Value = client.json(client.get(&format!("{API}/v2/groups"))).await?;
     let groups = root["groups"].take();
     if json {
         return screen.json(&groups);
     }
     let groups: Vec<Group> = serde_json::from_value(groups)?;
+    if quiet {
+        let mut all: Vec<&str> = groups.iter().flat_map(ids).collect();
+        all.sort_unstable();
+        return all.into_iter().try_for_each(|id| screen.line(id));
+    }
     let mut table = Table::new(&["ID", "APPS", "ENFORCE_ROLE", "PODS"]);
     for group in &groups {
         fill(&mut table, group);
     }
     table.sort();
     screen.table(&table)
+}
+
+/// Of the group and of those in it.
+fn ids(group: &Group) -> Vec<&str> {
+    let inner = group.groups.iter().flat_map(ids);
+    iter::once(group.id.as_str()).chain(inner).collect()
 }
 
 /// Adds the group and those in it; gives how many apps and pods there are in all of them.

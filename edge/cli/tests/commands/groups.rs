@@ -24,6 +24,8 @@ ID        APPS  ENFORCE_ROLE  PODS
     assert_eq!(fake.run(&["marathon", "group", "list"], "").await, shown(expected));
     let json = fake.run(&["marathon", "group", "list", "--json"], "").await;
     assert!(json.out.starts_with("[\n"), "{json:?}");
+    let ids = fake.run(&["marathon", "group", "list", "--quiet"], "").await;
+    assert_eq!(ids, shown("/empty\n/shop\n/shop/db\n"));
 }
 
 #[tokio::test]

@@ -145,7 +145,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     )
     .takes(of::<Report>)
     .with(&[]),
-    get("/v2/apps/{app_id}/tasks", "Lists the tasks of an app.", &[Json(200, schemas::tasks)]),
+    get(
+        "/v2/apps/{app_id}/tasks",
+        "Lists the tasks of an app; as text, where it listens.",
+        &[Json(200, schemas::tasks), Told::Text(200, TEXT)],
+    ),
     order(
         "DELETE",
         "/v2/apps/{app_id}/tasks",
