@@ -6,6 +6,7 @@ mod images;
 mod life;
 mod pods;
 mod processes;
+mod readiness;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
 mod registry;

@@ -251,7 +251,7 @@ async fn what_is_not_there_yet_is_kept_and_is_why_an_app_waits() -> anyhow::Resu
     assert_eq!(app["container"]["volumes"][0]["persistent"]["type"], "root");
     assert_eq!(app["residency"]["taskLostBehavior"], "WAIT_FOREVER");
     assert!(app["container"]["portMappings"][0]["servicePort"].as_u64() >= Some(10_000));
-    let item = stage.get("/v2/queue").await["queue"][0].clone();
+    let item = stage.get("/v2/queue?embed=explain").await["queue"][0].clone();
     let lacks = [
         "it is on a bridge network: only the host network is there yet",
         "its volume data is persistent: persistent volumes are not there yet",

@@ -164,7 +164,7 @@ async fn answers_are_what_the_document_promises() -> anyhow::Result<()> {
     check(&stage, "post /v2/apps", "/v2/apps?force=true", &huge, 201).await;
     let none = &Value::Null;
     check(&stage, "get /v2/deployments", "/v2/deployments", none, 200).await;
-    let queue = "/v2/queue?embed=lastUnusedOffers";
+    let queue = "/v2/queue?embed=lastUnusedOffers&embed=explain";
     check(&stage, "get /v2/queue", queue, none, 200).await;
     stage.tasks_become(2, TaskState::Running).await?;
     check(&stage, "get /v2/queue", queue, none, 200).await;

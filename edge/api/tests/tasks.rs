@@ -107,7 +107,7 @@ async fn the_queue_says_why_an_app_waits() -> anyhow::Result<()> {
     stage.ask("POST", "/v2/apps", r#"{"id": "/big", "cmd": "sleep 1", "cpus": 100}"#).await;
     let misses = |view: &cluster::View| view.services.queue.values().any(|w| w.offers_unused > 0);
     stage.until("a refused offer", misses).await;
-    let queue = stage.get("/v2/queue?embed=lastUnusedOffers").await["queue"].clone();
+    let queue = stage.get("/v2/queue?embed=lastUnusedOffers&embed=explain").await["queue"].clone();
     let item = &queue[0];
     assert_eq!((&item["app"]["id"], &item["count"]), (&json!("/big"), &json!(1)));
     assert_eq!(item["delay"], json!({ "timeLeftSeconds": 0, "overdue": true }));
@@ -135,11 +135,16 @@ async fn the_queue_says_why_an_app_waits() -> anyhow::Result<()> {
         (&cpus["reached"], &cpus["passed"], &cpus["metBy"]),
         (&json!(1), &json!(0), &json!(0))
     );
-    let brief = stage.get("/v2/queue").await["queue"][0].clone();
+    let brief = stage.get("/v2/queue?embed=explain").await["queue"][0].clone();
     assert_eq!(
         (&brief["explain"]["summary"], &brief["explain"]["looks"]),
         (&json!(summary), &json!(null))
     );
+    let plain = stage.get("/v2/queue").await["queue"][0].clone();
+    let mut fields: Vec<&String> = plain.as_object().expect("an item").keys().collect();
+    fields.sort();
+    let known = ["app", "count", "delay", "processedOffersSummary", "role", "since"];
+    assert_eq!(fields, known, "old clients find what Marathon has, and nothing else");
     let answer = stage.ask("DELETE", "/v2/queue//big/delay", Body::empty()).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     Ok(())

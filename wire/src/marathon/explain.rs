@@ -13,7 +13,6 @@ use serde::Serialize;
 use services::explain::{Explain, Judged};
 use services::spec::AppSpec;
 
-use super::queue::Offers;
 use super::version::Spelled;
 
 /// Agents without an offer that are named.
@@ -121,15 +120,22 @@ fn is_here(agent: &AgentView) -> bool {
     !matches!(agent.agent.standing, Standing::Gone { .. })
 }
 
-pub fn account(explain: &Explain, agents: Agents<'_>, offers: Offers) -> Account {
+/// Whether each agent is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looks {
+    Shown,
+    Hidden,
+}
+
+pub fn account(explain: &Explain, agents: Agents<'_>, shown: Looks) -> Account {
     let steps: Vec<Step> = (0..explain.steps.len()).map(|nth| step(explain, nth)).collect();
     let looked_at = explain.agents.len();
     let known = agents.known.max(looked_at);
     let crowd =
         Crowd { known, looked_at, silent: known - looked_at, offers_unlisted: explain.unlisted };
-    let (looks, silent) = match offers {
-        Offers::Hidden => (None, None),
-        Offers::Shown => (Some(looks(explain)), Some(silent(explain, agents.view))),
+    let (looks, silent) = match shown {
+        Looks::Hidden => (None, None),
+        Looks::Shown => (Some(looks(explain)), Some(silent(explain, agents.view))),
     };
     Account {
         summary: summary(&crowd, &steps),

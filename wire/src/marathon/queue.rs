@@ -12,7 +12,7 @@ use services::state;
 use services::view::{Unused, Waiting};
 
 use super::app::App;
-use super::explain::{Account, Agents, account};
+use super::explain::{Account, Agents, Looks, account};
 use super::pod::Pod;
 use super::print;
 use super::print_pod;
@@ -43,10 +43,11 @@ pub struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_unused_offers: Option<Vec<UnusedOffer>>,
     /// What it needs that is not there yet, in plain words; Marathon refused what it did not have.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub lacks: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Vec<String>>,
     /// How far the agents' offers got; Marathon has no such thing.
-    pub explain: Account,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Account>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<App>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,10 +122,24 @@ pub struct Range {
     pub end: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offers {
-    Shown,
-    Hidden,
+/// What an answer shows beside what it always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Embed {
+    pub last_unused_offers: bool,
+    /// What is not Marathon's: its old clients insist on what they know.
+    pub explain: bool,
+}
+
+impl Embed {
+    /// Words that nobody knows ask for nothing.
+    #[must_use]
+    pub fn and(self, word: &str) -> Self {
+        match word {
+            "lastUnusedOffers" => Self { last_unused_offers: true, ..self },
+            "explain" => Self { explain: true, ..self },
+            _ => self,
+        }
+    }
 }
 
 pub fn item(
@@ -132,8 +147,12 @@ pub fn item(
     waiting: &Waiting,
     agents: Agents<'_>,
     now: Time,
-    offers: Offers,
+    embed: Embed,
 ) -> Item {
+    let looks = match embed.last_unused_offers {
+        true => Looks::Shown,
+        false => Looks::Hidden,
+    };
     let left =
         waiting.delayed_until.map_or(0, |until| until.0.saturating_sub(now.0).div_ceil(1000));
     Item {
@@ -142,12 +161,11 @@ pub fn item(
         delay: Delay { time_left_seconds: left, overdue: left == 0 },
         since: Spelled(waiting.since),
         processed_offers_summary: summary(waiting),
-        last_unused_offers: match offers {
-            Offers::Shown => Some(waiting.last_unused.values().map(unused).collect()),
-            Offers::Hidden => None,
-        },
-        lacks: waiting.lacks.to_vec(),
-        explain: account(&waiting.explain, agents, offers),
+        last_unused_offers: embed
+            .last_unused_offers
+            .then(|| waiting.last_unused.values().map(unused).collect()),
+        lacks: (embed.explain && !waiting.lacks.is_empty()).then(|| waiting.lacks.to_vec()),
+        explain: embed.explain.then(|| account(&waiting.explain, agents, looks)),
         app: app.spec.pod.is_none().then(|| print::app(app)),
         pod: print_pod::app(app),
     }

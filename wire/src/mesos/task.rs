@@ -279,3 +279,37 @@ fn full_status(task: &Task, status: &TaskStatus) -> Value {
     }
     spelled
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_spelled_where_there_are_any() {
+        let check = |cpus: Option<Limit>, mem: Option<Limit>, expected: Option<Value>| {
+            let found = limits(&Limits { cpus, mem }, |amount| json!(amount.as_f64()));
+            assert_eq!(found, expected);
+        };
+        let half = Some(Limit::Amount(Scalar(500)));
+        check(None, None, None);
+        check(half, None, Some(json!({ "cpus": 0.5 })));
+        check(half, Some(Limit::Unlimited), Some(json!({ "cpus": 0.5, "mem": "Infinity" })));
+    }
+
+    #[test]
+    fn a_check_says_what_it_is_even_before_it_has_found_anything() {
+        let check =
+            |status: CheckStatus, expected: Value| assert_eq!(check_status(status), expected);
+        check(CheckStatus::Http(None), json!({ "type": "HTTP", "http": {} }));
+        check(
+            CheckStatus::Http(Some(503)),
+            json!({ "type": "HTTP", "http": { "status_code": 503 } }),
+        );
+        check(
+            CheckStatus::Tcp(Some(false)),
+            json!({ "type": "TCP", "tcp": { "succeeded": false } }),
+        );
+        let command = json!({ "type": "COMMAND", "command": { "exit_code": 3 } });
+        check(CheckStatus::Command(Some(3)), command);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::check::{CheckInfo, CheckStatus, ReadinessCheck};
 use model::container::{Family, HealthCheck, Probe, Run, Scheme};
 use model::task::{Reason, TaskInfo, TaskState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,16 +38,54 @@ async fn server(status: u16) -> u16 {
     port
 }
 
-pub(crate) async fn health_is_told_by_port_page_and_command() {
-    let mut world = World::open().await;
-    let (good, bad) = (server(200).await, server(500).await);
-    let page = |port| Probe::Http {
+fn page(port: u16) -> Probe {
+    Probe::Http {
         scheme: Scheme::Http,
         port,
         path: "/health".to_owned(),
         family: Family::Ipv4,
         ignore_1xx: false,
+    }
+}
+
+pub(crate) async fn what_a_check_finds_is_told_and_readiness_once() {
+    let mut world = World::open().await;
+    let bad = server(500).await;
+    let command = |text: &str| Probe::Command(Run::Shell(text.to_owned()));
+    for (id, probe, found) in [
+        ("a", page(bad), CheckStatus::Http(Some(500))),
+        ("b", Probe::Tcp { port: bad, family: Family::Ipv4 }, CheckStatus::Tcp(Some(true))),
+        ("c", Probe::Tcp { port: 1, family: Family::Ipv4 }, CheckStatus::Tcp(Some(false))),
+        ("d", command("exit 7"), CheckStatus::Command(Some(7))),
+    ] {
+        let (delay, second) = (Duration::ZERO, Duration::from_secs(1));
+        let check = CheckInfo { probe, delay, interval: second, timeout: 5 * second };
+        world.run(TaskInfo { check: Some(check), ..shell(id, "sleep 1000") }).await;
+        world.expect(TaskState::Running).await;
+        let status = world.expect(TaskState::Running).await;
+        assert_eq!(status.check, Some(found), "{status:?}");
+        assert_eq!(status.reason, Some(Reason::TaskCheckStatusUpdated));
+        world.kill(id).await;
+        world.expect(TaskState::Killed).await;
+    }
+    let check = ReadinessCheck {
+        probe: page(bad),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
+        statuses: vec![500],
+        keeps_answer: false,
     };
+    world.run(TaskInfo { readiness: Some(check), ..shell("e", "sleep 1000") }).await;
+    assert_eq!(world.expect(TaskState::Running).await.ready, Some(false));
+    assert_eq!(world.expect(TaskState::Running).await.ready, Some(true));
+    world.kill("e").await;
+    world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn health_is_told_by_port_page_and_command() {
+    let mut world = World::open().await;
+    let (good, bad) = (server(200).await, server(500).await);
     let tcp = |port| Probe::Tcp { port, family: Family::Ipv4 };
     let command = |text: &str| Probe::Command(Run::Shell(text.to_owned()));
     for (id, probe, healthy) in [

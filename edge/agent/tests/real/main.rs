@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 16] = scenarios![
+    let all: [Scenario; 17] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         tasks::a_killed_task_was_killed,
         tasks::the_api_shows_what_runs,
         checks::health_is_told_by_port_page_and_command,
+        checks::what_a_check_finds_is_told_and_readiness_once,
         exec::a_second_process_is_run_in_a_container,
         exec::a_terminal_has_the_size_that_was_asked_for,
         full::a_full_disk_refuses_tasks_until_there_is_space,

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::json;
 use services::Order;
 use wire::marathon::explain::Agents;
-use wire::marathon::queue::{Item, Offers, item};
+use wire::marathon::queue::{Embed, Item, item};
 
 use super::{Answer, Api, ids, respond};
 use crate::answer;
@@ -22,15 +22,14 @@ impl Api {
     }
 
     fn show_queue(&self, request: &Request) -> axum::http::Response<axum::body::Body> {
-        let shown = request.query.all("embed").any(|word| word == "lastUnusedOffers");
-        let offers = if shown { Offers::Shown } else { Offers::Hidden };
+        let embed = request.query.all("embed").fold(Embed::default(), Embed::and);
         let view = self.handle.read();
         let agents = Agents::of(&view.kernel);
         let waiting = view.services.queue.iter();
         let items: Vec<Item> = waiting
             .filter_map(|(id, waiting)| {
                 let app = view.services.apps.get(id)?;
-                Some(item(app, waiting, agents, now(), offers))
+                Some(item(app, waiting, agents, now(), embed))
             })
             .collect();
         respond(request, StatusCode::OK, &json!({ "queue": items }))

@@ -146,7 +146,7 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
     let screen = &mut world.screen;
     match command {
         Command::List { json: true } => {
-            let answer: Value = client.json(client.get(&format!("{API}/v2/queue"))).await?;
+            let answer: Value = client.json(explained(&client)).await?;
             screen.json(&answer["queue"])
         }
         Command::List { json: false } => {
@@ -177,11 +177,15 @@ pub(super) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
 }
 
 pub(super) async fn queue(client: &Client) -> Result<Queue> {
-    client.json(client.get(&format!("{API}/v2/queue"))).await
+    client.json(explained(client)).await
+}
+
+fn explained(client: &Client) -> reqwest::RequestBuilder {
+    client.get(&format!("{API}/v2/queue")).query(&[("embed", "explain")])
 }
 
 fn unused_offers(client: &Client) -> reqwest::RequestBuilder {
-    client.get(&format!("{API}/v2/queue")).query(&[("embed", "lastUnusedOffers")])
+    explained(client).query(&[("embed", "lastUnusedOffers")])
 }
 
 fn not_waiting(app: &str) -> anyhow::Error {

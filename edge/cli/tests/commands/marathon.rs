@@ -36,8 +36,8 @@ fn fake() -> Fake {
     Fake::default()
         .answer("GET /service/marathon/v2/apps", 200, APPS)
         .answer("GET /service/marathon/v2/deployments", 200, DEPLOYMENTS)
-        .answer("GET /service/marathon/v2/queue", 200, QUEUE)
-        .answer("GET /service/marathon/v2/queue?embed=lastUnusedOffers", 200, QUEUE)
+        .answer("GET /service/marathon/v2/queue?embed=explain", 200, QUEUE)
+        .answer("GET /service/marathon/v2/queue?embed=explain&embed=lastUnusedOffers", 200, QUEUE)
         .answer("GET /service/marathon/v2/tasks", 200, TASKS)
 }
 

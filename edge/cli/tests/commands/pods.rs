@@ -12,8 +12,8 @@ const QUEUE: &str = r#"{"queue": [{"pod": {"id": "/big"}, "count": 1, "delay": {
 fn fake() -> Fake {
     Fake::default()
         .answer("GET /service/marathon/v2/pods::status", 200, STATUS)
-        .answer("GET /service/marathon/v2/queue", 200, QUEUE)
-        .answer("GET /service/marathon/v2/queue?embed=lastUnusedOffers", 200, QUEUE)
+        .answer("GET /service/marathon/v2/queue?embed=explain", 200, QUEUE)
+        .answer("GET /service/marathon/v2/queue?embed=explain&embed=lastUnusedOffers", 200, QUEUE)
         .answer("GET /service/marathon/v2/deployments", 200, "[]")
 }
 

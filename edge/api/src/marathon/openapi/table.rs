@@ -239,7 +239,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &[Json(200, of::<DeploymentResult>), Nothing(202)],
     ),
     get("/v2/queue", "Lists what waits to be launched, and why.", &[Json(200, schemas::queue)])
-        .with(&[Words("embed", &["lastUnusedOffers"])]),
+        .with(&[Words("embed", &["lastUnusedOffers", "explain"])]),
     order(
         "DELETE",
         "/v2/queue/{app_id}/delay",
