@@ -19,11 +19,12 @@ test:
 	@scripts/install-deps.sh test
 	$(CARGO) test --workspace --profile ci
 
-## schemathesis (from the Python package index) fuzzes the API, and marathon-lb follows a cluster: MARATHON_LB is the
-## directory of a copy of it, which no package archive has.
+## schemathesis (from the Python package index) fuzzes the API, a framework on pymesos (from there, too) runs 1,000 tasks,
+## and marathon-lb follows a cluster: MARATHON_LB is the directory of a copy of it, which no package archive has.
 test-third-party: build
 	@scripts/install-deps.sh third-party
 	$(CARGO) test --package api --features fuzz --test fuzz --profile ci
+	@scripts/test-pymesos.sh "$(CARGO_TARGET_DIR)/release/dcos"
 	@scripts/test-marathon-lb.sh "$(CARGO_TARGET_DIR)/release/dcos" "$(MARATHON_LB)"
 
 ## Format, lints, licences.

@@ -2,6 +2,7 @@
 
 mod clients;
 mod cluster;
+mod frameworks;
 mod images;
 mod life;
 mod pods;

@@ -1,0 +1,298 @@
+//! What of a task's description is at fault, field by field, and how what is not is understood.
+
+use mesos_v1::scheduler::Call as Spelled;
+use model::container::{Family, Probe, Run, Scheme};
+use model::id::{FrameworkId, Role};
+use model::limits::Limit;
+use model::resources::{ReservationKind, Scalar};
+use model::scheduler::{Call, Operation};
+use model::task::{Reason, TaskInfo};
+use serde_json::{Value, json};
+use wire::mesos::v1::call::{self, Said, Speaker};
+
+fn scalar(name: &str, value: f64) -> Value {
+    json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } })
+}
+
+fn task() -> Value {
+    json!({
+        "name": "a", "task_id": { "value": "a" }, "agent_id": { "value": "S0" },
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
+        "command": { "value": "sleep 1" },
+    })
+}
+
+fn with(changes: &Value) -> Value {
+    let mut task = task();
+    let members = changes.as_object().expect("an object");
+    let all = task.as_object_mut().expect("an object");
+    all.extend(members.clone());
+    task
+}
+
+fn operations(operation: Value) -> Vec<Operation> {
+    let spelled = json!({
+        "type": "ACCEPT", "framework_id": { "value": "f" },
+        "accept": { "offer_ids": [{ "value": "o" }], "operations": [operation] },
+    });
+    let spelled: Spelled = mesos_v1::json::from_value(spelled).expect("well-formed");
+    call::judge(&spelled).expect("a call in form");
+    let role = |_: &model::id::OfferId| Some(Role::new("prod"));
+    let speaker = Speaker { framework: FrameworkId::new("f"), role: &role };
+    match call::read(&spelled, &speaker) {
+        Ok(Said::Call(Call::Accept { operations, .. })) => operations,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn launched(task: &Value) -> Result<TaskInfo, String> {
+    let launch = json!({ "type": "LAUNCH", "launch": { "task_infos": [task] } });
+    match operations(launch).pop().expect("one operation") {
+        Operation::Launch(mut tasks) => Ok(tasks.pop().expect("one task")),
+        Operation::Refuse(mut tasks) => {
+            let refused = tasks.pop().expect("one task");
+            assert_eq!((refused.id.as_str(), refused.reason), ("a", Reason::TaskInvalid));
+            Err(refused.cause)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_refused(changes: &Value, text: &str) {
+    match launched(&with(changes)) {
+        Err(cause) => assert!(cause.contains(text), "{changes}: {cause}"),
+        Ok(task) => panic!("{changes}: {task:?}"),
+    }
+}
+
+#[test]
+fn a_faulty_task_is_refused_by_its_fault() {
+    let check = |changes: Value, text: &str| is_refused(&changes, text);
+    let executor = json!({ "executor_id": { "value": "e" } });
+    check(json!({ "command": null }), "at least one (but not both) of CommandInfo or ExecutorInfo");
+    check(json!({ "executor": executor }), "at least one (but not both)");
+    check(json!({ "kill_policy": { "grace_period": { "nanoseconds": -1 } } }), "kill_policy");
+    check(json!({ "resources": [] }), "Task uses no resources");
+    let of = |resource: Value| json!({ "resources": [resource] });
+    check(of(json!({ "name": "cpus", "type": "SCALAR" })), "another type than it says");
+    check(of(json!({ "name": "", "type": "SCALAR", "scalar": { "value": 1 } })), "has no name");
+    check(of(scalar("cpus", -1.0)), "is no sensible number");
+    check(of(scalar("ports", 1.0)), "of the wrong type");
+    check(of(scalar("gpus", 0.5)), "must be an unsigned integer");
+    let ranges = |begin: u64, end: u64| json!({ "name": "ports", "type": "RANGES",
+        "ranges": { "range": [{ "begin": begin, "end": end }, { "begin": 5, "end": 9 }] } });
+    check(of(ranges(4, 3)), "ends before it begins");
+    check(of(ranges(7, 12)), "ranges that overlap");
+    let set = json!({ "name": "zones", "type": "SET", "set": { "item": ["a", "a"] } });
+    check(of(set), "names an item twice");
+    let mut both = scalar("cpus", 1.0);
+    both["role"] = json!("prod");
+    both["reservations"] = json!([{ "type": "DYNAMIC", "role": "prod" }]);
+    check(of(both), "'reservations' beside");
+    let mut nobody = scalar("cpus", 1.0);
+    nobody["reservation"] = json!({});
+    check(of(nobody), "reserved for no role");
+    let mut disk = scalar("disk", 1.0);
+    disk["disk"] = json!({ "persistence": { "id": "v" } });
+    check(of(disk.clone()), "Expecting 'volume' to be set");
+    disk["disk"]["volume"] = json!({ "container_path": "d", "mode": "RW" });
+    check(json!({ "resources": [disk, disk] }), "duplicate persistence ID");
+    disk["name"] = json!("mem");
+    check(of(disk), "has DiskInfo and is no disk");
+    let mut revocable = scalar("cpus", 1.0);
+    revocable["revocable"] = json!({});
+    check(json!({ "resources": [scalar("cpus", 1.0), revocable] }), "mixes revocable");
+    let allocated = |role: &str| {
+        let mut one = scalar("cpus", 1.0);
+        one["allocation_info"] = json!({ "role": role });
+        one
+    };
+    check(json!({ "resources": [allocated("a"), allocated("b")] }), "multiple allocation roles");
+    check(json!({ "limits": { "disk": { "value": 1 } } }), "Only cpus and mem");
+    check(json!({ "limits": { "cpus": { "value": 0.01 } } }), "The cpu limit must be greater");
+    check(json!({ "limits": { "mem": { "value": 1 } } }), "The memory limit must be greater");
+    check(
+        json!({ "container": { "type": "MESOS", "linux_info": { "share_cgroups": false } } }),
+        "Only tasks in a task group",
+    );
+    let port = json!({ "ports": { "ports": [{ "number": 70_000 }] }, "visibility": "CLUSTER" });
+    check(json!({ "discovery": port }), "70000 is no port");
+}
+
+#[test]
+fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
+    let check = |field: &str, value: Value, text: &str| is_refused(&json!({ field: value }), text);
+    let variable = |one: Value| json!({ "value": "a", "environment": { "variables": [one] } });
+    check("command", json!({}), "'command.value' must be set if 'command.shell' is true");
+    check("command", json!({ "shell": false }), "where there is no image");
+    check("command", variable(json!({ "name": "A" })), "must have a value set");
+    check("command", variable(json!({ "name": "A", "type": "SECRET" })), "not supported yet");
+    check("command", variable(json!({ "name": "A", "type": "UNKNOWN", "value": "" })), "UNKNOWN");
+    for (field, what) in [("health_check", "health check"), ("check", "check")] {
+        let set = |kind: &str| format!("to be set for {kind} {what}");
+        check(field, json!({}), "must specify 'type'");
+        check(field, json!({ "type": "HTTP" }), &set("HTTP"));
+        check(field, json!({ "type": "TCP" }), &set("TCP"));
+        check(field, json!({ "type": "COMMAND" }), &set("COMMAND"));
+        let http = json!({ "type": "HTTP", "http": { "port": 1, "path": "a" } });
+        check(field, http, "must start with '/'");
+        for span in ["delay_seconds", "interval_seconds", "timeout_seconds"] {
+            let tcp = json!({ "type": "TCP", "tcp": { "port": 1 }, span: -1.0 });
+            check(field, tcp, &format!("Expecting '{span}' to be non-negative"));
+        }
+    }
+    let http = json!({ "type": "HTTP", "http": { "port": 1, "scheme": "ftp" } });
+    check("health_check", http, "Unsupported HTTP health check scheme: 'ftp'");
+    let docker = |docker: Value| json!({ "type": "DOCKER", "docker": docker });
+    check("container", json!({ "type": "DOCKER" }), "'docker' is not set for DOCKER");
+    check("container", docker(json!({ "image": "a", "network": "BRIDGE" })), "'container.docker.network' BRIDGE");
+    let name = json!({ "image": "a", "parameters": [{ "key": "name", "value": "b" }] });
+    check("container", docker(name), "must not be 'name'");
+    let volume = |volume: Value| json!({ "type": "MESOS", "volumes": [volume] });
+    let plain = json!({ "container_path": "d", "mode": "RW" });
+    check("container", volume(plain.clone()), "Only one of them should be set");
+    for (kind, text) in [
+        ("SANDBOX_PATH", "'source.sandbox_path' is not set"),
+        ("HOST_PATH", "'source.host_path' is not set"),
+        ("SECRET", "'container.volumes.source.secret' is not supported yet"),
+        ("DOCKER_VOLUME", "'container.volumes.source.docker_volume' is not supported yet"),
+        ("CSI_VOLUME", "'container.volumes.source.csi_volume' is not supported yet"),
+        ("UNKNOWN", "'source.type' is unknown"),
+    ] {
+        let mut of = plain.clone();
+        of["source"] = json!({ "type": kind });
+        check("container", volume(of), text);
+    }
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_its_name() {
+    let check = |changes: Value, field: &str| {
+        is_refused(&changes, &format!("'{field}' is not supported yet"));
+    };
+    check(json!({ "max_completion_time": { "nanoseconds": 1 } }), "max_completion_time");
+    let container = |field: &str, value: Value| {
+        json!({ "container": { "type": "MESOS", field: value } })
+    };
+    check(container("hostname", json!("a")), "container.hostname");
+    check(container("rlimit_info", json!({})), "container.rlimit_info");
+    let named = json!([{ "name": "dcos" }]);
+    check(container("network_infos", named), "container.network_infos.name");
+    let linux = |field: &str, value: Value| container("linux_info", json!({ field: value }));
+    check(linux("effective_capabilities", json!({})), "container.linux_info.effective_capabilities");
+    check(linux("seccomp", json!({})), "container.linux_info.seccomp");
+    check(linux("shm_size", json!(64)), "container.linux_info.shm_size");
+    let executor = json!({ "executor_id": { "value": "e" }, "command": { "value": "e" } });
+    check(json!({ "command": null, "executor": executor }), "executor");
+}
+
+#[test]
+fn a_sound_task_is_understood() {
+    let shell = launched(&task()).expect("sound");
+    assert_eq!(shell.command.run, Run::Shell("sleep 1".to_owned()));
+    assert_eq!((shell.role.as_str(), shell.resources.cpus()), ("prod", Scalar(100)));
+    let http = json!({ "type": "HTTP", "http": { "port": 80, "statuses": [200] } });
+    let full = launched(&with(&json!({
+        "command": { "shell": false, "value": "/bin/echo", "arguments": ["echo", "hi"], "user": "nobody",
+            "environment": { "variables": [{ "name": "A", "value": "1" }] },
+            "uris": [{ "value": "http://a/b.tgz", "cache": true }] },
+        "health_check": http,
+        "kill_policy": { "grace_period": { "nanoseconds": 3_000_000_000_i64 } },
+        "limits": { "cpus": { "value": "Infinity" }, "mem": { "value": 64 } },
+        "labels": { "labels": [{ "key": "k", "value": "v" }, { "key": "flag" }] },
+        "container": { "type": "MESOS", "volumes": [
+            { "container_path": "/data", "host_path": "/srv", "mode": "RO" },
+            { "container_path": "s", "mode": "RW",
+                "source": { "type": "SANDBOX_PATH", "sandbox_path": { "type": "PARENT", "path": "p" } } },
+        ] },
+    })));
+    let full = full.expect("sound");
+    assert_eq!(full.command.run, Run::Exec(vec!["/bin/echo".to_owned(), "hi".to_owned()]));
+    assert!(full.command.uris[0].extract && full.command.uris[0].cache);
+    assert_eq!(full.limits.cpus, Some(Limit::Unlimited));
+    assert_eq!(full.limits.mem, Some(Limit::Amount(Scalar::whole(64))));
+    assert_eq!(full.labels[1], ("flag".to_owned(), String::new()));
+    let (scheme, family, path) = (Scheme::Http, Family::Ipv4, "/".to_owned());
+    let probe = Probe::Http { scheme, port: 80, path, family, ignore_1xx: false };
+    assert_eq!((&full.health_checks[0].probe, full.health_checks[0].failures_max), (&probe, 3));
+    let container = full.container.expect("given");
+    assert_eq!((container.volumes.len(), container.shared[0].name.as_str()), (1, "p"));
+    let docker = launched(&with(&json!({
+        "command": { "shell": false, "arguments": ["-v"] },
+        "container": { "type": "DOCKER", "docker": { "image": "nginx", "force_pull_image": true } },
+    })));
+    let docker = docker.expect("sound");
+    assert_eq!(docker.command.run, Run::Image(vec!["-v".to_owned()]));
+    assert!(docker.container.and_then(|one| one.image).is_some_and(|image| image.force_pull));
+}
+
+#[test]
+fn both_spellings_of_a_reservation_are_read() {
+    let mut old = scalar("cpus", 1.0);
+    old["role"] = json!("prod");
+    old["reservation"] = json!({ "principal": "p" });
+    let mut new = scalar("cpus", 1.0);
+    new["reservations"] = json!([{ "type": "DYNAMIC", "role": "prod", "principal": "p" }]);
+    for resource in [old, new] {
+        let task = launched(&with(&json!({ "resources": [resource] }))).expect("sound");
+        let one = task.resources.iter().next().expect("one").clone();
+        assert_eq!(one.reservations[0].kind, ReservationKind::Dynamic);
+        assert_eq!(one.role().map(Role::as_str), Some("prod"));
+    }
+}
+
+#[test]
+fn one_fault_in_a_group_is_the_fault_of_all() {
+    let group = |executor: Value, tasks: Value| {
+        let group = json!({ "executor": executor, "task_group": { "tasks": tasks } });
+        operations(json!({ "type": "LAUNCH_GROUP", "launch_group": group })).remove(0)
+    };
+    let executor = |changes: Value| {
+        let mut one = json!({ "type": "DEFAULT", "executor_id": { "value": "e" } });
+        let members = changes.as_object().expect("an object").clone();
+        one.as_object_mut().expect("an object").extend(members);
+        one
+    };
+    let docker = json!({ "container": { "type": "DOCKER", "docker": { "image": "a" } } });
+    let check = |executor: Value, second: Value, text: &str| {
+        match group(executor, json!([task(), second])) {
+            Operation::Refuse(tasks) => {
+                assert_eq!(tasks.len(), 2);
+                for one in tasks {
+                    assert_eq!(one.reason, Reason::TaskGroupInvalid);
+                    assert!(one.cause.contains(text), "{}", one.cause);
+                }
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    let sound = || executor(json!({}));
+    check(sound(), with(&docker), "Docker ContainerInfo is not supported on the task");
+    check(sound(), with(&json!({ "command": null })), "'TaskInfo.command' must be set");
+    check(executor(json!({ "type": "CUSTOM" })), task(), "CUSTOM is not supported yet");
+    check(executor(json!({ "type": null })), task(), "'ExecutorInfo.type' must be set");
+    check(executor(json!({ "command": { "value": "a" } })), task(), "'ExecutorInfo.command' must not");
+    check(executor(docker), task(), "Docker ContainerInfo is not supported on the executor");
+    check(executor(json!({ "framework_id": { "value": "g" } })), task(), "invalid FrameworkID");
+    let found = group(executor(json!({ "resources": [scalar("cpus", 0.1)] })), json!([task()]));
+    assert!(matches!(found, Operation::LaunchGroup { tasks, .. } if tasks.len() == 1));
+}
+
+#[test]
+fn operations_that_make_no_sense_are_answered_under_their_names() {
+    let check = |operation: Value, text: &str| {
+        let mut operation = operation;
+        operation["id"] = json!({ "value": "op" });
+        match operations(operation).remove(0) {
+            Operation::NoConversion { id, cause } => {
+                assert_eq!(id.expect("it has one").as_str(), "op");
+                assert!(cause.contains(text), "{cause}");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    check(json!({ "type": "RESERVE" }), "Expecting 'reserve' to be present");
+    check(json!({ "type": "OF_A_LATER_RELEASE" }), "of no known type");
+    let bad = json!({ "resources": [scalar("ports", 1.0)] });
+    check(json!({ "type": "UNRESERVE", "unreserve": bad }), "of the wrong type");
+}
