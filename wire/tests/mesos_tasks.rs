@@ -79,8 +79,10 @@ fn a_faulty_task_is_refused_by_its_fault() {
     check(of(scalar("cpus", -1.0)), "is no sensible number");
     check(of(scalar("ports", 1.0)), "of the wrong type");
     check(of(scalar("gpus", 0.5)), "must be an unsigned integer");
-    let ranges = |begin: u64, end: u64| json!({ "name": "ports", "type": "RANGES",
-        "ranges": { "range": [{ "begin": begin, "end": end }, { "begin": 5, "end": 9 }] } });
+    let ranges = |begin: u64, end: u64| {
+        json!({ "name": "ports", "type": "RANGES",
+        "ranges": { "range": [{ "begin": begin, "end": end }, { "begin": 5, "end": 9 }] } })
+    };
     check(of(ranges(4, 3)), "ends before it begins");
     check(of(ranges(7, 12)), "ranges that overlap");
     let set = json!({ "name": "zones", "type": "SET", "set": { "item": ["a", "a"] } });
@@ -145,7 +147,11 @@ fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
     check("health_check", http, "Unsupported HTTP health check scheme: 'ftp'");
     let docker = |docker: Value| json!({ "type": "DOCKER", "docker": docker });
     check("container", json!({ "type": "DOCKER" }), "'docker' is not set for DOCKER");
-    check("container", docker(json!({ "image": "a", "network": "BRIDGE" })), "'container.docker.network' BRIDGE");
+    check(
+        "container",
+        docker(json!({ "image": "a", "network": "BRIDGE" })),
+        "'container.docker.network' BRIDGE",
+    );
     let name = json!({ "image": "a", "parameters": [{ "key": "name", "value": "b" }] });
     check("container", docker(name), "must not be 'name'");
     let volume = |volume: Value| json!({ "type": "MESOS", "volumes": [volume] });
@@ -171,15 +177,17 @@ fn what_is_not_supported_yet_is_refused_by_its_name() {
         is_refused(&changes, &format!("'{field}' is not supported yet"));
     };
     check(json!({ "max_completion_time": { "nanoseconds": 1 } }), "max_completion_time");
-    let container = |field: &str, value: Value| {
-        json!({ "container": { "type": "MESOS", field: value } })
-    };
+    let container =
+        |field: &str, value: Value| json!({ "container": { "type": "MESOS", field: value } });
     check(container("hostname", json!("a")), "container.hostname");
     check(container("rlimit_info", json!({})), "container.rlimit_info");
     let named = json!([{ "name": "dcos" }]);
     check(container("network_infos", named), "container.network_infos.name");
     let linux = |field: &str, value: Value| container("linux_info", json!({ field: value }));
-    check(linux("effective_capabilities", json!({})), "container.linux_info.effective_capabilities");
+    check(
+        linux("effective_capabilities", json!({})),
+        "container.linux_info.effective_capabilities",
+    );
     check(linux("seccomp", json!({})), "container.linux_info.seccomp");
     check(linux("shm_size", json!(64)), "container.linux_info.shm_size");
     let executor = json!({ "executor_id": { "value": "e" }, "command": { "value": "e" } });
@@ -254,8 +262,9 @@ fn one_fault_in_a_group_is_the_fault_of_all() {
         one
     };
     let docker = json!({ "container": { "type": "DOCKER", "docker": { "image": "a" } } });
-    let check = |executor: Value, second: Value, text: &str| {
-        match group(executor, json!([task(), second])) {
+    let check =
+        |executor: Value, second: Value, text: &str| match group(executor, json!([task(), second]))
+        {
             Operation::Refuse(tasks) => {
                 assert_eq!(tasks.len(), 2);
                 for one in tasks {
@@ -264,14 +273,17 @@ fn one_fault_in_a_group_is_the_fault_of_all() {
                 }
             }
             other => panic!("{text}: {other:?}"),
-        }
-    };
+        };
     let sound = || executor(json!({}));
     check(sound(), with(&docker), "Docker ContainerInfo is not supported on the task");
     check(sound(), with(&json!({ "command": null })), "'TaskInfo.command' must be set");
     check(executor(json!({ "type": "CUSTOM" })), task(), "CUSTOM is not supported yet");
     check(executor(json!({ "type": null })), task(), "'ExecutorInfo.type' must be set");
-    check(executor(json!({ "command": { "value": "a" } })), task(), "'ExecutorInfo.command' must not");
+    check(
+        executor(json!({ "command": { "value": "a" } })),
+        task(),
+        "'ExecutorInfo.command' must not",
+    );
     check(executor(docker), task(), "Docker ContainerInfo is not supported on the executor");
     check(executor(json!({ "framework_id": { "value": "g" } })), task(), "invalid FrameworkID");
     let found = group(executor(json!({ "resources": [scalar("cpus", 0.1)] })), json!([task()]));
