@@ -5,6 +5,8 @@ use model::resources::Scalar;
 /// In the order in which an offer is judged: the first that is not met is the one that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Demand {
+    /// What is set aside for a resident that waits to be launched again.
+    Reservation,
     /// Resources that the app may use at all.
     Role,
     /// An agent of the home region, or of any for an app that names its region or zone.
@@ -31,7 +33,7 @@ pub struct Lack {
 }
 
 impl Lack {
-    pub(crate) fn of(demand: Demand) -> Self {
+    pub fn of(demand: Demand) -> Self {
         Self { demand, missing: Scalar(0) }
     }
 }
@@ -55,6 +57,7 @@ impl Demand {
     /// In Marathon's words, which tell no constraint from another, nor from a region.
     pub fn miss(self) -> Miss {
         match self {
+            Demand::Reservation => Miss::NoCorrespondingReservationFound,
             Demand::Role => Miss::UnfulfilledRole,
             Demand::Region | Demand::Constraint(_) => Miss::UnfulfilledConstraint,
             Demand::Stay => Miss::AgentMaintenance,

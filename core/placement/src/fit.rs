@@ -23,6 +23,8 @@ pub struct Need {
     /// How many instances the app wants, for even spreading.
     pub instances: u32,
     pub gpus: GpuUse,
+    /// It goes where something is set aside for it, once something is.
+    pub resident: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,9 @@ impl Need {
         let amounts = amounts.filter(|(_, amount)| !amount.is_zero()).map(|(demand, _)| demand);
         let ports = (!self.ports.is_empty()).then_some(Demand::Ports);
         let thrift = self.is_thrifty().then_some(Demand::Thrift);
-        let first = std::iter::once(Demand::Role).chain(region).chain(constraints);
+        let reservation = self.resident.then_some(Demand::Reservation);
+        let first = reservation.into_iter().chain([Demand::Role]);
+        let first = first.chain(region).chain(constraints);
         first.chain([Demand::Stay]).chain(amounts).chain(ports).chain(thrift).collect()
     }
 

@@ -61,6 +61,12 @@ impl Room {
         self.shelves.iter().all(|shelf| shelf.scalars[0].is_zero() || shelf.scalars[1].is_zero())
     }
 
+    /// What is set aside for one instance is not a place for another.
+    #[must_use]
+    pub fn beside(offered: &Resources, estates: &Resources) -> Self {
+        if estates.is_empty() { Self::new(offered) } else { Self::new(&offered.minus(estates)) }
+    }
+
     pub(crate) fn total(&self, scalar: usize) -> Scalar {
         Scalar(self.shelves.iter().map(|shelf| shelf.scalars[scalar].0).sum())
     }

@@ -19,6 +19,7 @@ fn need(cpus: u64, ports: &[Port], accepts: &[&str]) -> Need {
         home: None,
         instances: 1,
         gpus: GpuUse::Restricted,
+        resident: false,
     }
 }
 

@@ -123,6 +123,8 @@ pub(crate) struct Crew {
     line: BTreeSet<(Rank, Version, Serial)>,
     doomed: BTreeSet<Serial>,
     doomed_unreachable: u32,
+    /// Residents whose task is over. They are counted nowhere else: what is launched next takes their place.
+    resting: BTreeSet<Serial>,
     generations: BTreeMap<Version, Generation>,
     /// Of earlier configurations, and of the current one.
     pub(crate) old: Muster,
@@ -132,13 +134,17 @@ pub(crate) struct Crew {
 
 impl Crew {
     pub(crate) fn is_empty(&self) -> bool {
-        self.line.is_empty() && self.doomed.is_empty()
+        self.line.is_empty() && self.doomed.is_empty() && self.resting.is_empty()
     }
 
     /// Those on their way out whose agent answers.
     pub(crate) fn leaving(&self) -> u32 {
         u32::try_from(self.doomed.len()).expect("instances are counted in 32 bits")
             - self.doomed_unreachable
+    }
+
+    pub(crate) fn resting(&self) -> &BTreeSet<Serial> {
+        &self.resting
     }
 
     /// Those of just this version.
@@ -187,6 +193,10 @@ impl Crew {
 
     /// Counts an instance. `checks` tells whether its version has health checks.
     pub(crate) fn enter(&mut self, instance: &Instance, checks: impl FnOnce() -> Checks) {
+        if instance.is_resting() {
+            self.resting.insert(instance.serial);
+            return;
+        }
         let generation = self.generations.entry(instance.version).or_insert_with(|| Generation {
             checks: checks(),
             muster: Muster::default(),
@@ -200,7 +210,7 @@ impl Crew {
                 self.side(instance.version).0[rank as usize] += 1;
                 self.line.insert((rank, instance.version, instance.serial));
             }
-            Goal::Decommissioned => {
+            Goal::Stopped | Goal::Decommissioned => {
                 self.doomed.insert(instance.serial);
                 self.doomed_unreachable += u32::from(rank == Rank::Unreachable);
             }
@@ -211,6 +221,10 @@ impl Crew {
 
     /// Takes an instance out of the counts, as it was entered.
     pub(crate) fn leave(&mut self, instance: &Instance) {
+        if instance.is_resting() {
+            self.resting.remove(&instance.serial);
+            return;
+        }
         let generation =
             self.generations.get_mut(&instance.version).expect("entered with its version");
         let rank = Rank::of(instance, generation.checks);
@@ -221,7 +235,7 @@ impl Crew {
                 self.side(instance.version).0[rank as usize] -= 1;
                 self.line.remove(&(rank, instance.version, instance.serial));
             }
-            Goal::Decommissioned => {
+            Goal::Stopped | Goal::Decommissioned => {
                 self.doomed.remove(&instance.serial);
                 self.doomed_unreachable -= u32::from(rank == Rank::Unreachable);
             }

@@ -190,7 +190,7 @@ impl Services {
     }
 
     fn plan(&self, mut draft: Draft<'_>, intent: Intent) -> Result<Plan, Refusal> {
-        draft.settle().map_err(Refusal::Invalid)?;
+        draft.settle(&intent.conflict).map_err(Refusal::Invalid)?;
         let levels = draft.levels();
         let mut changes = BTreeMap::new();
         for (app, target) in draft.targets {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::id::Role;
 
 use crate::depend::{Cycle, Levels, Node};
+use crate::deploy::Conflict;
 use crate::group::{Group, GroupId};
 use crate::memory::Memory;
 use crate::ports::ServicePorts;
@@ -107,7 +108,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Fills in what depends on other apps and on the configuration; tells everything that is wrong.
-    pub(crate) fn settle(&mut self) -> Result<(), Vec<Fault>> {
+    pub(crate) fn settle(&mut self, conflict: &Conflict) -> Result<(), Vec<Fault>> {
         let mut faults = std::mem::take(&mut self.faults);
         self.settle_roles(&mut faults);
         self.settle_ports(&mut faults);
@@ -119,6 +120,7 @@ impl<'a> Draft<'a> {
                 };
                 self.check_id(app, &mut fault);
                 self.check_kind(app, spec, &mut fault);
+                self.check_estate(app, spec, conflict, &mut fault);
                 check_constraints(spec, &mut fault);
             }
         }
@@ -233,6 +235,45 @@ impl<'a> Draft<'a> {
         let now = self.memory.view.apps.get(app);
         if now.is_some_and(|now| now.spec.pod.is_some() != spec.pod.is_some()) {
             fault("/id", not_both(app));
+        }
+    }
+
+    /// What is set aside for the instances of an app with volumes stays as it is; who goes back goes back in any case.
+    fn check_estate(
+        &self,
+        app: &AppId,
+        spec: &AppSpec,
+        conflict: &Conflict,
+        fault: &mut impl FnMut(&str, String),
+    ) {
+        let now = self.memory.view.apps.get(app).map(|now| &now.spec);
+        let Some(now) = now.filter(|now| now.is_resident()) else { return };
+        let all = self.memory.view.instances.get(app);
+        if !all.into_iter().flatten().any(|(_, one)| one.claim.is_some()) {
+            return;
+        }
+        let may_move = match conflict {
+            Conflict::RollBack(_) => return,
+            Conflict::Force => true,
+            Conflict::Refuse | Conflict::Ignore => false,
+        };
+        if !now.persistent_volumes().eq(spec.persistent_volumes()) {
+            let cause = "the persistent volumes of an app cannot be changed while it is there";
+            fault("/volumes", cause.to_owned());
+        }
+        let asked = |spec: &AppSpec| {
+            let ports = spec.ports.iter().map(|port| spec.require_ports.then_some(port.port));
+            (spec.cpus, spec.mem, spec.disk, spec.gpus, ports.collect::<Vec<_>>())
+        };
+        if asked(now) != asked(spec) {
+            let cause = "the resources of an app with persistent volumes (cpus, mem, disk, gpus, ports) cannot be \
+                         changed: they are reserved together with the volumes";
+            fault("/", cause.to_owned());
+        }
+        if now.role != spec.role && !may_move {
+            let cause = "the volumes of an app are reserved for its role; with the option '?force=true' it gets \
+                         another one, and new volumes once the old ones are wiped";
+            fault("/role", cause.to_owned());
         }
     }
 

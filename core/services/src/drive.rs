@@ -8,12 +8,12 @@ use model::scheduler::Call;
 
 use crate::What;
 use crate::crew::{Crew, Of};
-use crate::kill::Doomed;
+use crate::kill::{Doomed, Volumes};
 use crate::machine::{Services, Standing, Turn};
 use crate::queue::Want;
 use crate::spec::{AppId, AppSpec, KillSelection};
 use crate::state::{ActionKind, App, Record, Version};
-use crate::strategy::{Manner, Step, Strength, next_step};
+use crate::strategy::{Bounds, Manner, Step, Strength, next_step};
 use crate::task::Template;
 
 /// What is wanted of an app now.
@@ -21,6 +21,14 @@ struct Aim {
     manner: Manner,
     /// What new instances run; `None` if there are to be none.
     of: Option<Launchable>,
+}
+
+impl Aim {
+    /// Those of an app that is to go, or to have none any more, are given back.
+    fn keeps_volumes(&self) -> bool {
+        let is_resident = self.of.as_ref().is_some_and(|of| of.spec.is_resident());
+        self.manner != Manner::Stop && is_resident
+    }
 }
 
 struct Launchable {
@@ -60,7 +68,8 @@ impl Services {
 
     /// Asks for offers to roles in which something is wanted, and for none to the others.
     fn turn_taps(&mut self, turn: &mut Turn<'_>) {
-        let turned = self.desk.queue.turn_taps();
+        let litter = &self.memory.litter;
+        let turned = self.desk.queue.turn_taps(|role| litter.contains_key(role));
         if !turned.suppress.is_empty() {
             turn.call(Call::Suppress { roles: turned.suppress });
         }
@@ -79,7 +88,8 @@ impl Services {
         let victims = self.choose(app, &aim, &step, turn.kills);
         if !victims.is_empty() {
             // Each is a change of the app, so it is looked at again.
-            victims.into_iter().for_each(|serial| self.doom(serial, turn));
+            let volumes = if aim.keeps_volumes() { Volumes::Kept } else { Volumes::Wiped };
+            victims.into_iter().for_each(|serial| self.doom_with(serial, volumes, turn));
             return;
         }
         self.want(app, &aim, step.launch, turn);
@@ -109,7 +119,7 @@ impl Services {
                 let manner = match held.kind {
                     ActionKind::Start => Manner::Keep(0),
                     ActionKind::Scale => Manner::Scale(count),
-                    ActionKind::Restart => Manner::Replace(count, app.spec.upgrade),
+                    ActionKind::Restart => Manner::Replace(count, Bounds::of(&app.spec)),
                     ActionKind::Stop => Manner::Stop,
                 };
                 Aim { manner, of: Some(Launchable::from(app)) }
@@ -134,10 +144,13 @@ impl Services {
 
     /// Who is to go, at most so many.
     fn choose(&self, app: &AppId, aim: &Aim, step: &Step, max: usize) -> Vec<Serial> {
+        let Some(crew) = self.memory.crews.get(app) else { return Vec::new() };
+        if !aim.keeps_volumes() && !crew.resting().is_empty() {
+            return crew.resting().iter().take(max).copied().collect();
+        }
         if step.kill + step.kill_old_bad + step.kill_old_good == 0 {
             return Vec::new();
         }
-        let Some(crew) = self.memory.crews.get(app) else { return Vec::new() };
         let by_age =
             aim.of.as_ref().map_or(KillSelection::YoungestFirst, |of| of.spec.kill_selection);
         let counted = |serial: &Serial| {

@@ -23,6 +23,20 @@ pub struct Doom {
     /// As many as a turn kills.
     #[n(1)]
     pub instances: Vec<Serial>,
+    #[cbor(n(2), default)]
+    pub volumes: Volumes,
+}
+
+/// What becomes of what is set aside for an instance that is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Volumes {
+    #[default]
+    #[n(0)]
+    Kept,
+    /// It is given back, and what is in its volumes is gone for good.
+    #[n(1)]
+    Wiped,
 }
 
 /// Whether there were any.
@@ -33,17 +47,28 @@ pub(crate) enum Doomed {
 }
 
 impl Services {
-    /// The instance is not to run any more.
+    /// The instance is not to run any more. A resident rests once its task has ended.
     pub(crate) fn doom(&mut self, serial: Serial, turn: &mut Turn<'_>) {
+        self.doom_with(serial, Volumes::Kept, turn);
+    }
+
+    pub(crate) fn doom_with(&mut self, serial: Serial, volumes: Volumes, turn: &mut Turn<'_>) {
         let instance = Arc::clone(&self.memory.instances[&serial]);
         turn.kills = turn.kills.saturating_sub(1);
-        if instance.goal != Goal::Decommissioned {
-            let doomed = Instance { goal: Goal::Decommissioned, ..(*instance).clone() };
+        let goal = match (volumes, &instance.claim) {
+            (Volumes::Kept, Some(_)) => Goal::Stopped,
+            (Volumes::Wiped, Some(_)) | (_, None) => Goal::Decommissioned,
+        };
+        if instance.goal < goal {
+            let doomed = Instance { goal, ..(*instance).clone() };
             self.commit(Record::Instance(serial, Some(Arc::new(doomed))), turn);
             // It counts among those that leave now, and no instance counts twice.
             self.forget_inactive(&instance);
         }
-        self.send_kill(&instance, turn);
+        match instance.is_resting() {
+            true => self.desk.queue.thirst_for(&instance.role),
+            false => self.send_kill(&instance, turn),
+        }
     }
 
     /// Repeated after a while, for the message or its answer may be lost.
@@ -72,28 +97,29 @@ impl Services {
         // Whoever is named twice, be it by two of its members, is killed, and counted, once.
         let mut named = BTreeSet::new();
         instances.retain(|instance| named.insert(instance.serial));
-        let deployed = match kill {
-            Kill::Replace | Kill::Wipe => None,
-            Kill::Scale => Some(self.plan_shrinking(&instances, force)?),
+        let (deployed, volumes) = match kill {
+            Kill::Replace => (None, Volumes::Kept),
+            Kill::Wipe => (None, Volumes::Wiped),
+            Kill::Scale => (Some(self.plan_shrinking(&instances, force)?), Volumes::Kept),
         };
         // Doomed before the deployment begins, which would else choose others.
         match instances.len() <= TURN_KILLS_MAX {
-            true => instances.iter().for_each(|instance| self.doom(instance.serial, turn)),
-            false => self.doom_later(&instances, turn),
+            true => instances.iter().for_each(|one| self.doom_with(one.serial, volumes, turn)),
+            false => self.doom_later(&instances, volumes, turn),
         }
         let deployed = deployed.map(|plan| self.carry_out(plan, turn));
         Ok(Reply::Killed { instances, deployed })
     }
 
     /// More than a turn has room for are written down, and follow app by app.
-    fn doom_later(&mut self, instances: &[Arc<Instance>], turn: &mut Turn<'_>) {
+    fn doom_later(&mut self, instances: &[Arc<Instance>], volumes: Volumes, turn: &mut Turn<'_>) {
         let mut by_app: BTreeMap<&AppId, Vec<Serial>> = BTreeMap::new();
         for instance in instances {
             by_app.entry(&instance.app).or_default().push(instance.serial);
         }
         for (app, serials) in by_app {
             for some in serials.chunks(TURN_KILLS_MAX) {
-                let doom = Doom { app: app.clone(), instances: some.to_vec() };
+                let doom = Doom { app: app.clone(), instances: some.to_vec(), volumes };
                 let serial = self.next_serial();
                 self.commit(Record::Doom(serial, Some(Arc::new(doom))), turn);
             }
@@ -108,7 +134,7 @@ impl Services {
         let doom = Arc::clone(&self.memory.dooms[&serial]);
         for instance in &doom.instances {
             if self.memory.instances.contains_key(instance) {
-                self.doom(*instance, turn);
+                self.doom_with(*instance, doom.volumes, turn);
             }
         }
         self.commit(Record::Doom(serial, None), turn);

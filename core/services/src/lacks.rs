@@ -10,7 +10,7 @@ use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{PodContainer, PodSpec, VolumeSource};
 use crate::spec::resource::LinuxInfo;
-use crate::spec::volume::{AppVolumeSource, CsiKind};
+use crate::spec::volume::{AppVolumeSource, CsiKind, DiskKind, PersistentVolume};
 
 /// One sentence for each thing, in the order in which a user would look for it.
 pub(crate) fn lacks(spec: &AppSpec) -> Vec<String> {
@@ -48,7 +48,10 @@ fn volumes(spec: &AppSpec, all: &mut Vec<String>) {
     for volume in &spec.volumes {
         let path = &volume.container_path;
         all.push(match &volume.source {
-            AppVolumeSource::Persistent(_) => persistent(path),
+            AppVolumeSource::Persistent(volume) => {
+                persistent(path, volume, all);
+                continue;
+            }
             AppVolumeSource::Dvdi(dvdi) => format!(
                 "its volume {path} is the external volume {}: docker volume drivers are not there yet",
                 dvdi.name
@@ -65,8 +68,19 @@ fn volumes(spec: &AppSpec, all: &mut Vec<String>) {
     }
 }
 
-fn persistent(volume: &str) -> String {
-    format!("its volume {volume} is persistent: persistent volumes are not there yet")
+/// On the agent's own disk.
+fn persistent(path: &str, volume: &PersistentVolume, all: &mut Vec<String>) {
+    match volume.kind {
+        None | Some(DiskKind::Root) => {}
+        Some(DiskKind::Path | DiskKind::Mount) => all.push(format!(
+            "its volume {path} is on a disk of its own: only persistent volumes of type root are there yet"
+        )),
+    }
+    if let Some(profile) = &volume.profile {
+        all.push(format!(
+            "its volume {path} is on a disk with the profile {profile}: profiles are not there yet"
+        ));
+    }
 }
 
 fn secret_volume(volume: &str, secret: &str) -> String {
@@ -133,7 +147,7 @@ fn pod(pod: &PodSpec, all: &mut Vec<String>) {
         match &volume.source {
             VolumeSource::Ephemeral | VolumeSource::Host(_) => {}
             VolumeSource::Secret(name) => all.push(secret_volume(&volume.name, name)),
-            VolumeSource::Persistent(_) => all.push(persistent(&volume.name)),
+            VolumeSource::Persistent(info) => persistent(&volume.name, info, all),
         }
     }
     environment("it", &pod.environment, all);

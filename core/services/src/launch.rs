@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::{OfferId, Serial, Uuid};
+use model::resources::Resources;
 use model::scheduler::{Call, Filters, Offer, Operation, Unavailability};
 use model::task::{TaskInfo, TaskState};
 use model::time::Time;
+use placement::demand::{Demand, Lack};
 use placement::fit::{Prospect, Site, fit};
 use placement::room::Room;
 use placement::rule::{Field, Tally};
@@ -16,8 +18,10 @@ use placement::rule::{Field, Tally};
 use crate::crew::spot;
 use crate::machine::{Services, Turn};
 use crate::queue::{Look, Want};
+use crate::resident::Estates;
 use crate::spec::AppId;
-use crate::state::{Goal, Instance, Place, Record};
+use crate::spec::pod::PodSpec;
+use crate::state::{FIRST_INCARNATION, Goal, Instance, Place, Record};
 use crate::task::{Launch, Template};
 use crate::timers::Due;
 use crate::{pod, probe};
@@ -28,20 +32,38 @@ const APPS_PER_OFFER_MAX: usize = 200;
 /// How long an offer is declined for that has not been tried on all who wait: they are next.
 const UNTRIED_REFUSE: Duration = Duration::from_secs(15);
 
-/// Every instance is its app's first: a new launch is a new instance.
-const INCARNATION: u32 = 1;
-
 /// An offer that is being filled.
-struct Filling {
-    offer: Arc<Offer>,
-    room: Room,
+pub(crate) struct Filling {
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) room: Room,
+    /// What is set aside for instances of ours.
+    pub(crate) estates: Estates,
+    /// What comes before the launches.
+    pub(crate) first: Vec<Operation>,
     tasks: Vec<TaskInfo>,
     groups: Vec<Operation>,
 }
 
 impl Filling {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.tasks.len() + self.groups.len()
+    }
+
+    /// The instance runs on just these resources.
+    pub(crate) fn launch(&mut self, template: &Template, instance: &Instance, taken: Resources) {
+        match &template.group {
+            Some(group) => {
+                let (executor, tasks) = group.launch(instance, taken);
+                self.groups.push(Operation::LaunchGroup { executor, tasks });
+            }
+            None => self.tasks.push(template.task(Launch {
+                task: instance.task.clone(),
+                agent: self.offer.agent_id.clone(),
+                host: &instance.place.host,
+                resources: taken,
+                ports: &instance.ports,
+            })),
+        }
     }
 }
 
@@ -73,9 +95,15 @@ impl Services {
 
     /// Launches what fits.
     fn fill(&mut self, offer: Offer, turn: &mut Turn<'_>) -> Filled {
-        let room = Room::new(&offer.resources);
-        let mut filling =
-            Filling { offer: Arc::new(offer), room, tasks: Vec::new(), groups: Vec::new() };
+        let mut estates = self.survey(&offer, turn);
+        let mut filling = Filling {
+            room: Room::beside(&offer.resources, &estates.resources),
+            first: std::mem::take(&mut estates.clearing),
+            estates,
+            offer: Arc::new(offer),
+            tasks: Vec::new(),
+            groups: Vec::new(),
+        };
         let max = usize::try_from(self.config.instances_per_offer_max).expect("32 bits fit");
         let role = filling.offer.role.clone();
         let max = max.min(turn.launches);
@@ -84,12 +112,13 @@ impl Services {
         let last = candidates.last().filter(|_| others_wait).cloned();
         for app in candidates {
             self.fill_with(&app, &mut filling, max, turn);
-            if filling.count() == max || filling.room.is_used_up() || last.as_ref() == Some(&app) {
+            let is_used_up = filling.room.is_used_up() && filling.estates.resting.is_empty();
+            if filling.count() == max || is_used_up || last.as_ref() == Some(&app) {
                 self.desk.queue.point_past(&role, app);
                 break;
             }
         }
-        if filling.count() == 0 {
+        if filling.count() == 0 && filling.first.is_empty() {
             let refuse = match others_wait {
                 true => UNTRIED_REFUSE.min(self.config.decline_duration),
                 false => self.config.decline_duration,
@@ -102,7 +131,8 @@ impl Services {
             false => Filters::default(),
         };
         self.desk.queue.filtered(&role);
-        let mut operations = filling.groups;
+        let mut operations = filling.first;
+        operations.append(&mut filling.groups);
         if !filling.tasks.is_empty() {
             operations.push(Operation::Launch(filling.tasks));
         }
@@ -114,12 +144,23 @@ impl Services {
     fn fill_with(&mut self, app: &AppId, filling: &mut Filling, max: usize, turn: &mut Turn<'_>) {
         let Some(Want { template, count }) = self.desk.queue.want(app) else { return };
         let (template, mut count) = (Arc::clone(template), *count);
+        let is_resident = template.need.resident;
         let offer = Arc::clone(&filling.offer);
         let place = Arc::new(place(&template, &offer));
         let site = Site { agent: &offer.agent, prospect: self.prospect(&offer, turn.now) };
-        let mut lacks = Vec::new();
+        let (mut lacks, mut waits) = (Vec::new(), 0);
         let before = filling.count();
-        while count > 0 && filling.count() < max {
+        if is_resident {
+            count -= self.relaunch(&template, count, filling, max, turn);
+            // Whoever rests elsewhere is waited for: its data is there.
+            let rest = self.memory.crews.get(app).map_or(0, |crew| crew.resting().len());
+            let rest = u32::try_from(rest).expect("instances are counted in 32 bits");
+            if count > 0 && count <= rest {
+                lacks.push(Lack::of(Demand::Reservation));
+            }
+            waits = count.min(rest);
+        }
+        while count > waits && filling.count() < max {
             let serial = self.desk.serial;
             let (uuid, seed) = identity(turn, serial);
             let Some(tallies) = self.tallies(&template) else { return };
@@ -131,20 +172,16 @@ impl Services {
                 }
             };
             let resources = filling.room.take(&taken);
-            let instance = self.launched(&template, uuid, &place, taken.ports().collect(), turn);
-            match &template.group {
-                Some(group) => {
-                    let (executor, tasks) = group.launch(&instance, resources);
-                    filling.groups.push(Operation::LaunchGroup { executor, tasks });
-                }
-                None => filling.tasks.push(template.task(Launch {
-                    task: instance.task.clone(),
-                    agent: offer.agent_id.clone(),
-                    host: &place.host,
-                    resources,
-                    ports: &instance.ports,
-                })),
-            }
+            let (place, ports) = (Arc::clone(&place), taken.ports().collect());
+            let serial = self.next_serial();
+            let birth = Birth { serial, uuid, place, ports, now: turn.now };
+            let mut instance = new_instance(&template, birth);
+            let resources = match is_resident {
+                true => self.settle_in(&mut instance, &template.spec, resources, filling),
+                false => resources,
+            };
+            let instance = self.launched(instance, turn);
+            filling.launch(&template, &instance, resources);
             turn.launches -= 1;
             count -= 1;
         }
@@ -160,7 +197,7 @@ impl Services {
         self.desk.queue.note(app, &offer, turn.now, Look { launched, lacks });
     }
 
-    fn prospect(&self, offer: &Offer, now: Time) -> Prospect {
+    pub(crate) fn prospect(&self, offer: &Offer, now: Time) -> Prospect {
         let is_near = |planned: &Unavailability| planned.is_near(now, self.config.draining_time);
         match offer.unavailability.as_ref().is_some_and(is_near) {
             true => Prospect::Leaves,
@@ -172,6 +209,9 @@ impl Services {
     /// its step of a deployment and is kept as it was until then.
     fn tallies(&self, template: &Template) -> Option<Cow<'_, [Tally]>> {
         let crew = self.memory.crews.get(&template.app)?;
+        if template.need.resident {
+            return Some(Cow::Owned(self.resident_tallies(template)));
+        }
         if crew.since() == Some(template.since) {
             return Some(Cow::Borrowed(&crew.tallies));
         }
@@ -187,48 +227,87 @@ impl Services {
         Some(Cow::Owned(tallies))
     }
 
-    fn launched(
-        &mut self,
-        template: &Template,
-        uuid: Uuid,
-        place: &Arc<Place>,
-        ports: Vec<u16>,
-        turn: &mut Turn<'_>,
-    ) -> Arc<Instance> {
-        let serial = self.next_serial();
-        let pod = template.spec.pod.as_ref();
-        let members = pod.map(|pod| pod::members(pod, &template.app, uuid, &ports, turn.now));
-        let members = members.unwrap_or_default();
-        let instance = Arc::new(Instance {
-            serial,
-            app: template.app.clone(),
-            version: template.version,
-            uuid,
-            incarnation: INCARNATION,
-            task: match members.first() {
-                Some(first) => first.task.clone(),
-                None => Instance::task_id(&template.app, uuid, INCARNATION),
-            },
-            place: Arc::clone(place),
-            role: template.role.clone(),
-            goal: Goal::Running,
-            state: TaskState::Staging,
-            staged_at: turn.now,
-            started_at: None,
-            healthy: None,
-            unreachable_since: None,
-            addresses: Vec::new(),
-            ready: probe::readiness(&template.spec, &ports).is_none(),
-            ports,
-            members,
-            check: None,
-        });
+    /// From now on it is known.
+    pub(crate) fn launched(&mut self, instance: Instance, turn: &mut Turn<'_>) -> Arc<Instance> {
+        let (serial, instance) = (instance.serial, Arc::new(instance));
         self.commit(Record::Instance(serial, Some(Arc::clone(&instance))), turn);
         turn.notice(crate::What::InstanceChanged { instance: Arc::clone(&instance) });
         let timers = &mut self.desk.timers;
         timers.set(turn.now + self.config.launch_confirm_timeout, serial, Due::Confirmed);
         timers.set(turn.now + self.config.launch_timeout, serial, Due::Launched);
         instance
+    }
+}
+
+/// What tells one new instance from another.
+struct Birth {
+    serial: Serial,
+    uuid: Uuid,
+    place: Arc<Place>,
+    ports: Vec<u16>,
+    now: Time,
+}
+
+fn new_instance(template: &Template, birth: Birth) -> Instance {
+    let Birth { serial, uuid, place, ports, now } = birth;
+    let instance = Instance {
+        serial,
+        app: template.app.clone(),
+        version: template.version,
+        uuid,
+        incarnation: FIRST_INCARNATION,
+        task: Instance::task_id(&template.app, uuid, FIRST_INCARNATION),
+        place,
+        role: template.role.clone(),
+        goal: Goal::Running,
+        state: TaskState::Staging,
+        staged_at: now,
+        started_at: None,
+        healthy: None,
+        unreachable_since: None,
+        addresses: Vec::new(),
+        ready: probe::readiness(&template.spec, &ports).is_none(),
+        ports,
+        members: Vec::new(),
+        check: None,
+        claim: None,
+    };
+    match &template.spec.pod {
+        Some(pod) => with_members(instance, pod),
+        None => instance,
+    }
+}
+
+/// A pod's, whose containers have yet to start.
+fn with_members(instance: Instance, pod: &PodSpec) -> Instance {
+    let members = pod::members(pod, &instance);
+    let task = members.first().map_or_else(|| instance.task.clone(), |first| first.task.clone());
+    Instance { members, task, ..instance }
+}
+
+/// A resident's next launch.
+pub(crate) fn next_incarnation(
+    template: &Template,
+    was: &Instance,
+    place: Arc<Place>,
+    now: Time,
+) -> Instance {
+    let incarnation = was.incarnation + 1;
+    let instance = Instance {
+        version: template.version,
+        incarnation,
+        task: Instance::task_id(&was.app, was.uuid, incarnation),
+        place,
+        goal: Goal::Running,
+        state: TaskState::Staging,
+        staged_at: now,
+        ready: probe::readiness(&template.spec, &was.ports).is_none(),
+        check: None,
+        ..was.clone()
+    };
+    match &template.spec.pod {
+        Some(pod) => with_members(instance, pod),
+        None => instance,
     }
 }
 
@@ -245,7 +324,7 @@ fn identity(turn: &Turn<'_>, serial: Serial) -> (Uuid, u64) {
 }
 
 /// Of the attributes it keeps those that the app's constraints ask for.
-fn place(template: &Template, offer: &Offer) -> Place {
+pub(crate) fn place(template: &Template, offer: &Offer) -> Place {
     let agent = &offer.agent;
     let asked = |name: &str| {
         let of = |field: &Field| matches!(field, Field::Attribute(asked) if asked == name);

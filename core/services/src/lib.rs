@@ -31,6 +31,7 @@ mod queue;
 mod reconcile;
 mod record;
 mod regroup;
+pub mod resident;
 pub mod spec;
 pub mod state;
 mod status;

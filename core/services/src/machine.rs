@@ -28,6 +28,8 @@ pub const TURN_LAUNCHES_MAX: usize = 2_000;
 pub const TURN_KILLS_MAX: usize = 2_000;
 /// Apps looked at in one step.
 pub const TURN_APPS_MAX: usize = 2_000;
+/// As whom it reserves, as DC/OS calls it.
+pub(crate) const PRINCIPAL: &str = "dcos_marathon";
 /// How long the framework's tasks live on without it, as DC/OS sets it: a week.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -219,6 +221,10 @@ impl Services {
         Self { config, framework, memory, desk: Desk::default() }
     }
 
+    pub(crate) fn framework(&self) -> &FrameworkId {
+        &self.framework
+    }
+
     /// What can be asked; taking it costs nothing.
     pub fn view(&self) -> View {
         View {
@@ -239,7 +245,7 @@ impl Services {
             failover_timeout: FAILOVER_TIMEOUT,
             checkpoint: true,
             hostname: String::new(),
-            principal: Some("dcos_marathon".to_owned()),
+            principal: Some(PRINCIPAL.to_owned()),
             webui_url: None,
             capabilities: vec![
                 Capability::PartitionAware,
@@ -255,7 +261,9 @@ impl Services {
 
     pub(crate) fn roles(&self) -> BTreeSet<Role> {
         let default = std::iter::once(&self.config.default_role);
-        default.chain(self.memory.roles.keys()).cloned().collect()
+        // What is to be given back is offered to its role, whoever is left in it.
+        let all = default.chain(self.memory.roles.keys()).chain(self.memory.litter.keys());
+        all.cloned().collect()
     }
 
     /// Writes a record. Whatever an app's records say is thought about before the turn ends.
@@ -355,7 +363,10 @@ impl Services {
                 self.checked(task, checks, readiness, turn);
             }
             // Each of its tasks gets an update of its own.
-            Event::Failure { agent } => self.desk.queue.forget_agent(&agent),
+            Event::Failure { agent } => {
+                self.desk.queue.forget_agent(&agent);
+                self.forget_estates(&agent, turn);
+            }
             Event::Error(_) => self.unsubscribed(turn),
         }
     }

@@ -13,7 +13,7 @@ use model::time::Time;
 use crate::What;
 use crate::machine::{Services, Turn};
 use crate::spec::pod::PodSpec;
-use crate::state::{Ended, History, Instance, Member, Record, Termination};
+use crate::state::{Ended, Goal, History, Instance, Member, Record, Termination};
 use crate::status::note_unhealthy;
 use crate::timers::Due;
 
@@ -76,9 +76,15 @@ impl Instance {
         self.members.iter().any(Member::is_broken)
     }
 
+    /// It is to be killed, or part of it has failed and takes the rest with it.
+    pub(crate) fn is_going(&self) -> bool {
+        self.goal != Goal::Running || self.is_broken()
+    }
+
     /// Tasks that have not ended, as far as is known.
     pub(crate) fn live_tasks(&self) -> impl Iterator<Item = &TaskId> {
-        let alone = self.members.is_empty().then_some(&self.task);
+        let is_alone = self.members.is_empty() && !self.is_resting();
+        let alone = is_alone.then_some(&self.task);
         let live = self.members.iter().filter(|member| !member.is_over());
         alone.into_iter().chain(live.map(|member| &member.task))
     }
@@ -239,7 +245,7 @@ impl Services {
         status: &TaskStatus,
         turn: &mut Turn<'_>,
     ) {
-        self.give_up(was, turn);
+        self.let_go(ended, ended.state, turn);
         tell(was, ended, status, turn);
         self.remember_end(ended, status, turn);
         // It ended as its members did together, whoever was the last.

@@ -24,6 +24,10 @@ pub(crate) struct Memory {
     pub(crate) view: View,
     pub(crate) instances: BTreeMap<Serial, Arc<Instance>>,
     pub(crate) crews: BTreeMap<AppId, Crew>,
+    /// Instances for which something is set aside, by their ids.
+    pub(crate) residents: BTreeMap<String, Serial>,
+    /// Those for which nothing waits any more, by the role for which it is set aside. They are in no crew.
+    pub(crate) litter: BTreeMap<Role, BTreeSet<Serial>>,
     /// Deployments of which not all has been read.
     pub(crate) heads: BTreeMap<Serial, Arc<Head>>,
     pub(crate) parts: BTreeMap<Serial, BTreeMap<u32, Arc<Part>>>,
@@ -153,6 +157,9 @@ impl Memory {
             Some(instance) => self.instances.insert(serial, Arc::clone(instance)),
             None => self.instances.remove(&serial),
         };
+        self.index_claim(serial, was.as_deref(), instance.map(|instance| &**instance));
+        let was = was.filter(|was| !was.is_litter());
+        let instance = instance.filter(|instance| !instance.is_litter());
         let Some(app) = instance.or(was.as_ref()).map(|either| either.app.clone()) else { return };
         let crew = self.crews.entry(app.clone()).or_default();
         if let Some(was) = &was {
@@ -169,6 +176,11 @@ impl Memory {
         if crew.is_empty() && crew.since().is_none() {
             self.crews.remove(&app);
         }
+        if let (Some(was), Some(is)) = (&was, instance)
+            && was.incarnation != is.incarnation
+        {
+            was.tasks().for_each(|task| drop(self.view.tasks.remove(task)));
+        }
         match instance {
             Some(instance) => self.show_instance(app.clone(), instance),
             None => self.hide_instance(&app, &was.expect("what is removed was there")),
@@ -176,6 +188,24 @@ impl Memory {
         match counts == Counts::default() {
             true => drop(self.view.counts.remove(&app)),
             false => drop(self.view.counts.insert(app, counts)),
+        }
+    }
+
+    fn index_claim(&mut self, serial: Serial, was: Option<&Instance>, is: Option<&Instance>) {
+        if let Some(was) = was.filter(|was| was.claim.is_some()) {
+            self.residents.remove(&was.id());
+            if let Some(litter) = self.litter.get_mut(&was.role).filter(|_| was.is_litter()) {
+                litter.remove(&serial);
+                if litter.is_empty() {
+                    self.litter.remove(&was.role);
+                }
+            }
+        }
+        if let Some(is) = is.filter(|is| is.claim.is_some()) {
+            self.residents.insert(is.id(), serial);
+            if is.is_litter() {
+                self.litter.entry(is.role.clone()).or_default().insert(serial);
+            }
         }
     }
 

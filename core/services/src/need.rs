@@ -12,13 +12,15 @@ use crate::{AcceptedByDefault, Config};
 const GPU_LABEL: &str = "GPU_SCHEDULING_BEHAVIOR";
 
 pub(crate) fn need(spec: &AppSpec, config: &Config) -> Need {
+    let disk = Scalar(spec.disk.0 + spec.volume_space().0);
     Need {
-        scalars: [spec.cpus, spec.mem, spec.disk, Scalar::whole(spec.gpus.into())],
+        scalars: [spec.cpus, spec.mem, disk, Scalar::whole(spec.gpus.into())],
         ports: spec.ports.iter().map(|port| host_port(spec, port)).collect(),
-        accepts: spec.accepted_roles.clone().unwrap_or_else(|| accepted_by_default(spec, config)),
+        accepts: accepts(spec, config),
         rules: rules(spec),
         home: config.home_region.clone(),
         instances: spec.instances,
+        resident: spec.is_resident(),
         gpus: spec.labels.get(GPU_LABEL).and_then(|word| gpu_use(word)).unwrap_or(config.gpus),
     }
 }
@@ -30,6 +32,14 @@ fn host_port(spec: &AppSpec, port: &PortDefinition) -> Port {
         number if spec.require_ports || spec.pod.is_some() => Port::Exactly(number),
         _ => Port::Any,
     }
+}
+
+fn accepts(spec: &AppSpec, config: &Config) -> Vec<Role> {
+    // What a resident takes is set aside for it, and only what nobody has set aside can be.
+    if spec.is_resident() {
+        return vec![Role::star()];
+    }
+    spec.accepted_roles.clone().unwrap_or_else(|| accepted_by_default(spec, config))
 }
 
 fn accepted_by_default(spec: &AppSpec, config: &Config) -> Vec<Role> {

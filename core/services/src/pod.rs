@@ -10,12 +10,12 @@ use model::container::{
     CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Family, HealthCheck,
     Image, Probe, Run, SharedVolume, Volume, VolumeMode,
 };
-use model::id::{ExecutorId, Uuid};
+use model::id::ExecutorId;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo, TaskState};
-use model::time::Time;
 
 use crate::probe;
+use crate::spec::AppSpec;
 use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{
@@ -23,7 +23,6 @@ use crate::spec::pod::{
     VolumeSource,
 };
 use crate::spec::resource::Amounts;
-use crate::spec::{AppId, AppSpec};
 use crate::state::{Instance, Member, Version};
 use crate::task::{decimal, hostname, label_variables, pairs, variable};
 
@@ -103,9 +102,12 @@ impl TaskGroup {
             variables: self.endpoint_variables(&exposed),
             exposed,
         };
-        let mut rest = resources;
+        // Volumes belong to all containers, so they are the executor's.
+        let volumes = resources.only(Resource::is_persistent_volume);
+        let mut rest = resources.minus(&volumes);
         let each = 0..instance.members.len();
         let tasks = each.map(|nth| self.task(nth, &setting, &mut rest)).collect();
+        rest.add(&volumes);
         // What is left is the executor's own, and the ports, which all containers share.
         let labels = pairs(&self.app.labels);
         (ExecutorInfo { id: setting.executor, resources: rest, labels }, tasks)
@@ -269,25 +271,20 @@ fn exposed<'a>(pod: &'a PodSpec, instance: &Instance) -> Vec<Exposed<'a>> {
 }
 
 /// The containers of an instance that is just being launched, which share out its host ports.
-pub(crate) fn members(
-    pod: &PodSpec,
-    app: &AppId,
-    uuid: Uuid,
-    ports: &[u16],
-    now: Time,
-) -> Vec<Member> {
-    let mut ports = ports.iter().copied();
+pub(crate) fn members(pod: &PodSpec, instance: &Instance) -> Vec<Member> {
+    let Instance { app, uuid, incarnation, staged_at: now, .. } = instance;
+    let mut ports = instance.ports.iter().copied();
     let member = |container: &PodContainer| Member {
         name: container.name.clone(),
-        task: Instance::member_task_id(app, uuid, &container.name),
+        task: Instance::member_task_id(app, *uuid, &container.name, *incarnation),
         state: TaskState::Staging,
-        since: now,
+        since: *now,
         started_at: None,
         healthy: None,
         ports: ports.by_ref().take(container.exposed().count()).collect(),
         addresses: Vec::new(),
         message: None,
-        changed_at: now,
+        changed_at: *now,
         termination: None,
     };
     pod.containers.iter().map(member).collect()
@@ -353,14 +350,17 @@ fn container_info(pod: &PodSpec, container: &PodContainer) -> Option<ContainerIn
                 host_path: path.clone(),
                 mode: mode(mount),
             }),
-            // A relative path is a directory of the executor, which all containers share.
-            Some(VolumeSource::Ephemeral | VolumeSource::Host(_)) => shared.push(SharedVolume {
-                name: mount.name.clone(),
-                container_path: mount.path.clone(),
-                mode: mode(mount),
-            }),
+            // A relative path is a directory of the executor, which all containers share; a persistent volume is one that
+            // its agent finds among the executor's resources.
+            Some(VolumeSource::Ephemeral | VolumeSource::Host(_) | VolumeSource::Persistent(_)) => {
+                shared.push(SharedVolume {
+                    name: mount.name.clone(),
+                    container_path: mount.path.clone(),
+                    mode: mode(mount),
+                })
+            }
             // Pods with these are not launched; what is mounted from nowhere was never accepted.
-            Some(VolumeSource::Secret(_) | VolumeSource::Persistent(_)) | None => (),
+            Some(VolumeSource::Secret(_)) | None => (),
         }
     }
     let (kind, privileged, parameters) = (ContainerKind::Mesos, false, Vec::new());

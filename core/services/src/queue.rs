@@ -308,6 +308,11 @@ impl Queue {
         }
     }
 
+    /// Something of this role is to be given back.
+    pub(crate) fn thirst_for(&mut self, role: &Role) {
+        self.tap(role).thirsty = true;
+    }
+
     /// A new subscription: the kernel makes offers to all of these, whatever they refused before.
     pub(crate) fn open_taps(&mut self, roles: impl Iterator<Item = Role>) {
         self.taps = roles.map(|role| (role, Tap::default())).collect();
@@ -320,12 +325,14 @@ impl Queue {
         self.touched.remove(role);
     }
 
-    /// What has to be said to the kernel so that offers come where, and only where, something is wanted.
-    pub(crate) fn turn_taps(&mut self) -> Turned {
+    /// What has to be said to the kernel so that offers come where, and only where, something is wanted, or is to be
+    /// given back.
+    pub(crate) fn turn_taps(&mut self, litter: impl Fn(&Role) -> bool) -> Turned {
         let mut turned = Turned::default();
         for role in std::mem::take(&mut self.touched) {
             let tap = self.taps.entry(role.clone()).or_default();
             let wanted = self.open.get(&role).is_some_and(|open| !open.is_empty());
+            let wanted = wanted || litter(&role);
             if wanted && tap.thirsty && (tap.closed || tap.filtered) {
                 turned.revive.push(role.clone());
                 *tap = Tap::default();

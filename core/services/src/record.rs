@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use model::check::CheckStatus;
 use model::id::{Role, Serial, Uuid};
 use model::machine::BadRecord;
+use model::resources::Resources;
 use model::task::{Address, TaskState};
 use model::time::Time;
 
@@ -207,6 +208,8 @@ struct Stored {
     members: Vec<Member>,
     #[n(16)]
     check: Option<CheckStatus>,
+    #[cbor(n(17), with = "model::shared::option", has_nil)]
+    claim: Option<Arc<Resources>>,
 }
 
 impl Stored {
@@ -229,6 +232,7 @@ impl Stored {
             ready: instance.ready,
             members: instance.members.clone(),
             check: instance.check,
+            claim: instance.claim.clone(),
         }
     }
 
@@ -256,6 +260,7 @@ impl Stored {
             ready: self.ready,
             members: self.members,
             check: self.check,
+            claim: self.claim,
         }
     }
 }

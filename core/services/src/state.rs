@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 use model::attributes::{Attribute, FaultDomain};
 use model::check::CheckStatus;
 use model::id::{AgentId, Role, Serial, TaskId, Uuid};
+use model::resources::Resources;
 use model::task::{Address, TaskState};
 use model::time::Time;
 
@@ -109,7 +110,10 @@ pub struct TaskFailure {
     pub version: Version,
 }
 
-/// One launch of an app. Its task is `<app>.instance-<uuid>._app.<incarnation>`.
+/// A resident is launched again and again; everybody else only once.
+pub const FIRST_INCARNATION: u32 = 1;
+
+/// One launch of an app, or of a resident all of its launches. Its task is `<app>.instance-<uuid>._app.<incarnation>`.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Instance {
     #[n(0)]
@@ -155,9 +159,22 @@ pub struct Instance {
     /// What its check has found, if it has one. Of a pod nothing: no answer of Marathon's shows it.
     #[n(18)]
     pub check: Option<CheckStatus>,
+    /// Of a resident: all that is set aside for it on its agent, its volumes among it. It outlives the task.
+    #[cbor(n(19), with = "model::shared::option", has_nil)]
+    pub claim: Option<Arc<Resources>>,
 }
 
 impl Instance {
+    /// Its task is over, and what is set aside for it waits for the next one.
+    pub fn is_resting(&self) -> bool {
+        self.claim.is_some() && self.state.is_terminal()
+    }
+
+    /// Nobody waits for what is set aside for it: it is to be given back.
+    pub(crate) fn is_litter(&self) -> bool {
+        self.is_resting() && self.goal == Goal::Decommissioned
+    }
+
     /// `prod_web.instance-<uuid>`.
     pub fn id(&self) -> String {
         format!("{}.instance-{}", self.app.underscored(), self.uuid)
@@ -169,9 +186,13 @@ impl Instance {
         alone.into_iter().chain(self.members.iter().map(|member| &member.task))
     }
 
-    /// `prod_web.instance-<uuid>.<container>`.
-    pub fn member_task_id(app: &AppId, uuid: Uuid, container: &str) -> TaskId {
-        TaskId::new(format!("{}.instance-{uuid}.{container}", app.underscored()))
+    /// `prod_web.instance-<uuid>.<container>`, and from the second launch on `prod_web.instance-<uuid>.<container>.2`.
+    pub fn member_task_id(app: &AppId, uuid: Uuid, container: &str, incarnation: u32) -> TaskId {
+        let first = format!("{}.instance-{uuid}.{container}", app.underscored());
+        TaskId::new(match incarnation {
+            FIRST_INCARNATION => first,
+            _ => format!("{first}.{incarnation}"),
+        })
     }
 
     /// `prod_web.instance-<uuid>._app.1`.
@@ -273,12 +294,16 @@ pub struct Place {
     pub attributes: Vec<Attribute>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+/// They only move forward, but for a stopped resident that is launched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Goal {
     #[n(0)]
     Running,
-    /// To be killed, and not to be replaced by itself.
+    /// Of a resident: its task is to be killed, and what is set aside for it to be kept for the next one.
+    #[n(2)]
+    Stopped,
+    /// To be killed, and not to be replaced by itself; what is set aside for it is given back.
     #[n(1)]
     Decommissioned,
 }

@@ -17,6 +17,7 @@ impl Services {
     /// The records of an update are in the same turn as its acknowledgement, so none is lost.
     pub(crate) fn heard_update(&mut self, status: &TaskStatus, turn: &mut Turn<'_>) {
         match self.memory.view.tasks.get(&status.task).cloned() {
+            Some(instance) if instance.is_resting() => stray(status, turn),
             Some(instance) if instance.members.is_empty() => self.update(&instance, status, turn),
             Some(instance) => self.update_member(&instance, status, turn),
             None => unknown(status, turn),
@@ -93,7 +94,7 @@ impl Services {
 
     pub(crate) fn found_again(&mut self, was: &Instance, is: &Instance, turn: &mut Turn<'_>) {
         self.forget_inactive(was);
-        if was.goal == Goal::Decommissioned {
+        if was.goal != Goal::Running {
             self.send_kill(is, turn);
         }
     }
@@ -168,6 +169,10 @@ impl Services {
     /// The instance is no more, and is not asked about again.
     pub(crate) fn give_up(&mut self, instance: &Instance, turn: &mut Turn<'_>) {
         self.commit(Record::Instance(instance.serial, None), turn);
+        self.forget_volatile(instance);
+    }
+
+    pub(crate) fn forget_volatile(&mut self, instance: &Instance) {
         self.desk.confirmed.remove(&instance.serial);
         self.forget_inactive(instance);
         self.forget_health(instance);
@@ -175,7 +180,7 @@ impl Services {
 
     fn ended(&mut self, was: &Arc<Instance>, status: &TaskStatus, turn: &mut Turn<'_>) {
         let cause = self.failing_cause(was);
-        self.give_up(was, turn);
+        self.let_go(was, status.state, turn);
         let healthy = status.healthy.or(was.healthy);
         let ended = Arc::new(Instance { state: status.state, healthy, ..(**was).clone() });
         // The agent that killed it for its health says how it ended; users want to know what the check found.
@@ -264,13 +269,19 @@ impl Services {
             let Some(instance) = self.memory.instances.get(&serial).cloned() else { continue };
             let confirmed = self.desk.confirmed.contains(&serial);
             match (due, instance.state) {
-                (Due::Confirmed, TaskState::Staging) if !confirmed => self.doom(serial, turn),
-                (Due::Launched, TaskState::Staging | TaskState::Starting) => {
+                // A timer of a resident may stem from an earlier launch.
+                (Due::Confirmed, TaskState::Staging)
+                    if !confirmed
+                        && instance.staged_at + self.config.launch_confirm_timeout <= turn.now =>
+                {
                     self.doom(serial, turn);
                 }
-                (Due::Killed, _)
-                    if instance.goal == Goal::Decommissioned || instance.is_broken() =>
+                (Due::Launched, TaskState::Staging | TaskState::Starting)
+                    if instance.staged_at + self.config.launch_timeout <= turn.now =>
                 {
+                    self.doom(serial, turn);
+                }
+                (Due::Killed, _) if !instance.is_resting() && instance.is_going() => {
                     self.send_kill(&instance, turn);
                 }
                 (Due::Inactive | Due::Expunged, TaskState::Unreachable)
@@ -303,7 +314,7 @@ impl Services {
             if matches!(instance.state, TaskState::Staging | TaskState::Starting) {
                 timers.set(instance.staged_at + launch, instance.serial, Due::Launched);
             }
-            if instance.goal == Goal::Decommissioned || instance.is_broken() {
+            if !instance.is_resting() && instance.is_going() {
                 timers.set(self.desk.now, instance.serial, Due::Killed);
             }
             if instance.state == TaskState::Unreachable {
@@ -355,6 +366,13 @@ impl Services {
             ready: None,
         };
         self.ended(&instance, &status, turn);
+    }
+}
+
+/// A task of a resident that counts as over. Should it live, it must not go on beside the next one.
+fn stray(status: &TaskStatus, turn: &mut Turn<'_>) {
+    if !status.state.is_terminal() {
+        unknown(status, turn);
     }
 }
 

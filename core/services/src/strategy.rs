@@ -3,7 +3,7 @@
 use model::resources::Scalar;
 
 use crate::crew::{Muster, Rank};
-use crate::spec::UpgradeStrategy;
+use crate::spec::{AppSpec, UpgradeStrategy};
 
 /// What is to be done with an app now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) enum Manner {
     /// The same, as an action of a deployment.
     Scale(u32),
     /// So many of the current configuration instead of the older ones.
-    Replace(u32, UpgradeStrategy),
+    Replace(u32, Bounds),
     Stop,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Step {
 pub(crate) fn next_step(manner: Manner, strength: &Strength) -> Step {
     match manner {
         Manner::Keep(count) | Manner::Scale(count) => keep(count, strength),
-        Manner::Replace(count, strategy) => replace(count, strategy, strength),
+        Manner::Replace(count, bounds) => replace(count, bounds, strength),
         Manner::Stop => {
             let all = strength.old.total() + strength.new.total();
             Step { kill: all, done: all == 0 && strength.leaving == 0, ..Step::default() }
@@ -70,16 +70,16 @@ fn keep(count: u32, strength: &Strength) -> Step {
 
 /// Marathon's `TaskReplaceActor`, decided anew at each event from what there is: a good old instance goes only while
 /// more than the minimum are good, and a new one comes only while the capacity is not exhausted.
-fn replace(count: u32, strategy: UpgradeStrategy, strength: &Strength) -> Step {
+fn replace(count: u32, bounds: Bounds, strength: &Strength) -> Step {
     let Strength { old, new, leaving, .. } = strength;
-    let minimum = minimum_healthy(count, strategy);
+    let (minimum, capacity) = bounds.within(count);
     let good = old.good() + new.good();
     let spare = good.saturating_sub(minimum);
     let bad_old = old.total() - old.good();
     // Each new good one relieves an old one, and what is more than was wanted is not needed at all.
     let relieved = old.total().saturating_sub(count.saturating_sub(new.good()));
     let here = old.total() + new.total() + leaving - strength.inactive;
-    let room = capacity(count, strategy).saturating_sub(here);
+    let room = capacity.saturating_sub(here);
     // Too few are good and nothing that could become good has room, so one that serves nobody makes way.
     let is_stuck = room == 0 && *leaving == 0 && new.good() == new.total() && new.total() < count;
     let kill_old_bad = match spare {
@@ -95,18 +95,47 @@ fn replace(count: u32, strategy: UpgradeStrategy, strength: &Strength) -> Step {
     }
 }
 
-/// So many must be good at any time, as far as it lies with us.
-pub(crate) fn minimum_healthy(count: u32, strategy: UpgradeStrategy) -> u32 {
-    let thousandths = u64::from(count) * strategy.minimum_health_capacity.0;
-    u32::try_from(thousandths.div_ceil(1000)).unwrap_or(u32::MAX)
+/// Within what an upgrade keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    strategy: UpgradeStrategy,
+    way: Way,
 }
 
-/// So many may there be at any time. Where that leaves no way forward, one more than wanted.
-pub(crate) fn capacity(count: u32, strategy: UpgradeStrategy) -> u32 {
-    let factor = Scalar::whole(1).0 + strategy.maximum_over_capacity.0;
-    let capacity = u32::try_from(u64::from(count) * factor / 1000).unwrap_or(u32::MAX);
-    match minimum_healthy(count, strategy) == capacity {
-        true => capacity + 1,
-        false => capacity,
+/// What gives way where the strategy leaves no way forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// There is one more for a while.
+    More,
+    /// A resident's successor needs its volumes, so one is missing for a while.
+    Fewer,
+}
+
+impl Bounds {
+    pub(crate) fn of(spec: &AppSpec) -> Self {
+        let way = if spec.is_resident() { Way::Fewer } else { Way::More };
+        Self { strategy: spec.upgrade, way }
+    }
+
+    /// So many must be good at any time, as far as it lies with us; and so many may there be.
+    fn within(self, count: u32) -> (u32, u32) {
+        let (minimum, capacity) = (self.minimum(count), self.capacity(count));
+        if minimum < capacity {
+            return (minimum, capacity);
+        }
+        match self.way {
+            Way::More => (minimum, capacity + 1),
+            Way::Fewer => (minimum.saturating_sub(1), capacity),
+        }
+    }
+
+    fn minimum(self, count: u32) -> u32 {
+        let thousandths = u64::from(count) * self.strategy.minimum_health_capacity.0;
+        u32::try_from(thousandths.div_ceil(1000)).unwrap_or(u32::MAX)
+    }
+
+    fn capacity(self, count: u32) -> u32 {
+        let factor = Scalar::whole(1).0 + self.strategy.maximum_over_capacity.0;
+        u32::try_from(u64::from(count) * factor / 1000).unwrap_or(u32::MAX)
     }
 }

@@ -88,13 +88,13 @@ fn an_app_waits_for_what_is_not_there_yet() {
 fn an_app_waits_for_volumes_that_are_more_than_a_path() {
     check(
         volume(AppVolumeSource::Persistent(PersistentVolume {
-            kind: Some(DiskKind::Root),
+            kind: Some(DiskKind::Mount),
             size: 512,
             size_max: None,
             profile: None,
             constraints: Vec::new(),
         })),
-        "its volume data is persistent: persistent volumes are not there yet",
+        "its volume data is on a disk of its own: only persistent volumes of type root are there yet",
     );
     check(
         volume(AppVolumeSource::Dvdi(Dvdi {

@@ -252,10 +252,7 @@ async fn what_is_not_there_yet_is_kept_and_is_why_an_app_waits() -> anyhow::Resu
     assert_eq!(app["residency"]["taskLostBehavior"], "WAIT_FOREVER");
     assert!(app["container"]["portMappings"][0]["servicePort"].as_u64() >= Some(10_000));
     let item = stage.get("/v2/queue?embed=explain").await["queue"][0].clone();
-    let lacks = [
-        "it is on a bridge network: only the host network is there yet",
-        "its volume data is persistent: persistent volumes are not there yet",
-    ];
+    let lacks = ["it is on a bridge network: only the host network is there yet"];
     assert_eq!(item["lacks"], json!(lacks));
     let changed = stage.ask("PATCH", "/v2/apps/db?force=true", r#"{"mem": 64}"#).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);

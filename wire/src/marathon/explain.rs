@@ -193,6 +193,7 @@ fn missing(spec: &AppSpec, lack: &Lack) -> Missing {
 
 pub fn name(demand: Demand) -> &'static str {
     match demand {
+        Demand::Reservation => "reservation",
         Demand::Role => "role",
         Demand::Region => "region",
         Demand::Constraint(_) => "constraint",
@@ -210,6 +211,7 @@ pub fn name(demand: Demand) -> &'static str {
 fn asks(explain: &Explain, demand: Demand) -> String {
     let spec = &explain.spec;
     match demand {
+        Demand::Reservation => "what is reserved for its volumes".to_owned(),
         Demand::Role => {
             let roles: Vec<&str> = explain.accepts.iter().map(|role| role.as_str()).collect();
             format!("resources of {}", roles.join(" or "))
@@ -219,7 +221,7 @@ fn asks(explain: &Explain, demand: Demand) -> String {
         Demand::Stay => "no maintenance".to_owned(),
         Demand::Cpus => quantity(demand, spec.cpus),
         Demand::Mem => quantity(demand, spec.mem),
-        Demand::Disk => quantity(demand, spec.disk),
+        Demand::Disk => quantity(demand, Scalar(spec.disk.0 + spec.volume_space().0)),
         Demand::Gpus => quantity(demand, Scalar::whole(spec.gpus.into())),
         Demand::Ports => ports(spec),
         Demand::Thrift => "no gpus, which are kept for who needs them".to_owned(),
@@ -233,9 +235,12 @@ fn quantity(demand: Demand, amount: Scalar) -> String {
         Demand::Disk => format!("{amount} MiB of disk"),
         Demand::Gpus => format!("{amount} gpus"),
         Demand::Ports => format!("{amount} ports"),
-        Demand::Role | Demand::Region | Demand::Constraint(_) | Demand::Stay | Demand::Thrift => {
-            amount.to_string()
-        }
+        Demand::Reservation
+        | Demand::Role
+        | Demand::Region
+        | Demand::Constraint(_)
+        | Demand::Stay
+        | Demand::Thrift => amount.to_string(),
     }
 }
 

@@ -51,6 +51,7 @@ pub fn instance(one: &state::Instance, spec: &AppSpec) -> Instance {
     let domain = one.place.domain.as_ref();
     let goal = match one.goal {
         Goal::Running => "Running",
+        Goal::Stopped => "Stopped",
         Goal::Decommissioned => "Decommissioned",
     };
     Instance {

@@ -7,6 +7,7 @@ use model::check::CheckStatus;
 use model::task::{Address, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
+use services::resident::LocalVolume;
 use services::state::{self, Instance};
 use services::view::View;
 
@@ -35,12 +36,22 @@ pub struct Task<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Spelled>,
     pub version: Spelled,
-    pub local_volumes: [(); 0],
+    pub local_volumes: Vec<LocalVolumeId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<&'a str>,
     pub role: &'a str,
+}
+
+/// A volume that outlives the task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalVolumeId {
+    pub run_spec_id: String,
+    pub container_path: String,
+    pub uuid: String,
+    pub persistence_id: String,
 }
 
 /// What one health check of a task has found.
@@ -123,7 +134,7 @@ pub fn task<'a>(view: &View, instance: &'a Instance) -> Task<'a> {
         staged_at: Spelled(instance.staged_at),
         started_at: instance.started_at.map(Spelled),
         version: Spelled(instance.version.0),
-        local_volumes: [],
+        local_volumes: local_volumes(instance),
         region: place.domain.as_ref().map(|domain| domain.region.as_str()),
         zone: place.domain.as_ref().map(|domain| domain.zone.as_str()),
         role: instance.role.as_str(),
@@ -141,6 +152,17 @@ fn check_result(status: CheckStatus) -> Option<CheckResult> {
             found.map(|exit_code| CheckResult::Command(CommandResult { exit_code }))
         }
     }
+}
+
+/// The volumes of a resident. Their uuid is the instance's.
+pub fn local_volumes(instance: &Instance) -> Vec<LocalVolumeId> {
+    let id = |volume: LocalVolume<'_>| LocalVolumeId {
+        run_spec_id: instance.app.to_string(),
+        container_path: volume.container_path.to_owned(),
+        uuid: instance.uuid.to_string(),
+        persistence_id: volume.persistence_id.to_owned(),
+    };
+    instance.local_volumes().map(id).collect()
 }
 
 /// One for each check, once there is something to tell. After a change of leader it is only known whether all is well,

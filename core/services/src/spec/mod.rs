@@ -23,9 +23,9 @@ use check::Check;
 use environment::EnvValue;
 pub use id::{AppId, BadAppId};
 use network::{Network, PortMapping};
-use pod::PodSpec;
+use pod::{PodSpec, VolumeSource};
 use resource::{Amounts, LinuxInfo};
-use volume::{AppVolume, AppVolumeSource};
+use volume::{AppVolume, AppVolumeSource, PersistentVolume};
 
 use crate::autoscale::Autoscale;
 
@@ -171,9 +171,25 @@ impl AppSpec {
 
     /// Whether its instances stay where their volumes lie.
     pub fn is_resident(&self) -> bool {
-        let persistent =
-            |volume: &AppVolume| matches!(volume.source, AppVolumeSource::Persistent(_));
-        self.volumes.iter().any(persistent)
+        self.persistent_volumes().next().is_some()
+    }
+
+    /// Those that outlive the tasks of their instance, and where they are seen; a pod's are known by their names.
+    pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &PersistentVolume)> {
+        let of_app = self.volumes.iter().filter_map(|one| match &one.source {
+            AppVolumeSource::Persistent(volume) => Some((one.container_path.as_str(), volume)),
+            AppVolumeSource::Dvdi(_) | AppVolumeSource::Csi(_) | AppVolumeSource::Secret(_) => None,
+        });
+        let of_pod = self.pod.iter().flat_map(|pod| &pod.volumes);
+        of_app.chain(of_pod.filter_map(|one| match &one.source {
+            VolumeSource::Persistent(volume) => Some((one.name.as_str(), volume)),
+            VolumeSource::Ephemeral | VolumeSource::Host(_) | VolumeSource::Secret(_) => None,
+        }))
+    }
+
+    /// What they take of the agent's disk, besides `disk`.
+    pub fn volume_space(&self) -> Scalar {
+        Scalar::whole(self.persistent_volumes().map(|(_, volume)| volume.size).sum())
     }
 }
 

@@ -247,8 +247,12 @@ impl Stage {
         match call {
             Call::Accept { offers, operations, .. } => {
                 self.accepts += 1;
+                let agent = offers.first().and_then(|offer| self.open.get(offer)).cloned();
                 offers.iter().for_each(|offer| self.close(offer));
-                operations.iter().for_each(|operation| self.gather(operation));
+                for operation in &operations {
+                    self.convert(agent.as_ref(), operation);
+                    self.gather(operation);
+                }
                 for task in operations.iter().flat_map(Operation::tasks).cloned() {
                     let agent = self.agents.get_mut(&task.agent).expect("a known agent");
                     agent.free.subtract(&task.resources);
@@ -276,6 +280,13 @@ impl Stage {
             | Call::ReconcileOperations { .. }
             | Call::Teardown => (),
         }
+    }
+
+    fn convert(&mut self, agent: Option<&AgentId>, operation: &Operation) {
+        let Operation::Convert { conversion, .. } = operation else { return };
+        let agent = agent.and_then(|agent| self.agents.get_mut(agent)).expect("a known agent");
+        agent.free.subtract(&conversion.consumed());
+        agent.free.add(&conversion.converted());
     }
 
     fn close(&mut self, offer: &OfferId) {
