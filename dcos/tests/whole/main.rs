@@ -11,4 +11,5 @@ mod readiness;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
 mod registry;
+mod volumes;
 mod zones;

@@ -128,7 +128,16 @@ impl Volumes {
         volumes.map(|volume| self.mount(volume, sandbox, owner)).collect()
     }
 
-    fn mount(
+    /// The volume that all tasks of a group know by this name, among what is their executor's.
+    pub(crate) fn named<'a>(all: &'a Resources, name: &str) -> Option<&'a Resource> {
+        let is_it = |one: &&Resource| {
+            let seen = one.disk.as_ref().and_then(|disk| disk.volume.as_ref());
+            one.is_persistent_volume() && seen.is_some_and(|seen| seen.container_path == name)
+        };
+        all.iter().find(is_it)
+    }
+
+    pub(crate) fn mount(
         &self,
         volume: &Resource,
         sandbox: &Path,

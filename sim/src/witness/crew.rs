@@ -44,7 +44,7 @@ pub(crate) fn count(
                 sum.unreachable += u32::from(is_lost);
                 sum.inactive += u32::from(is_inactive(view, one, step.now));
             }
-            Goal::Decommissioned => sum.leaving += u32::from(!is_lost),
+            Goal::Stopped | Goal::Decommissioned => sum.leaving += u32::from(!is_lost),
         }
     }
     sum

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Hands;
 use crate::environment::{Inhabitant, environment};
 use crate::sandbox::{Owner, Tenant, owner};
+use crate::volumes::Volumes;
 
 /// A launch that takes longer is told as slow.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
@@ -155,15 +156,18 @@ impl Hands {
             let persistent = volumes.mounts(&task.resources, &sandbox, owner)?;
             let shared = task.container.iter().flat_map(|info| &info.shared);
             let shared = shared.map(|volume| {
-                let path = sandboxes.share(tenant.run(), &volume.name)?;
-                anyhow::Ok(Volume {
-                    container_path: volume.container_path.clone(),
-                    host_path: path.display().to_string(),
-                    mode: volume.mode,
-                })
+                let of_executor = group.as_ref().map(|group| &group.executor.resources);
+                let found = of_executor.and_then(|all| Volumes::named(all, &volume.name));
+                let host_path = match found {
+                    Some(persistent) => volumes.mount(persistent, &sandbox, owner)?.host_path,
+                    None => sandboxes.share(tenant.run(), &volume.name)?.display().to_string(),
+                };
+                let (container_path, mode) = (volume.container_path.clone(), volume.mode);
+                anyhow::Ok(Volume { container_path, host_path, mode })
             });
             let mounted = persistent.into_iter().map(Ok).chain(shared);
-            Ok((sandbox, mounted.collect::<anyhow::Result<_>>()?))
+            let mounted = mounted.collect::<anyhow::Result<_>>()?;
+            Ok((sandbox, mounted))
         };
         spawn_blocking(make).await.context("making the sandbox")?
     }

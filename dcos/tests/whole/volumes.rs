@@ -1,0 +1,122 @@
+//! Instances whose volumes outlive their tasks, their agent's daemon and everything but their app.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Tasks, task_ids};
+
+const WAIT_SECS_MAX: u64 = 60;
+
+/// Each of its tasks adds a line.
+const SCRIPT: &str = "echo $MESOS_TASK_ID >> data/log; exec sleep 1000";
+
+async fn agent(cluster: &Cluster) -> Value {
+    let agents = cluster.fetch(&format!("http://{}:5050/slaves", cluster.ip)).await;
+    let agents: Value = serde_json::from_str(&agents.expect("an answer")).expect("JSON");
+    agents["slaves"][0].clone()
+}
+
+/// The tasks that have written, as the latest sees it.
+async fn log(cluster: &Cluster, command: &[&str]) -> Vec<String> {
+    let told = cluster.told(&[&["task", "exec"], command].concat()).await;
+    told.lines().map(str::to_owned).collect()
+}
+
+/// One task, and not this one.
+async fn next(cluster: &Cluster, last: &str) -> String {
+    let is_next = |app: &Value| app["tasksRunning"] == 1 && task_ids(app) != [last.to_owned()];
+    task_ids(&cluster.app_when("keeper", is_next).await).remove(0)
+}
+
+async fn everything_is_given_back(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
+    while agent(cluster).await["reserved_resources"] != json!({}) {
+        let agent = agent(cluster).await;
+        assert!(Instant::now() < deadline, "still set aside: {agent:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let volumes = cluster.data_dir().join("agents/0/volumes/roles/slave_public");
+    let left = || std::fs::read_dir(&volumes).map_or(0, Iterator::count);
+    while left() > 0 {
+        assert!(Instant::now() < deadline, "{left} volumes are left", left = left());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_app_keeps_in_its_volume_outlives_task_agent_and_master() {
+    let mut cluster = Cluster::start("127.64.2.1", &[]).await;
+    let app = json!({"id": "/keeper", "cmd": SCRIPT, "cpus": 0.01, "mem": 16,
+        "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "data", "mode": "RW", "persistent": {"size": 8}}]}});
+    assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+    let first = cluster.settled("keeper", 1).await;
+    let volumes = first["tasks"][0]["localVolumes"].clone();
+    let id = volumes[0]["persistenceId"].as_str().expect("it has a volume");
+    assert!(id.starts_with("keeper#data#"), "{volumes}");
+    let mut tasks = task_ids(&first);
+    let volume = cluster.data_dir().join("agents/0/volumes/roles/slave_public").join(id);
+    assert!(volume.join("log").exists() || volume.is_dir(), "{}", volume.display());
+
+    let path = format!("/v2/apps/keeper/tasks/{}", tasks[0]);
+    assert_eq!(cluster.ask("DELETE", &path, "").await.status, 200);
+    tasks.push(next(&cluster, &tasks[0]).await);
+    assert!(tasks[1].ends_with("._app.2"), "{tasks:?}");
+    let told = cluster.settled("keeper", 1).await;
+    assert_eq!(told["tasks"][0]["localVolumes"], volumes);
+
+    cluster.kill();
+    cluster.run(Tasks::Stop).await;
+    assert_eq!(task_ids(&cluster.settled("keeper", 1).await), tasks[1..], "it ran on");
+    assert!(cluster.stop().success());
+    cluster.run(Tasks::RunOn).await;
+    tasks.push(next(&cluster, &tasks[1]).await);
+    assert_eq!(log(&cluster, &["keeper", "cat", "data/log"]).await, tasks);
+
+    let up = json!({"cmd": format!("true; {SCRIPT}")}).to_string();
+    assert_eq!(cluster.ask("PUT", "/v2/apps/keeper", up).await.status, 200);
+    tasks.push(next(&cluster, &tasks[2]).await);
+    cluster.settled("keeper", 1).await;
+    assert_eq!(log(&cluster, &["keeper", "cat", "data/log"]).await, tasks);
+
+    assert_eq!(cluster.ask("DELETE", "/v2/apps/keeper", "").await.status, 200);
+    cluster.app_when("keeper", Value::is_null).await;
+    everything_is_given_back(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_containers_of_a_pod_share_a_volume_that_outlives_them() {
+    let cluster = Cluster::start("127.64.2.2", &[]).await;
+    let container = |name: &str, command: &str| {
+        json!({"name": name, "resources": {"cpus": 0.01, "mem": 16},
+            "exec": {"command": {"shell": format!("{command}; exec sleep 1000")}},
+            "volumeMounts": [{"name": "kept", "mountPath": "data"}]})
+    };
+    let pod = json!({"id": "/pair", "containers": [
+            container("writer", "echo $MESOS_TASK_ID >> data/log"), container("reader", "true")],
+        "volumes": [{"name": "kept", "persistent": {"size": 8}}]});
+    assert_eq!(cluster.ask("POST", "/v2/pods", pod.to_string()).await.status, 201);
+    let status = async || cluster.get("/v2/pods/pair::status").await;
+    let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
+    let stable = async |than: &str| loop {
+        let now = status().await;
+        let id = now["instances"][0]["containers"][0]["containerId"].as_str().map(str::to_owned);
+        if now["status"] == "STABLE" && id.as_deref() != Some(than) {
+            return (now["instances"][0].clone(), id.expect("a container has an id"));
+        }
+        assert!(Instant::now() < deadline, "{now:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let (first, writer) = stable("").await;
+    let id = first["id"].as_str().expect("an id").to_owned();
+    assert_eq!(first["localVolumes"][0]["containerPath"], "kept");
+    let path = format!("/v2/pods/pair::instances/{id}");
+    assert_eq!(cluster.ask("DELETE", &path, "").await.status, 200);
+    let (second, again) = stable(&writer).await;
+    assert_eq!((&second["id"], &second["localVolumes"]), (&first["id"], &first["localVolumes"]));
+    let reader = second["containers"][1]["containerId"].as_str().expect("an id");
+    assert_eq!(log(&cluster, &[reader, "cat", "data/log"]).await, [writer, again]);
+    assert_eq!(cluster.ask("DELETE", "/v2/pods/pair", "").await.status, 202);
+    everything_is_given_back(&cluster).await;
+}
