@@ -205,7 +205,7 @@ pub enum FromAgent {
     #[n(5)]
     Operated {
         #[n(0)]
-        operated: Operated,
+        operated: Box<Operated>,
         /// Of the agent now, by which the master settles what it thought.
         #[n(1)]
         claims: Resources,

@@ -94,7 +94,7 @@ impl Kernel {
                 self.tell(&framework, Event::Used(tasks), out);
             }
             FromAgent::Operated { operated, claims } => {
-                self.operated(&agent, operated, claims, out);
+                self.operated(&agent, *operated, claims, out);
             }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),

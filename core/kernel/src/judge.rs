@@ -73,16 +73,15 @@ fn all(field: &str, resources: &[Resource]) -> Judgement {
 }
 
 fn each(field: &str, of: &[Resource], judge: impl Fn(&Resource) -> Judgement) -> Judgement {
-    let judged = of.iter().enumerate();
-    judged
-        .map(|(at, one)| judge(one).map_err(|fault| format!("{field}[{at}].{fault}")))
-        .collect::<Judgement>()
+    let mut all = of.iter().enumerate();
+    all.try_for_each(|(at, one)| judge(one).map_err(|fault| format!("{field}[{at}].{fault}")))
 }
 
 /// What can be wrong with any resource.
 fn one(one: &Resource) -> Judgement {
     judge(!one.name.as_str().is_empty(), || "name: it is empty".to_owned())?;
-    let is_whole = one.name != ResourceName::Gpus || one.scalar().0 % Scalar::whole(1).0 == 0;
+    let is_whole =
+        one.name != ResourceName::Gpus || one.scalar().0.is_multiple_of(Scalar::whole(1).0);
     judge(is_whole, || format!("scalar: {} gpus are not a whole number", one.scalar()))?;
     if let Some(info) = &one.disk {
         disk(one, info)?;

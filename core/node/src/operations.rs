@@ -46,7 +46,7 @@ pub fn unwritten(mut operated: Operated, claims: Resources, cause: &str, seed: u
         uuid: Some(Uuid::derive(seed, 0)),
         ..OperationStatus::new(id, OperationState::Failed, cause)
     };
-    FromAgent::Operated { operated, claims }
+    FromAgent::Operated { operated: Box::new(operated), claims }
 }
 
 impl Node {
@@ -173,7 +173,7 @@ impl Node {
         let over = known.filter(|known| known.latest.state.is_terminal());
         let Some(operated) = over.filter(|_| self.updates.is_connected()).cloned() else { return };
         let claims = self.state.claims().clone();
-        let operated = Operated::clone(&operated);
+        let operated = Box::new(Operated::clone(&operated));
         turn.out.effects.push(Effect::ToMaster(FromAgent::Operated { operated, claims }));
         // A wait of nothing would have ticks without end at one time.
         let wait = wait.max(Duration::from_millis(1));

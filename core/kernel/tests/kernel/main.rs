@@ -5,8 +5,11 @@ mod fairness;
 mod frameworks;
 mod groups;
 
+mod judge;
 mod laws;
+mod made;
 mod offers;
+mod operations;
 mod quota;
 mod reconcile;
 mod record;

@@ -305,7 +305,7 @@ impl World {
                 let latest = &operated.latest;
                 let id = latest.operation.as_ref().map_or("", |id| id.as_str());
                 let line = format!("{id} {:?} {claims}", latest.state);
-                self.operated = Some(operated);
+                self.operated = Some(*operated);
                 line
             }
             Effect::MakeVolumes { volumes, .. } => format!("make {}", Resources::new(volumes)),

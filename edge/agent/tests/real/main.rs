@@ -10,6 +10,7 @@ mod groups;
 mod master;
 mod restart;
 mod tasks;
+mod volumes;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 17] = scenarios![
+    let all: [Scenario; 20] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,
+        volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
+        volumes::a_volume_in_use_is_not_destroyed,
+        volumes::a_volume_that_cannot_be_made_is_none,
     ];
     let wanted = all.into_iter().filter(|(name, _)| name.contains(&wanted));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

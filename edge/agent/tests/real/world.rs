@@ -11,6 +11,7 @@ use model::agent::{FromAgent, HeldTask, TellKilling, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
 use model::limits::Limits;
+use model::operation::Operated;
 use model::task::{TaskInfo, TaskState, TaskStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -138,6 +139,20 @@ impl World {
             self.acknowledged.push(uuid);
             if !told_before && status.state != TaskState::Starting {
                 return status;
+            }
+        }
+    }
+
+    /// How the operation went, acknowledged.
+    pub(crate) async fn operated(&mut self, operation: Uuid) -> Operated {
+        loop {
+            let Some(FromAgent::Operated { operated, .. }) = self.hearing.recv().await else {
+                continue;
+            };
+            if operated.uuid == operation {
+                let uuid = operated.latest.uuid.expect("what is over has one");
+                self.master.say(ToAgent::AcknowledgeOperation { operation, uuid }).await;
+                return *operated;
             }
         }
     }

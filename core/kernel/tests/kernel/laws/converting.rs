@@ -5,31 +5,14 @@ use std::collections::BTreeMap;
 use kernel::Input;
 use kernel::operator::Order;
 use model::agent::FromAgent;
-use model::container::VolumeMode;
-use model::id::{Connection, FrameworkId, OperationId, Role, Uuid};
+use model::id::{Connection, FrameworkId, OperationId, Uuid};
 use model::operation::{Conversion, Operated, OperationState, OperationStatus};
-use model::resources::{
-    Amount, DiskInfo, DiskVolume, Labels, Persistence, Reservation, ReservationKind, Resource,
-    ResourceName, Scalar,
-};
+use model::resources::{Resource, ResourceName, Scalar};
 use model::scheduler::{Call, Offer, Operation};
 
 use super::{RESOURCES, World};
+use crate::made::{reserved, volume};
 use crate::stage::bag;
-
-fn reserved(name: ResourceName, size: u64, role: &Role) -> Resource {
-    let (kind, role, labels) = (ReservationKind::Dynamic, role.clone(), Labels::new());
-    let reservations = vec![Reservation { kind, role, principal: None, labels }];
-    Resource { reservations, ..Resource::plain(name, Amount::Scalar(Scalar::whole(size))) }
-}
-
-fn volume(space: &Resource, id: String, shared: bool) -> Resource {
-    let persistence = Some(Persistence { id, principal: None });
-    let (container_path, mode) = ("data".to_owned(), VolumeMode::ReadWrite);
-    let volume = Some(DiskVolume { container_path, mode, host_path: None });
-    let disk = Some(Box::new(DiskInfo { persistence, volume, source: None }));
-    Resource { disk, shared, ..space.clone() }
-}
 
 impl World {
     /// Something that may be right for the offer, or not.
@@ -40,7 +23,7 @@ impl World {
             Some(volume) if volume.is_persistent_volume() => match self.dice.roll(3) {
                 0 => Conversion::ShrinkVolume { volume, subtract: Scalar::whole(1) },
                 1 => {
-                    let addition = reserved(ResourceName::Disk, 1, &offer.role);
+                    let addition = reserved(ResourceName::Disk, 1, offer.role.as_str());
                     Conversion::GrowVolume { volume, addition }
                 }
                 _ => Conversion::Destroy { volumes: vec![volume] },
@@ -49,12 +32,13 @@ impl World {
                 self.serial += 1;
                 let id = format!("v{}", self.serial - self.dice.roll(2) as u64);
                 let shared = self.dice.roll(3) == 0;
-                Conversion::Create { volumes: vec![volume(&space, id, shared)] }
+                let volume = Resource { shared, ..volume(&space, &id) };
+                Conversion::Create { volumes: vec![volume] }
             }
             Some(claim) => Conversion::Unreserve { resources: vec![claim] },
             None => {
-                let disk = reserved(ResourceName::Disk, 4, &offer.role);
-                let cpus = reserved(ResourceName::Cpus, 1, &offer.role);
+                let disk = reserved(ResourceName::Disk, 4, offer.role.as_str());
+                let cpus = reserved(ResourceName::Cpus, 1, offer.role.as_str());
                 Conversion::Reserve { source: vec![], resources: vec![disk, cpus] }
             }
         };
@@ -74,7 +58,7 @@ impl World {
             }
             Some(claim) => Conversion::Unreserve { resources: vec![claim] },
             None => {
-                let cpus = reserved(ResourceName::Cpus, 1, &Role::new("c"));
+                let cpus = reserved(ResourceName::Cpus, 1, "c");
                 Conversion::Reserve { source: vec![], resources: vec![cpus] }
             }
         };
@@ -115,8 +99,8 @@ impl World {
         let Some(operated) = books.operations.iter().find(|known| known.uuid == name) else {
             return;
         };
-        let message =
-            FromAgent::Operated { operated: operated.clone(), claims: books.claims.clone() };
+        let operated = Box::new(operated.clone());
+        let message = FromAgent::Operated { operated, claims: books.claims.clone() };
         self.input(Input::Agent { connection: Connection(connection), message });
     }
 

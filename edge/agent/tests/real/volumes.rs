@@ -1,0 +1,114 @@
+//! Persistent volumes: made, used, kept and removed.
+
+use std::os::unix::fs::MetadataExt;
+
+use model::agent::ToAgent;
+use model::container::VolumeMode;
+use model::id::{OperationId, Role, Uuid};
+use model::operation::{Conversion, OperationState, OperationStatus};
+use model::resources::{
+    Amount, DiskInfo, DiskVolume, Labels, Persistence, Reservation, ReservationKind, Resource,
+    ResourceName, Scalar,
+};
+use model::task::{TaskInfo, TaskState};
+
+use crate::world::{World, framework, shell};
+
+fn space() -> Resource {
+    let (kind, role, labels) = (ReservationKind::Dynamic, Role::new("db/eu"), Labels::new());
+    let reservations = vec![Reservation { kind, role, principal: None, labels }];
+    let amount = Amount::Scalar(Scalar::whole(64));
+    Resource { reservations, ..Resource::plain(ResourceName::Disk, amount) }
+}
+
+fn volume(mode: VolumeMode) -> Resource {
+    let persistence = Some(Persistence { id: "v1".to_owned(), principal: None });
+    let volume = DiskVolume { container_path: "data".to_owned(), mode, host_path: None };
+    let disk = DiskInfo { persistence, volume: Some(volume), source: None };
+    Resource { disk: Some(Box::new(disk)), ..space() }
+}
+
+fn on_volume(id: &str, mode: VolumeMode, command: &str) -> TaskInfo {
+    let mut task = shell(id, command);
+    task.resources.add(&model::resources::Resources::new([volume(mode)]));
+    task
+}
+
+async fn world() -> World {
+    let mut world = World::prepare().await;
+    let resources = "cpus:4;mem:1024;disk:100;ports:[31000-31010]";
+    world.config.resources = Some(resources.parse().expect("well formed"));
+    world.start().await;
+    world
+}
+
+async fn convert(world: &mut World, serial: u64, conversion: Conversion) -> OperationStatus {
+    let (operation, id) = (Uuid::derive(1, serial), Some(OperationId::new(format!("o{serial}"))));
+    let framework = Some(framework());
+    world.master.say(ToAgent::Convert { operation, framework, id, conversion }).await;
+    world.operated(operation).await.latest
+}
+
+async fn make(world: &mut World) -> OperationStatus {
+    let reserve = Conversion::Reserve { source: vec![], resources: vec![space()] };
+    assert_eq!(convert(world, 1, reserve).await.state, OperationState::Finished);
+    convert(world, 2, Conversion::Create { volumes: vec![volume(VolumeMode::ReadWrite)] }).await
+}
+
+pub(crate) async fn a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it() {
+    let mut world = world().await;
+    assert_eq!(make(&mut world).await.state, OperationState::Finished);
+    let write = on_volume("write", VolumeMode::ReadWrite, "mkdir data/deep; echo 1 > data/deep/f");
+    assert_eq!(world.finish(write).await.0.state, TaskState::Finished);
+    let read = |id| on_volume(id, VolumeMode::ReadWrite, "cat data/deep/f");
+    assert_eq!(world.finish(read("read")).await.1, "1\n");
+    world.stop().await;
+    world.start().await;
+    assert_eq!(world.finish(read("again")).await.1, "1\n");
+    let state = world.json("/state").await;
+    assert_eq!(state["reserved_resources"]["db/eu"]["disk"], 64.0, "{state}");
+    let read_only = on_volume("ro", VolumeMode::ReadOnly, "cat data/deep/f; echo 2 > data/deep/f");
+    let (status, output) = world.finish(read_only).await;
+    assert_eq!((status.state, output.as_str()), (TaskState::Failed, "1\n"));
+    let at = world.config.dir.join("volumes/roles/db eu/v1");
+    let mut of_nobody = read("nobody");
+    of_nobody.command.user = Some("nobody".to_owned());
+    assert_eq!(world.finish(of_nobody).await.1, "1\n");
+    assert_ne!(std::fs::metadata(&at).expect("it is there").uid(), 0, "it is its user's");
+    let destroy = Conversion::Destroy { volumes: vec![volume(VolumeMode::ReadWrite)] };
+    assert_eq!(convert(&mut world, 3, destroy).await.state, OperationState::Finished);
+    assert!(!at.exists());
+    let (status, _) = world.finish(read("late")).await;
+    assert_eq!(status.state, TaskState::Failed);
+    assert!(status.message.expect("a cause").contains("looking for the volume"));
+    world.close().await;
+}
+
+pub(crate) async fn a_volume_in_use_is_not_destroyed() {
+    let mut world = world().await;
+    make(&mut world).await;
+    world.run(on_volume("t", VolumeMode::ReadWrite, "echo 1 > data/f; sleep 1000")).await;
+    world.expect(TaskState::Running).await;
+    let destroy = || Conversion::Destroy { volumes: vec![volume(VolumeMode::ReadWrite)] };
+    let refused = convert(&mut world, 3, destroy()).await;
+    assert_eq!(refused.state, OperationState::Failed);
+    assert!(refused.message.expect("a cause").contains("uses the volume"));
+    world.kill("t").await;
+    world.expect(TaskState::Killed).await;
+    assert_eq!(convert(&mut world, 4, destroy()).await.state, OperationState::Finished);
+    world.close().await;
+}
+
+pub(crate) async fn a_volume_that_cannot_be_made_is_none() {
+    let mut world = world().await;
+    let blocked = world.config.dir.join("volumes");
+    std::fs::write(&blocked, "").expect("written");
+    let failed = make(&mut world).await;
+    assert_eq!(failed.state, OperationState::Failed);
+    assert!(failed.message.expect("a cause").contains("making the volume"));
+    std::fs::remove_file(&blocked).expect("removed");
+    // The space is what it was before, so it can be tried again.
+    let create = Conversion::Create { volumes: vec![volume(VolumeMode::ReadWrite)] };
+    assert_eq!(convert(&mut world, 3, create).await.state, OperationState::Finished);
+    world.close().await;
+}
