@@ -310,3 +310,6 @@ impl Way {
         drop(self.queue.send(events));
     }
 }
+
+#[cfg(test)]
+mod tests;
