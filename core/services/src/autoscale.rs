@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use model::agent::Used;
-use model::id::{Serial, Uuid};
+use model::id::{Serial, TaskId, Uuid};
 use model::resources::Scalar;
 use model::time::Time;
 
 use crate::deploy::Intent;
 use crate::machine::{Services, Turn};
+use crate::spec::pod::PodContainer;
 use crate::spec::{AppId, AppSpec};
-use crate::state::{App, Cause, Record};
+use crate::state::{App, Cause, Instance, Record};
 use crate::{Refusal, Reply, What};
 
 /// Between how many and by what an app is scaled. Marathon knows nothing of it.
@@ -120,7 +121,8 @@ pub struct Decision {
 /// What is known of an app's use. Volatile: after a restart the delays begin anew.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    samples: BTreeMap<Serial, (Time, Scalar)>,
+    /// Of each instance what each of its tasks uses, as a part of what the instance is allotted.
+    samples: BTreeMap<Serial, BTreeMap<TaskId, (Time, Scalar)>>,
     reported: Option<(Time, Scalar)>,
     pressure: Pressure,
 }
@@ -197,9 +199,13 @@ impl Watch {
                 (now <= at + REPORT_FRESH).then_some(value)
             }
             Metric::Cpu | Metric::Mem => {
-                let fresh = self.samples.values().filter(|(at, _)| now <= *at + SAMPLE_FRESH);
-                let (known, sum) = fresh.fold((0_u64, 0_u64), |(known, sum), (_, value)| {
-                    (known + 1, sum.saturating_add(value.0))
+                let of_instance = |tasks: &BTreeMap<TaskId, (Time, Scalar)>| {
+                    let fresh = tasks.values().filter(|(at, _)| now <= *at + SAMPLE_FRESH);
+                    fresh.map(|(_, value)| value.0).reduce(u64::saturating_add)
+                };
+                let fresh = self.samples.values().filter_map(of_instance);
+                let (known, sum) = fresh.fold((0_u64, 0_u64), |(known, sum), value| {
+                    (known + 1, sum.saturating_add(value))
                 });
                 let all = u64::from(count).max(known);
                 if known == 0 {
@@ -229,7 +235,9 @@ impl Services {
                 Metric::RequestsPerInstance | Metric::Custom(_) => continue,
             };
             let watch = self.desk.watches.entry(instance.app.clone()).or_default();
-            watch.samples.insert(instance.serial, (turn.now, value));
+            let value = part_of_instance(&app.spec, instance, &sample.task, value);
+            let tasks = watch.samples.entry(instance.serial).or_default();
+            tasks.insert(sample.task, (turn.now, value));
             touched.insert(instance.app.clone());
         }
         touched.iter().for_each(|app| self.look_at_use(app, turn));
@@ -329,6 +337,21 @@ impl Services {
     }
 }
 
+/// What a task uses of its own as what its instance uses of all it is allotted: a container of a pod counts for as much
+/// as it has of the pod.
+fn part_of_instance(spec: &AppSpec, instance: &Instance, task: &TaskId, value: Scalar) -> Scalar {
+    let (Some(pod), Some(autoscale)) = (&spec.pod, &spec.autoscale) else { return value };
+    let allotted = |container: &PodContainer| match autoscale.metric {
+        Metric::Mem => container.resources.mem.0,
+        Metric::Cpu | Metric::RequestsPerInstance | Metric::Custom(_) => container.resources.cpus.0,
+    };
+    let whole: u64 = pod.containers.iter().map(allotted).sum();
+    let member = instance.members.iter().find(|member| member.task == *task);
+    let own =
+        pod.containers.iter().find(|one| member.is_some_and(|member| member.name == one.name));
+    Scalar(value.0.saturating_mul(own.map_or(0, allotted)) / whole.max(1))
+}
+
 /// A decision that is to be carried out.
 struct Scale {
     to: u32,
@@ -376,8 +399,10 @@ mod tests {
     #[test]
     fn what_an_instance_does_not_say_is_assumed_with_caution() {
         let check = |samples: &[u64], count: u32, expected: Option<u64>| {
-            let samples =
-                (0..).zip(samples).map(|(n, value)| (Serial(n), (Time(0), Scalar(*value))));
+            let samples = (0..).zip(samples).map(|(n, value)| {
+                let task = (TaskId::new("t"), (Time(0), Scalar(*value)));
+                (Serial(n), BTreeMap::from([task]))
+            });
             let watch = Watch { samples: samples.collect(), ..Watch::default() };
             let value = watch.value(&autoscale(500), count, Time(0));
             assert_eq!(value, expected.map(Scalar), "{count}");

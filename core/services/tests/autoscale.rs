@@ -10,8 +10,11 @@ use model::scheduler::Event;
 use model::task::TaskState;
 use services::autoscale::{Autoscale, DECISIONS_MAX, Metric};
 use services::spec::AppSpec;
+use services::spec::pod::PodContainer;
+use services::spec::resource::Amounts;
 use services::state::Cause;
 use services::{Change, Config, Order, Refusal, What};
+use stage::pods::{container, of_containers};
 use stage::{ROOMY, Stage, app, id};
 
 fn scaled(metric: Metric, instances: u32) -> AppSpec {
@@ -160,4 +163,26 @@ fn only_what_makes_instances_be_measured_replaces_them() {
     check(app("/a", 2), scaled(Metric::Cpu, 2), true);
     check(scaled(Metric::Cpu, 2), scaled(Metric::Mem, 2), false);
     check(scaled(Metric::Cpu, 2), app("/a", 2), true);
+}
+
+#[test]
+fn a_pod_is_used_as_much_as_its_containers_are_together() {
+    let sized = |name: &str, cpus: u64| {
+        let one = container(name);
+        let resources = Amounts { cpus: Scalar(cpus), ..one.resources };
+        PodContainer { resources, ..one }
+    };
+    let containers = vec![sized("large", 300), sized("small", 100)];
+    let autoscale = scaled(Metric::Cpu, 2).autoscale;
+    let mut stage = running(AppSpec { autoscale, ..of_containers("/a", 2, containers) });
+    for _ in 0..10 {
+        let used = |task: model::id::TaskId| {
+            let cpu = if task.as_str().ends_with(".large") { 1_000 } else { 0 };
+            Used { task, cpu: Scalar(cpu), mem: Scalar(0) }
+        };
+        let running = stage.in_state(TaskState::Running);
+        stage.hear(Event::Used(running.into_iter().map(used).collect()));
+        stage.wait(10);
+    }
+    assert_eq!(instances(&stage), 3, "three quarters of two, at a half each");
 }
