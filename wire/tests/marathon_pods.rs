@@ -145,11 +145,6 @@ fn whatever_is_wrong_with_a_container_is_told_with_its_path() {
         &["/containers(0)/healthCheck/tcp/endpoint"],
     );
     check(main("healthCheck", json!({})), &["/containers(0)/healthCheck"]);
-    let command = json!({ "command": { "shell": "true" } });
-    check(
-        main("healthCheck", json!({ "exec": command, "intervalSeconds": 20 })),
-        &["/containers(0)/healthCheck/timeoutSeconds"],
-    );
     check(
         main("resourceLimits", json!({ "cpus": 0.01, "mem": "unlimited" })),
         &["/containers(0)/resourceLimits/cpus"],

@@ -19,11 +19,6 @@ pub(super) fn health(
     faults: &mut Faults,
 ) -> PodHealthCheck {
     let PodCheck { probe, interval, timeout, delay } = plain(check, endpoints, faults);
-    // Of a pod only, and of a plain check not: so Marathon judges, even the example of its own documentation.
-    if interval <= timeout {
-        let (timeout, interval) = (timeout.as_secs(), interval.as_secs());
-        faults.add("/timeoutSeconds", format!("got {timeout}, expected less than {interval}"));
-    }
     let grace = check.grace_period_seconds;
     let failures = check.max_consecutive_failures;
     PodHealthCheck {
