@@ -35,6 +35,7 @@ pub fn check(world: &mut World) {
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
     no_task_runs_twice(world);
+    nothing_runs_unknown(world);
     launches_end_whole(world);
     pod::groups_are_whole(&view.services, &view.kernel, &world.services_framework());
     ends_are_final(world, &view.services);
@@ -118,6 +119,21 @@ fn no_task_runs_twice(world: &World) {
     let all = world.hosts.iter().flat_map(|host| host.containers.values());
     for one in all.filter(|one| one.is_alive() && one.framework == ours) {
         assert!(seen.insert((&one.framework, &one.task.id)), "task {} runs twice", one.task.id);
+    }
+}
+
+/// Whatever runs, its agent's brain knows.
+fn nothing_runs_unknown(world: &World) {
+    for host in &world.hosts {
+        let Some(machine) = host.process.machine() else { continue };
+        let held = machine.view().held;
+        let unknown =
+            host.containers.iter().find(|(id, one)| one.is_alive() && !held.contains_key(*id));
+        assert!(
+            unknown.is_none(),
+            "{} runs what it does not know: {unknown:?}",
+            host.info.hostname
+        );
     }
 }
 

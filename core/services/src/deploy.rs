@@ -173,10 +173,10 @@ impl Services {
             }
             let spec = before.was.as_ref().map(|app| (*app.spec).clone());
             let restart = match (now, &before.was) {
-                (Some(now), Some(was)) if same_config(&now.spec, &was.spec) => {
-                    Restart::Undone(was.last_config_change_at)
-                }
-                (Some(_) | None, _) => Restart::IfChanged,
+                (Some(now), Some(was)) if !same_config(&now.spec, &was.spec) => Restart::IfChanged,
+                // Restarted, or deleted: whoever still runs is as it is to be.
+                (Some(_) | None, Some(was)) => Restart::Undone(was.last_config_change_at),
+                (Some(_) | None, None) => Restart::IfChanged,
             };
             let at = format!("/{index}");
             draft.set(before.app.clone(), Target { at, spec, restart });
@@ -196,6 +196,7 @@ impl Services {
         for (app, target) in draft.targets {
             let now = self.memory.view.apps.get(&app).map(|app| &**app);
             if let Some(difference) = difference(now, &target) {
+                let difference = self.or_replaced(&app, difference, &target);
                 let (spec, restart) = (target.spec.map(Arc::new), target.restart);
                 changes.insert(app, Settled { difference, spec, restart });
             }
@@ -217,6 +218,22 @@ impl Services {
             return Err(Refusal::TooManyDeployments(self.config.deployments_max));
         }
         Ok(Plan { changes, groups, steps, abandons, cause, timeout })
+    }
+
+    /// A new app of which instances run that its deletion has not got round to: they are not what is wanted now.
+    fn or_replaced(&self, app: &AppId, difference: Difference, target: &Target) -> Difference {
+        let is_wanted = target.spec.as_ref().is_some_and(|spec| spec.instances > 0);
+        let is_undone = matches!(target.restart, Restart::Undone(_));
+        let crew = self.memory.crews.get(app);
+        let is_left = crew.is_some_and(|crew| crew.old.total() + crew.new.total() > 0);
+        match difference {
+            Difference::New if is_wanted && is_left && !is_undone => Difference::Config,
+            Difference::New
+            | Difference::Scale
+            | Difference::Config
+            | Difference::Settings
+            | Difference::Gone => difference,
+        }
     }
 
     fn differs(&self, id: &GroupId, group: Option<&Group>) -> bool {

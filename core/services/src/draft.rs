@@ -43,7 +43,7 @@ pub(crate) struct GroupTarget {
 pub(crate) enum Restart {
     IfChanged,
     Always,
-    /// A restart is taken back: what runs since this version is as it is to be.
+    /// A restart or a deletion is taken back: what runs since this version is as it is to be.
     Undone(Version),
 }
 

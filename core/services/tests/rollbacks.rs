@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::resources::Scalar;
 use placement::{Constraint, Operator};
 use services::autoscale::{Autoscale, Metric};
-use services::spec::AppSpec;
+use services::spec::{AppSpec, Process};
 use services::{Cancel, Change, Order};
 use stage::{ROOMY, Stage, app, id};
 
@@ -18,25 +18,34 @@ fn unique(instances: u32) -> AppSpec {
 }
 
 #[test]
-fn a_restart_that_is_taken_back_leaves_who_runs_alone_and_its_constraints_know_them() {
+fn a_restart_or_a_deletion_that_is_taken_back_leaves_who_runs_alone() {
+    taken_back(vec![Change::Restart(id("/a"))]);
+    // The one that depends on it goes first.
+    taken_back(vec![Change::Delete(id("/a")), Change::Delete(id("/b"))]);
+}
+
+/// Constraints know those who run, too.
+fn taken_back(changes: Vec<Change>) {
     let mut stage = Stage::new();
     stage.agents(2, ROOMY);
     stage.create(unique(1));
+    stage.create(AppSpec { dependencies: vec![id("/a")], ..app("/b", 1) });
     stage.calm();
     let before = stage.view();
-    let restart = stage.deploy(vec![Change::Restart(id("/a"))], false).expect("restarted");
+    let deployment = stage.deploy(changes, false).expect("begun");
     stage.settle();
-    stage.cancel(restart, Cancel::Rollback).expect("taken back");
+    stage.cancel(deployment, Cancel::Rollback).expect("taken back");
     stage.calm();
     let after = stage.view();
     assert!(after.deployments.is_empty());
-    assert!(after.tasks.keys().eq(before.tasks.keys()), "{:?}", after.tasks);
+    let of_a = |view: &services::view::View| view.instances[&id("/a")].keys().copied().next();
+    assert_eq!(of_a(&after), of_a(&before));
     let since = |view: &services::view::View| view.apps[&id("/a")].last_config_change_at;
     assert_eq!(since(&after), since(&before));
     stage.put(unique(2), false).expect("scaled");
     stage.calm();
-    let tasks = stage.view().tasks;
-    let mut hosts: Vec<&str> = tasks.values().map(|one| one.place.host.as_str()).collect();
+    let instances = stage.view().instances[&id("/a")].clone();
+    let mut hosts: Vec<&str> = instances.values().map(|one| one.place.host.as_str()).collect();
     hosts.sort_unstable();
     hosts.dedup();
     assert_eq!(hosts.len(), 2);
@@ -84,4 +93,23 @@ fn what_somebody_changed_meanwhile_stays_as_they_want_it() {
     };
     check(scale, true);
     check(delete, false);
+}
+
+#[test]
+fn an_app_that_is_put_again_while_it_is_deleted_runs_what_it_is_now() {
+    let mut stage = Stage::new();
+    stage.agents(2, ROOMY);
+    stage.create(app("/a", 2));
+    stage.create(AppSpec { dependencies: vec![id("/a")], ..app("/b", 1) });
+    stage.calm();
+    let delete = vec![Change::Delete(id("/a")), Change::Delete(id("/b"))];
+    stage.deploy(delete, false).expect("begun");
+    stage.settle();
+    let process = Process::Cmd("sleep 2000".to_owned());
+    stage.put(AppSpec { process, ..app("/a", 2) }, true).expect("put again");
+    stage.calm();
+    let view = stage.view();
+    let version = view.apps[&id("/a")].version;
+    let versions = view.instances[&id("/a")].values().map(|one| one.version);
+    assert_eq!(versions.collect::<Vec<_>>(), [version, version]);
 }
