@@ -13,6 +13,7 @@ use services::spec::AppId;
 use services::state::{App, Deployment, Goal, Instance};
 use services::view::View;
 
+use crate::check_shares;
 use crate::host::{Alive, Machine};
 use crate::pod;
 use crate::process::recovered;
@@ -31,6 +32,7 @@ pub fn check(world: &mut World) {
     let stray = view.services.tasks.values().filter(|one| one.unreachable_since.is_some());
     world.history.strayed.extend(stray.map(|one| one.task.clone()));
     view.services.deployments.values().for_each(|one| world.history.goes_on(one));
+    check_shares::check(world, &view.kernel);
     no_agent_is_overcommitted(&view.kernel);
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
@@ -101,7 +103,7 @@ fn what_runs_fits_its_machine(world: &World) {
                 "{} runs two tasks on one port",
                 host.info.hostname
             );
-            held.add(resources);
+            held.add(&resources.unlabelled());
         }
         assert!(
             host.info.resources.unlabelled().contains(&held.unlabelled()),
@@ -303,6 +305,14 @@ pub fn unsettled(world: &World) -> Option<String> {
     for (id, agent) in view.kernel.agents.iter().filter(|(_, agent)| !agent.connected) {
         if world.host_of(id).is_some() {
             return Some(format!("agent {id} is not connected: {agent:?}"));
+        }
+    }
+    for (id, agent) in &view.kernel.agents {
+        let brain = world.host_of(id).and_then(|host| Some(host.process.machine()?.view()));
+        let Some(brain) = brain else { continue };
+        if *brain.claims != agent.claims || !brain.operations.is_empty() {
+            let (theirs, open) = (&brain.claims, &brain.operations);
+            return Some(format!("{id} has {theirs} and {open:?}, known is {}", agent.claims));
         }
     }
     let wanted: BTreeSet<&TaskId> = view.services.tasks.keys().collect();

@@ -1,12 +1,12 @@
 //! A framework of somebody else, and a badly behaved one: it answers offers that are gone, asks for more than it was
-//! offered, uses a task id twice, forgets to acknowledge. The kernel must bear all of it.
+//! offered, uses a task id twice, names agents that are not there, forgets to acknowledge, floods. The kernel must bear all of it.
 
 use std::time::Duration;
 
 use cluster::Input;
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{ExecutorId, FrameworkId, OfferId, Role, TaskId};
+use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, Role, TaskId};
 use model::limits::Limits;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -15,6 +15,8 @@ use model::task::{ExecutorInfo, TaskInfo};
 use crate::parcel::Parcel;
 use crate::world::World;
 
+/// Calls in one flood.
+const FLOOD_CALLS: u32 = 200;
 /// It holds no more than this, so that there is room for the apps.
 const TASKS_MAX: usize = 4;
 
@@ -45,8 +47,13 @@ impl World {
             let (info, seed) = (info(self.foreign.id.clone()), self.dice.roll());
             self.tell_master(None, Input::Subscribe { info, suppressed: Vec::new(), seed });
         } else if self.weather.loss_permille == 0 {
+            self.lift_quotas();
             self.foreign.is_over = true;
             self.foreign_calls(Call::Teardown);
+        } else if self.dice.chance(200) {
+            self.change_quota();
+        } else if self.dice.chance(50) {
+            self.flood();
         } else if self.dice.chance(300) {
             self.foreign_calls(Call::Revive { roles: vec![] });
         } else if self.dice.chance(300) {
@@ -59,7 +66,21 @@ impl World {
         self.send_in(pause, Parcel::ForeignActs);
     }
 
-    fn foreign_calls(&mut self, call: Call) {
+    /// More calls than anybody has a use for.
+    fn flood(&mut self) {
+        for n in 0..FLOOD_CALLS {
+            let roles = vec![];
+            let call = match n % 4 {
+                0 => Call::Suppress { roles },
+                1 => Call::Revive { roles },
+                2 => Call::Reconcile { tasks: vec![] },
+                _ => Call::ReconcileOperations { operations: vec![] },
+            };
+            self.foreign_calls(call);
+        }
+    }
+
+    pub fn foreign_calls(&mut self, call: Call) {
         if let Some(from) = self.foreign.id.clone() {
             let seed = self.dice.roll();
             self.tell_master(None, Input::Framework { from, call, seed });
@@ -84,11 +105,8 @@ impl World {
                 }
             }
             Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
-            Event::Rescind(_)
-            | Event::UpdateOperation(_)
-            | Event::Used(_)
-            | Event::Checked { .. }
-            | Event::Failure { .. } => {}
+            Event::UpdateOperation(status) => self.hear_operation(status),
+            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {}
         }
     }
 
@@ -100,7 +118,7 @@ impl World {
             return;
         }
         let old = self.dice.pick(&self.foreign.old_offers).map(|offer| offer.id.clone());
-        let (offers, task): (Vec<OfferId>, TaskInfo) = match self.dice.between(0, 9) {
+        let (offers, task): (Vec<OfferId>, TaskInfo) = match self.dice.between(0, 11) {
             0 => (old.into_iter().collect(), self.task(&offer)),
             1 => (vec![id.clone(), id], self.task(&offer)),
             2 => (vec![id], TaskInfo { resources: cpus(1_000_000), ..self.task(&offer) }),
@@ -112,12 +130,18 @@ impl World {
             4 => (vec![OfferId::new("no such offer")], self.task(&offer)),
             // Never answered: the kernel takes it back.
             5 => return self.foreign.old_offers.push(offer),
+            6 => {
+                let elsewhere = AgentId::new("no such agent");
+                (vec![id], TaskInfo { agent: elsewhere, ..self.task(&offer) })
+            }
             _ => (vec![id], self.task(&offer)),
         };
         let operation = self.operation(task, &offer);
+        let answered = offer.clone();
         self.foreign.old_offers.push(offer);
         self.foreign.tasks.extend(operation.tasks().iter().map(|task| task.id.clone()));
-        let operations = vec![operation];
+        let conversion = if self.dice.chance(400) { self.conversion(&answered) } else { None };
+        let operations = conversion.into_iter().chain([operation]).collect();
         self.foreign_calls(Call::Accept { offers, operations, filters });
     }
 
@@ -135,6 +159,7 @@ impl World {
 
     fn task(&mut self, offer: &Offer) -> TaskInfo {
         self.foreign.launched += 1;
+        let resources = self.some_cpus(offer, 50);
         TaskInfo {
             measured: false,
             limits: Limits::default(),
@@ -143,7 +168,7 @@ impl World {
             id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
             name: "foreign".to_owned(),
             agent: offer.agent_id.clone(),
-            resources: cpus(50),
+            resources,
             role: offer.role.clone(),
             command: CommandInfo {
                 run: Run::Shell("run".to_owned()),

@@ -6,6 +6,8 @@
 //! of [`check`] whenever something became durable, then lets the weather clear and demands that all becomes as wanted.
 
 pub mod check;
+pub mod check_shares;
+pub mod claims;
 pub mod dice;
 pub mod faults;
 pub mod foreign;

@@ -29,8 +29,9 @@ pub fn reason(world: &World, app: &AppId) -> Result<String, String> {
         if judged.lacks.is_empty() {
             return Err(format!("it says that {id} fits"));
         }
-        let mut free = agent.agent.info.resources.clone();
+        let mut free = agent.total().into_owned();
         agent.in_use.values().for_each(|held| free.subtract(held));
+        let free = free.unreserved();
         if fits(waiting, &view.services, app, &free, &agent.agent.info) {
             return Err(format!("it says that {id} lacks {:?}, and {free} is left", judged.lacks));
         }

@@ -9,6 +9,7 @@ use model::time::{Duration, Time};
 use model::turn::Released;
 use services::spec::AppId;
 
+use crate::check_shares::Used;
 use crate::dice::Dice;
 use crate::foreign::Foreign;
 use crate::history::History;
@@ -34,6 +35,7 @@ pub struct World {
     pub hosts: Vec<HostMachine>,
     pub foreign: Foreign,
     pub history: History,
+    pub used: Used,
     /// What the gauge of each app that is scaled by its use stands at.
     pub gauges: BTreeMap<AppId, u64>,
     pub queue: Queue,
@@ -63,6 +65,7 @@ impl World {
             hosts,
             foreign: Foreign::default(),
             history: History::default(),
+            used: Used::default(),
             gauges: BTreeMap::new(),
             queue: Queue::default(),
             streams: BTreeMap::new(),

@@ -1,0 +1,82 @@
+//! What roles may have: what is reserved for one is offered to no other, a limit is not exceeded by anything that is
+//! decided while it holds, and no conversion loses or makes anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kernel::state::Standing;
+use kernel::view::{AgentView, View};
+use model::id::{AgentId, Role};
+use model::resources::{ResourceName, Resources, Scalar};
+use model::time::Time;
+
+use crate::world::World;
+
+/// What was used of each limit when it was looked at last.
+#[derive(Debug, Default)]
+pub struct Used {
+    limits: BTreeMap<Role, (Scalar, Scalar)>,
+    /// An agent that comes back brings back what it runs, whatever was launched elsewhere meanwhile.
+    agents: BTreeMap<AgentId, (Standing, Option<Time>)>,
+}
+
+pub fn check(world: &mut World, view: &View) {
+    reserved_is_kept(view);
+    nothing_is_lost(view);
+    limits_hold(&mut world.used, view);
+}
+
+fn reserved_is_kept(view: &View) {
+    let fits = |resources: &Resources, role: &Role| {
+        resources.iter().all(|one| one.role().is_none_or(|owner| role.is_within(owner)))
+    };
+    for offer in view.offers.values() {
+        assert!(fits(&offer.resources, &offer.role), "offered to another role: {offer:?}");
+    }
+    for task in view.tasks.values().flat_map(|tasks| tasks.values()) {
+        assert!(fits(&task.resources, &task.role), "used by another role: {task:?}");
+    }
+}
+
+/// Whatever is reserved and made volumes of, an agent has as much as it said.
+fn nothing_is_lost(view: &View) {
+    for (id, agent) in &view.agents {
+        let (total, own) = (agent.total().unlabelled(), agent.agent.info.resources.unlabelled());
+        assert_eq!(total, own, "agent {id} has come to have something else");
+    }
+}
+
+fn limits_hold(used: &mut Used, view: &View) {
+    let agents = view.agents.iter().map(|(id, agent)| {
+        let standing = agent.agent.standing;
+        (id.clone(), (standing, agent.reregistered_at))
+    });
+    let agents: BTreeMap<AgentId, (Standing, Option<Time>)> = agents.collect();
+    let is_comparable = agents == used.agents;
+    used.agents = agents;
+    let before = std::mem::take(&mut used.limits);
+    for (role, quota) in &view.quotas {
+        let Some(limit) = quota.limits.get(&ResourceName::Cpus) else { continue };
+        let now = cpus(view, role);
+        let same = before.get(role).filter(|(then, _)| *then == limit && is_comparable);
+        if let Some((_, then)) = same {
+            assert!(now <= limit.max(*then), "{role} may use {limit} cpus and now uses {now}");
+        }
+        used.limits.insert(role.clone(), (limit, now));
+    }
+}
+
+/// What is reserved for the role and those below it, and what else they use and are offered: of agents that are there.
+fn cpus(view: &View, role: &Role) -> Scalar {
+    let unreserved = |resources: &Resources| resources.unreserved().cpus().0;
+    let own = |one: &model::resources::Resource| one.role().is_some_and(|of| of.is_within(role));
+    let is_there = |agent: &&Arc<AgentView>| agent.agent.standing == Standing::Admitted;
+    let of_agents = view.agents.values().filter(is_there).map(|agent| {
+        let in_use = agent.in_use.iter().filter(|(of, _)| of.is_within(role));
+        let in_use: u64 = in_use.map(|(_, resources)| unreserved(resources)).sum();
+        agent.total().only(own).cpus().0 + in_use
+    });
+    let offers = view.offers.values().filter(|offer| offer.role.is_within(role));
+    let offered: u64 = offers.map(|offer| unreserved(&offer.resources)).sum();
+    Scalar(of_agents.sum::<u64>() + offered)
+}
