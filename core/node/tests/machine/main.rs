@@ -4,6 +4,7 @@ mod checks;
 mod groups;
 mod killing;
 mod looks;
+mod operations;
 mod start;
 mod tasks;
 mod updates;
