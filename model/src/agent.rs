@@ -6,7 +6,9 @@ use minicbor::{Decode, Encode};
 
 use crate::attributes::{Attribute, FaultDomain};
 use crate::check::Readiness;
-use crate::id::{AgentId, FrameworkId, OperationId, TaskId, Term, Uuid};
+use crate::executor::{Given, HeldExecutor, Together};
+use crate::framework::FrameworkInfo;
+use crate::id::{AgentId, ExecutorId, FrameworkId, OperationId, TaskId, Term, Uuid};
 use crate::operation::{Conversion, Operated};
 use crate::resources::{Resources, Scalar};
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
@@ -18,6 +20,8 @@ pub const PROTOCOL: u32 = 3;
 pub const PROTOCOL_READINESS: u32 = 3;
 /// The first version that converts resources and keeps claims.
 pub const PROTOCOL_CLAIMS: u32 = 3;
+/// The first version that knows executors that are programs.
+pub const PROTOCOL_PROGRAMS: u32 = 3;
 
 /// What a machine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -134,6 +138,42 @@ pub enum ToAgent {
         #[n(1)]
         uuid: Uuid,
     },
+    /// The executor is started if it does not run yet.
+    #[n(12)]
+    RunIn(#[n(0)] Box<RunIn>),
+    /// Ends an executor that is a program.
+    #[n(13)]
+    ShutdownExecutor {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        executor: ExecutorId,
+    },
+    #[n(14)]
+    Message {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        executor: ExecutorId,
+        #[n(2)]
+        data: Given,
+    },
+}
+
+/// Tasks for an executor that is a program.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RunIn {
+    /// With its id.
+    #[n(0)]
+    pub framework: FrameworkInfo,
+    #[n(1)]
+    pub executor: ExecutorInfo,
+    #[n(2)]
+    pub tasks: Vec<TaskInfo>,
+    #[n(3)]
+    pub together: Together,
+    #[n(4)]
+    pub killing: TellKilling,
 }
 
 /// Whether a framework wants to hear that a kill is being carried out, as TASK_KILLING, before it hears of the end.
@@ -210,6 +250,26 @@ pub enum FromAgent {
         #[n(1)]
         claims: Resources,
     },
+    /// An executor that is a program has ended. Said once: if it is lost, the next registration shows that it is gone.
+    #[n(8)]
+    ExecutorEnded {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        executor: ExecutorId,
+        /// What `wait` returned; unset if it never ran or nobody knows.
+        #[n(2)]
+        wait_status: Option<i32>,
+    },
+    #[n(9)]
+    Message {
+        #[n(0)]
+        framework: FrameworkId,
+        #[n(1)]
+        executor: ExecutorId,
+        #[n(2)]
+        data: Given,
+    },
 }
 
 /// What an agent knows of its resources beyond its configuration.
@@ -220,6 +280,9 @@ pub struct Books {
     /// Under way, or over with a status that nobody has acknowledged.
     #[n(1)]
     pub operations: Vec<Operated>,
+    /// Executors that are programs.
+    #[cbor(n(2), default)]
+    pub executors: Vec<HeldExecutor>,
 }
 
 /// How much one task uses of what it is allotted, since the last time: thousandths of it.

@@ -9,8 +9,9 @@ use minicbor::{Decode, Encode};
 
 use crate::agent::{AgentInfo, CheckTally, Used};
 use crate::check::Readiness;
+use crate::executor::Given;
 use crate::framework::FrameworkInfo;
-use crate::id::{AgentId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
+use crate::id::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
 use crate::operation::{Conversion, OperationStatus};
 use crate::resources::Resources;
 use crate::task::{ExecutorInfo, Reason, TaskInfo, TaskStatus};
@@ -104,6 +105,17 @@ pub enum Call {
     Reconcile {
         tasks: Vec<(TaskId, Option<AgentId>)>,
     },
+    /// Ends an executor that is a program, and its tasks with it.
+    Shutdown {
+        agent: AgentId,
+        executor: ExecutorId,
+    },
+    /// For an executor that is a program. Neither kept nor repeated.
+    Message {
+        agent: AgentId,
+        executor: ExecutorId,
+        data: Given,
+    },
     AcknowledgeOperation {
         agent: Option<AgentId>,
         operation: OperationId,
@@ -122,6 +134,8 @@ pub enum Operation {
     Launch(Vec<TaskInfo>),
     /// All of the tasks or none, in one executor: one that fails or is killed takes the others with it.
     LaunchGroup { executor: ExecutorInfo, tasks: Vec<TaskInfo> },
+    /// Each task is launched or refused on its own, in an executor that is a program.
+    LaunchIn { executor: ExecutorInfo, tasks: Vec<TaskInfo> },
     /// Tasks that cannot be what their framework described: it is told why.
     Refuse(Vec<RefusedTask>),
     /// What comes of it can be used by the operations that follow it. Its framework hears of it if it gave it an id.
@@ -143,7 +157,9 @@ pub struct RefusedTask {
 impl Operation {
     pub fn tasks(&self) -> &[TaskInfo] {
         match self {
-            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => tasks,
+            Operation::Launch(tasks)
+            | Operation::LaunchGroup { tasks, .. }
+            | Operation::LaunchIn { tasks, .. } => tasks,
             Operation::Refuse(_) | Operation::Convert { .. } | Operation::NoConversion { .. } => {
                 &[]
             }
@@ -154,14 +170,19 @@ impl Operation {
     pub fn feedback(&self) -> Option<OperationId> {
         match self {
             Operation::Convert { id, .. } | Operation::NoConversion { id, .. } => id.clone(),
-            Operation::Launch(_) | Operation::LaunchGroup { .. } | Operation::Refuse(_) => None,
+            Operation::Launch(_)
+            | Operation::LaunchGroup { .. }
+            | Operation::LaunchIn { .. }
+            | Operation::Refuse(_) => None,
         }
     }
 
     /// Every task that is named, and the agent that it was meant for.
     pub fn into_names(self) -> Vec<(TaskId, AgentId)> {
         match self {
-            Operation::Launch(tasks) | Operation::LaunchGroup { tasks, .. } => {
+            Operation::Launch(tasks)
+            | Operation::LaunchGroup { tasks, .. }
+            | Operation::LaunchIn { tasks, .. } => {
                 tasks.into_iter().map(|task| (task.id, task.agent)).collect()
             }
             Operation::Refuse(tasks) => {
@@ -191,12 +212,27 @@ pub enum Event {
     },
     /// How much its tasks use that are to be measured. Like `Checked`, a word of our own.
     Used(Vec<Used>),
-    /// An agent is gone for good.
+    /// An agent is gone for good, or one of its executors that are programs has ended.
     Failure {
         agent: AgentId,
+        executor: Option<Ended>,
+    },
+    /// From an executor that is a program. Neither kept nor repeated.
+    Message {
+        agent: AgentId,
+        executor: ExecutorId,
+        data: Given,
     },
     /// The subscription is over; a new one may be tried unless the framework was torn down.
     Error(String),
+}
+
+/// An executor that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub executor: ExecutorId,
+    /// What `wait` returned; unset if nobody knows.
+    pub wait_status: Option<i32>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Tasks and their states.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
 use crate::check::{CheckInfo, CheckStatus, ReadinessCheck};
 use crate::container::{CommandInfo, ContainerInfo, DiscoveryInfo, HealthCheck};
+use crate::executor::{Given, Program};
 use crate::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Uuid};
 use crate::limits::Limits;
 use crate::resources::Resources;
@@ -109,6 +111,9 @@ pub struct TaskInfo {
     /// A word of our own, not of Mesos.
     #[n(14)]
     pub readiness: Option<ReadinessCheck>,
+    /// The whole of it, for an executor that is a program. Unset for all others.
+    #[n(16)]
+    pub given: Option<Given>,
 }
 
 /// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a
@@ -122,6 +127,10 @@ pub struct ExecutorInfo {
     pub resources: Resources,
     #[n(2)]
     pub labels: Vec<(String, String)>,
+    /// Set if it is its framework's own program. It lives until it ends, with tasks or without, and decides itself what
+    /// becomes of them.
+    #[cbor(n(3), with = "crate::shared::option", has_nil)]
+    pub program: Option<Arc<Program>>,
 }
 
 /// What the kernel keeps of a task: all but how to run it.
@@ -222,6 +231,9 @@ pub struct TaskStatus {
     /// Set if the task has a readiness check: whether it ever said yes.
     #[n(13)]
     pub ready: Option<bool>,
+    /// The whole of it, where an executor that is a program said it.
+    #[n(16)]
+    pub given: Option<Given>,
 }
 
 /// Where a task's container is to be found.

@@ -106,7 +106,11 @@ impl World {
             }
             Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
             Event::UpdateOperation(status) => self.hear_operation(status),
-            Event::Rescind(_) | Event::Used(_) | Event::Checked { .. } | Event::Failure { .. } => {}
+            Event::Rescind(_)
+            | Event::Used(_)
+            | Event::Checked { .. }
+            | Event::Message { .. }
+            | Event::Failure { .. } => {}
         }
     }
 
@@ -152,7 +156,7 @@ impl World {
         }
         let id = ExecutorId::new(format!("foreign-pod-{}", self.dice.between(0, 1)));
         let resources = if self.dice.chance(900) { cpus(10) } else { cpus(20) };
-        let executor = ExecutorInfo { id, resources, labels: vec![] };
+        let executor = ExecutorInfo { id, resources, labels: vec![], program: None };
         let other = self.dice.chance(700).then(|| self.task(offer));
         Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
     }
@@ -165,6 +169,7 @@ impl World {
             limits: Limits::default(),
             check: None,
             readiness: None,
+            given: None,
             id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
             name: "foreign".to_owned(),
             agent: offer.agent_id.clone(),

@@ -219,6 +219,9 @@ impl World {
                 let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
                 self.send_in(delay, Parcel::Volumes { host, life, operation });
             }
+            Effect::LaunchExecutor { .. } | Effect::Resize { .. } | Effect::ToExecutor { .. } => {
+                unreachable!("no framework here has executors of its own")
+            }
         }
     }
 

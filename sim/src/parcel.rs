@@ -172,10 +172,13 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
         | ToAgent::Run { .. }
         | ToAgent::RunGroup { .. }
         | ToAgent::Convert { .. }
+        | ToAgent::RunIn(_)
+        | ToAgent::ShutdownExecutor { .. }
         | ToAgent::Shutdown { .. } => true,
         ToAgent::Kill { .. }
         | ToAgent::Acknowledge { .. }
         | ToAgent::AcknowledgeOperation { .. }
+        | ToAgent::Message { .. }
         | ToAgent::Ping => false,
     }
 }
@@ -187,6 +190,8 @@ pub fn keeps_order_up(message: &FromAgent) -> bool {
         FromAgent::Update { .. }
         | FromAgent::Checked { .. }
         | FromAgent::Used { .. }
+        | FromAgent::ExecutorEnded { .. }
+        | FromAgent::Message { .. }
         | FromAgent::Pong => false,
     }
 }

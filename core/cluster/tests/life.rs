@@ -138,6 +138,9 @@ impl Stage {
             ToAgent::Registered { .. } | ToAgent::Acknowledge { .. } | ToAgent::Ping => (),
             ToAgent::RunGroup { .. }
             | ToAgent::Kill { .. }
+            | ToAgent::RunIn(_)
+            | ToAgent::ShutdownExecutor { .. }
+            | ToAgent::Message { .. }
             | ToAgent::Refused { .. }
             | ToAgent::Convert { .. }
             | ToAgent::AcknowledgeOperation { .. }
@@ -170,6 +173,7 @@ impl Stage {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         let message = FromAgent::Update { framework: framework.clone(), status, latest: state };
         self.tell(Input::Agent { connection: at, message, seed })

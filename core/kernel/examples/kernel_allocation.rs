@@ -332,6 +332,7 @@ fn framework(role: &str) -> FrameworkInfo {
 fn task(offer: &Offer, n: usize, resources: Resources) -> TaskInfo {
     TaskInfo {
         measured: false,
+        given: None,
         id: TaskId::new(format!("task-{n}")),
         name: "task".to_owned(),
         agent: offer.agent_id.clone(),
@@ -370,5 +371,6 @@ fn status(task: TaskId, agent: AgentId, n: u64) -> TaskStatus {
         container: None,
         executor: None,
         wait_status: None,
+        given: None,
     }
 }

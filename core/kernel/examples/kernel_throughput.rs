@@ -185,6 +185,7 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
         limits: Limits::default(),
         check: None,
         readiness: None,
+        given: None,
         id: TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n as u128 * 7919)),
         name: "frontend.web.prod".to_owned(),
         agent: offer.agent_id.clone(),
@@ -224,5 +225,6 @@ fn status(task: TaskId, offer: &Offer, uuid: Uuid) -> TaskStatus {
         wait_status: None,
         check: None,
         ready: None,
+        given: None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::agent::{PROTOCOL_READINESS, ToAgent};
+use model::executor::Together;
 use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::operation::OperationState;
 use model::resources::Resources;
@@ -97,6 +98,11 @@ impl Kernel {
                 Operation::Launch(tasks) => {
                     tasks.into_iter().for_each(|task| self.launch(now, &mut lot, task, out));
                 }
+                Operation::LaunchIn { executor, tasks } => {
+                    for task in tasks {
+                        self.launch_in(now, &mut lot, &executor, task, out);
+                    }
+                }
                 Operation::LaunchGroup { executor, tasks } => {
                     self.launch_group(now, &mut lot, Group { executor, tasks }, out);
                 }
@@ -189,8 +195,14 @@ impl Kernel {
         let framework = lot.offer.framework.clone();
         lot.take(&self.executor_need(&lot.offer.agent_id, &framework, &executor));
         tasks.iter().for_each(|task| self.place(lot, task, Some(&executor)));
-        let killing = self.tell_killing(&framework);
         let connection = self.connection(lot);
+        if executor.program.is_some() {
+            self.expect_program(&lot.offer.agent_id, &client_of(&lot.offer), &executor);
+            let run = self.run_in(&framework, executor, tasks, Together::Yes);
+            out.effects.push(Effect::ToAgent(connection, run));
+            return;
+        }
+        let killing = self.tell_killing(&framework);
         let run = ToAgent::RunGroup { framework, executor, tasks, killing };
         out.effects.push(Effect::ToAgent(connection, run));
     }
@@ -200,6 +212,45 @@ impl Kernel {
             let verdict = Verdict::new(TaskState::Error, task.reason, task.cause);
             self.tell_fault(now, lot, task.id, verdict, out);
         }
+    }
+
+    /// In a program, judged on its own.
+    fn launch_in(
+        &mut self,
+        now: Time,
+        lot: &mut Lot,
+        executor: &ExecutorInfo,
+        task: TaskInfo,
+        out: &mut Out,
+    ) {
+        if let Some(fault) = self.fault_in(lot, executor, &task) {
+            let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
+            return self.tell_fault(now, lot, task.id, verdict, out);
+        }
+        let (framework, agent) = (lot.offer.framework.clone(), lot.offer.agent_id.clone());
+        lot.take(&self.executor_need(&agent, &framework, executor));
+        self.place(lot, &task, Some(executor));
+        self.expect_program(&agent, &client_of(&lot.offer), executor);
+        let connection = self.connection(lot);
+        let run = self.run_in(&framework, executor.clone(), vec![task], Together::No);
+        out.effects.push(Effect::ToAgent(connection, run));
+    }
+
+    fn fault_in(&self, lot: &Lot, executor: &ExecutorInfo, task: &TaskInfo) -> Option<String> {
+        let (agent, client) = (&lot.offer.agent_id, client_of(&lot.offer));
+        let of_executor = || {
+            id_fault("executor", executor.id.as_str())
+                .or_else(|| self.program_fault(agent, &client, executor))
+                .or_else(|| self.executor_fault(agent, &client, executor))
+        };
+        let fault = of_executor().or_else(|| self.fault(lot, task));
+        fault.or_else(|| {
+            let mut rest = lot.rest.clone();
+            rest.subtract(&task.resources);
+            let need = self.executor_need(agent, &client.framework, executor);
+            let fits = rest.contains(&need);
+            (!fits).then(|| format!("its executor needs {need}, and {rest} are left"))
+        })
     }
 
     fn tell_fault(&self, now: Time, lot: &Lot, task: TaskId, verdict: Verdict, out: &mut Out) {
@@ -230,6 +281,11 @@ impl Kernel {
             return Some("the group has no tasks".to_owned());
         }
         if let Some(fault) = id_fault("executor", executor.id.as_str()) {
+            return Some(fault);
+        }
+        if executor.program.is_some()
+            && let Some(fault) = self.program_fault(agent, &client_of(&lot.offer), executor)
+        {
             return Some(fault);
         }
         if let Some(fault) = self.executor_fault(agent, &client_of(&lot.offer), executor) {
@@ -281,7 +337,7 @@ impl Kernel {
             return Some(format!("the framework has a task {} already", task.id));
         }
         let executor = (framework.clone(), ExecutorId::new(task.id.as_str()));
-        if self.agents[agent_id].executors.contains_key(&executor) {
+        if task.given.is_none() && self.agents[agent_id].executors.contains_key(&executor) {
             return Some(format!("the framework has an executor {} on the agent already", task.id));
         }
         // One of a release before would run it and never say that it is ready.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use model::agent::{AgentInfo, Books, FromAgent, HeldTask, PROTOCOL, ToAgent, Used};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId, Uuid};
-use model::resources::{Amount, Resource, Resources};
+use model::resources::{Amount, Resource};
 use model::scheduler::Event;
 use model::time::Time;
 
 use crate::executors::ExecutorKey;
+use crate::programs::Program;
+use crate::settle::Holds;
 use crate::state::{Agent, Standing};
 use crate::tasks::Report;
 use crate::timers::Timer;
@@ -30,6 +32,8 @@ pub(crate) struct LiveAgent {
     pub(crate) tasks: BTreeSet<(FrameworkId, TaskId)>,
     /// Those of `tasks` that were launched in groups.
     pub(crate) executors: BTreeMap<ExecutorKey, BTreeSet<TaskId>>,
+    /// Executors that are programs: they are here with tasks or without.
+    pub(crate) programs: BTreeMap<ExecutorKey, Program>,
     /// The version of the agents' protocol that it speaks.
     pub(crate) protocol: u32,
     /// Kills that were asked for, with their grace periods, until the tasks have ended.
@@ -96,6 +100,12 @@ impl Kernel {
             FromAgent::Operated { operated, claims } => {
                 self.operated(&agent, *operated, claims, out);
             }
+            FromAgent::ExecutorEnded { framework, executor, wait_status } => {
+                self.program_ended(&agent, &(framework, executor), wait_status, out);
+            }
+            FromAgent::Message { framework, executor, data } => {
+                self.tell(&framework, Event::Message { agent, executor, data }, out);
+            }
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),
         }
@@ -114,7 +124,7 @@ impl Kernel {
             out.effects.push(Effect::Disconnect(connection));
             return;
         }
-        let Registration { protocol, agent, info, tasks, books } = registration;
+        let Registration { protocol, agent, info, tasks, mut books } = registration;
         let id = agent.unwrap_or_else(|| self.state.new_agent_id(&self.view.cluster));
         let was_unreachable =
             self.state.agents.get(&id).is_some_and(|agent| agent.standing != Standing::Admitted);
@@ -122,7 +132,8 @@ impl Kernel {
         self.agents.get_mut(&id).expect("it was attached").protocol = protocol;
         self.admit(now, &id, info, out);
         out.effects.push(Effect::ToAgent(connection, ToAgent::Registered { agent: id.clone() }));
-        self.settle(now, &id, tasks, out);
+        let executors = std::mem::take(&mut books.executors);
+        self.settle(now, &id, Holds { tasks, executors }, out);
         self.settle_books(&id, books, out);
         if was_unreachable {
             self.tell_again(now, &id, out);
@@ -140,7 +151,7 @@ impl Kernel {
                  install the same release on both"
             ));
         }
-        if let Some(name) = clash(&registration.info.resources, &registration.tasks) {
+        if let Some(name) = clash(registration) {
             return Some(format!(
                 "its tasks hold {name} of another type than the agent has: restore it"
             ));
@@ -274,10 +285,13 @@ impl Kernel {
 }
 
 /// A resource that is a number here and a range there: the two cannot be reckoned with.
-fn clash<'a>(total: &Resources, tasks: &'a [HeldTask]) -> Option<&'a str> {
+fn clash(registration: &Registration) -> Option<&str> {
+    let Registration { info, tasks, books, .. } = registration;
     let kind = |amount: &Amount| std::mem::discriminant(amount);
-    let of_agent: BTreeMap<_, _> = total.iter().map(|one| (&one.name, kind(&one.amount))).collect();
-    let executors = tasks.iter().filter_map(|held| held.task.executor.as_ref());
+    let of_agent: BTreeMap<_, _> =
+        info.resources.iter().map(|one| (&one.name, kind(&one.amount))).collect();
+    let programs = books.executors.iter().map(|held| &held.info);
+    let executors = tasks.iter().filter_map(|held| held.task.executor.as_ref()).chain(programs);
     let executors = executors.flat_map(|executor| executor.resources.iter());
     let mut held = tasks.iter().flat_map(|held| held.task.resources.iter()).chain(executors);
     let differs =

@@ -54,10 +54,16 @@ impl Kernel {
             let sum = held.entry(client).or_default();
             sum.add(&Amounts::of(&task.resources));
             if let Some(executor) = &task.executor
+                && executor.program.is_none()
                 && executors.insert((&task.agent, &task.framework, &executor.id))
             {
                 sum.add(&Amounts::of(&executor.resources));
             }
+        }
+        for program in self.agents.values().flat_map(|live| live.programs.values()) {
+            held.entry(program.client())
+                .or_default()
+                .add(&Amounts::of(&program.held.info.resources));
         }
         for offer in self.view.offers.values() {
             let client = Client { framework: offer.framework.clone(), role: offer.role.clone() };

@@ -58,7 +58,9 @@ impl Kernel {
     pub(crate) fn freed(&self, task: &Task) -> Resources {
         let mut freed = task.resources.clone();
         let (Some(key), Some(executor)) = (key_of(task), &task.executor) else { return freed };
-        if !self.holders(&task.agent, &key).any(|other| other.id != task.id) {
+        if executor.program.is_none()
+            && !self.holders(&task.agent, &key).any(|other| other.id != task.id)
+        {
             freed.add(&executor.resources);
         }
         freed
@@ -66,7 +68,11 @@ impl Kernel {
 
     /// By framework and role: what is held of an agent.
     pub(crate) fn holdings(&self, id: &AgentId) -> BTreeMap<Client, Resources> {
-        holdings(self.tasks_of(id).map(AsRef::as_ref))
+        let mut held = holdings(self.tasks_of(id).map(AsRef::as_ref));
+        for program in self.agents.get(id).into_iter().flat_map(|live| live.programs.values()) {
+            held.entry(program.client()).or_default().add(&program.held.info.resources);
+        }
+        held
     }
 
     /// Why the executor cannot take more tasks of this role, if it cannot: it is another now.
@@ -102,14 +108,14 @@ impl Kernel {
         executor: &ExecutorInfo,
     ) -> Resources {
         let key = (from.clone(), executor.id.clone());
-        match self.holders(agent, &key).next() {
-            Some(_) => Resources::default(),
-            None => executor.resources.clone(),
+        match self.runs_program(agent, &key) || self.holders(agent, &key).next().is_some() {
+            true => Resources::default(),
+            false => executor.resources.clone(),
         }
     }
 }
 
-/// What these tasks of one agent and their executors hold.
+/// What these tasks of one agent and their executors hold, but for those that are programs.
 pub(crate) fn holdings<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeMap<Client, Resources> {
     let mut held: BTreeMap<Client, Resources> = BTreeMap::new();
     let mut counted = BTreeSet::new();
@@ -118,6 +124,7 @@ pub(crate) fn holdings<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeMap<Cl
         let sum = held.entry(client).or_default();
         sum.add(&task.resources);
         if let (Some(key), Some(executor)) = (key_of(task), &task.executor)
+            && executor.program.is_none()
             && counted.insert(key)
         {
             sum.add(&executor.resources);

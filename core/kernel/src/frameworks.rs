@@ -263,6 +263,12 @@ impl Kernel {
             Call::Acknowledge { agent, task, uuid } => {
                 self.acknowledge(from, Seen { agent, task, uuid }, out);
             }
+            Call::Shutdown { agent, executor } => {
+                self.shut_down_executor(from, &agent, executor, out);
+            }
+            Call::Message { agent, executor, data } => {
+                self.pass_down(from, &agent, (executor, data), out);
+            }
             Call::Reconcile { tasks } => self.reconcile(now, from, tasks, out),
             // The kernel knows better than its framework where it is.
             Call::AcknowledgeOperation { operation, uuid, agent: _ } => {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
 //! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota` and
-//! `operator`, `accept`, `tasks`, `executors`, `reconcile`; `operations`, `judge` and `claims`.
+//! `operator`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -20,6 +20,7 @@ mod judge;
 mod offers;
 mod operations;
 pub mod operator;
+mod programs;
 pub mod quota;
 mod reconcile;
 mod record;
@@ -396,6 +397,7 @@ impl Kernel {
             claims: self.state.claims.get(id).cloned().unwrap_or_default(),
             offered: stock.map(|stock| stock.offered.clone()).unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
+            executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
         };
         self.view.agents.insert(id.clone(), Arc::new(seen));
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::agent::{HeldTask, ToAgent};
+use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, Role, TaskId};
 use model::resources::Resources;
 use model::scheduler::Event;
@@ -16,23 +17,36 @@ use crate::{Effect, Kernel, Out, Record};
 
 type TaskKey = (FrameworkId, TaskId);
 
+/// What an agent says it holds.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    pub(crate) tasks: Vec<HeldTask>,
+    pub(crate) executors: Vec<HeldExecutor>,
+}
+
 impl Kernel {
-    pub(crate) fn settle(&mut self, now: Time, id: &AgentId, held: Vec<HeldTask>, out: &mut Out) {
+    pub(crate) fn settle(&mut self, now: Time, id: &AgentId, holds: Holds, out: &mut Out) {
+        let Holds { tasks, executors } = holds;
         let of_task =
             |held: HeldTask| ((held.task.framework.clone(), held.task.id.clone()), held.task);
-        let held: BTreeMap<TaskKey, Task> = held.into_iter().map(of_task).collect();
+        let held: BTreeMap<TaskKey, Task> = tasks.into_iter().map(of_task).collect();
+        let of_programs = executors.iter().map(|executor| &executor.framework);
         let strangers: BTreeSet<FrameworkId> = held
             .keys()
-            .map(|(framework, _)| framework.clone())
+            .map(|(framework, _)| framework)
+            .chain(of_programs)
             .filter(|framework| self.state.active(framework).is_none())
+            .cloned()
             .collect();
         self.charge_members(id, Change::minus);
+        self.settle_programs(id, executors, out);
         for key in self.keys(id) {
             if !held.contains_key(&key) {
                 self.drop_missing(now, &key, out);
             }
         }
         for (key, task) in held {
+            let task = self.with_program(id, task);
             self.adopt(id, key, task, out);
         }
         self.charge_members(id, Change::plus);
@@ -160,6 +174,8 @@ impl Kernel {
     /// The agent is out of reach, and so are its tasks.
     pub(crate) fn lose_tasks(&mut self, now: Time, id: &AgentId, cause: &str, out: &mut Out) {
         self.charge_members(id, Change::minus);
+        self.agents.entry(id.clone()).and_modify(|live| live.programs.clear());
+        self.touched_agents.insert(id.clone());
         let live: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
         for task in live {
             let state = self.state_for(&task.framework, TaskState::Unreachable);

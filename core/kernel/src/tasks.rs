@@ -70,6 +70,7 @@ impl Verdict {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         }
     }
 
@@ -135,7 +136,8 @@ impl Kernel {
         if !known.state.is_terminal() {
             known.state = latest;
         }
-        known.status = Some(status.clone());
+        // What an executor tells its framework alone is not kept.
+        known.status = Some(TaskStatus { given: None, ..status.clone() });
         (held && !holds(known)).then(|| Arc::clone(task))
     }
 
@@ -148,6 +150,7 @@ impl Kernel {
         let held = self.state.held(agent, role).map(|held| held.minus(&freed));
         let held = held.filter(|held| !held.is_empty());
         self.commit(Record::InUse(agent.clone(), role.clone(), held), out);
+        self.left_program(task, out);
     }
 
     /// A framework has seen an update. A task that has ended is over with that.

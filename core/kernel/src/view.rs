@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::operation::Operated;
 use model::resources::{Resources, Scalar};
@@ -43,12 +44,14 @@ pub struct View {
 pub struct AgentView {
     pub agent: Agent,
     pub connected: bool,
-    /// By role: what its tasks hold.
+    /// By role: what its tasks and executors hold.
     pub in_use: BTreeMap<Role, Resources>,
     pub offered: Resources,
     /// What was reserved while the cluster ran, and volumes.
     pub claims: Resources,
     pub reregistered_at: Option<Time>,
+    /// Executors that are programs, with tasks or without.
+    pub executors: Vec<HeldExecutor>,
 }
 
 impl AgentView {

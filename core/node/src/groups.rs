@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use model::executor::Together;
 use model::id::{ContainerId, FrameworkId};
 use model::task::{ExecutorInfo, Reason, Source, TaskInfo, TaskState};
 
 use crate::state::{Group, Held, KilledBy};
 use crate::tasks::{Kill, Order, launch};
 use crate::updates::News;
-use crate::{Effect, Node, Refusal, Turn};
+use crate::{Node, Refusal, Turn};
 
 impl Node {
     /// Accepts a group: all of it is written down before any of it is launched.
@@ -52,14 +53,17 @@ impl Node {
             Some(group) => Group { launch, ..group },
             None => {
                 let container = ContainerId::new(turn.mint().to_string());
-                Group { executor: Arc::new(executor), container, launch }
+                Group { executor: Arc::new(executor), container, launch, together: Together::Yes }
             }
         }
     }
 
-    /// Kills the others of its launch.
+    /// Kills the others of its launch. Of those in a program, that decides.
     pub(crate) fn kill_mates(&mut self, of: &Held, turn: &mut Turn<'_>) {
         let (Some(key), Some(group)) = (of.executor_key(), &of.group) else { return };
+        if of.program().is_some() {
+            return;
+        }
         let is_mate = |held: &Held| {
             let launch = held.group.as_ref().map(|group| group.launch);
             launch == Some(group.launch) && held.info.id != of.info.id
@@ -74,16 +78,8 @@ impl Node {
 
     /// The task is forgotten; with the last of them its executor is.
     pub(crate) fn leave(&self, task: &Held, turn: &mut Turn<'_>) {
-        let (Some(key), Some(group)) = (task.executor_key(), &task.group) else { return };
-        let is_same = |held: &Held| {
-            held.group.as_ref().is_some_and(|other| other.container == group.container)
-        };
-        if !self.state.of_executor(&key).any(|(_, held)| is_same(held)) {
-            turn.out.effects.push(Effect::CollectExecutor {
-                framework: task.framework.clone(),
-                group: group.clone(),
-                after: self.config.gc_delay,
-            });
+        if let Some(group) = &task.group {
+            self.collect_left(&task.framework, group, turn);
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
 //!
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
-//! its end), [`groups`] (tasks that live and die together), [`updates`] (what is told until acknowledged),
+//! its end), [`groups`] (tasks that live and die together), [`executor`] and [`hears`]
+//! (executors that are programs), [`updates`] (what is told until acknowledged),
 //! [`operations`] (resources become others), [`checks`] (when to probe for health and what it means), [`looks`] (what
 //! else is probed for), [`start`] (what a restarted agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
 mod checks;
+mod executor;
 mod groups;
+mod hears;
 mod looks;
 mod operations;
 mod queue;
@@ -27,12 +30,15 @@ use model::container::Probe;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::Machine;
 use model::operation::{Operated, OperationState, OperationStatus};
-use model::resources::{Resource, Scalar};
+use model::resources::{Resource, Resources, Scalar};
 use model::task::{ContainerStatus, Reason, TaskInfo};
 use model::time::Time;
 
 pub use checks::Answer;
 use checks::Checks;
+use executor::Programs;
+pub use executor::{EndedBy, Ending, Executor};
+pub use hears::{FromExecutor, ToExecutor, Told};
 use looks::Looks;
 pub use looks::{Finding, Look};
 use operations::Repeats;
@@ -59,16 +65,26 @@ pub struct Config {
     pub kill_grace: Duration,
     /// How long the sandbox of an ended task stays.
     pub gc_delay: Duration,
+    /// From the launch of an executor that is a program to its subscription.
+    pub registration_timeout: Duration,
+    /// From a restart of the agent to a new subscription.
+    pub reregistration_timeout: Duration,
+    /// From the word that an executor is to end to SIGKILL, where it does not say itself.
+    pub shutdown_grace: Duration,
 }
 
 impl Default for Config {
-    /// Mesos' own settings, and the two days for which DC/OS keeps sandboxes.
+    /// Mesos' own settings, but for two that DC/OS ships: sandboxes are kept for two days, and executors have ten minutes
+    /// to register. To register again they have the longest time that Mesos allows: nobody waits for it here.
     fn default() -> Self {
         Self {
             retry_min: Duration::from_secs(10),
             retry_max: Duration::from_secs(600),
             kill_grace: Duration::from_secs(3),
             gc_delay: Duration::from_secs(2 * 24 * 3600),
+            registration_timeout: Duration::from_secs(10 * 60),
+            reregistration_timeout: Duration::from_secs(15),
+            shutdown_grace: Duration::from_secs(5),
         }
     }
 }
@@ -122,6 +138,12 @@ pub enum Input {
         done: Result<(), String>,
         seed: u64,
     },
+    /// An executor that is a program speaks.
+    Executor {
+        container: ContainerId,
+        said: FromExecutor,
+        seed: u64,
+    },
     /// How much the tasks that are to be measured use.
     Measured {
         tasks: Vec<Measured>,
@@ -169,6 +191,12 @@ pub enum Effect {
         task: Arc<TaskInfo>,
         group: Option<Group>,
     },
+    /// The same for an executor that is a program, with what it and its tasks may use.
+    LaunchExecutor { container: ContainerId, executor: Arc<Executor>, resources: Resources },
+    /// What the container may use from now on.
+    Resize { container: ContainerId, resources: Resources },
+    /// Lost if it does not listen; it is told again when it does.
+    ToExecutor { container: ContainerId, said: ToExecutor },
     /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
     /// container that has ended or was never there is no concern.
     Stop { container: ContainerId, grace: Duration },
@@ -211,6 +239,7 @@ pub struct Node {
     repeats: Repeats,
     checks: Checks,
     looks: Looks,
+    programs: Programs,
 }
 
 impl Node {
@@ -222,6 +251,7 @@ impl Node {
             repeats: Repeats::default(),
             checks: Checks::default(),
             looks: Looks::default(),
+            programs: Programs::default(),
         }
     }
 
@@ -241,6 +271,13 @@ impl Node {
             }
             ToAgent::RunGroup { framework, executor, tasks, killing } => {
                 return self.run_group(Order { framework, killing }, executor, tasks, turn);
+            }
+            ToAgent::RunIn(run) => return self.run_in(*run, turn),
+            ToAgent::ShutdownExecutor { framework, executor } => {
+                self.shutdown_asked(&framework, &executor, turn);
+            }
+            ToAgent::Message { framework, executor, data } => {
+                self.message_asked(&framework, &executor, data, turn);
             }
             ToAgent::Kill { framework, task, grace } => {
                 return self.kill_asked(&framework, &task, grace, turn);
@@ -269,6 +306,7 @@ impl Node {
         self.repeat_operations(turn);
         self.probe(turn);
         self.look(turn);
+        self.time_out(turn);
     }
 }
 
@@ -299,6 +337,9 @@ impl Machine for Node {
                 self.looked(&container, look, finding, turn);
             }
             Input::Volumes { operation, done, .. } => self.volumes_done(operation, done, turn),
+            Input::Executor { container, said, .. } => {
+                self.hear_executor(&container, said, turn);
+            }
             Input::Measured { tasks } => self.tell_use(tasks, turn),
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
@@ -311,7 +352,7 @@ impl Machine for Node {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        let told = [self.updates.wake_at(), self.repeats.wake_at()];
+        let told = [self.updates.wake_at(), self.repeats.wake_at(), self.programs.due.first()];
         let probed = [self.checks.wake_at(), self.looks.wake_at()];
         told.into_iter().chain(probed).flatten().min()
     }
@@ -324,6 +365,7 @@ fn seed(input: &Input) -> u64 {
         | Input::Master { seed, .. }
         | Input::Container { seed, .. }
         | Input::Probed { seed, .. }
+        | Input::Executor { seed, .. }
         | Input::Looked { seed, .. }
         | Input::Volumes { seed, .. } => *seed,
         Input::Connected { .. }

@@ -60,6 +60,7 @@ impl Node {
         Books {
             claims: self.state.claims().clone(),
             operations: operations.map(|operated| Operated::clone(operated)).collect(),
+            executors: self.state.executors().values().map(|one| one.told()).collect(),
         }
     }
 

@@ -16,9 +16,19 @@ impl Node {
         self.become_now(info, turn);
         let known: BTreeSet<_> = known.into_iter().collect();
         let held = self.state.all();
+        for (container, _) in &self.state.executors() {
+            match known.contains(container) {
+                true => self.resume_program(container, turn),
+                false => self.miss_program(container, turn),
+            }
+        }
         for container in held.keys() {
             // As it is by now: the end of another of its group may have changed it.
-            let held = self.state.held(container).filter(|held| !held.is_ended()).cloned();
+            let held = self
+                .state
+                .held(container)
+                .filter(|held| !held.is_ended() && held.program().is_none());
+            let held = held.cloned();
             match (held, known.contains(container)) {
                 (Some(held), true) => self.resume(container, &held, turn),
                 (Some(held), false) => self.miss(container, &held, turn),
@@ -26,7 +36,10 @@ impl Node {
             }
         }
         self.carry_on_all(turn);
-        let wanted = |container| held.get(container).is_some_and(|held| !held.is_ended());
+        let wanted = |container| {
+            self.state.executor(container).is_some()
+                || held.get(container).is_some_and(|held| !held.is_ended())
+        };
         for container in known.iter().filter(|container| !wanted(*container)) {
             turn.out
                 .effects

@@ -7,6 +7,7 @@ use std::time::Duration;
 use imbl::OrdMap;
 use minicbor::{Decode, Encode};
 use model::agent::{AgentInfo, TellKilling};
+use model::executor::Together;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::BadRecord;
 use model::operation::Operated;
@@ -14,6 +15,7 @@ use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 
+use crate::executor::Executor;
 use crate::view::View;
 use crate::{Node, Turn};
 
@@ -27,6 +29,8 @@ pub enum Record {
     Claims(Resources),
     /// Until its last status is acknowledged.
     Operation(Uuid, Option<Arc<Operated>>),
+    /// An executor that is a program.
+    Executor(ContainerId, Option<Arc<Executor>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -65,9 +69,12 @@ pub struct Held {
     #[n(7)]
     #[cbor(default)]
     pub killing: TellKilling,
-    /// Set if it was launched in a group.
+    /// Set if it shares its executor.
     #[n(8)]
     pub group: Option<Group>,
+    /// The latest updates that its executor, a program, has told.
+    #[cbor(n(9), default)]
+    pub seen: Vec<Uuid>,
 }
 
 /// What a task shares with others.
@@ -81,6 +88,9 @@ pub struct Group {
     /// One launch: whoever came with it ends with it.
     #[n(2)]
     pub launch: Uuid,
+    /// How it reaches an executor that is a program.
+    #[cbor(n(3), default)]
+    pub together: Together,
 }
 
 /// Since when and why a task is to end.
@@ -115,6 +125,7 @@ const OWN: u8 = b'o';
 const TASK: u8 = b't';
 const CLAIMS: u8 = b'c';
 const OPERATION: u8 = b'p';
+const EXECUTOR: u8 = b'e';
 
 /// Precedes every value.
 const VERSION: u8 = 1;
@@ -130,6 +141,9 @@ impl model::machine::Record for Record {
             Record::Operation(operation, _) => {
                 [&[MACHINE, OPERATION], operation.0.as_slice()].concat()
             }
+            Record::Executor(container, _) => {
+                [&[MACHINE, EXECUTOR], container.as_str().as_bytes()].concat()
+            }
         }
     }
 
@@ -139,15 +153,20 @@ impl model::machine::Record for Record {
             Record::Task(_, held) => held.as_deref().map(encode),
             Record::Claims(claims) => Some(encode(claims)),
             Record::Operation(_, operated) => operated.as_deref().map(encode),
+            Record::Executor(_, executor) => executor.as_deref().map(encode),
         }
     }
 
     fn read(key: &[u8], value: &[u8]) -> Result<Self, BadRecord> {
         match key {
             [MACHINE, OWN] => Ok(Record::Own(decode(key, value)?)),
-            [MACHINE, TASK, container @ ..] => {
+            [MACHINE, kind @ (TASK | EXECUTOR), container @ ..] => {
                 let id = str::from_utf8(container).map_err(|cause| BadRecord::new(key, cause))?;
-                Ok(Record::Task(ContainerId::new(id), Some(Arc::new(decode(key, value)?))))
+                let id = ContainerId::new(id);
+                Ok(match *kind {
+                    EXECUTOR => Record::Executor(id, Some(Arc::new(decode(key, value)?))),
+                    _ => Record::Task(id, Some(Arc::new(decode(key, value)?))),
+                })
             }
             [MACHINE, CLAIMS] => Ok(Record::Claims(decode(key, value)?)),
             [MACHINE, OPERATION, id @ ..] => {
@@ -183,6 +202,8 @@ pub(crate) struct State {
     by_executor: BTreeMap<(FrameworkId, ExecutorId), BTreeSet<ContainerId>>,
     claims: Arc<Resources>,
     operations: OrdMap<Uuid, Arc<Operated>>,
+    executors: OrdMap<ContainerId, Arc<Executor>>,
+    programs: BTreeMap<(FrameworkId, ExecutorId), ContainerId>,
 }
 
 impl State {
@@ -206,6 +227,15 @@ impl State {
                 if let Some(held) = self.held.remove(container) {
                     self.by_task.remove(&(held.framework.clone(), held.info.id.clone()));
                     self.leave_executor(container, &held);
+                }
+            }
+            Record::Executor(container, Some(executor)) => {
+                self.programs.insert(executor.key(), container.clone());
+                self.executors.insert(container.clone(), executor.clone());
+            }
+            Record::Executor(container, None) => {
+                if let Some(executor) = self.executors.remove(container) {
+                    self.programs.remove(&executor.key());
                 }
             }
         }
@@ -235,6 +265,7 @@ impl State {
             held: self.held.clone(),
             claims: self.claims.clone(),
             operations: self.operations.clone(),
+            executors: self.executors.clone(),
         }
     }
 
@@ -248,6 +279,24 @@ impl State {
 
     pub(crate) fn own(&self) -> Option<&Own> {
         self.own.as_deref()
+    }
+
+    pub(crate) fn executor(&self, container: &ContainerId) -> Option<&Arc<Executor>> {
+        self.executors.get(container)
+    }
+
+    /// All that are programs: a snapshot.
+    pub(crate) fn executors(&self) -> OrdMap<ContainerId, Arc<Executor>> {
+        self.executors.clone()
+    }
+
+    /// The one of this name.
+    pub(crate) fn program(
+        &self,
+        key: &(FrameworkId, ExecutorId),
+    ) -> Option<(ContainerId, Arc<Executor>)> {
+        let container = self.programs.get(key)?;
+        Some((container.clone(), self.executors.get(container)?.clone()))
     }
 
     pub(crate) fn held(&self, container: &ContainerId) -> Option<&Arc<Held>> {

@@ -43,6 +43,7 @@ impl Unwritten {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         FromAgent::Update { framework: framework.clone(), status, latest: TaskState::Failed }
     }
@@ -93,6 +94,7 @@ impl Node {
             abandoned: false,
             killing: order.killing,
             group,
+            seen: Vec::new(),
         };
         self.keep(&container, held.clone(), turn);
         (container, held)
@@ -124,13 +126,15 @@ impl Node {
             let silent = Held { pending: Vec::new(), abandoned: true, ..Held::clone(held) };
             self.keep(container, silent, turn);
         }
-        for (_, container) in live {
-            self.kill(&container, Kill { grace: None, by: KilledBy::Order }, turn);
+        self.end_programs(Some(framework), turn);
+        for (_, container) in live.iter().filter(|(held, _)| held.program().is_none()) {
+            self.kill(container, Kill { grace: None, by: KilledBy::Order }, turn);
         }
     }
 
     pub(crate) fn stop_tasks(&mut self, turn: &mut Turn<'_>) {
-        for container in self.state.all().keys() {
+        self.end_programs(None, turn);
+        for (container, _) in self.state.all().iter().filter(|(_, held)| held.program().is_none()) {
             self.kill(container, Kill { grace: None, by: KilledBy::Order }, turn);
         }
     }
@@ -151,6 +155,9 @@ impl Node {
         kill: Kill,
         turn: &mut Turn<'_>,
     ) {
+        if held.program().is_some() {
+            return self.kill_in_program(container, held, kill, turn);
+        }
         let grace = kill.grace.or(held.info.kill_grace).unwrap_or(self.config.kill_grace);
         let killed = match held.killed {
             None => Killed { at: turn.now, grace, by: kill.by },
@@ -187,6 +194,9 @@ impl Node {
         happened: Happened,
         turn: &mut Turn<'_>,
     ) {
+        if self.state.executor(container).is_some() {
+            return self.program_happened(container, happened, turn);
+        }
         let Some(held) = self.state.held(container).cloned() else {
             return self.happened_to_a_stranger(container, &happened, turn);
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::agent::{FromAgent, Used};
 use model::check::CheckStatus;
+use model::executor::Given;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
@@ -61,6 +62,9 @@ pub(crate) struct News {
     /// These two as before if unset.
     pub(crate) check: Option<CheckStatus>,
     pub(crate) ready: Option<bool>,
+    /// As its executor named it; a new name if unset.
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) given: Option<Given>,
 }
 
 impl News {
@@ -76,6 +80,8 @@ impl News {
             wait_status: None,
             check: None,
             ready: None,
+            uuid: None,
+            given: None,
         }
     }
 }
@@ -182,10 +188,11 @@ impl Node {
 
     fn status(&self, held: &Held, news: News, turn: &mut Turn<'_>) -> TaskStatus {
         let before = held.latest.as_ref().and_then(|status| status.container.clone());
-        let nested = |container: ContainerStatus| ContainerStatus {
-            parent: held.group.as_ref().map(|group| group.container.clone()),
-            ..container
-        };
+        // The tasks of a program are in its container, and have none of their own.
+        let nest = held.group.as_ref().filter(|_| held.program().is_none());
+        let nest = nest.map(|group| &group.container);
+        let nested =
+            |container: ContainerStatus| ContainerStatus { parent: nest.cloned(), ..container };
         let last = held.latest.as_ref();
         let unknown = || held.info.check.as_ref().map(|check| CheckStatus::unknown(&check.probe));
         let not_yet = || held.info.readiness.as_ref().map(|_| false);
@@ -197,13 +204,14 @@ impl Node {
             reason: news.reason,
             message: news.message,
             at: turn.now,
-            uuid: Some(turn.mint()),
+            uuid: Some(news.uuid.unwrap_or_else(|| turn.mint())),
             healthy: news.healthy,
             container: news.container.map(nested).or(before),
             executor: Some(held.executor()),
             wait_status: news.wait_status,
             check: news.check.or(last.and_then(|last| last.check)).or_else(unknown),
             ready: news.ready.or(last.and_then(|last| last.ready)).or_else(not_yet),
+            given: news.given,
         }
     }
 
@@ -232,6 +240,7 @@ impl Node {
     /// Nothing is left to be said of it.
     pub(crate) fn forget(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
         self.updates.settled(container);
+        self.programs.handed.remove(container);
         self.end_checks(container);
         self.commit(Record::Task(container.clone(), None), turn);
         turn.out.effects.push(Effect::Collect {

@@ -7,9 +7,10 @@ use model::agent::HeldTask;
 use model::id::{ContainerId, ExecutorId, FrameworkId, Uuid};
 use model::operation::Operated;
 use model::resources::Resources;
-use model::task::{Task, TaskState};
+use model::task::{ExecutorInfo, Task, TaskState};
 
-use crate::state::{Held, Own};
+use crate::executor::Executor;
+use crate::state::{Group, Held, Own};
 
 /// All of it is durable once the batch that it was taken after is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +23,8 @@ pub struct View {
     pub claims: Arc<Resources>,
     /// Operations under way, and those whose last status nobody has acknowledged.
     pub operations: OrdMap<Uuid, Arc<Operated>>,
+    /// Executors that are programs and have not ended.
+    pub executors: OrdMap<ContainerId, Arc<Executor>>,
 }
 
 impl Held {
@@ -69,8 +72,10 @@ impl Held {
 
     /// What a master is told when the agent registers.
     pub fn told(&self) -> HeldTask {
-        let executor = self.group.as_ref().map(|group| group.executor.as_ref());
-        let staged = Task::staged(self.framework.clone(), &self.info, executor);
+        // A program is told once for all of its tasks.
+        let named = |group: &Group| ExecutorInfo { program: None, ..(*group.executor).clone() };
+        let executor = self.group.as_ref().map(named);
+        let staged = Task::staged(self.framework.clone(), &self.info, executor.as_ref());
         HeldTask { task: Task { state: self.state(), status: self.latest.clone(), ..staged } }
     }
 }

@@ -218,5 +218,6 @@ fn running(task: &TaskInfo, n: u64) -> TaskStatus {
         wait_status: None,
         check: None,
         ready: None,
+        given: None,
     }
 }

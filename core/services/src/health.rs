@@ -123,6 +123,7 @@ impl Services {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         let is_unhealthy = note_unhealthy(&instance, &instance, &status, turn);
         self.note_failure(&instance, &status, is_unhealthy, turn);

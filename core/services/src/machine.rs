@@ -363,10 +363,12 @@ impl Services {
                 self.checked(task, checks, readiness, turn);
             }
             // Each of its tasks gets an update of its own.
-            Event::Failure { agent } => {
+            Event::Failure { agent, executor: None } => {
                 self.desk.queue.forget_agent(&agent);
                 self.forget_estates(&agent, turn);
             }
+            // It has no executors of its own.
+            Event::Failure { executor: Some(_), .. } | Event::Message { .. } => (),
             Event::Error(_) => self.unsubscribed(turn),
         }
     }

@@ -110,7 +110,9 @@ impl TaskGroup {
         rest.add(&volumes);
         // What is left is the executor's own, and the ports, which all containers share.
         let labels = pairs(&self.app.labels);
-        (ExecutorInfo { id: setting.executor, resources: rest, labels }, tasks)
+        let executor =
+            ExecutorInfo { id: setting.executor, resources: rest, labels, program: None };
+        (executor, tasks)
     }
 
     fn task(&self, nth: usize, setting: &Setting<'_>, rest: &mut Resources) -> TaskInfo {
@@ -118,6 +120,7 @@ impl TaskGroup {
         let own = setting.exposed.iter().filter(|one| one.container == nth);
         let check = container.health_check.as_ref();
         TaskInfo {
+            given: None,
             measured: self.app.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             id: instance.members[nth].task.clone(),
             name: container.name.clone(),

@@ -341,6 +341,8 @@ impl Services {
             | Call::Revive { .. }
             | Call::Suppress { .. }
             | Call::Acknowledge { .. }
+            | Call::Shutdown { .. }
+            | Call::Message { .. }
             | Call::Reconcile { .. }
             | Call::AcknowledgeOperation { .. }
             | Call::ReconcileOperations { .. } => (),
@@ -364,6 +366,7 @@ impl Services {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         self.ended(&instance, &status, turn);
     }

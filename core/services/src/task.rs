@@ -107,6 +107,7 @@ impl Template {
             limits: spec.limits.unwrap_or_default(),
             kill_grace: spec.kill_grace,
             labels: self.labels.clone(),
+            given: None,
             measured: spec.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             discovery: Some(DiscoveryInfo {
                 name: self.name.clone(),

@@ -71,7 +71,7 @@ fn the_latest_offer_of_an_agent_counts_once() {
     assert_eq!(of(&stage), expected);
     stage.offer();
     assert_eq!(of(&stage), expected, "offered twice");
-    stage.hear(Event::Failure { agent: AgentId::new("two") });
+    stage.hear(Event::Failure { agent: AgentId::new("two"), executor: None });
     assert_eq!(of(&stage).as_deref(), Some("Mem 0/1 (one lacks 64)"), "gone for good");
     stage.agents.remove(&AgentId::new("two"));
     stage.put(AppSpec { mem: Scalar::whole(256), ..app("/a", 1) }, true).expect("changed");

@@ -170,6 +170,7 @@ fn a_task_that_no_instance_knows_is_killed_if_it_lives() {
             container: None,
             executor: None,
             wait_status: None,
+            given: None,
             check: None,
             ready: None,
         };

@@ -35,6 +35,7 @@ fn groups(stage: &Stage) -> Vec<(ExecutorInfo, Vec<TaskInfo>)> {
     let groups = accepted.flatten().filter_map(|operation| match operation {
         Operation::LaunchGroup { executor, tasks } => Some((executor, tasks)),
         Operation::Launch(_)
+        | Operation::LaunchIn { .. }
         | Operation::Refuse(_)
         | Operation::Convert { .. }
         | Operation::NoConversion { .. } => None,

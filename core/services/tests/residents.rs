@@ -285,7 +285,7 @@ fn volumes_that_are_gone_with_their_agent_are_made_anew_elsewhere() {
     let task = stage.in_state(TaskState::Running).remove(0);
     stage.report(&task, TaskState::Lost, None);
     stage.agents.remove(&agent);
-    stage.hear(Event::Failure { agent });
+    stage.hear(Event::Failure { agent, executor: None });
     stage.wait(3_600);
     stage.calm();
     assert_eq!(stage.live(), 1);

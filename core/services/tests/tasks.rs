@@ -238,6 +238,7 @@ fn a_drained_agent_is_not_held_against_the_app() {
         wait_status: None,
         check: None,
         ready: None,
+        given: None,
     };
     stage.hear(Event::Update(status));
     assert_eq!(stage.delay(), None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
-use model::agent::{AgentInfo, FromAgent, Letter, ToAgent};
+use model::agent::{AgentInfo, FromAgent, Letter, RunIn, ToAgent};
 use model::id::Term;
 use model::operation::{Operated, OperationState, OperationStatus};
 use model::resources::Resources;
@@ -190,6 +190,9 @@ impl<R: Runtime> Brain<R> {
                     self.runtime.carry_out(effect);
                 }
                 Effect::Launch { .. }
+                | Effect::LaunchExecutor { .. }
+                | Effect::Resize { .. }
+                | Effect::ToExecutor { .. }
                 | Effect::Stop { .. }
                 | Effect::Probe { .. }
                 | Effect::Look { .. }
@@ -210,10 +213,14 @@ impl<R: Runtime> Brain<R> {
         self.push(Input::StopTasks);
         let never = CancellationToken::new();
         self.decide(&never).await?;
-        let graces = self.live().filter_map(|held| Some(held.killed?.grace)).max();
-        let late = sleep(graces.unwrap_or_default() + STOP_LATE_MAX);
+        let view = self.turn.machine().view();
+        let executors = view.executors.values();
+        let of_executors = executors.filter_map(|executor| Some(executor.ending?.grace));
+        let of_tasks = self.live().filter_map(|held| Some(held.killed?.grace));
+        let grace = of_tasks.chain(of_executors).max();
+        let late = sleep(grace.unwrap_or_default() + STOP_LATE_MAX);
         tokio::pin!(late);
-        while self.live().next().is_some() {
+        while self.live().next().is_some() || self.has_executors() {
             tokio::select! {
                 _ = self.gather(&never) => (),
                 () = &mut late => {
@@ -225,6 +232,10 @@ impl<R: Runtime> Brain<R> {
         }
         self.runtime.clear().await;
         Ok(())
+    }
+
+    fn has_executors(&self) -> bool {
+        !self.turn.machine().view().executors.is_empty()
     }
 
     fn live(&self) -> impl Iterator<Item = Arc<Held>> {
@@ -253,6 +264,7 @@ impl<R: Runtime> Brain<R> {
         tracing::info!("there is space for checkpoints again");
         self.turn = TurnLoop::new(self.disk.load(self.setup.node.clone())?);
         self.line.hang_up();
+        self.runtime.hang_up();
         self.start();
         for input in waiting.kept.into_iter().chain(waiting.kills) {
             self.push(input);
@@ -289,6 +301,14 @@ impl<R: Runtime> Brain<R> {
     fn wait_or_refuse(&mut self, input: Input, waiting: &mut Waiting) {
         match input {
             Input::Container { .. } | Input::Volumes { .. } => waiting.kept.push(input),
+            Input::Master { term, message: ToAgent::RunIn(run), .. } => {
+                let RunIn { framework, executor, tasks, .. } = *run;
+                let framework = framework.id.expect("the kernel names it");
+                for task in tasks {
+                    let (framework, executor) = (framework.clone(), Some(executor.id.clone()));
+                    self.refuse_task(term, Unwritten { framework, task, executor }, waiting);
+                }
+            }
             Input::Master { term, message: ToAgent::Run { framework, task, .. }, .. } => {
                 let unwritten = Unwritten { framework, task, executor: None };
                 self.refuse_task(term, unwritten, waiting);
@@ -317,6 +337,7 @@ impl<R: Runtime> Brain<R> {
             | Input::Started { .. }
             | Input::Connected { .. }
             | Input::Disconnected
+            | Input::Executor { .. }
             | Input::Probed { .. }
             | Input::Looked { .. }
             | Input::Measured { .. }

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use model::id::{ContainerId, FrameworkId};
 use model::task::TaskInfo;
+use node::Executor;
 
 /// Where programs are, for tasks without an image; an image says so itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// From the word that an executor is to end to SIGKILL, where it does not say itself: as the brain has it by default.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// The agent as its tasks see it.
 #[derive(Debug, Clone)]
@@ -61,6 +66,27 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
     all.into_iter().collect()
 }
 
+/// The same for an executor that is a program, with what it needs to subscribe.
+pub(crate) fn of_executor(
+    place: &Place,
+    tenant: &Inhabitant<'_>,
+    executor: &Executor,
+) -> Vec<(String, String)> {
+    let program = executor.info.program.as_ref().expect("executors that are held are programs");
+    let grace = program.shutdown_grace.unwrap_or(SHUTDOWN_GRACE);
+    let checkpoint = if executor.framework.checkpoint { "1" } else { "0" };
+    let own = [
+        ("MESOS_CHECKPOINT", checkpoint.to_owned()),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", format!("{}secs", grace.as_secs_f64())),
+        ("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned()),
+    ];
+    let mut all: BTreeMap<String, String> = environment(place, tenant).into_iter().collect();
+    all.remove("MESOS_TASK_ID");
+    all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    all.extend(tenant.task.command.environment.iter().cloned());
+    all.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use model::container::{CommandInfo, ContainerInfo, ContainerKind, Image, Run};
@@ -75,6 +101,7 @@ mod tests {
             limits: Limits::default(),
             check: None,
             readiness: None,
+            given: None,
             id: TaskId::new("t"),
             name: "t".to_owned(),
             agent: AgentId::new("S0"),

@@ -30,6 +30,13 @@ impl Idle {
         Self { ip, seeds, alive: BTreeSet::new(), happened: VecDeque::new() }
     }
 
+    fn launch(&mut self, container: ContainerId) {
+        self.alive.insert(container.clone());
+        let addresses = vec![Address(self.ip)];
+        let status = ContainerStatus { id: container.clone(), addresses, pid: None, parent: None };
+        self.tell(container, Happened::Started { status });
+    }
+
     fn tell(&mut self, container: ContainerId, happened: Happened) {
         let seed = self.seeds.next();
         self.happened.push_back(Input::Container { container, happened, seed });
@@ -39,13 +46,7 @@ impl Idle {
 impl Runtime for Idle {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Launch { container, .. } => {
-                self.alive.insert(container.clone());
-                let addresses = vec![Address(self.ip)];
-                let status =
-                    ContainerStatus { id: container.clone(), addresses, pid: None, parent: None };
-                self.tell(container, Happened::Started { status });
-            }
+            Effect::Launch { container, .. } => self.launch(container),
             Effect::Stop { container, .. } => {
                 if self.alive.remove(&container) {
                     let ended = Happened::Exited { wait_status: TERMINATED, limitation: None };
@@ -64,7 +65,12 @@ impl Runtime for Idle {
                 let (done, seed) = (Ok(()), self.seeds.next());
                 self.happened.push_back(Input::Volumes { operation, done, seed });
             }
-            Effect::Collect { .. } | Effect::CollectExecutor { .. } | Effect::ToMaster(_) => (),
+            Effect::LaunchExecutor { container, .. } => self.launch(container),
+            Effect::Collect { .. }
+            | Effect::Resize { .. }
+            | Effect::ToExecutor { .. }
+            | Effect::CollectExecutor { .. }
+            | Effect::ToMaster(_) => (),
         }
     }
 
@@ -78,6 +84,8 @@ impl Runtime for Idle {
     fn known(&self) -> Vec<ContainerId> {
         self.alive.iter().cloned().collect()
     }
+
+    fn hang_up(&mut self) {}
 
     fn clear(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())

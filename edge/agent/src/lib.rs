@@ -24,6 +24,7 @@ mod runtime;
 mod sandbox;
 mod seeds;
 mod simulated;
+mod streams;
 mod volumes;
 
 pub use config::AgentConfig;

@@ -11,10 +11,10 @@ use model::id::ContainerId;
 use store::Embedded;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Doors};
 use crate::board::Publisher;
 use crate::brain::{Brain, Parts, Setup};
 use crate::collect::{Policy, collect, left_over};
@@ -27,7 +27,11 @@ use crate::probe::Prober;
 use crate::real::{Real, Tools};
 use crate::sandbox::Sandboxes;
 use crate::seeds::Seeds;
+use crate::streams::Streams;
 use crate::volumes::Volumes;
+
+/// Calls of executors that wait for the brain; more of them wait in their connections.
+const CALLS_WAITING_MAX: usize = 256;
 
 /// Runs an agent until `shutdown`, or until it cannot go on. May be called several times in one process.
 ///
@@ -41,6 +45,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let seeds = Arc::new(Seeds::random());
     let publisher = Publisher::new();
     let board = publisher.board();
+    let streams = Streams::default();
     let (due, added) = mpsc::unbounded_channel();
     let (containers, events) = Containers::open(config.containers.clone()).await?;
     let tools = Tools {
@@ -53,8 +58,10 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         prober: Arc::new(Prober::new(config.ip)?),
         board: board.clone(),
         seeds: seeds.clone(),
+        streams: streams.clone(),
         due: due.clone(),
     };
+    let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
     let brain = Brain::new(Parts {
         setup: Setup {
             info: info.clone(),
@@ -64,8 +71,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         },
         disk,
         line: Line::new(line::channel(&config.master)?, seeds.clone()),
-        runtime: Real::open(tools, events).await?,
-        seeds,
+        runtime: Real::open(tools, events, called).await?,
+        seeds: seeds.clone(),
         publisher,
     })
     .context("reading the agent's checkpoints")?;
@@ -78,10 +85,16 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     drop(due);
     let policy = Policy { delay, headroom: config.gc_disk_headroom };
     let collector = tokio::spawn(collect(config.dir.clone(), policy, added));
-    let api = Api::new(&config, info, board, containers);
+    let doors = Doors { board, containers, streams, calls, seeds };
+    let api = Api::new(&config, info, doors);
     let served = tokio::spawn(api::serve(listener, api));
     let ended = brain.run(shutdown).await;
-    for helper in [served, collector] {
+    end([served, collector]).await;
+    ended
+}
+
+async fn end(helpers: [JoinHandle<()>; 2]) {
+    for helper in helpers {
         helper.abort();
         // The port is free once its listener is gone.
         if let Err(cause) = helper.await
@@ -90,14 +103,14 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
             tracing::error!(%cause, "a part of the agent ended badly");
         }
     }
-    ended
 }
 
 /// Of its tasks and of their executors.
 fn containers_of(view: &node::View) -> BTreeSet<ContainerId> {
     let executors = view.held.values().filter_map(|held| held.group.as_ref());
     let executors = executors.map(|group| group.container.clone());
-    view.held.keys().cloned().chain(executors).collect()
+    let programs = view.executors.keys();
+    view.held.keys().chain(programs).cloned().chain(executors).collect()
 }
 
 async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -15,6 +15,9 @@ pub(crate) trait Runtime: Send {
     /// The containers that there are: about to start, alive, or ended and not collected.
     fn known(&self) -> Vec<ContainerId>;
 
+    /// Gives up the streams to executors: what they said may be lost, and they say it again.
+    fn hang_up(&mut self);
+
     /// Removes what is left of containers whose ends are on the disk. All of them have ended.
     fn clear(&mut self) -> impl Future<Output = ()> + Send;
 

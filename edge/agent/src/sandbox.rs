@@ -2,7 +2,7 @@
 //!
 //! `<dir>/slaves/<agent>/frameworks/<framework>/executors/<task>/runs/<container>`, and `latest` beside the container.
 //! The tasks of a group lie in the sandbox of their executor, `executors/<executor>/runs/<its container>`: each in
-//! `containers/<container>`, which `tasks/<task>` leads to. What they share is in `volumes/<name>`.
+//! `containers/<container>`, which `tasks/<task>` leads to. What they share is in `volumes/<name>`. Those of an executor that is a program have no directories of their own.
 
 use std::fs;
 use std::io;
@@ -91,7 +91,7 @@ impl Sandboxes {
     /// Refuses names that are no names of directories.
     pub(crate) fn path(&self, tenant: Tenant<'_>) -> anyhow::Result<PathBuf> {
         let run = self.run(tenant.run())?;
-        if tenant.group.is_none() {
+        if tenant.group.is_none_or(|group| group.executor.program.is_some()) {
             return Ok(run);
         }
         Ok(run.join(CONTAINERS).join(name(tenant.container.as_str())?))

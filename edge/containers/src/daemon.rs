@@ -17,7 +17,7 @@ use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::protocol::{Answer, Ask, Launch};
 use crate::session::{Control, Session, Streams, Terminal};
-use crate::spec::{Exec, Spec, Usage};
+use crate::spec::{Exec, Limits, Spec, Usage};
 use crate::watch::{self, Watched};
 use crate::zygote::Zygote;
 use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, packet};
@@ -136,6 +136,11 @@ impl Containers {
 
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
         self.0.hierarchies.usage(&self.0.cgroup(container))
+    }
+
+    /// Changes what a container may use. Its memory is not limited below what it has by now.
+    pub fn resize(&self, container: &ContainerId, limits: &Limits) -> anyhow::Result<()> {
+        self.0.hierarchies.limit(&self.0.cgroup(container), limits)
     }
 
     /// Forgets a container: its writable layer, its status. The sandbox stays. An alive one is killed first.

@@ -162,6 +162,7 @@ fn running(task: &Task) -> Input {
         wait_status: None,
         check: None,
         ready: None,
+        given: None,
     };
     let framework = task.framework.clone();
     let message = FromAgent::Update { framework, status, latest: TaskState::Running };

@@ -1,5 +1,7 @@
-//! An agent's own API on port 5051, as Mesos spells it: files in sandboxes, state, statistics.
+//! An agent's own API on port 5051, as Mesos spells it: files in sandboxes, state, statistics, executors.
 
+pub mod executor;
 pub mod files;
+mod spelled;
 pub mod state;
 pub mod statistics;

@@ -209,6 +209,7 @@ mod tests {
             limits: Limits::default(),
             check: None,
             readiness: None,
+            given: None,
             id: TaskId::new("t"),
             name: "web".to_owned(),
             agent: AgentId::new("S0"),
@@ -241,8 +242,10 @@ mod tests {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         Held {
+            seen: vec![],
             framework: FrameworkId::new("f"),
             info: Arc::new(info),
             accepted_at: Time(1_000),
@@ -301,12 +304,14 @@ mod tests {
     #[test]
     fn a_group_has_one_executor() {
         let executor = ExecutorInfo {
+            program: None,
             id: ExecutorId::new("pod"),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],
         };
         let (container, launch) = (ContainerId::new("c"), Uuid::derive(1, 1));
-        let group = Group { executor: Arc::new(executor), container, launch };
+        let together = model::executor::Together::Yes;
+        let group = Group { executor: Arc::new(executor), container, launch, together };
         let grouped = Held { group: Some(group), ..held() };
         let ended =
             TaskStatus { state: TaskState::Finished, ..grouped.latest.clone().expect("told") };

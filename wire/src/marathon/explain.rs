@@ -402,6 +402,7 @@ mod tests {
                 offered: resources(offered),
                 claims: Resources::default(),
                 reregistered_at: None,
+                executors: vec![],
             };
             assert_eq!(silence(&AgentId::new("S1"), &agent).why, expected);
         };

@@ -172,7 +172,7 @@ fn pruned(mut object: Value) -> Value {
     object
 }
 
-pub(super) fn ranges(ranges: &Ranges) -> Vec<Value> {
+pub(crate) fn ranges(ranges: &Ranges) -> Vec<Value> {
     let range = |(begin, end): &(u64, u64)| json!({ "begin": begin, "end": end });
     ranges.intervals().iter().map(range).collect()
 }

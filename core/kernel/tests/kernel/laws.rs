@@ -135,6 +135,7 @@ impl World {
             | Event::UpdateOperation(_)
             | Event::Checked { .. }
             | Event::Used(_)
+            | Event::Message { .. }
             | Event::Failure { .. }
             | Event::Error(_) => {}
         }
@@ -150,6 +151,9 @@ impl World {
             ToAgent::Run { framework, task, .. } => agent.run(framework, &task, None),
             ToAgent::RunGroup { framework, executor, tasks, .. } => {
                 tasks.iter().for_each(|task| agent.run(framework.clone(), task, Some(&executor)));
+            }
+            ToAgent::RunIn(_) | ToAgent::ShutdownExecutor { .. } | ToAgent::Message { .. } => {
+                unreachable!("no framework here has executors of its own")
             }
             ToAgent::Kill { framework, task, .. } => {
                 self.change(at, &(framework, task), TaskState::Killed);

@@ -10,6 +10,7 @@ mod laws;
 mod made;
 mod offers;
 mod operations;
+mod programs;
 mod quota;
 mod reconcile;
 mod record;

@@ -278,10 +278,14 @@ fn held_by_tasks(view: &kernel::view::View, agent: &AgentId) -> BTreeMap<Role, R
         let sum = held.entry(task.role.clone()).or_default();
         sum.add(&task.resources);
         if let Some(executor) = &task.executor
+            && executor.program.is_none()
             && executors.insert((&task.framework, &executor.id))
         {
             sum.add(&executor.resources);
         }
+    }
+    for executor in &view.agents[agent].executors {
+        held.entry(executor.role.clone()).or_default().add(&executor.info.resources);
     }
     held
 }
@@ -339,6 +343,7 @@ pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
         limits: Limits::default(),
         check: None,
         readiness: None,
+        given: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: offer.agent_id.clone(),
@@ -359,7 +364,12 @@ pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
 }
 
 pub(crate) fn executor(id: &str, resources: &str) -> ExecutorInfo {
-    ExecutorInfo { id: ExecutorId::new(id), resources: bag(resources), labels: vec![] }
+    ExecutorInfo {
+        id: ExecutorId::new(id),
+        resources: bag(resources),
+        labels: vec![],
+        program: None,
+    }
 }
 
 pub(crate) fn status(task: &str, state: TaskState, uuid: Option<Uuid>, at: Time) -> TaskStatus {
@@ -378,6 +388,7 @@ pub(crate) fn status(task: &str, state: TaskState, uuid: Option<Uuid>, at: Time)
         wait_status: None,
         check: None,
         ready: None,
+        given: None,
     }
 }
 
@@ -441,7 +452,13 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
             Some(format!("Checked {task} {}", checks.len()))
         }
         Effect::Event(_, Event::Used(tasks)) => Some(format!("Used {}", tasks.len())),
-        Effect::Event(_, Event::Failure { agent }) => Some(format!("Failure {agent}")),
+        Effect::Event(_, Event::Failure { agent, executor }) => Some(match executor {
+            None => format!("Failure {agent}"),
+            Some(ended) => format!("Failure {} {:?}", ended.executor, ended.wait_status),
+        }),
+        Effect::Event(_, Event::Message { executor, data, .. }) => {
+            Some(format!("Message from {executor}: {data:?}"))
+        }
         Effect::Event(_, Event::Error(cause)) => Some(format!("Error {cause}")),
         Effect::Disconnect(connection) => Some(format!("Disconnect {}", connection.0)),
         Effect::ToAgent(connection, letter) => {
@@ -460,6 +477,12 @@ fn spell(letter: &ToAgent) -> String {
             let ids: Vec<_> = tasks.iter().map(|task| task.id.as_str()).collect();
             format!("RunGroup {} {}", executor.id, ids.join(" "))
         }
+        ToAgent::RunIn(run) => {
+            let ids: Vec<_> = run.tasks.iter().map(|task| task.id.as_str()).collect();
+            format!("RunIn {} {} {:?}", run.executor.id, ids.join(" "), run.together)
+        }
+        ToAgent::ShutdownExecutor { executor, .. } => format!("Shutdown {executor}"),
+        ToAgent::Message { executor, data, .. } => format!("Message for {executor}: {data:?}"),
         ToAgent::Kill { task, .. } => format!("Kill {task}"),
         ToAgent::Acknowledge { task, .. } => format!("Acknowledge {task}"),
         ToAgent::Ping => "Ping".to_owned(),

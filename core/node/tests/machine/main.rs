@@ -5,6 +5,7 @@ mod groups;
 mod killing;
 mod looks;
 mod operations;
+mod programs;
 mod start;
 mod tasks;
 mod updates;

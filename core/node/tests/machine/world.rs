@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::programs;
 use model::agent::{AgentInfo, CheckTally, FromAgent, TellKilling, ToAgent};
 use model::check::Readiness;
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
@@ -49,6 +50,7 @@ pub(crate) fn task(id: &str) -> TaskInfo {
         limits: Limits::default(),
         check: None,
         readiness: None,
+        given: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),
@@ -156,6 +158,7 @@ impl World {
 
     pub(crate) fn run_group(&mut self, executor: &str, tasks: Vec<TaskInfo>) -> Vec<String> {
         let executor = ExecutorInfo {
+            program: None,
             id: ExecutorId::new(executor),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],
@@ -281,39 +284,19 @@ impl World {
     /// Says an effect in one line.
     fn carry_out(&mut self, effect: Effect) -> String {
         match effect {
-            Effect::ToMaster(FromAgent::Register { agent, tasks, .. }) => {
-                let agent = agent.map_or("nobody".to_owned(), |agent| agent.to_string());
-                let tasks: Vec<_> = tasks
-                    .iter()
-                    .map(|held| format!("{} {:?}", held.task.id, held.task.state))
-                    .collect();
-                format!("register {agent} {tasks:?}")
-            }
-            Effect::ToMaster(FromAgent::Update { status, latest, .. }) => {
-                let line = said(&status, latest);
-                self.told = Some(status);
-                line
-            }
-            Effect::ToMaster(FromAgent::Checked { .. }) => unreachable!("kept apart"),
-            Effect::ToMaster(FromAgent::Used { tasks, .. }) => {
-                let all: Vec<String> =
-                    tasks.iter().map(|used| format!("{} {}", used.task, used.cpu)).collect();
-                format!("used {}", all.join(", "))
-            }
-            Effect::ToMaster(FromAgent::Pong) => "pong".to_owned(),
-            Effect::ToMaster(FromAgent::Operated { operated, claims }) => {
-                let latest = &operated.latest;
-                let id = latest.operation.as_ref().map_or("", |id| id.as_str());
-                let line = format!("{id} {:?} {claims}", latest.state);
-                self.operated = Some(*operated);
-                line
-            }
+            Effect::ToMaster(message) => self.say_to_master(message),
             Effect::MakeVolumes { volumes, .. } => format!("make {}", Resources::new(volumes)),
             Effect::RemoveVolumes { volumes, .. } => format!("remove {}", Resources::new(volumes)),
             Effect::Launch { container, task, .. } => {
                 self.container = container;
                 format!("launch {}", task.id)
             }
+            Effect::LaunchExecutor { container, executor, resources } => {
+                self.container = container;
+                format!("launch executor {} with {resources}", executor.info.id)
+            }
+            Effect::Resize { resources, .. } => format!("resize {resources}"),
+            Effect::ToExecutor { said, .. } => format!("say {}", programs::said(&said)),
             Effect::Stop { container, grace } => {
                 let view = self.node.view();
                 let grouped = view.held.get(&container).filter(|held| held.group.is_some());
@@ -327,6 +310,49 @@ impl World {
             }
             Effect::CollectExecutor { group, after, .. } => {
                 format!("collect executor {} in {}h", group.executor.id, after.as_secs() / 3600)
+            }
+        }
+    }
+
+    fn say_to_master(&mut self, message: FromAgent) -> String {
+        match message {
+            FromAgent::Register { agent, tasks, books, .. } => {
+                let agent = agent.map_or("nobody".to_owned(), |agent| agent.to_string());
+                let tasks: Vec<_> = tasks
+                    .iter()
+                    .map(|held| format!("{} {:?}", held.task.id, held.task.state))
+                    .collect();
+                let executors: Vec<_> =
+                    books.executors.iter().map(|held| held.info.id.to_string()).collect();
+                match executors.as_slice() {
+                    [] => format!("register {agent} {tasks:?}"),
+                    _ => format!("register {agent} {tasks:?} {executors:?}"),
+                }
+            }
+            FromAgent::Update { status, latest, .. } => {
+                let line = said(&status, latest);
+                self.told = Some(status);
+                line
+            }
+            FromAgent::Checked { .. } => unreachable!("kept apart"),
+            FromAgent::Used { tasks, .. } => {
+                let all: Vec<String> =
+                    tasks.iter().map(|used| format!("{} {}", used.task, used.cpu)).collect();
+                format!("used {}", all.join(", "))
+            }
+            FromAgent::ExecutorEnded { executor, wait_status, .. } => {
+                format!("executor {executor} ended {wait_status:?}")
+            }
+            FromAgent::Message { executor, data, .. } => {
+                format!("message from {executor}: {data:?}")
+            }
+            FromAgent::Pong => "pong".to_owned(),
+            FromAgent::Operated { operated, claims } => {
+                let latest = &operated.latest;
+                let id = latest.operation.as_ref().map_or("", |id| id.as_str());
+                let line = format!("{id} {:?} {claims}", latest.state);
+                self.operated = Some(*operated);
+                line
             }
         }
     }

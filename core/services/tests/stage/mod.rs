@@ -275,6 +275,8 @@ impl Stage {
             Call::UpdateFramework { info } => self.subscribed = info.roles.into_iter().collect(),
             Call::Kill { .. }
             | Call::Acknowledge { .. }
+            | Call::Shutdown { .. }
+            | Call::Message { .. }
             | Call::Reconcile { .. }
             | Call::AcknowledgeOperation { .. }
             | Call::ReconcileOperations { .. }
@@ -367,6 +369,7 @@ impl Stage {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         say(&mut status);
         let acknowledged = |calls: &[Call]| {

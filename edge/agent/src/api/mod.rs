@@ -5,6 +5,7 @@
 mod answer;
 mod attached;
 mod exec;
+mod executor;
 mod files;
 mod shown;
 
@@ -18,11 +19,15 @@ use axum::response::{IntoResponse, Response};
 use containers::Containers;
 use model::agent::AgentInfo;
 use model::time::Time;
+use node::Input;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::board::Board;
 use crate::clock::wall;
 use crate::config::AgentConfig;
+use crate::seeds::Seeds;
+use crate::streams::Streams;
 use answer::{Asked, refuse};
 
 /// What the answers are made of. A clone answers the same.
@@ -34,22 +39,34 @@ struct Parts {
     dir: PathBuf,
     board: Board,
     containers: Containers,
+    streams: Streams,
+    calls: mpsc::Sender<Input>,
+    seeds: Arc<Seeds>,
     started_at: Time,
     gc_delay: std::time::Duration,
 }
 
+/// What leads to the other parts of the agent.
+pub(crate) struct Doors {
+    pub(crate) board: Board,
+    pub(crate) containers: Containers,
+    pub(crate) streams: Streams,
+    /// To the brain.
+    pub(crate) calls: mpsc::Sender<Input>,
+    pub(crate) seeds: Arc<Seeds>,
+}
+
 impl Api {
-    pub(crate) fn new(
-        config: &AgentConfig,
-        info: AgentInfo,
-        board: Board,
-        containers: Containers,
-    ) -> Self {
+    pub(crate) fn new(config: &AgentConfig, info: AgentInfo, doors: Doors) -> Self {
+        let Doors { board, containers, streams, calls, seeds } = doors;
         Self(Arc::new(Parts {
             info,
             dir: config.dir.clone(),
             board,
             containers,
+            streams,
+            calls,
+            seeds,
             started_at: wall(),
             gc_delay: config.node.gc_delay,
         }))
@@ -68,6 +85,9 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let path = plain(request.uri().path());
     if path == wire::exec::PATH {
         return exec::upgrade(&api, request).await;
+    }
+    if path == "/api/v1/executor" {
+        return executor::answer(&api, request).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");

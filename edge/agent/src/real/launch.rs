@@ -9,17 +9,17 @@ use containers::spec::{ImageConfig, Limits, Logs, Root, Spec, WindowSize};
 use futures::future::try_join_all;
 use images::{Keep, Prepared, PullRequest};
 use model::container::{Run, Volume};
-use model::id::{ContainerId, FrameworkId};
+use model::id::{ContainerId, FrameworkId, TaskId};
 use model::limits::{self, Limit};
 use model::resources::{Resources, Scalar};
 use model::task::{Reason, TaskInfo};
-use node::{Group, Happened};
+use node::{Executor, Group, Happened};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Hands;
-use crate::environment::{Inhabitant, environment};
+use crate::environment::{Inhabitant, environment, of_executor};
 use crate::sandbox::{Owner, Tenant, owner};
 use crate::volumes::Volumes;
 
@@ -34,8 +34,44 @@ pub(super) struct Job {
     pub(super) framework: FrameworkId,
     pub(super) task: Arc<TaskInfo>,
     pub(super) group: Option<Group>,
+    /// Set if it is no task but a program, which is launched like a task that is called as it is.
+    pub(super) executor: Option<Arc<Executor>>,
     /// Breaks it off.
     pub(super) stopped: CancellationToken,
+}
+
+impl Job {
+    pub(super) fn of_executor(
+        container: ContainerId,
+        executor: Arc<Executor>,
+        resources: Resources,
+        stopped: CancellationToken,
+    ) -> Self {
+        let program = executor.info.program.as_ref().expect("executors that are held are programs");
+        let (id, framework) = (executor.info.id.as_str(), &executor.framework);
+        let mut command = program.command.clone();
+        command.user.get_or_insert_with(|| framework.user.clone());
+        let task = TaskInfo {
+            id: TaskId::new(id),
+            name: id.to_owned(),
+            agent: executor.agent.clone(),
+            resources,
+            role: executor.role.clone(),
+            command,
+            container: program.container.clone(),
+            health_checks: vec![],
+            kill_grace: None,
+            labels: vec![],
+            discovery: None,
+            measured: false,
+            limits: limits::Limits::default(),
+            check: None,
+            readiness: None,
+            given: None,
+        };
+        let (framework, task) = (executor.framework().clone(), Arc::new(task));
+        Self { container, framework, task, group: None, executor: Some(executor), stopped }
+    }
 }
 
 /// What came of it.
@@ -194,7 +230,10 @@ impl Hands {
         Spec {
             container: container.clone(),
             run: task.command.run.clone(),
-            environment: environment(&self.tools.place, &inhabitant),
+            environment: match &job.executor {
+                None => environment(&self.tools.place, &inhabitant),
+                Some(executor) => of_executor(&self.tools.place, &inhabitant, executor),
+            },
             volumes: own.chain(shared).collect(),
             sandbox,
             user: task.command.user.clone(),
@@ -216,7 +255,7 @@ fn root(image: Prepared) -> Root {
 
 /// As DC/OS ships it: CPU time is limited, not only shared; memory always. The weight among containers is what is set
 /// aside, whatever the limit.
-fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
+pub(super) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
     let Scalar(cpu_millis) = resources.cpus();
     let most = |limit: Option<Limit>, set_aside: Scalar| match limit {
         None => (!set_aside.is_zero()).then_some(set_aside.0),

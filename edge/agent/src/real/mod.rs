@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use containers::{Containers, FoundState};
 use model::id::{AgentId, ContainerId};
+use model::limits::Limits;
+use model::resources::Resources;
 use model::task::{Address, ContainerStatus};
-use node::{Effect, Happened, Input};
+use node::{Effect, Group, Happened, Input};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,7 @@ use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
+use crate::streams::Streams;
 use crate::volumes::{Deed, Errand, Volumes};
 use books::Books;
 use launch::Job;
@@ -46,6 +49,7 @@ pub(crate) struct Tools {
     pub(crate) prober: Arc<Prober>,
     pub(crate) board: Board,
     pub(crate) seeds: Arc<Seeds>,
+    pub(crate) streams: Streams,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
 }
@@ -55,6 +59,8 @@ pub(crate) struct Real {
     happened: mpsc::UnboundedReceiver<Input>,
     /// What operations want of volumes, in order.
     errands: mpsc::UnboundedSender<Errand>,
+    /// What executors say.
+    calls: mpsc::Receiver<Input>,
     ending: CancellationToken,
 }
 
@@ -73,6 +79,7 @@ impl Real {
     pub(crate) async fn open(
         tools: Tools,
         mut events: mpsc::Receiver<containers::Event>,
+        calls: mpsc::Receiver<Input>,
     ) -> anyhow::Result<Self> {
         let (tell, happened) = mpsc::unbounded_channel();
         let hands = Hands {
@@ -113,7 +120,7 @@ impl Real {
                 () = work => (),
             }
         });
-        Ok(Self { hands, happened, errands, ending })
+        Ok(Self { hands, happened, errands, calls, ending })
     }
 
     fn agent(&self) -> AgentId {
@@ -130,7 +137,8 @@ impl Real {
 
     /// Whether the brain still wants to know of it; otherwise nobody will ever say that it may go.
     fn is_held(&self, container: &ContainerId) -> bool {
-        self.hands.tools.board.view().held.contains_key(container)
+        let view = self.hands.tools.board.view();
+        view.held.contains_key(container) || view.executors.contains_key(container)
     }
 }
 
@@ -140,9 +148,16 @@ impl Runtime for Real {
         match effect {
             Effect::Launch { container, framework, task, group } => {
                 let stopped = hands.books.begin(&container);
-                let job = Job { container, framework, task, group, stopped };
+                let job = Job { container, framework, task, group, executor: None, stopped };
                 self.hands.deeds.spawn(async move { hands.launch(job).await });
             }
+            Effect::LaunchExecutor { container, executor, resources } => {
+                let stopped = hands.books.begin(&container);
+                let job = Job::of_executor(container, executor, resources, stopped);
+                self.hands.deeds.spawn(async move { hands.launch(job).await });
+            }
+            Effect::Resize { container, resources } => hands.resize(&container, &resources),
+            Effect::ToExecutor { container, said } => hands.tools.streams.say(&container, said),
             Effect::Stop { container, grace } => {
                 self.hands.deeds.spawn(async move { hands.stop(&container, grace).await });
             }
@@ -165,23 +180,13 @@ impl Runtime for Real {
                 });
             }
             Effect::Collect { container, framework, task, group, after } => {
-                let tenant = Tenant {
-                    agent: &self.agent(),
-                    framework: &framework,
-                    task: &task,
-                    container: &container,
-                    group: group.as_ref(),
-                };
-                let sandbox = hands.tools.sandboxes.path(tenant).ok();
-                self.hands.deeds.spawn(async move {
-                    hands.remove(&container).await;
-                    hands.collect(sandbox, after);
-                });
+                let agent = self.agent();
+                let (framework, task) = (&framework, &task);
+                let (agent, container, group) = (&agent, &container, group.as_ref());
+                hands.collect_task(Tenant { agent, framework, task, container, group }, after);
             }
             Effect::CollectExecutor { framework, group, after } => {
-                let agent = self.agent();
-                let run = Run::of(&agent, &framework, &group);
-                hands.collect(hands.tools.sandboxes.run(run).ok(), after);
+                hands.collect_executor(Run::of(&self.agent(), &framework, &group), &group, after);
             }
             Effect::MakeVolumes { operation, volumes } => {
                 self.send(Errand { operation, deed: Deed::Make, volumes });
@@ -194,7 +199,11 @@ impl Runtime for Real {
     }
 
     async fn next(&mut self) -> Input {
-        let input = self.happened.recv().await.expect("the runtime itself holds a sender");
+        let input = tokio::select! {
+            biased;
+            input = self.happened.recv() => input.expect("the runtime itself holds a sender"),
+            Some(input) = self.calls.recv() => input,
+        };
         if let Input::Container { container, happened: Happened::Exited { .. }, .. } = &input
             && !self.is_held(container)
         {
@@ -206,6 +215,10 @@ impl Runtime for Real {
 
     fn known(&self) -> Vec<ContainerId> {
         self.hands.books.known()
+    }
+
+    fn hang_up(&mut self) {
+        self.hands.tools.streams.hang_up();
     }
 
     fn clear(&mut self) -> impl Future<Output = ()> + Send {
@@ -269,6 +282,40 @@ impl Hands {
         if let Err(cause) = self.tools.containers.stop(container, grace).await {
             tracing::warn!(%container, cause = format!("{cause:#}"), "container cannot be stopped");
         }
+    }
+
+    fn resize(&self, container: &ContainerId, resources: &Resources) {
+        let resized =
+            self.tools.containers.resize(container, &launch::limits(resources, &Limits::default()));
+        if let Err(cause) = resized {
+            tracing::warn!(%container, cause = format!("{cause:#}"), "its limits stay as they are");
+        }
+    }
+
+    fn collect_task(&self, tenant: Tenant<'_>, after: Duration) {
+        // What is of a task in a program is of the program.
+        if tenant.group.is_some_and(|group| group.executor.program.is_some()) {
+            return;
+        }
+        let sandbox = self.tools.sandboxes.path(tenant).ok();
+        let (hands, container) = (self.clone(), tenant.container.clone());
+        self.deeds.spawn(async move {
+            hands.remove(&container).await;
+            hands.collect(sandbox, after);
+        });
+    }
+
+    fn collect_executor(&self, run: Run<'_>, group: &Group, after: Duration) {
+        let sandbox = self.tools.sandboxes.run(run).ok();
+        if group.executor.program.is_none() {
+            return self.collect(sandbox, after);
+        }
+        let (hands, container) = (self.clone(), group.container.clone());
+        self.tools.streams.end(&container);
+        self.deeds.spawn(async move {
+            hands.remove(&container).await;
+            hands.collect(sandbox, after);
+        });
     }
 
     fn collect(&self, sandbox: Option<PathBuf>, after: Duration) {

@@ -45,6 +45,7 @@ pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
         limits: Limits::default(),
         check: None,
         readiness: None,
+        given: None,
         id: TaskId::new(id),
         name: id.to_owned(),
         agent: AgentId::new("S0"),

@@ -169,14 +169,17 @@ impl Schedulers {
         let is_its = |task: &&Arc<model::task::Task>| {
             // A task that has no executor of its own is run by one that is called as it is.
             let own = task.executor.as_ref().map_or(task.id.as_str(), |one| one.id.as_str());
-            task.agent == *agent && own == executor.as_str()
+            let is_program = task.executor.as_ref().is_some_and(|one| one.program.is_some());
+            task.agent == *agent && own == executor.as_str() && !is_program
         };
         let kill = |task: &Arc<model::task::Task>| Call::Kill {
             task: task.id.clone(),
             agent: Some(agent.clone()),
             grace: None,
         };
-        tasks.filter(is_its).map(kill).collect()
+        let (agent, executor) = (agent.clone(), executor.clone());
+        // Is it a program, its agent ends it, and its tasks with it.
+        tasks.filter(is_its).map(kill).chain([Call::Shutdown { agent, executor }]).collect()
     }
 
     /// Answered with 200 once it holds, as in Mesos.

@@ -154,6 +154,7 @@ impl Stage {
             wait_status: None,
             check: None,
             ready: None,
+            given: None,
         };
         let framework = task.framework.clone();
         self.says(FromAgent::Update { framework, status, latest: state }).await

@@ -84,6 +84,25 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// Changes the limits of a group that is there.
+    pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
+        let settings = match self.is_v2() {
+            true => settings_v2(limits),
+            false => settings_v1(limits, Devices::All, self.limits_swap()),
+        };
+        let is_amount = |one: &&Setting| matches!(one.controller, "cpu" | "memory");
+        let amounts: Vec<&Setting> = settings.iter().filter(is_amount).collect();
+        let write = |one: &&Setting| {
+            let path = self.dir(one.controller, cgroup)?.join(one.file);
+            fs::write(&path, &one.value)
+                .with_context(|| format!("writing {:?} to {}", one.value, path.display()))
+        };
+        // Memory must never be above memory and swap together, so on the way up the first of the two has to wait.
+        let refused: Vec<&Setting> =
+            amounts.iter().filter(|one| write(one).is_err()).copied().collect();
+        refused.iter().try_for_each(write)
+    }
+
     /// Moves a process into the group that was made. With version 1 the first move of any process in a while waits
     /// several milliseconds, for a grace period of the kernel's.
     pub(crate) fn admit(&self, cgroup: &str, pid: u32) -> anyhow::Result<()> {

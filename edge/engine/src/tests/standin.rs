@@ -101,6 +101,8 @@ impl Machine for StandIn {
                 message:
                     FromAgent::Update { .. }
                     | FromAgent::Checked { .. }
+                    | FromAgent::ExecutorEnded { .. }
+                    | FromAgent::Message { .. }
                     | FromAgent::Used { .. }
                     | FromAgent::Operated { .. },
                 ..

@@ -11,6 +11,7 @@ use model::scheduler::{Call, Filters, Operation, RefusedTask};
 use model::task::Reason;
 use std::time::Duration;
 
+use super::program;
 use super::task::{self, Launch};
 use super::{Fault, framework, nanoseconds, operation};
 
@@ -108,7 +109,7 @@ pub fn read(call: &Spelled, speaker: &Speaker<'_>) -> Result<Said, Fault> {
                 agent: AgentId::new(shutdown.agent_id.value.as_str()),
             });
         }
-        Type::Message => return Err(Fault::not_yet("message")),
+        Type::Message => message(call.message.as_ref().ok_or_else(absent)?)?,
         // There are no inverse offers yet, and the allocator takes no hints, as Mesos' own does not.
         Type::AcceptInverseOffers | Type::DeclineInverseOffers | Type::Request | Type::Unknown => {
             return Ok(Said::Heard);
@@ -165,6 +166,14 @@ fn asked_operations(call: &Spelled) -> Vec<(OperationId, Option<AgentId>)> {
         (id, one.agent_id.as_ref().map(agent))
     };
     all.map(operation).collect()
+}
+
+fn message(message: &mesos_v1::scheduler::call::Message) -> Result<Call, Fault> {
+    Ok(Call::Message {
+        agent: agent(&message.agent_id),
+        executor: ExecutorId::new(message.executor_id.value.as_str()),
+        data: program::message(&message.data)?,
+    })
 }
 
 fn agent(id: &mesos_v1::AgentId) -> AgentId {
@@ -264,8 +273,18 @@ fn operations(spelled: &SpelledOperation, launch: Launch<'_>) -> Vec<Operation> 
 }
 
 fn launch_one(spelled: &mesos_v1::TaskInfo, launch: Launch<'_>) -> Operation {
-    match task::read(spelled, launch) {
-        Ok(task) => Operation::Launch(vec![task]),
+    let read = || {
+        task::judge_alone(spelled)?;
+        Ok(match &spelled.executor {
+            None => Operation::Launch(vec![task::read(spelled, launch)?]),
+            Some(executor) => {
+                let (executor, task) = program::read(spelled, executor, launch)?;
+                Operation::LaunchIn { executor, tasks: vec![task] }
+            }
+        })
+    };
+    match read() {
+        Ok(operation) => operation,
         Err(Fault(cause)) => Operation::Refuse(vec![refused(spelled, Reason::TaskInvalid, cause)]),
     }
 }
@@ -280,8 +299,12 @@ fn launch_group(group: &mesos_v1::offer::operation::LaunchGroup, launch: Launch<
     let members = &group.task_group.tasks;
     let read = || {
         let executor = task::read_executor(&group.executor, launch)?;
-        let tasks = members.iter().map(|one| task::read_member(one, launch));
-        Ok((executor, tasks.collect::<Result<Vec<_>, Fault>>()?))
+        let tasks = members.iter().map(|one| match executor.program {
+            None => task::read_member(one, launch),
+            Some(_) => program::read_member(one, launch),
+        });
+        let tasks = tasks.collect::<Result<Vec<_>, Fault>>()?;
+        Ok((executor, tasks))
     };
     match read() {
         Ok((executor, tasks)) => Operation::LaunchGroup { executor, tasks },

@@ -12,6 +12,9 @@ use super::resource::Dialect;
 use super::{agent_id, framework_id, operation, status};
 use crate::mesos::master::{self, MasterInfo};
 
+/// Of an executor whose end nobody has seen, as Mesos has it.
+const UNKNOWN_STATUS: i32 = -1;
+
 /// What the first event says of the master.
 #[derive(Debug, Clone, Copy)]
 pub struct Greeting<'a> {
@@ -56,8 +59,20 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
             }),
             ..spelled
         },
-        Event::Failure { agent } => {
-            let failure = event::Failure { agent_id: Some(agent_id(agent)), ..Default::default() };
+        Event::Message { agent, executor, data } => {
+            let message = event::Message {
+                agent_id: agent_id(agent),
+                executor_id: executor_id(executor),
+                data: data.0.to_vec(),
+            };
+            Spelled { r#type: of(event::Type::Message), message: Some(message), ..spelled }
+        }
+        Event::Failure { agent, executor } => {
+            let failure = event::Failure {
+                agent_id: Some(agent_id(agent)),
+                executor_id: executor.as_ref().map(|ended| executor_id(&ended.executor)),
+                status: executor.as_ref().map(|ended| ended.wait_status.unwrap_or(UNKNOWN_STATUS)),
+            };
             Spelled { r#type: of(event::Type::Failure), failure: Some(failure), ..spelled }
         }
         Event::Error(message) => error(message),
@@ -72,6 +87,10 @@ pub fn error(message: &str) -> Spelled {
 
 pub fn heartbeat() -> Spelled {
     Spelled { r#type: Some(event::Type::Heartbeat as i32), ..Spelled::default() }
+}
+
+fn executor_id(id: &model::id::ExecutorId) -> mesos_v1::ExecutorId {
+    mesos_v1::ExecutorId { value: id.as_str().to_owned() }
 }
 
 fn master_info(Greeting { master, cluster, .. }: Greeting<'_>) -> SpelledMaster {

@@ -12,6 +12,7 @@ pub mod event;
 pub mod framework;
 pub mod offer;
 pub mod operation;
+mod program;
 pub mod resource;
 pub mod status;
 pub mod task;

@@ -1,6 +1,7 @@
 //! What has happened to a task, as its framework is told.
 
 use mesos_v1::check_info::Type as CheckType;
+use mesos_v1::codec::Encoding;
 use mesos_v1::network_info::{IpAddress, Protocol};
 use mesos_v1::task_status::{Reason as SpelledReason, Source as SpelledSource};
 use mesos_v1::{
@@ -22,19 +23,24 @@ pub fn status(status: &TaskStatus) -> Spelled {
     // A task that has no executor of its own is run by one that is called as it is.
     let executor = status.executor.as_ref().map(model::id::ExecutorId::as_str);
     let own = (status.source != Source::Master).then(|| status.task.as_str());
+    let given = status.given.as_ref().and_then(|given| Encoding::Protobuf.decode(&given.0).ok());
+    let Spelled { data, labels, reason: given_reason, check_status, .. } =
+        given.unwrap_or_else(Spelled::default);
     Spelled {
+        data,
+        labels,
         task_id: TaskId { value: status.task.as_str().to_owned() },
         state: state(status.state) as i32,
         message: status.message.clone(),
         source: Some(source as i32),
-        reason: status.reason.map(|one| reason(one) as i32),
+        reason: status.reason.map(|one| reason(one) as i32).or(given_reason),
         agent_id: status.agent.as_ref().map(agent_id),
         executor_id: executor.or(own).map(|id| ExecutorId { value: id.to_owned() }),
         timestamp: Some(master::seconds(status.at)),
         uuid: status.uuid.map(|uuid| uuid.0.to_vec()),
         healthy: status.healthy,
         container_status: status.container.as_ref().map(container),
-        check_status: status.check.map(check),
+        check_status: status.check.map(check).or(check_status),
         ..Spelled::default()
     }
 }

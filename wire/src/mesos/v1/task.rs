@@ -11,7 +11,7 @@ use model::limits::{Limit, Limits};
 use model::resources::{Resource, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo};
 
-use super::{Fault, check, command, container, nanoseconds, pairs, resource, unset};
+use super::{Fault, check, command, container, nanoseconds, pairs, program, resource, unset};
 
 /// In what a task is launched.
 #[derive(Debug, Clone, Copy)]
@@ -24,19 +24,24 @@ pub struct Launch<'a> {
 /// A task that runs by itself.
 pub fn read(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
     let task = common(spelled, launch)?;
+    judge_alone(spelled)?;
+    Ok(task)
+}
+
+/// Of a task that is in no group.
+pub(super) fn judge_alone(spelled: &Spelled) -> Result<(), Fault> {
     if spelled.executor.is_some() == spelled.command.is_some() {
         return Err(Fault::new(
             "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present",
         ));
     }
-    unset("executor", spelled.executor.as_ref())?;
     let alone = spelled.container.as_ref().and_then(|container| container.linux_info.as_ref());
     if alone.is_some_and(|linux| !linux.share_cgroups()) {
         return Err(Fault::new(
             "Only tasks in a task group may have 'share_cgroups' set to 'false'",
         ));
     }
-    Ok(task)
+    Ok(())
 }
 
 /// A task of a group.
@@ -60,7 +65,7 @@ fn is_docker(container: Option<&SpelledContainer>) -> bool {
     container.is_some_and(|container| container.r#type() == container_info::Type::Docker)
 }
 
-fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
+pub(super) fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
     let policy = spelled.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
     let kill_grace = policy
         .map(|grace| nanoseconds("kill_policy.grace_period", grace.nanoseconds))
@@ -102,6 +107,7 @@ fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fault> {
         check: shown,
         readiness: None,
         measured: false,
+        given: None,
     })
 }
 
@@ -173,23 +179,29 @@ fn judge_together(all: &[Resource]) -> Result<(), Fault> {
 pub fn read_executor(spelled: &SpelledExecutor, launch: Launch<'_>) -> Result<ExecutorInfo, Fault> {
     match spelled.r#type() {
         ExecutorType::Default => (),
-        ExecutorType::Custom => {
-            return Err(Fault::new("'executor.type' CUSTOM is not supported yet"));
-        }
+        ExecutorType::Custom => return program::read_executor(spelled, launch),
         ExecutorType::Unknown => return Err(Fault::new("'ExecutorInfo.type' must be set")),
     }
     if spelled.command.is_some() {
         return Err(Fault::new("'ExecutorInfo.command' must not be set for 'DEFAULT' executor"));
     }
+    if let Some(container) = &spelled.container {
+        surrounding(container)?;
+    }
+    read_shared(spelled, launch)
+}
+
+/// What executors of every kind have.
+pub(super) fn read_shared(
+    spelled: &SpelledExecutor,
+    launch: Launch<'_>,
+) -> Result<ExecutorInfo, Fault> {
     let told = spelled.framework_id.as_ref();
     if let Some(other) = told.filter(|id| id.value != launch.framework.as_str()) {
         return Err(Fault::new(format!(
             "ExecutorInfo has an invalid FrameworkID (Actual: {} vs Expected: {})",
             other.value, launch.framework
         )));
-    }
-    if let Some(container) = &spelled.container {
-        surrounding(container)?;
     }
     let invalid =
         |fault: Fault| Fault::new(format!("Executor uses invalid resources: {}", fault.0));
@@ -204,6 +216,7 @@ pub fn read_executor(spelled: &SpelledExecutor, launch: Launch<'_>) -> Result<Ex
         id: ExecutorId::new(spelled.executor_id.value.as_str()),
         resources: Resources::new(read.all),
         labels: pairs(spelled.labels.as_ref()),
+        program: None,
     })
 }
 
