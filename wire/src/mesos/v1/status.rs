@@ -25,7 +25,7 @@ pub fn status(status: &TaskStatus) -> Spelled {
     let own = (status.source != Source::Master).then(|| status.task.as_str());
     let given = status.given.as_ref().and_then(|given| Encoding::Protobuf.decode(&given.0).ok());
     let Spelled { data, labels, reason: given_reason, check_status, .. } =
-        given.unwrap_or_else(Spelled::default);
+        given.unwrap_or_default();
     Spelled {
         data,
         labels,
