@@ -232,6 +232,8 @@ impl Runtime for Real {
 
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         self.ending.cancel();
+        // Whoever listens looks for the next agent, which may be of this process too.
+        self.hands.tools.streams.hang_up();
         self.hands.books.stop_all();
         self.hands.deeds.close();
         let deeds = self.hands.deeds.clone();

@@ -5,6 +5,7 @@
 
 mod checks;
 mod exec;
+mod executors;
 mod full;
 mod groups;
 mod master;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 20] = scenarios![
+    let all: [Scenario; 23] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         checks::what_a_check_finds_is_told_and_readiness_once,
         exec::a_second_process_is_run_in_a_container,
         exec::a_terminal_has_the_size_that_was_asked_for,
+        executors::an_executor_of_a_framework_runs_its_tasks_and_outlives_its_agent,
+        executors::an_executor_that_dies_takes_its_tasks_with_it,
+        executors::messages_reach_an_executor_and_come_back,
         full::a_full_disk_refuses_tasks_until_there_is_space,
         groups::a_group_shares_directories_and_the_network,
         groups::one_that_fails_takes_its_group_with_it,

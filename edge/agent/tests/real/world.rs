@@ -127,6 +127,16 @@ impl World {
         self.master.say(ToAgent::Kill { framework: framework(), task, grace }).await;
     }
 
+    /// The next message that is what is asked for.
+    pub(crate) async fn hear<T>(&mut self, wanted: impl Fn(FromAgent) -> Option<T>) -> T {
+        loop {
+            let message = self.hearing.recv().await.expect("the master listens");
+            if let Some(found) = wanted(message) {
+                return found;
+            }
+        }
+    }
+
     /// The next update, acknowledged. A slow launch is not worth mentioning.
     pub(crate) async fn update(&mut self) -> TaskStatus {
         loop {
