@@ -156,19 +156,19 @@ fn declines(frameworks: usize, agents: usize, rounds: usize) {
 /// With every filter set, one more agent comes and goes as offers are made of it and accepted.
 fn one_change(rig: &mut Rig) {
     let mut times = Vec::new();
-    for n in 0..200_u64 {
-        let connection = Connection(1_000_000 + n);
+    for n in 0..200_usize {
+        let connection = Connection(1_000_000 + n as u64);
         let info = agent(1_000_000, "cpus:24;mem:4096;disk:4096;ports:[31000-32000]");
         let message = register(None, info);
         rig.step(Input::Agent { connection, message });
         let offer = rig.cycle().offers.remove(0);
         let agent = offer.agent_id.clone();
         let from = offer.framework.clone();
-        accept(rig, offer, 1, "cpus:24;mem:4096", n as usize * 1_000_000);
-        let id = TaskId::new(format!("task-{}", n as usize * 1_000_000));
+        accept(rig, offer, 1, "cpus:24;mem:4096", n * 1_000_000);
+        let id = TaskId::new(format!("task-{}", n * 1_000_000));
         rig.cycle();
         let start = Instant::now();
-        let status = status(id, agent, n);
+        let status = status(id, agent, n as u64);
         let latest = TaskState::Finished;
         let message = FromAgent::Update { framework: from, status, latest };
         rig.step(Input::Agent { connection, message });

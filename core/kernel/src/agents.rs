@@ -14,6 +14,7 @@ use crate::executors::ExecutorKey;
 use crate::programs::Program;
 use crate::settle::Holds;
 use crate::state::{Agent, Standing};
+use crate::stock::Stock;
 use crate::tasks::Report;
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out, Record, Refusal};
@@ -181,6 +182,7 @@ impl Kernel {
             }
         }
         self.connections.insert(connection, id.clone());
+        self.touched_agents.insert(id.clone());
         self.agents.entry(id.clone()).or_default().connection = Some(connection);
     }
 
@@ -215,9 +217,9 @@ impl Kernel {
         let live = self.agents.get_mut(id).expect("it has registered or is awaited");
         let Some(connection) = live.connection.take() else { return };
         self.connections.remove(&connection);
+        self.touched_agents.insert(id.clone());
         let stock = self.offers.stock(id);
-        let offers: Vec<OfferId> =
-            stock.into_iter().flat_map(|stock| stock.offers.keys().cloned()).collect();
+        let offers: Vec<OfferId> = stock.into_iter().flat_map(Stock::offer_ids).collect();
         self.count_free(id);
         offers.iter().for_each(|offer| self.rescind(offer, out));
     }

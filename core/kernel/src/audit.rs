@@ -104,11 +104,12 @@ impl Kernel {
     }
 
     fn audit_offers(&self) {
-        let of_agents = self.offers.stocks.iter().flat_map(|stock| stock.offers.keys());
+        let of_agents = self.offers.stocks.iter().flat_map(|stock| stock.offer_ids());
         assert_eq!(of_agents.count(), self.view.offers.len(), "agents know their offers");
         for (id, offer) in &self.view.offers {
             let stock = self.offers.stock(&offer.agent_id).expect("offers are of known agents");
-            assert!(stock.offers.contains_key(id), "{id}");
+            assert!(stock.offer_ids().any(|known| known == *id), "{id}");
+            assert!(stock.timer.is_some_and(|at| stock.offers.iter().all(|one| at <= one.0)));
         }
     }
 }

@@ -5,6 +5,7 @@ use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, OfferId, Role};
 use model::resources::{Resource, Resources};
 
+use crate::stock::Stock;
 use crate::{Kernel, Out, Record};
 
 /// What the framework may be offered of this in its role, and knows what to do with.
@@ -31,8 +32,7 @@ impl Kernel {
             return;
         }
         let stock = self.offers.stock(agent);
-        let offers: Vec<OfferId> =
-            stock.into_iter().flat_map(|stock| stock.offers.keys().cloned()).collect();
+        let offers: Vec<OfferId> = stock.into_iter().flat_map(Stock::offer_ids).collect();
         offers.iter().for_each(|offer| self.rescind(offer, out));
         self.set_claims(agent, claims, out);
         self.count_free(agent);

@@ -27,7 +27,16 @@ impl Kernel {
         if demands.len() <= number {
             demands.resize_with(number + 1, || None);
         }
-        demands[number] = Some(Demand::new(client));
+        let info = self.state.frameworks[&client.framework].info.clone();
+        demands[number] = Some(Demand::new(client, info));
+    }
+
+    /// The framework says something else of itself.
+    pub(crate) fn introduce_again(&mut self, framework: &FrameworkId) {
+        for client in self.clients(framework, &[]) {
+            let demand = self.offers.demand_mut(client).expect("a client of ours");
+            demand.info = self.state.frameworks[framework].info.clone();
+        }
     }
 
     /// The client is no more.

@@ -4,7 +4,9 @@
 //! whose filter has ended. So a change costs what it touches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use model::framework::FrameworkInfo;
 use model::id::{FrameworkId, Role};
 use model::time::Time;
 
@@ -30,6 +32,8 @@ const OFFERS_PER_ROUND_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Demand {
     pub(crate) client: Client,
+    /// What its framework can do.
+    pub(crate) info: Arc<FrameworkInfo>,
     /// Agents that are worth a look.
     unseen: Bits,
     /// Agents of which a limit has kept something back.
@@ -45,9 +49,10 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, info: Arc<FrameworkInfo>) -> Self {
         Self {
             client,
+            info,
             unseen: Bits::default(),
             cut: Bits::default(),
             next: 0,

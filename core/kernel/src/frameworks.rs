@@ -74,6 +74,7 @@ impl Kernel {
         if *known.info != info {
             let framework = Framework { info: Arc::new(info), ..known };
             self.commit(Record::Framework(id.clone(), Some(framework)), out);
+            self.introduce_again(&id);
         }
         let now = self.roles(&id);
         for role in before.difference(&now) {

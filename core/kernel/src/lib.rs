@@ -202,6 +202,7 @@ impl Machine for Kernel {
     fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
         self.now = self.now.max(now);
         let done = self.handle(self.now, input, out);
+        self.rescind_exceeding(out);
         self.refresh_view();
         done
     }
@@ -295,7 +296,7 @@ impl Kernel {
                 Timer::Ping(agent) => self.ping(now, &agent, out),
                 Timer::Return(agent) => self.missed_return(now, &agent, out),
                 Timer::Failover(framework) => self.tear_down(now, &framework, out),
-                Timer::Offer(offer) => self.rescind(&offer, out),
+                Timer::Offers(agent) => self.end_offers(now, agent, out),
                 Timer::Filters(client) => self.end_filters(now, client),
             }
         }
@@ -389,13 +390,11 @@ impl Kernel {
             return;
         };
         let live = self.agents.get(id);
-        let stock = self.offers.stock(id);
         let seen = AgentView {
             agent: agent.clone(),
             connected: live.is_some_and(|live| live.connection.is_some()),
             in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
             claims: self.state.claims.get(id).cloned().unwrap_or_default(),
-            offered: stock.map(|stock| stock.offered.clone()).unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
             executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
         };

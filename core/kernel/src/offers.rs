@@ -69,8 +69,7 @@ impl Kernel {
     /// Offers what is free to those who want it, until the tick's budget is used up.
     pub(crate) fn make_offers(&mut self, now: Time, out: &mut Out) {
         self.welcome_eased();
-        let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
-        let mut given: BTreeMap<Number, usize> = BTreeMap::new();
+        let mut made: BTreeMap<Number, Vec<Offer>> = BTreeMap::new();
         for _ in 0..LOOKS_PER_TICK_MAX {
             let Some(turn) = self.shares.first() else { break };
             let room = self.shares.headroom(turn);
@@ -78,23 +77,27 @@ impl Kernel {
                 self.shares.leave(turn.client);
                 continue;
             };
-            let Some(resources) = self.offerable(now, turn.client, agent, room) else { continue };
+            let Some(resources) = self.take_offerable(now, turn.client, agent, room) else {
+                continue;
+            };
             let offer = self.offer(now, turn.client, agent, resources);
-            made.entry(offer.framework.clone()).or_default().push(offer);
-            let given = given.entry(turn.client).or_default();
-            *given += 1;
-            if *given == self.offers.in_line(turn).round {
-                self.shares.leave(turn.client);
+            let offers = made.entry(turn.client).or_default();
+            offers.push(offer);
+            if offers.len() == self.offers.in_line(turn).round {
+                // Nobody passes it meanwhile, or shares would not be fair: its next round is in the next tick.
+                break;
             }
         }
-        for (client, given) in given {
+        let mut told: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
+        for (client, offers) in made {
             let demand = self.offers.demand_mut(client).expect("it was offered something");
-            if given == demand.round {
+            if offers.len() == demand.round {
                 demand.grow_round();
-                self.shares.join(client);
             }
+            let framework = demand.client.framework.clone();
+            told.entry(framework).or_default().extend(offers);
         }
-        for (framework, offers) in made {
+        for (framework, offers) in told {
             out.effects.push(Effect::Event(framework, Event::Offers(offers)));
         }
     }
@@ -118,21 +121,30 @@ impl Kernel {
         demand.next(if at_limit { &offers.reserving } else { &offers.available })
     }
 
-    /// All that the client may use of the agent, unless that is too little or was refused.
-    fn offerable(
+    /// Takes out all that the client may use of the agent, unless that is too little or was refused.
+    fn take_offerable(
         &mut self,
         now: Time,
         client: Number,
         agent: Slot,
         room: Option<Headroom>,
     ) -> Option<Resources> {
-        let demand = self.offers.demands[client].as_mut().expect("who is in line has a demand");
-        let stock = &self.offers.stocks[agent];
-        let framework = self.state.active(&demand.client.framework)?;
-        if !may_see(&framework.info, stock) {
+        let offers = &mut self.offers;
+        let demand = offers.demands[client].as_mut().expect("who is in line has a demand");
+        let stock = &mut offers.stocks[agent];
+        if !may_see(&demand.info, stock) {
             return None;
         }
-        let mut resources = usable(&stock.free, &demand.client.role, &framework.info);
+        let is_fit = |demand: &Demand, stock: &Stock, resources: &Resources| {
+            is_worth_offering(resources, &stock.info.resources)
+                && !(demand.is_filtered(agent, now) && stock.has_refused(client, resources))
+        };
+        if room.is_none() && !offers.reserving.has(agent) {
+            // Nearly always the client may have all.
+            let fit = is_fit(demand, stock, &stock.free);
+            return fit.then(|| std::mem::take(&mut stock.free));
+        }
+        let mut resources = usable(&stock.free, &demand.client.role, &demand.info);
         if let Some(room) = room {
             let whole = resources.clone();
             resources = room.cut(resources);
@@ -140,8 +152,11 @@ impl Kernel {
                 demand.note_cut(agent);
             }
         }
-        let refused = demand.is_filtered(agent, now) && stock.has_refused(client, &resources);
-        (!refused && is_worth_offering(&resources, &stock.info.resources)).then_some(resources)
+        if !is_fit(demand, stock, &resources) {
+            return None;
+        }
+        stock.free.subtract(&resources);
+        Some(resources)
     }
 
     fn offer(&mut self, now: Time, number: Number, agent: Slot, resources: Resources) -> Offer {
@@ -150,10 +165,7 @@ impl Kernel {
         let id = OfferId::new(format!("{}-O{}", self.view.cluster, self.offers.next.0));
         self.offers.next = self.offers.next.next();
         let until = now + self.config.offer_timeout;
-        self.timers.set(until, Timer::Offer(id.clone()));
         let stock = &mut self.offers.stocks[agent];
-        stock.offers.insert(id.clone(), until);
-        stock.offered.add(&resources);
         let offer = Offer {
             id: id.clone(),
             framework,
@@ -164,11 +176,15 @@ impl Kernel {
             // Nobody plans maintenance yet.
             unavailability: None,
         };
-        self.touched_agents.insert(offer.agent_id.clone());
-        stock.free.subtract(&offer.resources);
+        let shared = Arc::new(offer.clone());
+        stock.offers.push((until, shared.clone()));
+        if stock.timer.is_none() {
+            stock.timer = Some(until);
+            self.timers.set(until, Timer::Offers(agent));
+        }
         self.note_free(agent);
         self.shares.change_offered(number, &Change::plus(Amounts::of(&offer.resources)));
-        self.view.offers.insert(id, Arc::new(offer.clone()));
+        self.view.offers.insert(id, shared);
         offer
     }
 
@@ -178,9 +194,10 @@ impl Kernel {
         let offer = self.view.offers.remove(id)?;
         let slot = self.offers.slots[&offer.agent_id];
         let stock = &mut self.offers.stocks[slot];
-        let until = stock.offers.remove(id).expect("an agent knows its offers");
-        stock.offered.subtract(&offer.resources);
-        self.timers.cancel(until, Timer::Offer(id.clone()));
+        stock.offers.retain(|(_, one)| one.id != *id);
+        if let Some(timer) = stock.timer.take_if(|_| stock.offers.is_empty()) {
+            self.timers.cancel(timer, Timer::Offers(slot));
+        }
         let number = self.shares.find(&client_of(&offer)).expect("who is offered something holds");
         self.shares.change_offered(number, &Change::minus(Amounts::of(&offer.resources)));
         Some(offer)
@@ -198,6 +215,20 @@ impl Kernel {
             self.count_free(&offer.agent_id);
             self.refuse(now, &offer, offer.resources.clone(), filters.refuse);
             self.offer_again(&offer.agent_id);
+        }
+    }
+
+    /// Nobody has answered those that are due.
+    pub(crate) fn end_offers(&mut self, now: Time, agent: Slot, out: &mut Out) {
+        let stock = &mut self.offers.stocks[agent];
+        stock.timer = None;
+        let due = stock.offers.iter().filter(|(until, _)| *until <= now);
+        let due: Vec<OfferId> = due.map(|(_, offer)| offer.id.clone()).collect();
+        due.iter().for_each(|offer| self.rescind(offer, out));
+        let stock = &mut self.offers.stocks[agent];
+        stock.timer = stock.offers.iter().map(|(until, _)| *until).min();
+        if let Some(next) = stock.timer {
+            self.timers.set(next, Timer::Offers(agent));
         }
     }
 
@@ -226,7 +257,6 @@ impl Kernel {
 
     /// Counts anew what nobody holds and nobody was offered.
     pub(crate) fn count_free(&mut self, id: &AgentId) {
-        self.touched_agents.insert(id.clone());
         let free = self.recount_free(id);
         let Some(slot) = self.slot(id) else { return };
         self.offers.stocks[slot].free = free;
@@ -261,7 +291,7 @@ impl Kernel {
         }
         let mut free = self.state.total(id).into_owned();
         if let Some(stock) = self.offers.stock(id) {
-            free.take(&stock.offered);
+            stock.offers.iter().for_each(|(_, offer)| free.take(&offer.resources));
         }
         let held = self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values);
         held.for_each(|held| free.take_unshared(held));

@@ -327,7 +327,7 @@ impl Kernel {
         let stock = self.offers.stock(agent).filter(|_| connected);
         let stock = stock.ok_or_else(|| Refusal::UnknownAgent(agent.clone()))?;
         let (mut within_reach, offers) = (stock.free.clone(), stock.offers.clone());
-        within_reach.add(&stock.offered);
+        offers.iter().for_each(|(_, offer)| within_reach.add(&offer.resources));
         let applicant = Applicant::Operator { principal: principal.as_deref() };
         self.judge_conversion(agent, applicant, &Resources::default(), &conversion)
             .map_err(Refusal::InvalidOperation)?;
@@ -336,8 +336,9 @@ impl Kernel {
             let missing = consumed.minus(&within_reach);
             return Err(Refusal::NotFree { agent: agent.clone(), missing });
         }
-        for offer in offers.keys() {
-            self.rescind_for(agent, offer, &consumed, out);
+        self.judge_reserved(&conversion)?;
+        for (_, offer) in offers {
+            self.rescind_for(agent, &offer.id, &consumed, out);
         }
         self.send(agent, Order { framework: None, id: None, conversion }, out);
         self.count_free(agent);

@@ -9,6 +9,7 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 use model::id::{OfferId, Role};
+use model::operation::Conversion;
 use model::resources::{Resource, ResourceName, Resources, Scalar};
 
 use crate::amounts::Counted;
@@ -211,26 +212,51 @@ impl Kernel {
         }
     }
 
+    /// What is reserved counts: a limit is for operators too.
+    pub(crate) fn judge_reserved(&self, conversion: &Conversion) -> Result<(), Refusal> {
+        let (before, after) = (conversion.consumed(), conversion.converted());
+        for (role, quota) in &self.state.quotas {
+            let within = |one: &Resource| one.role().is_some_and(|owner| owner.is_within(role));
+            for (name, limit) in quota.limits.iter() {
+                let sum = |all: &Resources| all.only(within).scalar(name).0;
+                let more = sum(&after).saturating_sub(sum(&before));
+                let used = Scalar(self.shares.consumption(role).get(name).0 + more);
+                if more > 0 && used > limit {
+                    let (role, resource) = (role.clone(), name.clone());
+                    return Err(Refusal::OverLimit { role, resource, used, limit });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an agent says it holds counts, and what an operator reserves: offers make room for it.
+    pub(crate) fn rescind_exceeding(&mut self, out: &mut Out) {
+        for role in self.shares.take_exceeded() {
+            self.rescind_excess(&role, out);
+        }
+    }
+
     /// Takes back offers to the role and those below until what is used and offered is within the limit, as far as
     /// offers are the cause.
     fn rescind_excess(&mut self, role: &Role, out: &mut Out) {
-        if !self.shares.is_over_limit(role) {
+        if self.shares.over_limit(role).is_empty() {
             return;
         }
         let within = self.view.offers.values().filter(|offer| offer.role.is_within(role));
-        let counts = within.filter(|offer| offer.resources.iter().any(is_counted));
-        let offers: Vec<OfferId> = counts.map(|offer| offer.id.clone()).collect();
-        for offer in offers {
-            if !self.shares.is_over_limit(role) {
-                return;
+        let offers: Vec<OfferId> = within.map(|offer| offer.id.clone()).collect();
+        for id in offers {
+            let over = self.shares.over_limit(role);
+            let offer = &self.view.offers[&id];
+            if offer.resources.iter().any(|one| is_counted(one) && over.contains(&one.name)) {
+                self.rescind(&id, out);
             }
-            self.rescind(&offer, out);
         }
     }
 }
 
 fn is_counted(one: &Resource) -> bool {
-    one.role().is_none()
+    one.role().is_none() && !one.revocable
 }
 
 /// What is wrong with one quota by itself.
@@ -291,7 +317,8 @@ fn below<'a>(all: &'a BTreeMap<Role, Quota>, role: &Role) -> impl Iterator<Item 
     all.range(Role::new(first)..Role::new(end)).map(|(role, _)| role)
 }
 
-/// Whether the limits leave no room beyond what is used.
-pub(crate) fn is_over(limits: &Quantities, used: &Counted) -> bool {
-    limits.iter().any(|(name, limit)| used.get(name) > limit)
+/// What more is used of than the limits allow.
+pub(crate) fn over(limits: &Quantities, used: &Counted) -> Vec<ResourceName> {
+    let over = limits.iter().filter(|(name, limit)| used.get(name) > *limit);
+    over.map(|(name, _)| name.clone()).collect()
 }

@@ -11,11 +11,11 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{FrameworkId, Role};
-use model::resources::Scalar;
+use model::resources::{ResourceName, Scalar};
 
 use crate::amounts::{Amounts, Change, Counted, Headroom};
 use crate::demand::{Client, Number};
-use crate::quota::{Quantities, is_over};
+use crate::quota::{Quantities, over};
 
 pub(crate) use audit::Recount;
 use tree::{At, Place, ROOT, Tree};
@@ -52,6 +52,8 @@ pub(crate) struct Shares {
     turns: u64,
     /// Roles with a limit within which something was given back, or whose limit has changed.
     eased: BTreeSet<At>,
+    /// Roles that use more than their limit, offers included.
+    exceeded: BTreeSet<At>,
 }
 
 /// One role of one framework that wants or holds something.
@@ -142,8 +144,13 @@ impl Shares {
             let before = node.place(at);
             (node.share, node.turn) = (share(&node.held, totals, node.weight), turn);
             let after = node.place(at);
-            if node.limits.is_some() && !change.minus.is_zero() {
-                self.eased.insert(at);
+            if let Some(limits) = &node.limits {
+                if !change.minus.is_zero() {
+                    self.eased.insert(at);
+                }
+                if !over(limits, &node.held.counted).is_empty() {
+                    self.exceeded.insert(at);
+                }
             }
             at = node.parent;
             let line = &mut self.tree[at].line;
@@ -330,10 +337,11 @@ impl Shares {
         headroom
     }
 
-    /// Whether what the role and those below use and are offered is above its limit.
-    pub(crate) fn is_over_limit(&self, role: &Role) -> bool {
-        let Some(node) = self.tree.find(role).map(|at| &self.tree[at]) else { return false };
-        node.limits.as_ref().is_some_and(|limits| is_over(limits, &node.held.counted))
+    /// What the role and those below use more of than they may, offers included.
+    pub(crate) fn over_limit(&self, role: &Role) -> Vec<ResourceName> {
+        let Some(node) = self.tree.find(role).map(|at| &self.tree[at]) else { return vec![] };
+        let limits = node.limits.as_ref();
+        limits.map(|limits| over(limits, &node.held.counted)).unwrap_or_default()
     }
 
     /// What the role and those below use, without what they are only offered.
@@ -344,6 +352,12 @@ impl Shares {
         let mut used = node.held.counted.clone();
         used.subtract(&node.offered);
         used
+    }
+
+    /// Roles that may use more than their limit now.
+    pub(crate) fn take_exceeded(&mut self) -> Vec<Role> {
+        let all = std::mem::take(&mut self.exceeded);
+        all.into_iter().map(|at| self.tree[at].role.clone()).collect()
     }
 
     /// Who may have been kept back by a limit that leaves more room now.

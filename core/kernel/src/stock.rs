@@ -1,11 +1,11 @@
 //! What agents have to give, by number: an allocation that looks at ten thousand agents must not look up their names.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::agent::AgentInfo;
 use model::id::{AgentId, OfferId};
 use model::resources::Resources;
+use model::scheduler::Offer;
 use model::time::Time;
 
 use crate::bits::Bits;
@@ -21,9 +21,10 @@ pub(crate) struct Stock {
     pub(crate) info: Arc<AgentInfo>,
     /// What nobody holds and nobody was offered; nothing while it is not connected.
     pub(crate) free: Resources,
-    pub(crate) offered: Resources,
-    /// When each offer of it runs out.
-    pub(crate) offers: BTreeMap<OfferId, Time>,
+    /// What is offered of it, and when that runs out.
+    pub(crate) offers: Vec<(Time, Arc<Offer>)>,
+    /// When the offers are looked at next.
+    pub(crate) timer: Option<Time>,
     /// Who refused what: few different things, by many.
     refusals: Vec<Refusal>,
 }
@@ -40,10 +41,14 @@ impl Stock {
             id,
             info,
             free: Resources::default(),
-            offered: Resources::default(),
-            offers: BTreeMap::new(),
+            offers: Vec::new(),
+            timer: None,
             refusals: Vec::new(),
         }
+    }
+
+    pub(crate) fn offer_ids(&self) -> impl Iterator<Item = OfferId> {
+        self.offers.iter().map(|(_, offer)| offer.id.clone())
     }
 
     pub(crate) fn note_refusal(&mut self, by: Number, refused: Resources) {
@@ -82,7 +87,8 @@ impl Stock {
         refused.for_each(|one| clients.remove(&one.by));
     }
 
+    /// Whether some of what is free is not for everybody.
     pub(crate) fn has_reservations(&self) -> bool {
-        self.free.iter().any(|one| one.role().is_some())
+        self.free.iter().any(|one| one.role().is_some() || one.revocable)
     }
 }

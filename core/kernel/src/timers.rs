@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use model::id::{AgentId, FrameworkId, OfferId};
+use model::id::{AgentId, FrameworkId};
 use model::time::Time;
 
 use crate::demand::Number;
+use crate::stock::Slot;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -15,8 +16,8 @@ pub(crate) enum Timer {
     Return(AgentId),
     /// The framework should have subscribed again by now.
     Failover(FrameworkId),
-    /// The offer should have been answered by now.
-    Offer(OfferId),
+    /// An offer of the agent should have been answered by now.
+    Offers(Slot),
     /// Something that the client refused may be offered again.
     Filters(Number),
 }

@@ -46,7 +46,6 @@ pub struct AgentView {
     pub connected: bool,
     /// By role: what its tasks and executors hold.
     pub in_use: BTreeMap<Role, Resources>,
-    pub offered: Resources,
     /// What was reserved while the cluster ran, and volumes.
     pub claims: Resources,
     pub reregistered_at: Option<Time>,
@@ -72,6 +71,15 @@ pub struct FrameworkView {
 }
 
 impl View {
+    /// What is offered of each agent.
+    pub fn offered(&self) -> BTreeMap<&AgentId, Resources> {
+        let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+        for offer in self.offers.values() {
+            offered.entry(&offer.agent_id).or_default().add(&offer.resources);
+        }
+        offered
+    }
+
     /// By role, what counts against its limits: what is reserved and, of the rest, what is in use, for it and for all
     /// below it. Of roles that use nothing there is no entry. It walks the whole cluster.
     pub fn consumption(&self) -> BTreeMap<Role, Quantities> {

@@ -314,11 +314,13 @@ fn hurdle(nth: usize, step: &Step) -> String {
 fn silent(explain: &Explain, cluster: &View) -> Vec<Silent> {
     let here = cluster.agents.iter().filter(|(_, agent)| is_here(agent));
     let unseen = here.filter(|(id, _)| !explain.agents.contains_key(*id));
-    unseen.take(SILENT_MAX).map(|(id, agent)| silence(id, agent)).collect()
+    let offered = cluster.offered();
+    let part = |id: &AgentId| offered.get(id).cloned().unwrap_or_default();
+    unseen.take(SILENT_MAX).map(|(id, agent)| silence(id, agent, &part(id))).collect()
 }
 
 /// Why an agent may have made no offer.
-fn silence(id: &AgentId, agent: &AgentView) -> Silent {
+fn silence(id: &AgentId, agent: &AgentView, offered: &Resources) -> Silent {
     let total = agent.total();
     let why = match agent.agent.standing {
         Standing::Unreachable { .. } => "it is unreachable".to_owned(),
@@ -326,9 +328,9 @@ fn silence(id: &AgentId, agent: &AgentView) -> Silent {
             "it is not connected".to_owned()
         }
         Standing::Admitted | Standing::Gone { .. } => {
-            let mut free = total.minus(&agent.offered);
+            let mut free = total.minus(offered);
             agent.in_use.values().for_each(|held| free.take(held));
-            let offered = if agent.offered.is_empty() { "" } else { ", and offers are out" };
+            let offered = if offered.is_empty() { "" } else { ", and offers are out" };
             format!("free are {}{offered}", spare(&free, &total))
         }
     };
@@ -399,12 +401,11 @@ mod tests {
                 agent: kernel::state::Agent { info: info.into(), standing, registered_at },
                 connected,
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
-                offered: resources(offered),
                 claims: Resources::default(),
                 reregistered_at: None,
                 executors: vec![],
             };
-            assert_eq!(silence(&AgentId::new("S1"), &agent).why, expected);
+            assert_eq!(silence(&AgentId::new("S1"), &agent, &resources(offered)).why, expected);
         };
         let lost = Standing::Unreachable { since: model::time::Time(1) };
         check(lost, false, "", "", "it is unreachable");

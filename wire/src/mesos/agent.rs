@@ -75,7 +75,10 @@ pub fn used(agent: &AgentView) -> Resources {
     used
 }
 
-pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
+/// What is offered of each agent.
+pub type Offered<'a> = BTreeMap<&'a AgentId, Resources>;
+
+pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView, offered: &Offered<'_>) -> Agent<'a> {
     let (info, total) = (&agent.agent.info, agent.total());
     Agent {
         id: id.as_str(),
@@ -88,7 +91,7 @@ pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
         reregistered_time: agent.reregistered_at.map(seconds),
         resources: resource::sum(&total),
         used_resources: resource::sum(&used(agent)),
-        offered_resources: resource::sum(&agent.offered),
+        offered_resources: resource::sum(&part(id, offered)),
         reserved_resources: resource::reserved(&total),
         unreserved_resources: resource::sum(&total.unreserved()),
         active: agent.connected,
@@ -98,14 +101,19 @@ pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView) -> Agent<'a> {
     }
 }
 
-pub fn full<'a>(id: &'a AgentId, view: &'a AgentView) -> FullAgent<'a> {
+/// What is offered of this one.
+pub fn part(id: &AgentId, offered: &Offered<'_>) -> Resources {
+    offered.get(id).cloned().unwrap_or_default()
+}
+
+pub fn full<'a>(id: &'a AgentId, view: &'a AgentView, offered: &Offered<'_>) -> FullAgent<'a> {
     let total = view.total();
     FullAgent {
-        agent: agent(id, view),
+        agent: agent(id, view, offered),
         reserved_resources_full: resource::reserved_full(&total),
         unreserved_resources_full: resource::full(&total.unreserved()),
         used_resources_full: resource::full(&used(view)),
-        offered_resources_full: resource::full(&view.offered),
+        offered_resources_full: resource::full(&part(id, offered)),
     }
 }
 

@@ -53,6 +53,7 @@ fn nanoseconds(time: Time) -> Value {
 }
 
 fn get_agents(view: &View) -> Value {
+    let offered = view.offered();
     let registered = view.agents.iter().filter(|(_, one)| agent::is_registered(one));
     let spell = |(id, one): (&model::id::AgentId, &std::sync::Arc<kernel::view::AgentView>)| {
         let mut spelled = json!({
@@ -64,7 +65,7 @@ fn get_agents(view: &View) -> Value {
             "registered_time": nanoseconds(one.agent.registered_at),
             "total_resources": resource::full(&one.total()),
             "allocated_resources": resource::full(&agent::used(one)),
-            "offered_resources": resource::full(&one.offered),
+            "offered_resources": resource::full(&agent::part(id, &offered)),
         });
         if let Some(at) = one.reregistered_at {
             spelled["reregistered_time"] = nanoseconds(at);

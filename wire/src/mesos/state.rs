@@ -74,7 +74,8 @@ struct Agents<'a> {
 impl Serialize for Agents<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let registered = self.view.agents.iter().filter(|(_, agent)| is_registered(agent));
-        out.collect_seq(registered.map(|(id, view)| agent::agent(id, view)))
+        let offered = self.view.offered();
+        out.collect_seq(registered.map(|(id, view)| agent::agent(id, view, &offered)))
     }
 }
 
@@ -96,7 +97,8 @@ impl Serialize for FullAgents<'_> {
         let wanted = self.view.agents.iter().filter(|(id, agent)| {
             is_registered(agent) && self.only.is_none_or(|only| id.as_str() == only)
         });
-        out.collect_seq(wanted.map(|(id, view)| agent::full(id, view)))
+        let offered = self.view.offered();
+        out.collect_seq(wanted.map(|(id, view)| agent::full(id, view, &offered)))
     }
 }
 

@@ -100,11 +100,12 @@ impl<'a> Tally<'a> {
 
 pub fn summary<'a>(view: &'a View, info: &'a MasterInfo) -> Summary<'a> {
     let mut tally = Tally::of(view);
+    let offered = view.offered();
     let registered = view.agents.iter().filter(|(_, one)| agent::is_registered(one));
     let slaves = registered.map(|(id, one)| {
         let (counts, frameworks) = tally.agents.remove(id).unwrap_or_default();
         let framework_ids = frameworks.into_iter().map(FrameworkId::as_str).collect();
-        AgentSummary { agent: agent::agent(id, one), counts, framework_ids }
+        AgentSummary { agent: agent::agent(id, one, &offered), counts, framework_ids }
     });
     let slaves = slaves.collect();
     let frameworks = view.frameworks.iter().map(|(id, one)| {

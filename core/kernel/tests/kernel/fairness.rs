@@ -95,3 +95,83 @@ fn a_newcomer_is_served_first() {
     let to: Vec<_> = offers(&stage.settle()).into_iter().map(|offer| offer.framework).collect();
     assert_eq!(to, [newcomer.clone(), newcomer]);
 }
+
+/// SplitMix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+/// Whoever got the last of what there was had no more than the others just before, at every level of the tree.
+fn shares_are_within_one_task(counts: &BTreeMap<Role, u64>, weights: &BTreeMap<Role, u64>) {
+    let mut sums: BTreeMap<Role, u64> = BTreeMap::new();
+    for (role, count) in counts {
+        role.up().for_each(|at| *sums.entry(at).or_default() += count);
+    }
+    let parent = |role: &Role| role.up().nth(1);
+    let weight = |role: &Role| weights.get(role).copied().unwrap_or(1);
+    for (one, sum) in &sums {
+        for (other, theirs) in sums.iter().filter(|(other, _)| parent(other) == parent(one)) {
+            assert!(
+                sum.saturating_sub(1) * weight(other) <= theirs * weight(one),
+                "{one} has {sum} at weight {}, {other} has {theirs} at weight {}",
+                weight(one),
+                weight(other)
+            );
+        }
+    }
+}
+
+#[test]
+fn shares_are_within_one_task_of_ideal_when_all_want_more() {
+    for seed in 0..60 {
+        let mut dice = Dice(seed);
+        let mut stage = Stage::unchecked();
+        let (mut weights, mut frameworks) = (BTreeMap::new(), BTreeMap::new());
+        for n in 0..2 + dice.roll(8) {
+            let name = match dice.roll(3) {
+                0 => format!("r{n}"),
+                1 => format!("a/r{n}"),
+                _ => format!("a/b/r{n}"),
+            };
+            for role in Role::new(name.as_str()).up() {
+                if dice.roll(2) == 0 && !weights.contains_key(&role) {
+                    let weight = 1 + dice.roll(5);
+                    let record = Record::Weight(role.clone(), Some(Scalar::whole(weight)));
+                    stage.kernel.apply(&record);
+                    weights.insert(role, weight);
+                }
+            }
+            frameworks.insert(stage.framework(&name), Role::new(name));
+        }
+        for n in 0..20 + dice.roll(150) {
+            stage.agent(n + 1, "cpus:1;mem:1000");
+        }
+        // One task to an agent, for each uses all of its cpus or all of its memory.
+        let mut counts: BTreeMap<Role, u64> = BTreeMap::new();
+        loop {
+            let offers = offers(&stage.settle());
+            if offers.is_empty() {
+                break;
+            }
+            for offer in offers {
+                let by_cpus = dice.roll(2) == 0;
+                let needs = if by_cpus { "cpus:1;mem:600" } else { "cpus:0.4;mem:1000" };
+                let launched = task(offer.id.as_str(), &offer, needs);
+                *counts.entry(offer.role.clone()).or_default() += 1;
+                stage.launch(&offer, vec![launched]);
+            }
+        }
+        for role in frameworks.into_values() {
+            counts.entry(role).or_default();
+        }
+        shares_are_within_one_task(&counts, &weights);
+    }
+}

@@ -7,6 +7,8 @@ mod converting;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kernel::operator::Order;
+use kernel::quota::{Quantities, Quota};
 use kernel::{Config, Effect, Input, Record};
 use model::agent::{Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::framework::{Capability, FrameworkInfo};
@@ -78,6 +80,8 @@ struct World {
     operated: Vec<(FrameworkId, OperationStatus)>,
     connections: u64,
     serial: u64,
+    /// Whether operators change quotas.
+    limits: bool,
 }
 
 impl World {
@@ -98,6 +102,7 @@ impl World {
             operated: Vec::new(),
             connections: 0,
             serial: 0,
+            limits: false,
         }
     }
 
@@ -255,6 +260,7 @@ impl World {
             5..=8 => self.answer_offer(),
             9..=10 => self.move_task(at),
             11 => self.acknowledge_some(at),
+            12 if self.limits && self.dice.roll(4) == 0 => self.limit_something(),
             12 => self.call_something(),
             13 if self.dice.roll(20) == 0 => self.restart(),
             14 if self.dice.roll(4) == 0 => self.operate(at),
@@ -265,6 +271,16 @@ impl World {
                 self.wait(span);
             }
         }
+    }
+
+    /// An operator changes a quota, by force or as far as it is allowed.
+    fn limit_something(&mut self) {
+        let limits = ["", "cpus:0.5", "cpus:3;mem:1500", "cpus:8", "mem:300", "cpus:1.001;mem:90"];
+        let limits = limits[self.dice.roll(limits.len())].parse().expect("resources");
+        let quota = Quota { limits: Quantities::of(&limits), ..Quota::default() };
+        let quotas = vec![(Role::new(ROLES[1 + self.dice.roll(3)]), quota)];
+        let force = self.dice.roll(3) == 0;
+        self.input(Input::Operator { order: Order::UpdateQuota { quotas, force } });
     }
 
     fn wait(&mut self, span: Duration) {
@@ -453,6 +469,16 @@ fn run(seed: u64) -> Vec<Record> {
 fn a_random_run_keeps_the_laws_and_ends_in_agreement() {
     for seed in 0..40 {
         run(seed);
+    }
+}
+
+#[test]
+fn no_role_passes_its_limit_in_a_random_run() {
+    for seed in 0..30 {
+        let mut world = World { limits: true, ..World::new(seed) };
+        (0..STEPS).for_each(|_| world.act());
+        world.restart();
+        (0..STEPS).for_each(|_| world.act());
     }
 }
 

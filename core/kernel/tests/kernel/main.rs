@@ -7,6 +7,7 @@ mod groups;
 
 mod judge;
 mod laws;
+mod limits;
 mod made;
 mod offers;
 mod operations;

@@ -15,6 +15,8 @@ use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 
+use crate::limits;
+
 /// More ticks at one time are a kernel that does not come to rest.
 const TICKS_AT_ONE_TIME_MAX: usize = 10_000;
 
@@ -31,6 +33,8 @@ pub(crate) struct Stage {
     uuids: u64,
     /// Whether the invariants are checked after each step: that walks the whole cluster.
     checked: bool,
+    /// What roles with a quota used after the last step, offers included.
+    used: limits::Used,
 }
 
 impl Stage {
@@ -48,6 +52,7 @@ impl Stage {
             log: Vec::new(),
             uuids: 0,
             checked: true,
+            used: BTreeMap::new(),
         };
         stage.lead();
         stage
@@ -60,6 +65,12 @@ impl Stage {
 
     /// One step, its records stored. What the kernel refuses is part of the answer.
     pub(crate) fn try_step(&mut self, input: Input) -> (Result<(), Refusal>, Vec<Effect>) {
+        // What an agent says it has is so: one that is back, or that could not give up what was reserved.
+        let returns = matches!(
+            &input,
+            Input::Agent { message: FromAgent::Register { .. } | FromAgent::Operated { .. }, .. }
+        );
+        let said = self.checked.then(|| input.clone());
         let mut out = Out::default();
         let done = self.kernel.step(self.now, input, &mut out);
         for record in &out.records {
@@ -68,6 +79,8 @@ impl Stage {
         self.log.extend(out.records);
         if self.checked {
             self.check();
+            let view = self.kernel.view();
+            self.used = limits::check(&view, &self.used, returns, said);
         }
         (done, out.effects)
     }
@@ -250,15 +263,13 @@ impl Stage {
     fn check(&self) {
         self.kernel.audit();
         let view = self.kernel.view();
-        let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+        let mut offered = view.offered();
         for offer in view.offers.values() {
-            offered.entry(&offer.agent_id).or_default().add(&offer.resources);
             assert!(view.agents[&offer.agent_id].connected, "offers are of connected agents");
             assert!(view.frameworks[&offer.framework].connected, "and to connected frameworks");
         }
         for (id, agent) in &view.agents {
             let offered = offered.remove(id).unwrap_or_default();
-            assert_eq!(agent.offered, offered, "what is said to be offered of {id} is");
             let mut taken = offered;
             agent.in_use.values().for_each(|held| taken.add(&held.only(|one| !one.shared)));
             let total = agent.total();
