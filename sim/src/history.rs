@@ -106,13 +106,8 @@ impl History {
             }
             Asked::Delete(app) if way == Way::Forward => *self.promise(&app) = Promise::default(),
             Asked::Delete(app) => *self.promise(&app) = Promise::ANYTHING,
-            Asked::Group(Regrouped { there, gone, .. }) if way == Way::Forward => {
-                let is_there = Promise {
-                    version: Some(Version::default()),
-                    may_be_gone: false,
-                    may_be_there: true,
-                };
-                there.iter().for_each(|app| *self.promise(app) = is_there.clone());
+            // What it leaves as it is may still go back with a deployment that came before.
+            Asked::Group(Regrouped { gone, .. }) if way == Way::Forward => {
                 gone.iter().for_each(|app| *self.promise(app) = Promise::default());
             }
             Asked::Group(_)

@@ -164,7 +164,7 @@ impl World {
         }
         let Some(released) = self.hosts[host].process.commit() else { return };
         for effect in released.effects {
-            self.trace(|| format!("host {host} does {effect:?}").chars().take(160).collect());
+            self.trace(|| format!("host {host} does {effect:?}").chars().take(600).collect());
             self.do_effect(host, effect);
         }
         self.turn_host(host);

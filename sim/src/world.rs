@@ -404,7 +404,7 @@ impl World {
         {
             return;
         }
-        self.trace(|| format!("host {host} hears {message:?}").chars().take(160).collect());
+        self.trace(|| format!("host {host} hears {message:?}").chars().take(600).collect());
         let seed = self.dice.roll();
         self.tell_host(host, node::Input::Master { term, message, seed });
     }
