@@ -16,9 +16,13 @@ use crate::world::World;
 #[derive(Debug, Default)]
 pub struct Used {
     limits: BTreeMap<Role, (Scalar, Scalar)>,
-    /// An agent that comes back brings back what it runs, whatever was launched elsewhere meanwhile.
-    agents: BTreeMap<AgentId, (Standing, Option<Time>)>,
+    /// An agent that comes back brings back what it runs, and one that could not give up a reservation keeps it, whatever
+    /// was launched elsewhere meanwhile.
+    agents: BTreeMap<AgentId, Known>,
 }
+
+/// Where an agent stands, when it registered again, and what is set aside on it.
+type Known = (Standing, Option<Time>, Resources);
 
 pub fn check(world: &mut World, view: &View) {
     reserved_is_kept(view);
@@ -49,9 +53,9 @@ fn nothing_is_lost(view: &View) {
 fn limits_hold(used: &mut Used, view: &View) {
     let agents = view.agents.iter().map(|(id, agent)| {
         let standing = agent.agent.standing;
-        (id.clone(), (standing, agent.reregistered_at))
+        (id.clone(), (standing, agent.reregistered_at, agent.claims.clone()))
     });
-    let agents: BTreeMap<AgentId, (Standing, Option<Time>)> = agents.collect();
+    let agents: BTreeMap<AgentId, Known> = agents.collect();
     let is_comparable = agents == used.agents;
     used.agents = agents;
     let before = std::mem::take(&mut used.limits);

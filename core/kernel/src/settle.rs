@@ -95,7 +95,7 @@ impl Kernel {
     fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task, out: &mut Out) {
         if task.state.is_terminal() && self.state.active(&key.0).is_none() {
             // Nobody is left to hear of it.
-            self.complete(&key.0, &key.1);
+            self.complete_on(id, &key);
             return;
         }
         self.part(id, &key, out);
@@ -105,6 +105,13 @@ impl Kernel {
         let before = tasks.insert(key.1, Arc::clone(&task));
         before.iter().for_each(|before| live.remove(before));
         live.add(&task);
+    }
+
+    /// A task of the same id on another agent goes on.
+    pub(crate) fn complete_on(&mut self, id: &AgentId, (framework, task): &TaskKey) {
+        if self.view.task(framework, task).is_some_and(|known| known.agent == *id) {
+            self.complete(framework, task);
+        }
     }
 
     /// Two agents hold a task of the same id: its framework used the id again while a new leader could not know. The

@@ -112,7 +112,7 @@ impl Kernel {
         } else {
             // Nobody will ever acknowledge this.
             if latest.is_terminal() {
-                self.complete(&framework, &status.task);
+                self.complete_on(agent, &(framework.clone(), status.task.clone()));
             }
             let connection = self.agents[agent].connection.expect("it has just spoken");
             out.effects.push(Effect::ToAgent(connection, ToAgent::Shutdown { framework }));

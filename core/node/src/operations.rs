@@ -91,10 +91,25 @@ impl Node {
             let used = Resources::new([used.clone()]);
             return Err((OperationState::Failed, format!("A task uses the volume {used}")));
         }
+        if let Conversion::Unreserve { .. } = conversion
+            && !total.minus(&self.in_use()).contains(&consumed)
+        {
+            // The master does not know all that runs here: two tasks of one id are one to it.
+            return Err((OperationState::Dropped, format!("A task uses some of {consumed}")));
+        }
         total.converted(&consumed, &conversion.converted()).ok_or_else(|| {
             // The master goes by what this agent was before a restart, or by another operation that failed.
             (OperationState::Dropped, format!("It needs {consumed}, and the agent has {total}"))
         })
+    }
+
+    /// What tasks hold that have not ended.
+    fn in_use(&self) -> Resources {
+        let mut sum = Resources::default();
+        let live = self.state.all();
+        let live = live.values().filter(|held| !held.is_ended());
+        live.for_each(|held| sum.add(&held.info.resources));
+        sum
     }
 
     fn is_in_use(&self, volume: &Resource) -> bool {
