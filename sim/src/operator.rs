@@ -35,7 +35,7 @@ pub const APPS: [&str; 13] = [
 const GROUPS: [&str; 6] = ["/group", "/group/deep", "/tree", "/tree", "/tree/leaf", "/tree/bare"];
 
 /// From one deed to the next.
-const PAUSE_MS_MAX: u64 = 8_000;
+const PAUSE_MS_MAX: u64 = 5_000;
 
 /// Groups are scaled up as long as none of their apps has more than this.
 const SCALED_MAX: u32 = 4;
