@@ -68,7 +68,10 @@ impl Calls {
         let calls = self.0.get(id).map_or(&[][..], Vec::as_slice);
         let begin = calls.iter().rposition(|(at, _)| *at + delay <= now);
         let begin = begin.unwrap_or_else(|| panic!("app {id} is scaled early: {decision:?}"));
-        for (at, call) in &calls[begin..] {
+        // What was heard while a deployment changed the app is what it is judged by once that is over.
+        let is_open =
+            |(nth, (_, call)): &(usize, &(Time, Option<Call>))| *nth > 0 || call.is_some();
+        for (_, (at, call)) in calls[begin..].iter().enumerate().filter(is_open) {
             let agrees = |call: &Call| match decision.from < decision.to {
                 true => call.count == decision.from && decision.to <= call.wanted,
                 false => call.count == decision.from && decision.to >= call.wanted,
