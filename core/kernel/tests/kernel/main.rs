@@ -4,7 +4,6 @@ mod accept;
 mod fairness;
 mod frameworks;
 mod groups;
-
 mod judge;
 mod laws;
 mod limits;
@@ -17,6 +16,6 @@ mod reconcile;
 mod record;
 mod registration;
 mod scale;
-
+mod spelled;
 mod stage;
 mod tasks;

@@ -16,6 +16,7 @@ use model::task::{ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 
 use crate::limits;
+use crate::spelled::spell;
 
 /// More ticks at one time are a kernel that does not come to rest.
 const TICKS_AT_ONE_TIME_MAX: usize = 10_000;
@@ -477,30 +478,4 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
         }
     };
     effects.iter().filter_map(tell).collect()
-}
-
-fn spell(letter: &ToAgent) -> String {
-    match letter {
-        ToAgent::Registered { agent } => format!("Registered {agent}"),
-        ToAgent::Refused { .. } => "Refused".to_owned(),
-        ToAgent::Run { task, .. } => format!("Run {}", task.id),
-        ToAgent::RunGroup { executor, tasks, .. } => {
-            let ids: Vec<_> = tasks.iter().map(|task| task.id.as_str()).collect();
-            format!("RunGroup {} {}", executor.id, ids.join(" "))
-        }
-        ToAgent::RunIn(run) => {
-            let ids: Vec<_> = run.tasks.iter().map(|task| task.id.as_str()).collect();
-            format!("RunIn {} {} {:?}", run.executor.id, ids.join(" "), run.together)
-        }
-        ToAgent::ShutdownExecutor { executor, .. } => format!("Shutdown {executor}"),
-        ToAgent::Message { executor, data, .. } => format!("Message for {executor}: {data:?}"),
-        ToAgent::Kill { task, .. } => format!("Kill {task}"),
-        ToAgent::Acknowledge { task, .. } => format!("Acknowledge {task}"),
-        ToAgent::Ping => "Ping".to_owned(),
-        ToAgent::Shutdown { framework } => format!("Shutdown {framework}"),
-        ToAgent::Convert { conversion, .. } => {
-            format!("Convert {} to {}", conversion.consumed(), conversion.converted())
-        }
-        ToAgent::AcknowledgeOperation { .. } => "AcknowledgeOperation".to_owned(),
-    }
 }
