@@ -113,16 +113,20 @@ impl Node {
         Ok(())
     }
 
-    /// The framework is gone: its tasks end, and nobody is told.
+    /// The framework is gone: its tasks end, and the master is told of it once.
     pub(crate) fn abandon(&mut self, framework: &FrameworkId, turn: &mut Turn<'_>) {
         let all = self.state.of_framework(framework).into_iter();
         let held = |id: &ContainerId| self.state.held(id).expect("it is indexed").clone();
         let (ended, live): (Vec<_>, Vec<_>) =
             all.map(|id| (held(&id), id)).partition(|(held, _)| held.is_ended());
         for (held, container) in ended {
+            // Behind another update its end has not been told yet.
+            if let [_, .., end] = held.pending.as_slice() {
+                self.tell_end(&held, end.clone(), turn);
+            }
             self.forget(&container, &held, turn);
         }
-        for (held, container) in &live {
+        for (held, container) in live.iter().filter(|(held, _)| !held.abandoned) {
             let silent = Held { pending: Vec::new(), abandoned: true, ..Held::clone(held) };
             self.keep(container, silent, turn);
         }

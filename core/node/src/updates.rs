@@ -165,10 +165,11 @@ impl Node {
         if ends {
             self.end_checks(container);
         }
+        let status = self.status(before, news, turn);
         if ends && before.abandoned {
+            self.tell_end(before, status, turn);
             return self.forget(container, before, turn);
         }
-        let status = self.status(before, news, turn);
         let mut held = Held { latest: Some(status.clone()), ..before.clone() };
         if !held.abandoned {
             if held.pending.len() >= PENDING_MAX {
@@ -235,6 +236,16 @@ impl Node {
         held.pending.remove(0);
         self.keep(&container, held, turn);
         self.tell(&container, self.config.retry_min, turn);
+    }
+
+    /// Once, so that the master counts its resources as free: nobody is left to acknowledge it. If it is lost, so is the
+    /// stream, and the master learns from the next registration that the task is no more.
+    pub(crate) fn tell_end(&self, held: &Held, status: TaskStatus, turn: &mut Turn<'_>) {
+        if self.updates.connected {
+            let (framework, latest) = (held.framework.clone(), status.state);
+            let update = FromAgent::Update { framework, status, latest };
+            turn.out.effects.push(Effect::ToMaster(update));
+        }
     }
 
     /// Nothing is left to be said of it.

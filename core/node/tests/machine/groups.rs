@@ -163,14 +163,15 @@ fn a_group_is_not_run_twice_and_not_in_part() {
 }
 
 #[test]
-fn a_group_without_its_framework_ends_in_silence() {
+fn the_end_of_a_group_without_its_framework_is_told_once() {
     let mut world = running();
     let said = world.master(ToAgent::Shutdown { framework: framework() });
     assert_eq!(said.len(), 2, "each is stopped once: {said:?}");
     world.turn_to("a");
-    assert_eq!(world.exited(15), ["collect a in 48h"]);
+    let killed = |task: &str| format!("{task} Killed Command terminated with signal Terminated");
+    assert_eq!(world.exited(15), [&killed("a"), "collect a in 48h"]);
     world.turn_to("b");
-    assert_eq!(world.exited(15), ["collect b in 48h", "collect executor pod in 48h"]);
+    assert_eq!(world.exited(15), [&killed("b"), "collect b in 48h", "collect executor pod in 48h"]);
 }
 
 #[test]

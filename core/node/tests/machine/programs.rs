@@ -228,8 +228,13 @@ fn an_executor_is_asked_to_end_and_ended_if_it_does_not() {
     let shutdown = ToAgent::Shutdown { framework: framework() };
     assert_eq!(world.master(shutdown), ["say shutdown"]);
     world.container = program(&world);
-    let silent = ["collect a in 48h", "executor e ended Some(0)", "collect executor e in 48h"];
-    assert_eq!(world.exited(0), silent);
+    let told = [
+        "a Failed ExecutorTerminated Executor terminated: Command exited with status 0",
+        "collect a in 48h",
+        "executor e ended Some(0)",
+        "collect executor e in 48h",
+    ];
+    assert_eq!(world.exited(0), told);
 }
 
 #[test]

@@ -131,14 +131,17 @@ fn a_kill_of_what_is_not_held_is_refused() {
 }
 
 #[test]
-fn the_tasks_of_a_framework_that_is_gone_end_in_silence() {
+fn the_end_of_a_task_whose_framework_is_gone_is_told_once() {
+    let shutdown = || ToAgent::Shutdown { framework: framework() };
     let mut world = World::running(task("t"));
-    assert_eq!(world.master(ToAgent::Shutdown { framework: framework() }), ["stop 3s"]);
-    assert_eq!(world.exited(9), ["collect t in 48h"]);
+    assert_eq!(world.master(shutdown()), ["stop 3s"]);
+    assert_eq!(world.master(shutdown()), NOTHING);
+    let killed = "t Killed Command terminated with signal Killed";
+    assert_eq!(world.exited(9), [killed, "collect t in 48h"]);
+    assert_eq!(world.pass(3600), NOTHING);
     let mut world = World::running(task("t"));
     world.exited(0);
-    let shutdown = ToAgent::Shutdown { framework: framework() };
-    assert_eq!(world.master(shutdown), ["collect t in 48h"], "its end is not told any more");
+    assert_eq!(world.master(shutdown()), ["collect t in 48h"], "its end has been told");
     assert_eq!(world.pass(3600), NOTHING);
 }
 
