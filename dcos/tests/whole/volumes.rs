@@ -17,10 +17,13 @@ async fn agent(cluster: &Cluster) -> Value {
     agents["slaves"][0].clone()
 }
 
-/// The tasks that have written, as the latest sees it.
-async fn log(cluster: &Cluster, command: &[&str]) -> Vec<String> {
-    let told = cluster.told(&[&["task", "exec"], command].concat()).await;
-    told.lines().map(str::to_owned).collect()
+/// Waits until these tasks have written, as a container of the latest sees it.
+///
+/// A running task may not have written yet, and one that is killed before it has never will.
+async fn have_written(cluster: &Cluster, tasks: &[String], container: &str) {
+    let lines = tasks.iter().map(|task| format!("{task}\n")).collect::<String>();
+    let read = ["task", "exec", container, "sh", "-c", "cat data/log || true"];
+    cluster.comes_to_tell(&read, &lines).await;
 }
 
 /// One task, and not this one.
@@ -57,7 +60,8 @@ async fn what_an_app_keeps_in_its_volume_outlives_task_agent_and_master() {
     assert!(id.starts_with("keeper#data#"), "{volumes}");
     let mut tasks = task_ids(&first);
     let volume = cluster.data_dir().join("agents/0/volumes/roles/slave_public").join(id);
-    assert!(volume.join("log").exists() || volume.is_dir(), "{}", volume.display());
+    assert!(volume.is_dir(), "{}", volume.display());
+    have_written(&cluster, &tasks, "keeper").await;
 
     let path = format!("/v2/apps/keeper/tasks/{}", tasks[0]);
     assert_eq!(cluster.ask("DELETE", &path, "").await.status, 200);
@@ -65,6 +69,7 @@ async fn what_an_app_keeps_in_its_volume_outlives_task_agent_and_master() {
     assert!(tasks[1].ends_with("._app.2"), "{tasks:?}");
     let told = cluster.settled("keeper", 1).await;
     assert_eq!(told["tasks"][0]["localVolumes"], volumes);
+    have_written(&cluster, &tasks, "keeper").await;
 
     cluster.kill();
     cluster.run(Tasks::Stop).await;
@@ -72,13 +77,13 @@ async fn what_an_app_keeps_in_its_volume_outlives_task_agent_and_master() {
     assert!(cluster.stop().success());
     cluster.run(Tasks::RunOn).await;
     tasks.push(next(&cluster, &tasks[1]).await);
-    assert_eq!(log(&cluster, &["keeper", "cat", "data/log"]).await, tasks);
+    have_written(&cluster, &tasks, "keeper").await;
 
     let up = json!({"cmd": format!("true; {SCRIPT}")}).to_string();
     assert_eq!(cluster.ask("PUT", "/v2/apps/keeper", up).await.status, 200);
     tasks.push(next(&cluster, &tasks[2]).await);
     cluster.settled("keeper", 1).await;
-    assert_eq!(log(&cluster, &["keeper", "cat", "data/log"]).await, tasks);
+    have_written(&cluster, &tasks, "keeper").await;
 
     assert_eq!(cluster.ask("DELETE", "/v2/apps/keeper", "").await.status, 200);
     cluster.app_when("keeper", Value::is_null).await;
@@ -108,15 +113,18 @@ async fn the_containers_of_a_pod_share_a_volume_that_outlives_them() {
         assert!(Instant::now() < deadline, "{now:#}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
+    let reader = |instance: &Value| {
+        instance["containers"][1]["containerId"].as_str().expect("an id").to_owned()
+    };
     let (first, writer) = stable("").await;
+    have_written(&cluster, std::slice::from_ref(&writer), &reader(&first)).await;
     let id = first["id"].as_str().expect("an id").to_owned();
     assert_eq!(first["localVolumes"][0]["containerPath"], "kept");
     let path = format!("/v2/pods/pair::instances/{id}");
     assert_eq!(cluster.ask("DELETE", &path, "").await.status, 200);
     let (second, again) = stable(&writer).await;
     assert_eq!((&second["id"], &second["localVolumes"]), (&first["id"], &first["localVolumes"]));
-    let reader = second["containers"][1]["containerId"].as_str().expect("an id");
-    assert_eq!(log(&cluster, &[reader, "cat", "data/log"]).await, [writer, again]);
+    have_written(&cluster, &[writer, again], &reader(&second)).await;
     assert_eq!(cluster.ask("DELETE", "/v2/pods/pair", "").await.status, 202);
     everything_is_given_back(&cluster).await;
 }

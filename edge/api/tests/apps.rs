@@ -158,8 +158,7 @@ async fn what_cannot_be_done_is_refused_with_its_cause() -> anyhow::Result<()> {
     check("DELETE", "/v2/queue/none/delay", String::new(), 404, "/none not found").await;
     check("POST", "/v2/groups", String::new(), 400, "Invalid JSON").await;
     check("POST", "/v2/pods", String::new(), 400, "Invalid JSON").await;
-    check("DELETE", "/v2/leader?backup=file:///tmp/x", String::new(), 501, "not supported yet")
-        .await;
+    check("DELETE", "/v2/leader?backup=file:///tmp/x", String::new(), 400, "not supported").await;
     check("GET", "/v3/apps", String::new(), 404, "URI not found").await;
     check("GET", "/v2/apps?label=a%3D", String::new(), 400, "label selector").await;
     Ok(())

@@ -207,7 +207,7 @@ async fn answers_about_the_service_and_plans_are_what_the_document_promises() ->
     let level = |level: &str| json!({ "logger": "engine", "level": level, "durationSeconds": 60 });
     check("post /logging", "/logging", &level("debug"), 200).await;
     check("post /logging", "/logging", &level("loud"), 422).await;
-    check("delete /v2/leader", "/v2/leader?backup=file:///tmp/x", none, 501).await;
+    check("delete /v2/leader", "/v2/leader?backup=file:///tmp/x", none, 400).await;
     check("delete /v2/leader", "/v2/leader", none, 200).await;
     Ok(())
 }

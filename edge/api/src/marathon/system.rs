@@ -67,8 +67,9 @@ impl Api {
     pub(super) async fn abdicate(&self, request: &Request) -> Answer {
         for unknown in ["backup", "restore"] {
             if request.query.first(unknown).is_some() {
-                let what = format!("'{unknown}' of all state by DELETE /v2/leader");
-                return Err(Failure::NotYet(what));
+                let cause =
+                    format!("'{unknown}' is not supported: copy the data directory instead");
+                return Err(Failure::BadRequest(cause));
             }
         }
         self.handle.abdicate().await?;

@@ -255,7 +255,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v2/info", "Says who answers.", &[Json(200, schemas::info)]),
     get("/v2/leader", "Says who leads.", &[Json(200, schemas::leader)]),
     Endpoint {
-        failures: &[501, 503],
+        failures: &[400, 503],
         ..order(
             "DELETE",
             "/v2/leader",
