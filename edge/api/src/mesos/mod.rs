@@ -1,7 +1,6 @@
 //! The Mesos master's API: the v0 endpoints, the v1 operator API ([`quota`] is what orders something), and the scheduler
 //! API ([`scheduler`], with [`stream`] for its events).
 
-mod negotiate;
 mod quota;
 mod scheduler;
 mod stream;

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use engine::frameworks::{FrameworkError, Subscription};
 use engine::{CallError, Handle};
 use mesos_v1::codec::{Encoding, JSON, PROTOBUF};
+use mesos_v1::negotiate;
 use mesos_v1::scheduler::Call as Spelled;
 use mesos_v1::scheduler::call::Type;
 use model::framework::FrameworkInfo;
@@ -19,8 +20,8 @@ use wire::mesos::master::MasterInfo;
 use wire::mesos::v1::Fault;
 use wire::mesos::v1::call::{self, Said, Speaker};
 
+use super::stream;
 use super::stream::Events;
-use super::{negotiate, stream};
 use crate::answer;
 use crate::request::Request;
 

@@ -9,6 +9,7 @@ use engine::Handle;
 use engine::frameworks::Subscribed;
 use futures::stream;
 use mesos_v1::codec::{Encoding, RECORDIO};
+use mesos_v1::negotiate::Stream;
 use mesos_v1::recordio::record;
 use mesos_v1::scheduler::Event as Spelled;
 use model::scheduler::Event;
@@ -16,7 +17,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use wire::mesos::master::MasterInfo;
 use wire::mesos::v1::event::{self, Greeting};
 
-use super::negotiate::Stream;
 use super::scheduler::{STREAM_ID, named};
 
 /// A scheduler that hears nothing for some of these takes its connection for broken.

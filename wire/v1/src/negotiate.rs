@@ -1,32 +1,55 @@
 //! Which encoding a request has, and which its answer is to have.
 
-use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use mesos_v1::codec::{Encoding, JSON, PROTOBUF, RECORDIO};
+use crate::codec::{Encoding, JSON, PROTOBUF, RECORDIO};
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
 
 const MESSAGE_ACCEPT: &str = "message-accept";
+/// Names the encoding of the records, where the content type names only that there are some.
+pub const MESSAGE_CONTENT_TYPE: &str = "message-content-type";
 
 /// How a stream of records is spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stream {
-    pub(super) message: Encoding,
+pub struct Stream {
+    pub message: Encoding,
     /// It was asked for by its own name, and says so; otherwise by the encoding of its records.
-    pub(super) is_named: bool,
+    pub is_named: bool,
+}
+
+/// What a body that is sent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Message(Encoding),
+    /// Many of them, one after another.
+    Records(Encoding),
+}
+
+/// Of calls that may go on for as long as they like; as [`content`] otherwise.
+pub fn content_or_records(headers: &HeaderMap) -> Option<Result<Content, String>> {
+    let told = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    let name = told.split(';').next().unwrap_or_default().trim();
+    if !name.eq_ignore_ascii_case(RECORDIO) {
+        return Some(content(headers)?.map(Content::Message));
+    }
+    let each = headers.get(MESSAGE_CONTENT_TYPE).and_then(|each| each.to_str().ok());
+    let each = each.unwrap_or_default();
+    let encoding = Encoding::of(each).map(Content::Records);
+    Some(encoding.ok_or_else(|| format!("{told} of {each:?}")))
 }
 
 /// `None` if there is no content type; the error names one that is not known.
-pub(super) fn content(headers: &HeaderMap) -> Option<Result<Encoding, String>> {
+pub fn content(headers: &HeaderMap) -> Option<Result<Encoding, String>> {
     let told = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(Encoding::of(told).ok_or_else(|| told.to_owned()))
 }
 
 /// The encoding of an answer that is one message.
-pub(super) fn answer(headers: &HeaderMap) -> Option<Encoding> {
+pub fn answer(headers: &HeaderMap) -> Option<Encoding> {
     preferred(headers, ACCEPT.as_str())
 }
 
 /// The encoding of an answer that is a stream.
-pub(super) fn stream(headers: &HeaderMap) -> Option<Stream> {
+pub fn stream(headers: &HeaderMap) -> Option<Stream> {
     if takes(headers, ACCEPT.as_str(), RECORDIO, Wildcards::DoNotCount) {
         let message = preferred(headers, MESSAGE_ACCEPT)?;
         return Some(Stream { message, is_named: true });
@@ -67,6 +90,26 @@ fn is_zero(quality: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_may_be_one_message_or_many() {
+        let check = |kind: &str, each: Option<&str>, expected: Result<Content, &str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, kind.parse().expect("a header"));
+            if let Some(each) = each {
+                headers.insert(MESSAGE_CONTENT_TYPE, each.parse().expect("a header"));
+            }
+            let told = content_or_records(&headers).expect("it was told");
+            assert_eq!(told, expected.map_err(str::to_owned), "{kind} {each:?}");
+        };
+        check("application/json", None, Ok(Content::Message(Encoding::Json)));
+        let json = "application/json; charset=utf-8";
+        check("application/recordio", Some(json), Ok(Content::Records(Encoding::Json)));
+        let protobuf = "application/x-protobuf";
+        check("Application/RecordIO", Some(protobuf), Ok(Content::Records(Encoding::Protobuf)));
+        check("application/recordio", None, Err("application/recordio of \"\""));
+        check("text/plain", None, Err("text/plain"));
+    }
 
     #[test]
     fn an_answer_is_spelled_as_its_reader_likes_it() {
