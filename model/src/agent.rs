@@ -86,6 +86,9 @@ pub enum ToAgent {
         /// Instead of the task's own.
         #[n(2)]
         grace: Option<Duration>,
+        /// And no longer than this.
+        #[n(3)]
+        grace_max: Option<Duration>,
     },
     #[n(4)]
     Acknowledge {

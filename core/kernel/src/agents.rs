@@ -121,6 +121,7 @@ impl Kernel {
         out: &mut Out,
     ) {
         if let Some(cause) = self.cause_to_refuse(&registration) {
+            self.shut_down_given_up(connection, &registration, out);
             out.effects.push(Effect::ToAgent(connection, ToAgent::Refused { cause }));
             out.effects.push(Effect::Disconnect(connection));
             return;
@@ -139,6 +140,7 @@ impl Kernel {
         if was_unreachable {
             self.tell_again(now, &id, out);
         }
+        self.empty(&id, out);
         self.expect_pongs(now, &id);
         self.count_free(&id);
         self.offer_again(&id);
@@ -193,6 +195,7 @@ impl Kernel {
             info: Arc::new(info),
             standing: Standing::Admitted,
             registered_at: known.map_or(now, |known| known.registered_at),
+            duty: known.map(|known| known.duty).unwrap_or_default(),
         };
         if known != Some(&agent) {
             self.commit(Record::Agent(id.clone(), Some(agent)), out);
@@ -213,7 +216,7 @@ impl Kernel {
     }
 
     /// The agent is not connected any more: nothing of it is offered.
-    fn detach(&mut self, id: &AgentId, out: &mut Out) {
+    pub(crate) fn detach(&mut self, id: &AgentId, out: &mut Out) {
         let live = self.agents.get_mut(id).expect("it has registered or is awaited");
         let Some(connection) = live.connection.take() else { return };
         self.connections.remove(&connection);
@@ -265,6 +268,18 @@ impl Kernel {
         live.return_by = None;
         self.awaited -= 1;
         self.lose(now, id, "did not register again after a change of leader", out);
+    }
+
+    /// Nothing is known of the agent any more but what is written down, and it is not waited for.
+    pub(crate) fn forget_live(&mut self, id: &AgentId) {
+        let Some(live) = self.agents.remove(id) else { return };
+        if let Some(due) = live.pings.due {
+            self.timers.cancel(due, Timer::Ping(id.clone()));
+        }
+        if let Some(by) = live.return_by {
+            self.awaited -= 1;
+            self.timers.cancel(by, Timer::Return(id.clone()));
+        }
     }
 
     /// The agent is unreachable from now on. It may come back.

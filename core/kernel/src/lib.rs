@@ -1,8 +1,8 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
-//! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota` and
-//! `operator`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota`,
+//! `operator` and `duty`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -14,6 +14,7 @@ mod bits;
 mod claims;
 mod clients;
 mod demand;
+mod duty;
 mod executors;
 mod frameworks;
 mod judge;
@@ -157,6 +158,14 @@ pub enum Refusal {
     NoQuota(Role),
     #[error("weights are not valid: {}", .0.join("; "))]
     InvalidWeight(Vec<String>),
+    #[error("agent {0} is not known")]
+    NoAgent(AgentId),
+    #[error("agent {0} is not known: there is nothing to mark gone")]
+    NothingGone(AgentId),
+    #[error("agent {0} is not deactivated")]
+    NotDeactivated(AgentId),
+    #[error("agent {0} is still draining: it can be reactivated once it is drained")]
+    StillDraining(AgentId),
     #[error("agent {0} is not connected")]
     UnknownAgent(AgentId),
     #[error("the operation is not valid: {0}")]
@@ -185,6 +194,8 @@ pub struct Kernel {
     operations: Operations,
     shares: Shares,
     timers: Timers,
+    /// Draining agents on which something has ended in this step.
+    ended_on: BTreeSet<AgentId>,
     /// Holds the tasks and offers themselves, and copies of the rest.
     view: View,
     /// Whose copies in the view are out of date.
@@ -202,6 +213,7 @@ impl Machine for Kernel {
     fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
         self.now = self.now.max(now);
         let done = self.handle(self.now, input, out);
+        self.follow_drains(out);
         self.rescind_exceeding(out);
         self.refresh_view();
         done
@@ -231,6 +243,7 @@ impl Kernel {
             operations: Operations::default(),
             shares: Shares::default(),
             timers: Timers::default(),
+            ended_on: BTreeSet::new(),
             view: View::default(),
             touched_agents: BTreeSet::new(),
             touched_frameworks: BTreeSet::new(),

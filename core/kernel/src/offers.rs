@@ -17,6 +17,7 @@ use crate::bits::Bits;
 use crate::claims::usable;
 use crate::demand::{Client, Demand, Number};
 use crate::shares::Turn;
+use crate::state::Duty;
 use crate::stock::{Slot, Stock};
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out};
@@ -285,6 +286,14 @@ impl Kernel {
     }
 
     pub(crate) fn recount_free(&self, id: &AgentId) -> Resources {
+        match self.state.duty(id) {
+            Duty::Active => self.recount_idle(id),
+            Duty::Deactivated | Duty::Draining(_) | Duty::Drained(_) => Resources::default(),
+        }
+    }
+
+    /// What nobody holds and nobody was offered, whether or not it may be.
+    pub(crate) fn recount_idle(&self, id: &AgentId) -> Resources {
         let connected = self.agents.get(id).is_some_and(|live| live.connection.is_some());
         if !connected {
             return Resources::default();

@@ -131,6 +131,7 @@ impl Kernel {
 
     fn forget_operation(&mut self, key: &(AgentId, Uuid)) -> Option<Arc<Operated>> {
         let operated = self.view.operations.remove(key)?;
+        self.note_end(&key.0);
         if let (Some(framework), Some(id)) = (&operated.framework, &operated.latest.operation) {
             self.operations.by_id.remove(&(framework.clone(), id.clone()));
         }
@@ -226,6 +227,23 @@ impl Kernel {
                 self.tell_operation(&framework, id, OperationState::Unreachable, cause, out);
             }
         }
+    }
+
+    /// The agent is given up, and what it was doing is over.
+    pub(crate) fn end_operations(&mut self, agent: &AgentId, cause: &str, out: &mut Out) {
+        for key in self.operations_of(agent) {
+            let known = self.forget_operation(&key).expect("it was just listed");
+            if let Some(framework) = self.listener(&known)
+                && !known.latest.state.is_terminal()
+            {
+                let id = known.latest.operation.clone();
+                self.tell_operation(&framework, id, OperationState::GoneByOperator, cause, out);
+            }
+        }
+    }
+
+    pub(crate) fn has_operations(&self, agent: &AgentId) -> bool {
+        !self.operations_of(agent).is_empty()
     }
 
     pub(crate) fn acknowledge_operation(
@@ -326,7 +344,7 @@ impl Kernel {
         let connected = self.agents.get(agent).is_some_and(|live| live.connection.is_some());
         let stock = self.offers.stock(agent).filter(|_| connected);
         let stock = stock.ok_or_else(|| Refusal::UnknownAgent(agent.clone()))?;
-        let (mut within_reach, offers) = (stock.free.clone(), stock.offers.clone());
+        let (mut within_reach, offers) = (self.recount_idle(agent), stock.offers.clone());
         offers.iter().for_each(|(_, offer)| within_reach.add(&offer.resources));
         let applicant = Applicant::Operator { principal: principal.as_deref() };
         self.judge_conversion(agent, applicant, &Resources::default(), &conversion)

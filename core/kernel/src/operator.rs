@@ -1,4 +1,6 @@
-//! What operators ask for: weights, quotas, reservations and volumes. Each order is carried out whole or refused.
+//! What operators ask for: weights, quotas, the duty of agents, reservations and volumes. Each order is carried out whole or refused.
+
+use std::time::Duration;
 
 use model::id::{AgentId, Role};
 use model::operation::Conversion;
@@ -6,6 +8,7 @@ use model::resources::Scalar;
 
 use crate::frameworks::is_role;
 use crate::quota::{Quantities, Quota, Update};
+use crate::state::Drain;
 use crate::{Kernel, Out, Record, Refusal};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,24 @@ pub enum Order {
         role: Role,
     },
     UpdateWeights(Vec<(Role, Scalar)>),
+    /// Nothing of the agent is offered any more, and all that runs on it is ended.
+    Drain {
+        agent: AgentId,
+        grace_max: Option<Duration>,
+        mark_gone: bool,
+    },
+    /// Nothing of the agent is offered any more; what runs goes on.
+    Deactivate {
+        agent: AgentId,
+    },
+    /// It is used again.
+    Reactivate {
+        agent: AgentId,
+    },
+    /// It is given up with all that was on it, and does not come back under this id.
+    MarkGone {
+        agent: AgentId,
+    },
     /// Resources of an agent become others. Offers are taken back if that frees what it needs.
     Convert {
         agent: AgentId,
@@ -45,6 +66,13 @@ impl Kernel {
             }
             Order::RemoveQuota { role } => self.remove_quota(role, out),
             Order::UpdateWeights(weights) => self.update_weights(weights, out),
+            Order::Drain { agent, grace_max, mark_gone } => {
+                let drain = Drain { since: self.now, grace_max, mark_gone };
+                self.drain(&agent, drain, out)
+            }
+            Order::Deactivate { agent } => self.deactivate(&agent, out),
+            Order::Reactivate { agent } => self.reactivate(&agent, out),
+            Order::MarkGone { agent } => self.mark_gone(&agent, out),
             Order::Convert { agent, conversion, principal } => {
                 self.convert_for_operator(&agent, conversion, principal, out)
             }

@@ -154,6 +154,7 @@ impl Kernel {
         let held = self.state.held(agent, role).map(|held| held.minus(freed));
         let held: Option<Resources> = held.filter(|held| !held.is_empty());
         self.commit(Record::InUse(agent.clone(), role.clone(), held), out);
+        self.note_end(agent);
         self.count_free(agent);
         self.offer_again(agent);
     }

@@ -69,7 +69,7 @@ impl Kernel {
             .filter(move |task| task.agent == id)
     }
 
-    fn charge_members(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
+    pub(crate) fn charge_members(&mut self, id: &AgentId, change: fn(Amounts) -> Change) {
         for (client, held) in self.holdings(id) {
             self.shares.change_member(&client, &change(Amounts::of(&held)));
         }
@@ -154,8 +154,8 @@ impl Kernel {
         let connection = live.connection.expect("it was attached");
         live.kills.retain(|key, _| live.tasks.contains(key));
         for ((framework, task), grace) in &live.kills {
-            let kill =
-                ToAgent::Kill { framework: framework.clone(), task: task.clone(), grace: *grace };
+            let (framework, task) = (framework.clone(), task.clone());
+            let kill = ToAgent::Kill { framework, task, grace: *grace, grace_max: None };
             out.effects.push(Effect::ToAgent(connection, kill));
         }
     }

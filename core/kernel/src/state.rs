@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use model::agent::AgentInfo;
@@ -37,6 +38,47 @@ pub struct Agent {
     pub standing: Standing,
     #[n(2)]
     pub registered_at: Time,
+    #[cbor(n(3), default)]
+    pub duty: Duty,
+}
+
+/// Whether operators let an agent be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub enum Duty {
+    #[default]
+    #[n(0)]
+    Active,
+    /// Nothing of it is offered; what runs goes on.
+    #[n(1)]
+    Deactivated,
+    /// Nothing of it is offered, and all that runs on it is ended.
+    #[n(2)]
+    Draining(#[n(0)] Drain),
+    /// Nothing is left on it.
+    #[n(3)]
+    Drained(#[n(0)] Drain),
+}
+
+/// How an agent is emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Drain {
+    #[n(0)]
+    pub since: Time,
+    /// No task has longer than this from SIGTERM to SIGKILL, whatever its own kill policy says.
+    #[n(1)]
+    pub grace_max: Option<Duration>,
+    /// Once it is empty it is given up: it does not come back under this id.
+    #[n(2)]
+    pub mark_gone: bool,
+}
+
+impl Duty {
+    pub fn drain(&self) -> Option<&Drain> {
+        match self {
+            Duty::Draining(drain) | Duty::Drained(drain) => Some(drain),
+            Duty::Active | Duty::Deactivated => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -125,6 +167,10 @@ impl State {
 
     pub fn is_admitted(&self, agent: &AgentId) -> bool {
         self.agents.get(agent).is_some_and(|agent| agent.standing == Standing::Admitted)
+    }
+
+    pub fn duty(&self, agent: &AgentId) -> Duty {
+        self.agents.get(agent).map(|agent| agent.duty).unwrap_or_default()
     }
 
     /// A framework that is registered and has not been torn down.

@@ -100,6 +100,7 @@ impl Kernel {
         out: &mut Out,
     ) {
         status.agent.get_or_insert_with(|| agent.clone());
+        let latest = self.as_drained(agent, &framework, &mut status, latest);
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();
         if let Some(ended) = self.note(agent, &framework, &status, latest) {
@@ -188,7 +189,8 @@ impl Kernel {
             // An agent that is away is told when it comes back.
             live.kills.insert((from.clone(), task.clone()), grace);
             if let Some(connection) = live.connection {
-                let kill = ToAgent::Kill { framework: from.clone(), task: task.clone(), grace };
+                let (framework, task) = (from.clone(), task.clone());
+                let kill = ToAgent::Kill { framework, task, grace, grace_max: None };
                 out.effects.push(Effect::ToAgent(connection, kill));
             }
         }
@@ -208,6 +210,7 @@ impl Kernel {
             live.remove(&task);
             live.kills.remove(&(framework.clone(), id.clone()));
         }
+        self.note_end(&task.agent);
         if self.state.frameworks.contains_key(framework) {
             let completed = self.view.completed.entry(framework.clone()).or_default();
             completed.push_back(task);

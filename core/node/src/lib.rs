@@ -45,8 +45,8 @@ use operations::Repeats;
 pub use operations::unwritten;
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
-use tasks::Order;
 pub use tasks::Unwritten;
+use tasks::{Grace, Order};
 use updates::Updates;
 pub use view::View;
 
@@ -283,8 +283,13 @@ impl Node {
             ToAgent::Message { framework, executor, data } => {
                 self.message_asked(&framework, &executor, data, turn);
             }
-            ToAgent::Kill { framework, task, grace } => {
-                return self.kill_asked(&framework, &task, grace, turn);
+            ToAgent::Kill { framework, task, grace, grace_max } => {
+                return self.kill_asked(
+                    &framework,
+                    &task,
+                    Grace { own: grace, max: grace_max },
+                    turn,
+                );
             }
             ToAgent::Acknowledge { framework, task, uuid } => {
                 self.acknowledged(&framework, &task, uuid, turn);

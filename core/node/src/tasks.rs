@@ -104,11 +104,17 @@ impl Node {
         &mut self,
         framework: &FrameworkId,
         task: &TaskId,
-        grace: Option<Duration>,
+        asked: Grace,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let container = self.state.container_of(framework, task);
         let container = container.ok_or_else(|| Refusal::UnknownTask(task.clone()))?.clone();
+        let held = self.state.held(&container).expect("it is indexed");
+        let own = || held.info.kill_grace.unwrap_or(self.config.kill_grace);
+        let grace = match asked.max {
+            Some(max) => Some(asked.own.unwrap_or_else(own).min(max)),
+            None => asked.own,
+        };
         self.kill(&container, Kill { grace, by: KilledBy::Order }, turn);
         Ok(())
     }
@@ -279,6 +285,13 @@ pub(crate) fn launch(container: ContainerId, held: &Held, turn: &mut Turn<'_>) {
         task: held.info.clone(),
         group: held.group.clone(),
     });
+}
+
+/// The time that a kill leaves a task: instead of its own, and no longer than this.
+#[derive(Debug)]
+pub(crate) struct Grace {
+    pub(crate) own: Option<Duration>,
+    pub(crate) max: Option<Duration>,
 }
 
 /// Who wants a task to end.

@@ -286,7 +286,7 @@ impl<R: Runtime> Brain<R> {
         self.line.send(vec![unwritten.refused(self.clock.now(), cause, seed)]);
         let Unwritten { framework, task, .. } = unwritten;
         // Nobody knows whether the failed commit is on the disk after all.
-        let message = ToAgent::Kill { framework, task: task.id, grace: None };
+        let message = ToAgent::Kill { framework, task: task.id, grace: None, grace_max: None };
         waiting.kills.push(Input::Master { term, message, seed });
     }
 

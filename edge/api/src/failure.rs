@@ -95,12 +95,16 @@ fn unfit(refusal: &kernel::Refusal) -> StatusCode {
     use kernel::Refusal;
     match refusal {
         Refusal::Overcommitted { .. } | Refusal::NotFree { .. } => StatusCode::CONFLICT,
+        Refusal::NothingGone(_) => StatusCode::NOT_FOUND,
         Refusal::InvalidQuota(_)
         | Refusal::OverLimit { .. }
         | Refusal::QuotaExists(_)
         | Refusal::NoQuota(_)
         | Refusal::InvalidWeight(_)
         | Refusal::UnknownAgent(_)
+        | Refusal::NoAgent(_)
+        | Refusal::NotDeactivated(_)
+        | Refusal::StillDraining(_)
         | Refusal::InvalidOperation(_)
         | Refusal::InvalidFramework(_)
         | Refusal::UnknownFramework(_)

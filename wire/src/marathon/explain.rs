@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::state::Standing;
+use kernel::state::{Duty, Standing};
 use kernel::view::{AgentView, View};
 use model::id::AgentId;
 use model::resources::{ResourceName, Resources, Scalar};
@@ -327,12 +327,17 @@ fn silence(id: &AgentId, agent: &AgentView, offered: &Resources) -> Silent {
         Standing::Admitted | Standing::Gone { .. } if !agent.connected => {
             "it is not connected".to_owned()
         }
-        Standing::Admitted | Standing::Gone { .. } => {
-            let mut free = total.minus(offered);
-            agent.in_use.values().for_each(|held| free.take(held));
-            let offered = if offered.is_empty() { "" } else { ", and offers are out" };
-            format!("free are {}{offered}", spare(&free, &total))
-        }
+        Standing::Admitted | Standing::Gone { .. } => match agent.agent.duty {
+            Duty::Active => {
+                let mut free = total.minus(offered);
+                agent.in_use.values().for_each(|held| free.take(held));
+                let offered = if offered.is_empty() { "" } else { ", and offers are out" };
+                format!("free are {}{offered}", spare(&free, &total))
+            }
+            Duty::Deactivated => "an operator has deactivated it".to_owned(),
+            Duty::Draining(_) => "an operator is draining it".to_owned(),
+            Duty::Drained(_) => "an operator has drained it".to_owned(),
+        },
     };
     Silent { hostname: agent.agent.info.hostname.clone(), agent_id: id.to_string(), why }
 }
@@ -398,7 +403,12 @@ mod tests {
             };
             let registered_at = model::time::Time(1);
             let agent = AgentView {
-                agent: kernel::state::Agent { info: info.into(), standing, registered_at },
+                agent: kernel::state::Agent {
+                    info: info.into(),
+                    standing,
+                    registered_at,
+                    duty: Duty::Active,
+                },
                 connected,
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
                 claims: Resources::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::state::Standing;
+use kernel::state::{Duty, Standing};
 use kernel::view::AgentView;
 use model::attributes::{Attribute, AttributeValue, FaultDomain};
 use model::id::AgentId;
@@ -41,6 +41,10 @@ pub struct Agent<'a> {
     pub unreserved_resources: Sum,
     pub active: bool,
     pub deactivated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_info: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_drain_start_time_seconds: Option<f64>,
     pub version: &'static str,
     pub capabilities: [&'static str; 5],
 }
@@ -62,6 +66,34 @@ pub fn is_registered(agent: &AgentView) -> bool {
         Standing::Admitted => true,
         Standing::Unreachable { .. } | Standing::Gone { .. } => false,
     }
+}
+
+/// Its resources are offered.
+pub fn is_active(agent: &AgentView) -> bool {
+    agent.connected && !is_deactivated(agent)
+}
+
+/// An operator has taken it out of use.
+pub fn is_deactivated(agent: &AgentView) -> bool {
+    match agent.agent.duty {
+        Duty::Active => false,
+        Duty::Deactivated | Duty::Draining(_) | Duty::Drained(_) => true,
+    }
+}
+
+/// How far an agent is emptied, if it is to be.
+pub fn drain_info(duty: &Duty) -> Option<Value> {
+    let (state, drain) = match duty {
+        Duty::Active | Duty::Deactivated => return None,
+        Duty::Draining(drain) => ("DRAINING", drain),
+        Duty::Drained(drain) => ("DRAINED", drain),
+    };
+    let mut config = json!({ "mark_gone": drain.mark_gone });
+    if let Some(grace) = drain.grace_max {
+        let nanoseconds = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        config["max_grace_period"] = json!({ "nanoseconds": nanoseconds });
+    }
+    Some(json!({ "state": state, "config": config }))
 }
 
 pub fn pid(agent: &AgentView) -> String {
@@ -94,8 +126,10 @@ pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView, offered: &Offered<'_>) -
         offered_resources: resource::sum(&part(id, offered)),
         reserved_resources: resource::reserved(&total),
         unreserved_resources: resource::sum(&total.unreserved()),
-        active: agent.connected,
-        deactivated: false,
+        active: is_active(agent),
+        deactivated: is_deactivated(agent),
+        drain_info: drain_info(&agent.agent.duty),
+        estimated_drain_start_time_seconds: agent.agent.duty.drain().map(|one| seconds(one.since)),
         version: super::master::VERSION,
         capabilities: CAPABILITIES,
     }

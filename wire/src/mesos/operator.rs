@@ -58,8 +58,8 @@ fn get_agents(view: &View) -> Value {
     let spell = |(id, one): (&model::id::AgentId, &std::sync::Arc<kernel::view::AgentView>)| {
         let mut spelled = json!({
             "agent_info": agent::info(id, one),
-            "active": one.connected,
-            "deactivated": false,
+            "active": agent::is_active(one),
+            "deactivated": agent::is_deactivated(one),
             "version": master::VERSION,
             "pid": agent::pid(one),
             "registered_time": nanoseconds(one.agent.registered_at),
@@ -69,6 +69,12 @@ fn get_agents(view: &View) -> Value {
         });
         if let Some(at) = one.reregistered_at {
             spelled["reregistered_time"] = nanoseconds(at);
+        }
+        if let Some(info) = agent::drain_info(&one.agent.duty) {
+            spelled["drain_info"] = info;
+        }
+        if let Some(drain) = one.agent.duty.drain() {
+            spelled["estimated_drain_start_time"] = nanoseconds(drain.since);
         }
         spelled
     };

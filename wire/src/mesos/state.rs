@@ -40,7 +40,7 @@ pub struct State<'a> {
 
 pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
     let registered = view.agents.values().filter(|agent| is_registered(agent));
-    let (active, inactive): (Vec<_>, Vec<_>) = registered.partition(|agent| agent.connected);
+    let (active, inactive): (Vec<_>, Vec<_>) = registered.partition(|one| agent::is_active(one));
     State {
         version: master::VERSION,
         build_date: "",

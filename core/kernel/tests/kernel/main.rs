@@ -1,6 +1,7 @@
 //! The kernel, entered by its door: what goes in, what comes out, and the laws that hold after every step.
 
 mod accept;
+mod duty;
 mod fairness;
 mod frameworks;
 mod groups;

@@ -12,7 +12,7 @@ use model::task::{ExecutorInfo, TaskInfo};
 
 use crate::stage::{BIG, Stage, executor, framework, info, offers, task, told};
 
-fn program() -> ExecutorInfo {
+pub(crate) fn program() -> ExecutorInfo {
     let command = CommandInfo {
         run: Run::Shell("./executor".to_owned()),
         environment: vec![],

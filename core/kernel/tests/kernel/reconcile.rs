@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::Record;
-use kernel::state::Standing;
+use kernel::state::{Duty, Standing};
 use model::framework::Capability;
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::machine::Machine;
@@ -24,8 +24,12 @@ fn stage(capabilities: &[Capability]) -> (Stage, FrameworkId) {
         (3, Standing::Admitted),
     ] {
         let id = AgentId::new(format!("c-S{n}"));
-        let lost =
-            kernel::state::Agent { info: info(BIG).into(), standing, registered_at: stage.now };
+        let lost = kernel::state::Agent {
+            info: info(BIG).into(),
+            standing,
+            registered_at: stage.now,
+            duty: Duty::Active,
+        };
         let record = Record::Agent(id, Some(lost));
         stage.kernel.apply(&record);
         stage.stored.insert(key(&record), value(&record));

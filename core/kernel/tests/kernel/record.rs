@@ -1,7 +1,9 @@
 //! Records as bytes: what one release writes, the next reads.
 
+use std::time::Duration;
+
 use kernel::quota::{Quantities, Quota};
-use kernel::state::{Agent, Framework, Standing};
+use kernel::state::{Agent, Drain, Duty, Framework, Standing};
 use kernel::{MACHINE, Record};
 use model::framework::Capability;
 use model::id::{AgentId, FrameworkId, Role};
@@ -13,7 +15,11 @@ use crate::stage::{BIG, bag, framework, info};
 
 #[test]
 fn every_record_reads_back_under_a_key_of_its_own() {
-    let agent = |standing| Agent { info: info(BIG).into(), standing, registered_at: Time(7) };
+    let with_duty =
+        |standing, duty| Agent { info: info(BIG).into(), standing, registered_at: Time(7), duty };
+    let agent = |standing| with_duty(standing, Duty::Active);
+    let drain = Drain { since: Time(8), grace_max: Some(Duration::from_secs(9)), mark_gone: true };
+    let drained = Some(with_duty(Standing::Admitted, Duty::Drained(drain)));
     let admitted = |id: &str, standing| Record::Agent(AgentId::new(id), Some(agent(standing)));
     let with = |completed_at| Framework {
         info: framework("a/b", &[Capability::MultiRole, Capability::PartitionAware]).into(),
@@ -29,6 +35,7 @@ fn every_record_reads_back_under_a_key_of_its_own() {
         admitted("c-S0", Standing::Admitted),
         admitted("c-S1", Standing::Unreachable { since: Time(9) }),
         admitted("c-S2", Standing::Gone { since: Time(9) }),
+        Record::Agent(AgentId::new("c-S3"), drained),
         known("c-0000", None),
         known("c-0001", Some(Time(10))),
         Record::Weight(Role::new("a/b"), Some(Scalar::whole(3))),

@@ -17,7 +17,8 @@ pub(crate) fn spell(letter: &ToAgent) -> String {
         }
         ToAgent::ShutdownExecutor { executor, .. } => format!("Shutdown {executor}"),
         ToAgent::Message { executor, data, .. } => format!("Message for {executor}: {data:?}"),
-        ToAgent::Kill { task, .. } => format!("Kill {task}"),
+        ToAgent::Kill { task, grace_max: None, .. } => format!("Kill {task}"),
+        ToAgent::Kill { task, grace_max: Some(most), .. } => format!("Kill {task} within {most:?}"),
         ToAgent::Acknowledge { task, .. } => format!("Acknowledge {task}"),
         ToAgent::Ping => "Ping".to_owned(),
         ToAgent::Shutdown { framework } => format!("Shutdown {framework}"),

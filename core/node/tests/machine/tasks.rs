@@ -126,7 +126,12 @@ fn a_kill_that_came_too_early_is_repeated_once_there_is_something_to_stop() {
 #[test]
 fn a_kill_of_what_is_not_held_is_refused() {
     let mut world = World::registered();
-    let kill = ToAgent::Kill { framework: framework(), task: TaskId::new("x"), grace: None };
+    let kill = ToAgent::Kill {
+        framework: framework(),
+        task: TaskId::new("x"),
+        grace: None,
+        grace_max: None,
+    };
     assert_eq!(world.try_master(1, kill), Err(Refusal::UnknownTask(TaskId::new("x"))));
 }
 

@@ -176,7 +176,12 @@ impl World {
 
     pub(crate) fn kill(&mut self, id: &str, grace_secs: Option<u64>) -> Vec<String> {
         let grace = grace_secs.map(Duration::from_secs);
-        self.master(ToAgent::Kill { framework: framework(), task: TaskId::new(id), grace })
+        self.master(ToAgent::Kill {
+            framework: framework(),
+            task: TaskId::new(id),
+            grace,
+            grace_max: None,
+        })
     }
 
     /// Of the update that was told last.
