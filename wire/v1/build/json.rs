@@ -90,7 +90,7 @@ fn schema(out: &mut String, name: &str, one: &DescriptorProto, around: &Around) 
             let nested = match shape(field, around) {
                 // To protobuf a map is its entries, and the value of one is its second field.
                 Shape::Map(value) if value.r#type() == Type::Message => format!(
-                    "Some(&Schema {{ rules: &[Rule {{ tag: 2, name: \"value\", required: false, nested: Some(&{}) }}] }})",
+                    "Some(&Schema {{ rules: &[Rule {{ tag: 2, name: \"value\", required: false, nested: Some(&{}), named: None }}] }})",
                     constant(value.type_name())
                 ),
                 Shape::Map(_) => "None".to_owned(),
@@ -102,8 +102,12 @@ fn schema(out: &mut String, name: &str, one: &DescriptorProto, around: &Around) 
                 }
             };
             let required = field.label() == Label::Required;
+            let named = match field.r#type() == Type::Enum {
+                true => format!("Some(<{} as Named>::name)", names::path(field.type_name())),
+                false => "None".to_owned(),
+            };
             format!(
-                "Rule {{ tag: {}, name: \"{}\", required: {required}, nested: {nested} }},\n",
+                "Rule {{ tag: {}, name: \"{}\", required: {required}, nested: {nested}, named: {named} }},\n",
                 field.number(),
                 field.name()
             )

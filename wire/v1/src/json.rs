@@ -214,6 +214,7 @@ impl Codec<f64> for Plain {
     fn read(value: Value, at: &At<'_>) -> Result<Option<f64>, Fault> {
         let number = match &value {
             Value::Number(number) => number.as_f64(),
+            Value::String(text) if text == "NaN" => Some(f64::NAN),
             Value::String(text) if text == "Infinity" => Some(f64::INFINITY),
             Value::String(text) if text == "-Infinity" => Some(f64::NEG_INFINITY),
             Value::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
@@ -223,7 +224,10 @@ impl Codec<f64> for Plain {
     }
     fn write(value: &f64, out: &mut Vec<u8>) {
         if value.is_finite() {
-            serde_json::to_writer(out, value).expect("a vector takes all");
+            // Protobuf's maps do not tell a negative zero from none.
+            serde_json::to_writer(out, &(value + 0.0)).expect("a vector takes all");
+        } else if value.is_nan() {
+            text("NaN", out);
         } else {
             text(if *value < 0.0 { "-Infinity" } else { "Infinity" }, out);
         }
@@ -367,15 +371,13 @@ impl Object<'_> {
     }
 
     pub(crate) fn repeated<C: Codec<T>, T>(&mut self, name: &str, values: &[T]) {
-        if values.is_empty() {
-            return;
-        }
+        let mut values = values.iter().filter(|value| C::can_write(value));
+        let Some(first) = values.next() else { return };
         self.key(name);
         self.out.push(b'[');
-        for (n, value) in values.iter().filter(|value| C::can_write(value)).enumerate() {
-            if n > 0 {
-                self.out.push(b',');
-            }
+        C::write(first, self.out);
+        for value in values {
+            self.out.push(b',');
             C::write(value, self.out);
         }
         self.out.push(b']');

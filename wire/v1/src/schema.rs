@@ -19,6 +19,8 @@ pub struct Rule {
     pub required: bool,
     /// If it is a message.
     pub nested: Option<&'static Schema>,
+    /// If it is an enum: what its values are called.
+    pub named: Option<fn(i32) -> Option<&'static str>>,
 }
 
 /// Messages within messages; prost itself draws the line there.
@@ -43,12 +45,19 @@ impl Schema {
             if let Some(rule) = rule {
                 found[rule] = true;
             }
-            match nested {
-                Some((rule, nested)) if kind == WireType::LengthDelimited => {
+            let named = rule.map(|rule| &self.rules[rule]).filter(|rule| rule.required);
+            let named = named.and_then(|rule| rule.named.map(|named| (rule.name, named)));
+            match (nested, named) {
+                (_, Some((name, named))) if kind == WireType::Varint => {
+                    let number = decode_varint(&mut bytes).map_err(garbled)?;
+                    known(number, named)
+                        .map_err(|cause| Fault::new(&At::Field(at, name), cause))?;
+                }
+                (Some((rule, nested)), _) if kind == WireType::LengthDelimited => {
                     let inner = inner(&mut bytes).map_err(garbled)?;
                     nested.check_at(inner, &At::Field(at, self.rules[rule].name), depth - 1)?;
                 }
-                Some(_) | None => {
+                (Some(_) | None, Some(_) | None) => {
                     skip_field(kind, tag, &mut bytes, DecodeContext::default()).map_err(garbled)?;
                 }
             }
@@ -56,6 +65,13 @@ impl Schema {
         let missing = self.rules.iter().zip(found).find(|(rule, found)| rule.required && !found);
         missing.map_or(Ok(()), |(rule, _)| Err(Fault::missing(&At::Field(at, rule.name))))
     }
+}
+
+/// What is required and has a value of a later release is as good as missing. An enum takes the lower half of the number.
+fn known(number: u64, named: fn(i32) -> Option<&'static str>) -> Result<(), String> {
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf cuts enums so")]
+    let number = number as i32;
+    named(number).map(|_| ()).ok_or_else(|| format!("does not know {number}"))
 }
 
 /// The bytes of a message within a message.

@@ -1,89 +1,13 @@
 //! What a library that works by reflection says of the same bytes, for every message there is.
 
-#![allow(clippy::cast_possible_truncation, reason = "arbitrary numbers may be cut")]
-
-use std::sync::LazyLock;
+#[path = "fuzz/arbitrary.rs"]
+mod arbitrary;
 
 use mesos_v1::codec::{Encoding, Unreadable};
 use mesos_v1::json::{self, Message};
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
-use prost_reflect::{
-    Cardinality, DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MapKey,
-    MessageDescriptor, SerializeOptions, Value,
-};
+use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let files = ["master/master", "agent/agent", "executor/executor", "scheduler/scheduler"]
-        .map(|file| format!("mesos/v1/{file}.proto"));
-    let set = protox::compile(files, ["proto"]).expect("our own files");
-    DescriptorPool::from_file_descriptor_set(set).expect("our own files")
-});
-
-/// Deeper messages get only what is required.
-const DEPTH_MAX: u32 = 4;
-
-/// Numbers that decide what an arbitrary message looks like.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-fn arbitrary(of: &MessageDescriptor, dice: &mut Dice, depth: u32) -> DynamicMessage {
-    let mut message = DynamicMessage::new(of.clone());
-    if of.full_name() == "google.protobuf.Duration" {
-        // The oracle refuses what is no sensible span.
-        message.set_field_by_name("seconds", Value::I64(dice.roll(1000) as i64));
-        return message;
-    }
-    for field in of.fields() {
-        let required = field.cardinality() == Cardinality::Required;
-        let wanted = if depth >= DEPTH_MAX { false } else { dice.roll(3) == 0 };
-        if required || wanted {
-            message.set_field(&field, value(&field, dice, depth));
-        }
-    }
-    message
-}
-
-fn value(field: &FieldDescriptor, dice: &mut Dice, depth: u32) -> Value {
-    if field.is_map() {
-        let of = field.kind();
-        let value = of.as_message().expect("a map's entry").map_entry_value_field();
-        let key = MapKey::String(format!("key \"{}\"", dice.roll(100)));
-        return Value::Map([(key, single(&value, dice, depth))].into());
-    }
-    if field.is_list() {
-        let count = dice.roll(3);
-        return Value::List((0..count).map(|_| single(field, dice, depth)).collect());
-    }
-    single(field, dice, depth)
-}
-
-fn single(field: &FieldDescriptor, dice: &mut Dice, depth: u32) -> Value {
-    let big = dice.roll(u64::MAX >> 33).wrapping_mul(0x0123_4567_89ab);
-    match field.kind() {
-        Kind::Double => Value::F64(dice.roll(1 << 30) as f64 / 1000.0),
-        Kind::Float => Value::F32(0.5),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Value::I32(big as i32),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Value::I64((big as i64).wrapping_neg()),
-        Kind::Uint32 | Kind::Fixed32 => Value::U32(big as u32),
-        Kind::Uint64 | Kind::Fixed64 => Value::U64(u64::MAX - big),
-        Kind::Bool => Value::Bool(dice.roll(2) == 0),
-        Kind::String => Value::String(format!("\u{e4}\"\\\n{}", big)),
-        Kind::Bytes => Value::Bytes(big.to_be_bytes()[..(big % 8) as usize].to_vec().into()),
-        Kind::Message(of) => Value::Message(arbitrary(&of, dice, depth + 1)),
-        Kind::Enum(of) => {
-            let values: Vec<i32> = of.values().map(|value| value.number()).collect();
-            Value::EnumNumber(values[dice.roll(values.len() as u64) as usize])
-        }
-    }
-}
+use arbitrary::{Dice, POOL, arbitrary};
 
 /// Bytes, our message, bytes, our JSON, the oracle's message: all the same.
 fn agrees<M: Message>(name: &str, seed: u64) -> Result<(), String> {
@@ -148,35 +72,6 @@ fn every_message_is_spelled_as_the_oracle_spells_it() {
 }
 
 #[test]
-fn no_bytes_bring_a_decoder_down() {
-    let mut runner = TestRunner::default();
-    let of = POOL.get_message_by_name("mesos.v1.scheduler.Call").expect("a message of ours");
-    let cases = (any::<u64>(), prop::collection::vec((any::<usize>(), any::<u8>()), 0..8));
-    let tried = runner.run(&cases, |(seed, changes)| {
-        let good = prost::Message::encode_to_vec(&arbitrary(&of, &mut Dice(seed), 0));
-        let call: mesos_v1::scheduler::Call =
-            Encoding::Protobuf.decode(&good).expect("just encoded");
-        for (encoding, mut bytes) in
-            [(Encoding::Protobuf, good), (Encoding::Json, json::to_vec(&call))]
-        {
-            for (at, byte) in &changes {
-                let length = bytes.len().max(1);
-                if let Some(place) = bytes.get_mut(at % length) {
-                    *place = *byte;
-                }
-            }
-            // Whatever is read can be written and read again.
-            if let Ok(read) = encoding.decode::<mesos_v1::scheduler::Call>(&bytes) {
-                let again = encoding.decode::<mesos_v1::scheduler::Call>(&encoding.encode(&read));
-                prop_assert!(again.is_ok(), "{again:?}");
-            }
-        }
-        Ok(())
-    });
-    tried.unwrap_or_else(|failure| panic!("{failure}"));
-}
-
-#[test]
 fn what_is_required_is_asked_for_by_its_path() {
     let check = |text: &str, cause: &str| {
         let read = Encoding::Json.decode::<mesos_v1::scheduler::Call>(text.as_bytes());
@@ -200,6 +95,10 @@ fn what_is_required_is_asked_for_by_its_path() {
     let missing = Encoding::Protobuf.decode::<mesos_v1::scheduler::Call>(&[6 << 3 | 2, 0]);
     let missing: Unreadable = missing.expect_err("not valid");
     assert_eq!(missing.to_string(), "'kill.task_id' is required and missing");
+    // A task id of "a", and state 127.
+    let bytes = [0x0a, 0x03, 0x0a, 0x01, b'a', 0x10, 0x7f];
+    let unknown = Encoding::Protobuf.decode::<mesos_v1::TaskStatus>(&bytes);
+    assert_eq!(unknown.expect_err("not valid").to_string(), "'state' does not know 127");
 }
 
 #[test]
