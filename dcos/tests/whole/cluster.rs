@@ -47,9 +47,14 @@ pub(crate) struct Answer {
 impl Cluster {
     /// `ip` belongs to the test; so do those that follow it, if it wants more agents.
     pub(crate) async fn start(ip: &str, flags: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"), ip, flags).await
+    }
+
+    /// The same, in a directory whose `data` another cluster may have left.
+    pub(crate) async fn start_in(dir: TempDir, ip: &str, flags: &[&str]) -> Self {
         let mut cluster = Self {
             ip: ip.to_owned(),
-            dir: tempfile::tempdir().expect("a temporary directory"),
+            dir,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             child: None,
             http: reqwest::Client::new(),
@@ -155,18 +160,23 @@ impl Cluster {
         self.http.get(url).send().await.ok()?.error_for_status().ok()?.text().await.ok()
     }
 
-    /// Polls until the app looks as wanted, and gives it.
-    pub(crate) async fn app_when(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Polls until what Marathon answers is as wanted, and gives it.
+    pub(crate) async fn when(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
         loop {
-            let mut answer = self.get(&format!("/v2/apps/{id}")).await;
-            let app = answer["app"].take();
-            if wanted(&app) {
-                return app;
+            let answer = self.get(path).await;
+            if wanted(&answer) {
+                return answer;
             }
-            assert!(Instant::now() < deadline, "{id} is not as wanted, but {app:#}");
+            assert!(Instant::now() < deadline, "{path} is not as wanted, but {answer:#}");
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
+    }
+
+    /// The same for what is shown of an app.
+    pub(crate) async fn app_when(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/v2/apps/{id}");
+        self.when(&path, |answer| wanted(&answer["app"])).await["app"].take()
     }
 
     /// Polls until so many tasks of an app are running and nothing is under way.

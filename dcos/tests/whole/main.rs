@@ -12,5 +12,6 @@ mod readiness;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
 mod registry;
+mod upgrade;
 mod volumes;
 mod zones;

@@ -1,15 +1,11 @@
 //! Pods: containers that share a directory, live through a crash of the daemon, and end together.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Tasks};
 use crate::processes;
-
-const WAIT_SECS_MAX: u64 = 60;
-const POLL_MS: u64 = 50;
 
 /// One container writes into the volume, the other reads from it.
 fn pod() -> Value {
@@ -30,15 +26,7 @@ fn pod() -> Value {
 
 /// Polls until the pod does as wanted, and tells how it does.
 async fn status_when(cluster: &Cluster, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
-    loop {
-        let status = cluster.get("/v2/pods/demo/pod::status").await;
-        if wanted(&status) {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "it is not as wanted, but {status:#}");
-        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
-    }
+    cluster.when("/v2/pods/demo/pod::status", wanted).await
 }
 
 /// Its only instance and that one's tasks.

@@ -102,16 +102,16 @@ async fn the_containers_of_a_pod_share_a_volume_that_outlives_them() {
             container("writer", "echo $MESOS_TASK_ID >> data/log"), container("reader", "true")],
         "volumes": [{"name": "kept", "persistent": {"size": 8}}]});
     assert_eq!(cluster.ask("POST", "/v2/pods", pod.to_string()).await.status, 201);
-    let status = async || cluster.get("/v2/pods/pair::status").await;
-    let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
-    let stable = async |than: &str| loop {
-        let now = status().await;
-        let id = now["instances"][0]["containers"][0]["containerId"].as_str().map(str::to_owned);
-        if now["status"] == "STABLE" && id.as_deref() != Some(than) {
-            return (now["instances"][0].clone(), id.expect("a container has an id"));
-        }
-        assert!(Instant::now() < deadline, "{now:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let writer_of = |status: &Value| {
+        status["instances"][0]["containers"][0]["containerId"].as_str().map(str::to_owned)
+    };
+    let stable = async |than: &str| {
+        let is_next = |status: &Value| {
+            status["status"] == "STABLE" && writer_of(status).as_deref() != Some(than)
+        };
+        let now = cluster.when("/v2/pods/pair::status", is_next).await;
+        let id = writer_of(&now).expect("a container has an id");
+        (now["instances"][0].clone(), id)
     };
     let reader = |instance: &Value| {
         instance["containers"][1]["containerId"].as_str().expect("an id").to_owned()
