@@ -79,8 +79,8 @@ impl Master {
         let handle = self.engine.handle();
         let bind = settings.bind;
         let info = marathon_info(settings);
-        let marathon = api::marathon::router(handle.clone(), info, doors.logging);
-        let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?);
+        let marathon = api::marathon::router(handle.clone(), info, doors.logging.clone());
+        let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?, doors.logging);
         let front_door = gateway::router(GatewayConfig {
             handle: handle.clone(),
             marathon: marathon.clone(),
@@ -121,5 +121,22 @@ fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
         hostname: settings.bind.to_string(),
         cluster: settings.cluster_name.clone(),
         started_at: Time(u64::try_from(since.as_millis()).context("the clock stands far ahead")?),
+        flags: mesos_flags(settings),
     })
+}
+
+/// What tools of Mesos look up: durations are spelled as Mesos spells them.
+fn mesos_flags(settings: &Settings) -> Vec<(&'static str, String)> {
+    let kernel = kernel::Config::default();
+    let secs = |time: Duration| format!("{}secs", time.as_secs());
+    vec![
+        ("agent_ping_timeout", format!("{}secs", settings.ping.interval_seconds)),
+        ("agent_reregister_timeout", secs(kernel.reregister_timeout)),
+        ("max_agent_ping_timeouts", settings.ping.missed_max.to_string()),
+        ("offer_timeout", secs(kernel.offer_timeout)),
+        ("authenticate_agents", "false".to_owned()),
+        ("authenticate_frameworks", "false".to_owned()),
+        ("authenticate_http_readwrite", "false".to_owned()),
+        ("root_submissions", "true".to_owned()),
+    ]
 }

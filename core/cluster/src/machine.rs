@@ -102,6 +102,10 @@ impl Cluster {
             Input::FrameworkLost { framework } => {
                 self.tell_kernel(now, kernel::Input::FrameworkLost { framework }, out)
             }
+            // What it has to say itself comes by letter.
+            Input::Framework { from, .. } if from == self.framework => {
+                Err(Refusal::OwnFramework(from))
+            }
             Input::Framework { from, call, seed: _ } => {
                 self.tell_kernel(now, kernel::Input::Framework { from, call }, out)
             }

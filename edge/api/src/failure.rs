@@ -25,6 +25,7 @@ pub enum Failure {
     NoEndpoint,
     MethodNotAllowed,
     NotAcceptable(String),
+    UnsupportedMedia(String),
     TooLarge,
     /// A later release will know it.
     NotYet(String),
@@ -61,6 +62,7 @@ impl Failure {
             Failure::Unknown(_) | Failure::NoEndpoint => StatusCode::NOT_FOUND,
             Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Failure::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Failure::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Failure::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::NotYet(_) => StatusCode::NOT_IMPLEMENTED,
         }
@@ -75,6 +77,7 @@ impl Failure {
             Failure::BadRequest(message)
             | Failure::Unknown(message)
             | Failure::Conflict(message)
+            | Failure::UnsupportedMedia(message)
             | Failure::NotAcceptable(message) => Error::new(message.as_str()),
             Failure::NoEndpoint => Error::new("URI not found"),
             Failure::MethodNotAllowed => Error::new("Method Not Allowed"),

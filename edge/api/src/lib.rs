@@ -10,5 +10,6 @@ mod listing;
 pub mod logging;
 pub mod marathon;
 pub mod mesos;
+mod pieces;
 mod query;
 mod request;

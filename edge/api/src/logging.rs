@@ -55,13 +55,18 @@ impl Logging {
 
     /// Each with its level, and whether that is inherited.
     pub(crate) fn shown(&self) -> BTreeMap<String, String> {
+        let root = self.root();
         let state = self.lock();
-        let root = state.levels.get(ROOT).copied().unwrap_or(LevelFilter::INFO);
         let upper = |level: LevelFilter| level.to_string().to_uppercase();
         let inherited = format!("{} (inherited)", upper(root));
         let known = LOGGERS.iter().map(|name| ((*name).to_owned(), inherited.clone()));
         let set = state.levels.iter().map(|(name, level)| (name.clone(), upper(*level)));
         known.chain(set).collect()
+    }
+
+    /// Of all who have none of their own.
+    pub(crate) fn root(&self) -> LevelFilter {
+        self.lock().levels.get(ROOT).copied().unwrap_or(LevelFilter::INFO)
     }
 
     pub(crate) fn change(self: &Arc<Self>, change: &LoggerChange) {

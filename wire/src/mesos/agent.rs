@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::master::seconds;
 use super::resource::{self, Sum};
 
-const CAPABILITIES: [&str; 5] = [
+pub(super) const CAPABILITIES: [&str; 5] = [
     "MULTI_ROLE",
     "HIERARCHICAL_ROLE",
     "RESERVATION_REFINEMENT",
@@ -163,39 +163,4 @@ fn attribute(attribute: &Attribute) -> (String, Value) {
 fn domain(domain: &FaultDomain) -> Value {
     let (region, zone) = (&domain.region, &domain.zone);
     json!({ "fault_domain": { "region": { "name": region }, "zone": { "name": zone } } })
-}
-
-/// As the v1 message `AgentInfo` is spelled.
-pub(super) fn info(id: &AgentId, agent: &AgentView) -> Value {
-    let info = &agent.agent.info;
-    let mut spelled = json!({
-        "id": { "value": id.as_str() },
-        "hostname": info.hostname,
-        "port": info.port,
-        "resources": resource::full(&info.resources),
-        "attributes": info.attributes.iter().map(full_attribute).collect::<Vec<_>>(),
-    });
-    if let Some(fault_domain) = &info.domain {
-        spelled["domain"] = domain(fault_domain);
-    }
-    spelled
-}
-
-fn full_attribute(attribute: &Attribute) -> Value {
-    let name = &attribute.name;
-    match &attribute.value {
-        AttributeValue::Text(text) => {
-            json!({ "name": name, "type": "TEXT", "text": { "value": text } })
-        }
-        AttributeValue::Scalar(scalar) => {
-            json!({ "name": name, "type": "SCALAR", "scalar": { "value": scalar.as_f64() } })
-        }
-        AttributeValue::Ranges(ranges) => {
-            let ranges = resource::ranges(ranges);
-            json!({ "name": name, "type": "RANGES", "ranges": { "range": ranges } })
-        }
-        AttributeValue::Set(items) => {
-            json!({ "name": name, "type": "SET", "set": { "item": items } })
-        }
-    }
 }

@@ -1,10 +1,15 @@
 //! What a master says of itself.
 
+use std::collections::BTreeMap;
+
 use model::time::Time;
 use serde_json::{Value, json};
 
 /// The release of Mesos whose API this is: clients read it as three whole numbers.
 pub const VERSION: &str = "1.11.0";
+
+/// What a master of this release can do, as tools look it up.
+pub(super) const CAPABILITIES: [&str; 3] = ["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"];
 
 /// What the operator's settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct MasterInfo {
     /// The cluster's name.
     pub cluster: String,
     pub started_at: Time,
+    /// How it was started, in Mesos' words, besides what is above.
+    pub flags: Vec<(&'static str, String)>,
 }
 
 impl MasterInfo {
@@ -32,13 +39,14 @@ pub fn version() -> Value {
     json!({ "version": VERSION, "build_date": "", "build_time": 0.0, "build_user": "" })
 }
 
-pub fn flags(info: &MasterInfo) -> Value {
-    json!({
-        "cluster": info.cluster,
-        "hostname": info.hostname,
-        "ip": info.ip,
-        "port": info.port.to_string(),
-    })
+pub fn flags(info: &MasterInfo) -> BTreeMap<&'static str, String> {
+    let told = [
+        ("cluster", info.cluster.clone()),
+        ("hostname", info.hostname.clone()),
+        ("ip", info.ip.clone()),
+        ("port", info.port.to_string()),
+    ];
+    told.into_iter().chain(info.flags.iter().map(|(name, value)| (*name, value.clone()))).collect()
 }
 
 /// Seconds with a fraction, as Mesos spells times.

@@ -2,7 +2,7 @@
 //! numbers, enums are their names.
 //!
 //! [`state`] and [`summary`] are the big answers of the v0 API, made of [`agent`], [`framework`] and [`task`];
-//! [`operator`] is the v1 API.
+//! [`operator`] is the operator API v1, [`v1`] what schedulers and executors speak.
 
 pub mod agent;
 pub mod framework;
@@ -14,5 +14,6 @@ pub mod resource;
 pub mod roles;
 pub mod state;
 pub mod summary;
+pub mod sums;
 pub mod task;
 pub mod v1;

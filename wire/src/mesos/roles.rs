@@ -10,16 +10,26 @@ use serde_json::{Value, json};
 
 use super::resource;
 
-#[derive(Default)]
-struct Share<'a> {
+/// What a role has.
+#[derive(Debug, Default)]
+pub(super) struct Share<'a> {
     allocated: Resources,
     offered: Resources,
     reserved: Resources,
-    frameworks: Vec<&'a FrameworkId>,
+    pub(super) frameworks: Vec<&'a FrameworkId>,
 }
 
-/// Roles that somebody has, uses or weighs.
-pub fn roles(view: &View) -> Value {
+impl Share<'_> {
+    /// What it uses or could use at once.
+    pub(super) fn held(&self) -> Resources {
+        let mut held = self.allocated.clone();
+        held.add(&self.offered);
+        held
+    }
+}
+
+/// Of the roles that somebody has, uses or weighs.
+pub(super) fn shares(view: &View) -> BTreeMap<Role, Share<'_>> {
     let mut shares: BTreeMap<Role, Share<'_>> = BTreeMap::new();
     for agent in view.agents.values() {
         for (role, used) in &agent.in_use {
@@ -40,9 +50,15 @@ pub fn roles(view: &View) -> Value {
             shares.entry(role.clone()).or_default().frameworks.push(id);
         }
     }
-    let consumption = view.consumption();
-    let named = view.weights.keys().chain(view.quotas.keys()).chain(consumption.keys());
-    for role in named {
+    for role in view.weights.keys().chain(view.quotas.keys()) {
+        shares.entry(role.clone()).or_default();
+    }
+    shares
+}
+
+pub fn roles(view: &View) -> Value {
+    let (mut shares, consumption) = (shares(view), view.consumption());
+    for role in consumption.keys() {
         shares.entry(role.clone()).or_default();
     }
     let spell = |(role, share): (&Role, &Share<'_>)| {
@@ -69,13 +85,11 @@ fn quota(view: &View, role: &Role, used: Option<&Quantities>) -> Value {
 }
 
 fn spell(view: &View, role: &Role, share: &Share<'_>) -> Value {
-    let mut held = share.allocated.clone();
-    held.add(&share.offered);
     let frameworks: Vec<&str> = share.frameworks.iter().map(|id| id.as_str()).collect();
     json!({
         "name": role.as_str(),
         "weight": weight(view, role),
-        "resources": resource::sum(&held),
+        "resources": resource::sum(&share.held()),
         "allocated": resource::sum(&share.allocated),
         "offered": resource::sum(&share.offered),
         "reserved": resource::sum(&share.reserved),
@@ -83,7 +97,7 @@ fn spell(view: &View, role: &Role, share: &Share<'_>) -> Value {
     })
 }
 
-fn weight(view: &View, role: &Role) -> f64 {
+pub(super) fn weight(view: &View, role: &Role) -> f64 {
     view.weights.get(role).map_or(1.0, |weight| weight.as_f64())
 }
 

@@ -1,15 +1,19 @@
 //! `/state`, `/slaves`, `/frameworks` and `/tasks`: spelled while they are written, because they may be large.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::view::View;
 use model::task::Task;
+use model::time::Time;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::agent::{self, is_registered};
 use super::framework;
 use super::master::{self, MasterInfo, seconds};
+use super::sums::{Sum, sums};
 use super::task;
 
 #[derive(Debug, Serialize)]
@@ -30,7 +34,7 @@ pub struct State<'a> {
     leader: String,
     leader_info: Value,
     cluster: &'a str,
-    flags: Value,
+    flags: BTreeMap<&'static str, String>,
     slaves: Agents<'a>,
     recovered_slaves: [(); 0],
     #[serde(flatten)]
@@ -51,7 +55,7 @@ pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
         id: &view.cluster,
         pid: info.pid(),
         hostname: &info.hostname,
-        capabilities: ["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"],
+        capabilities: master::CAPABILITIES,
         activated_slaves: active.len(),
         deactivated_slaves: inactive.len(),
         unreachable_slaves: view.agents.len() - active.len() - inactive.len(),
@@ -61,7 +65,7 @@ pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
         flags: master::flags(info),
         slaves: Agents { view },
         recovered_slaves: [],
-        frameworks: frameworks(view),
+        frameworks: frameworks(view, None),
         orphan_tasks: [],
     }
 }
@@ -117,20 +121,27 @@ pub struct Frameworks<'a> {
 struct FullFrameworks<'a> {
     view: &'a View,
     completed: bool,
+    only: Option<&'a str>,
 }
 
 impl Serialize for FullFrameworks<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let view = self.view;
         let all = if self.completed { &view.completed_frameworks } else { &view.frameworks };
-        out.collect_seq(all.iter().map(|(id, one)| framework::full(view, id, one)))
+        let wanted = all.iter().filter(|(id, _)| self.only.is_none_or(|only| id.as_str() == only));
+        let (sums, nothing) = (sums(view), Sum::default());
+        out.collect_seq(
+            wanted
+                .map(|(id, one)| framework::full(view, id, one, sums.get(id).unwrap_or(&nothing))),
+        )
     }
 }
 
-pub fn frameworks(view: &View) -> Frameworks<'_> {
+/// All of them, or one.
+pub fn frameworks<'a>(view: &'a View, only: Option<&'a str>) -> Frameworks<'a> {
     Frameworks {
-        frameworks: FullFrameworks { view, completed: false },
-        completed_frameworks: FullFrameworks { view, completed: true },
+        frameworks: FullFrameworks { view, completed: false, only },
+        completed_frameworks: FullFrameworks { view, completed: true, only },
         unregistered_frameworks: [],
     }
 }
@@ -142,6 +153,14 @@ pub struct Page<'a> {
     pub offset: usize,
     pub task: Option<&'a str>,
     pub framework: Option<&'a str>,
+    pub order: Order,
+}
+
+/// By the time of what was last heard of a task; one that nothing was heard of is the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,15 +168,20 @@ pub struct Tasks<'a> {
     tasks: Vec<task::SpelledTask<'a>>,
 }
 
-/// Those that are not over, then the completed ones, newest first.
+/// Those that are over among them, as far as they are still known.
 pub fn tasks<'a>(view: &'a View, page: Page<'_>) -> Tasks<'a> {
-    let running = view.tasks.values().flat_map(|tasks| tasks.values());
-    let completed = view.completed.values().flat_map(|tasks| tasks.iter().rev());
+    let known = view.tasks.values().flat_map(|tasks| tasks.values());
+    let completed = view.completed.values().flatten();
     let is_wanted = |task: &&Arc<Task>| {
         page.task.is_none_or(|id| task.id.as_str() == id)
             && page.framework.is_none_or(|id| task.framework.as_str() == id)
     };
-    let wanted = running.chain(completed).filter(is_wanted);
-    let listed = wanted.skip(page.offset).take(page.limit);
+    let mut wanted: Vec<&Arc<Task>> = known.chain(completed).filter(is_wanted).collect();
+    let heard = |task: &&Arc<Task>| task.status.as_ref().map_or(Time(u64::MAX), |told| told.at);
+    match page.order {
+        Order::NewestFirst => wanted.sort_by_key(|task| Reverse(heard(task))),
+        Order::OldestFirst => wanted.sort_by_key(heard),
+    }
+    let listed = wanted.into_iter().skip(page.offset).take(page.limit);
     Tasks { tasks: listed.map(|one| task::task(one)).collect() }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::agent::{self, Agent};
 use super::framework::{self, Framework};
 use super::master::MasterInfo;
+use super::sums::{Sum, sums};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -108,10 +109,15 @@ pub fn summary<'a>(view: &'a View, info: &'a MasterInfo) -> Summary<'a> {
         AgentSummary { agent: agent::agent(id, one, &offered), counts, framework_ids }
     });
     let slaves = slaves.collect();
+    let (sums, nothing) = (sums(view), Sum::default());
     let frameworks = view.frameworks.iter().map(|(id, one)| {
         let (counts, agents) = tally.frameworks.remove(id).unwrap_or_default();
         let slave_ids = agents.into_iter().map(AgentId::as_str).collect();
-        FrameworkSummary { framework: framework::framework(view, id, one), counts, slave_ids }
+        FrameworkSummary {
+            framework: framework::framework(id, one, sums.get(id).unwrap_or(&nothing)),
+            counts,
+            slave_ids,
+        }
     });
     let frameworks = frameworks.collect();
     Summary { hostname: &info.hostname, cluster: &info.cluster, slaves, frameworks }

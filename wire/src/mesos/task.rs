@@ -6,7 +6,7 @@ use model::container::{
 };
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
-use model::task::{ContainerStatus, Source, Task, TaskStatus};
+use model::task::{ContainerStatus, Task, TaskStatus};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -215,69 +215,6 @@ fn docker_container(info: &ContainerInfo) -> Value {
         docker["parameters"] = json!(labels(&info.parameters));
     }
     json!({ "type": "DOCKER", "docker": docker })
-}
-
-/// As the v1 message `Task` is spelled.
-pub(super) fn full(task: &Task) -> Value {
-    let mut spelled = json!({
-        "name": task.name,
-        "task_id": { "value": task.id.as_str() },
-        "framework_id": { "value": task.framework.as_str() },
-        "agent_id": { "value": task.agent.as_str() },
-        "state": marathon::state(task.state),
-        "resources": resource::full(&task.resources),
-        "statuses": task.status.iter().map(|one| full_status(task, one)).collect::<Vec<_>>(),
-    });
-    if let Some(executor) = &task.executor {
-        spelled["executor_id"] = json!({ "value": executor.id.as_str() });
-    }
-    if let Some(user) = &task.user {
-        spelled["user"] = json!(user);
-    }
-    if !task.labels.is_empty() {
-        spelled["labels"] = json!({ "labels": labels(&task.labels) });
-    }
-    if let Some(info) = &task.discovery {
-        spelled["discovery"] = discovery(info);
-    }
-    if let Some(info) = &task.container {
-        spelled["container"] = container(info);
-    }
-    if let Some(limits) = limits(&task.limits, |amount| json!({ "value": amount.as_f64() })) {
-        spelled["limits"] = limits;
-    }
-    spelled
-}
-
-fn full_status(task: &Task, status: &TaskStatus) -> Value {
-    let source = match status.source {
-        Source::Master => "SOURCE_MASTER",
-        Source::Agent => "SOURCE_AGENT",
-        Source::Executor => "SOURCE_EXECUTOR",
-    };
-    let mut spelled = json!({
-        "task_id": { "value": task.id.as_str() },
-        "state": marathon::state(status.state),
-        "source": source,
-        "timestamp": seconds(status.at),
-        "agent_id": { "value": task.agent.as_str() },
-    });
-    if let Some(executor) = &status.executor {
-        spelled["executor_id"] = json!({ "value": executor.as_str() });
-    }
-    if let Some(message) = &status.message {
-        spelled["message"] = json!(message);
-    }
-    if let Some(healthy) = status.healthy {
-        spelled["healthy"] = json!(healthy);
-    }
-    if let Some(check) = status.check {
-        spelled["check_status"] = check_status(check);
-    }
-    if let Some(container) = &status.container {
-        spelled["container_status"] = container_status(container);
-    }
-    spelled
 }
 
 #[cfg(test)]

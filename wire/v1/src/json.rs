@@ -86,7 +86,7 @@ pub fn from_value<M: Message>(value: Value) -> Result<M, Fault> {
 
 pub fn to_vec(message: &impl Message) -> Vec<u8> {
     let mut out = Vec::new();
-    write_message(message, &mut out);
+    append(message, &mut out);
     out
 }
 
@@ -108,7 +108,8 @@ fn read_message<M: Message>(value: Value, at: &At<'_>) -> Result<M, Fault> {
     Ok(message)
 }
 
-fn write_message(message: &impl Message, out: &mut Vec<u8>) {
+/// Adds a message to what is written already.
+pub(crate) fn append(message: &impl Message, out: &mut Vec<u8>) {
     out.push(b'{');
     message.write(&mut Object { out, is_first: true });
     out.push(b'}');
@@ -142,7 +143,7 @@ impl<M: Message> Codec<M> for Nested {
         read_message(value, at).map(Some)
     }
     fn write(value: &M, out: &mut Vec<u8>) {
-        write_message(value, out);
+        append(value, out);
     }
 }
 
@@ -346,9 +347,18 @@ pub struct Object<'a> {
     is_first: bool,
 }
 
-impl Object<'_> {
+impl<'a> Object<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, is_first: bool) -> Self {
+        Self { out, is_first }
+    }
+
+    /// Nothing has been written yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
     /// The names of fields need no escaping.
-    fn key(&mut self, name: &str) {
+    pub(crate) fn key(&mut self, name: &str) {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');
         }

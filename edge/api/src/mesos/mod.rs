@@ -1,31 +1,36 @@
-//! The Mesos master's API: the v0 endpoints, the v1 operator API ([`quota`] is what orders something), and the scheduler
-//! API ([`scheduler`], with [`stream`] for its events).
+//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`logging`]), the v1 operator API ([`operator`] with
+//! [`orders`]), and the scheduler API ([`scheduler`], with [`stream`] for its events).
 
+mod logging;
+mod operator;
+mod orders;
 mod quota;
 mod scheduler;
 mod stream;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{Method, Response, StatusCode};
 use axum::routing::any;
 use engine::Handle;
 use kernel::operator::Order;
 use kernel::view::View;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{json, to_writer};
 use tower_http::compression::CompressionLayer;
-use wire::marathon::reading;
 use wire::mesos::master::MasterInfo;
-use wire::mesos::{master, metrics, operator, roles, state, summary};
+use wire::mesos::{master, metrics, roles, state, summary};
 
 use self::scheduler::Schedulers;
 use crate::answer::{self, Layout};
 use crate::failure::Failure;
+use crate::logging::Logging;
+use crate::pieces::{self, Pieces};
+use crate::query::Query;
 use crate::request::{Request, now};
 
 const SCHEDULER_PATHS: [&str; 4] = [
@@ -42,16 +47,17 @@ const TASKS_LISTED: usize = 100;
 struct Api {
     handle: Handle,
     info: MasterInfo,
+    logging: Arc<Logging>,
 }
 
 /// Everything below `/` of port 5050, and of `/mesos` at the front door.
-pub fn router(handle: Handle, info: MasterInfo) -> Router {
+pub fn router(handle: Handle, info: MasterInfo, logging: Arc<Logging>) -> Router {
     let schedulers = Arc::new(Schedulers {
         handle: handle.clone(),
         info: Arc::new(info.clone()),
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
     });
-    let api = Arc::new(Api { handle, info });
+    let api = Arc::new(Api { handle, info, logging });
     let rest = Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(api);
     // An event that waits in a compressor is late, so nothing compresses these.
     let mut router = Router::new();
@@ -66,15 +72,7 @@ async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> 
         Ok(request) => request,
         Err(failure) => return failure.response(),
     };
-    if let Some(order) = quota::order(&request, &path(&request)) {
-        return api.carry_out(order).await.unwrap_or_else(|failure| failure.response());
-    }
-    // What is told of a large cluster takes a while to spell: not on a thread that others wait for.
-    let answer = tokio::task::spawn_blocking(move || api.dispatch(&request)).await;
-    match answer.expect("a panic while answering was reported where it happened") {
-        Ok(response) => response,
-        Err(failure) => failure.response(),
-    }
+    api.dispatch(request).await.unwrap_or_else(|failure| failure.response())
 }
 
 /// The master answers below `/master` as well, and to the names that ended in `.json`.
@@ -98,82 +96,147 @@ impl Api {
         Ok(answer::empty(StatusCode::OK))
     }
 
-    /// The table of endpoints that tell.
-    fn dispatch(&self, request: &Request) -> Result<Response<Body>, Failure> {
-        match (&request.method, path(request).as_slice()) {
-            (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => self.call(request),
-            (&Method::GET, ["health"]) => Ok(answer::empty(StatusCode::OK)),
-            (&Method::GET, ["redirect"]) => Ok(self.redirect()),
-            (&Method::GET, path) => self.read(request, path),
+    /// The table of endpoints.
+    async fn dispatch(self: &Arc<Self>, request: Request) -> Result<Response<Body>, Failure> {
+        let path = path(&request);
+        if let Some(order) = quota::order(&request, &path) {
+            return self.carry_out(order).await;
+        }
+        match (&request.method, path.as_slice()) {
+            (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => {
+                self.operator(&request).await
+            }
             (_, ["api", "v1", ..]) => Err(Failure::MethodNotAllowed),
-            (method, path) => Err(Failure::NotYet(format!("{method} /{}", path.join("/")))),
+            (&Method::POST, ["teardown"]) => self.tear_down(&framework(&request)?).await,
+            (_, ["teardown"]) => Err(Failure::MethodNotAllowed),
+            (&Method::GET | &Method::POST, ["logging", "toggle"]) => self.toggle(&request),
+            (&Method::GET, ["health"]) => Ok(answer::empty(StatusCode::OK)),
+            (&Method::GET, ["redirect", rest @ ..]) => Ok(self.redirect(rest)),
+            (&Method::GET, ["files", "debug"]) => {
+                Ok(answer::json(StatusCode::OK, &json!({}), Layout::Compact))
+            }
+            (&Method::GET, ["files", "browse" | "read" | "download"]) => Err(no_file(&request)),
+            (method, path) => {
+                let told = Told::of(path).ok_or(Failure::NoEndpoint)?;
+                if *method != Method::GET {
+                    return Err(Failure::MethodNotAllowed);
+                }
+                Ok(self.clone().tell_all(told, request))
+            }
         }
     }
 
-    fn read(&self, request: &Request, path: &[&str]) -> Result<Response<Body>, Failure> {
+    /// Sent while it is written: the state of a large cluster is long.
+    fn tell_all(self: Arc<Self>, told: Told, request: Request) -> Response<Body> {
         let view = self.handle.read();
-        let (view, info) = (&view.kernel, &self.info);
-        Ok(match path {
-            ["state"] => spell(request, &state::state(view, info)),
-            ["state-summary"] => spell(request, &summary::summary(view, info)),
-            ["slaves"] => spell(request, &state::slaves(view, request.query.first("slave_id"))),
-            ["frameworks"] => spell(request, &state::frameworks(view)),
-            ["tasks"] => spell(request, &state::tasks(view, page(request))),
-            ["roles"] => spell(request, &roles::roles(view)),
-            ["quota"] => quota::status(view),
-            ["weights"] => spell(request, &roles::weights(view)),
-            ["version"] => spell(request, &master::version()),
-            ["flags"] => spell(request, &json!({ "flags": master::flags(info) })),
-            ["metrics", "snapshot"] => spell(request, &metrics::snapshot(view, info, now())),
-            _ => return Err(Failure::NoEndpoint),
-        })
+        let function = request.query.first("jsonp").map(identifier);
+        let kind = if function.is_some() { SCRIPT } else { answer::JSON };
+        let body = pieces::body(move |out| {
+            if let Some(function) = &function {
+                write!(out, "{function}(")?;
+            }
+            self.write(told, &request, &view.kernel, out)?;
+            if function.is_some() { out.write_all(b");") } else { Ok(()) }
+        });
+        answer::with_body(StatusCode::OK, kind, body)
     }
 
-    fn redirect(&self) -> Response<Body> {
+    fn write(
+        &self,
+        told: Told,
+        request: &Request,
+        view: &View,
+        out: &mut Pieces,
+    ) -> std::io::Result<()> {
+        let (info, query) = (&self.info, &request.query);
+        Ok(match told {
+            Told::State => to_writer(out, &state::state(view, info)),
+            Told::Summary => to_writer(out, &summary::summary(view, info)),
+            Told::Agents => to_writer(out, &state::slaves(view, query.first("slave_id"))),
+            Told::Frameworks => {
+                to_writer(out, &state::frameworks(view, query.first("framework_id")))
+            }
+            Told::Tasks => to_writer(out, &state::tasks(view, page(query))),
+            Told::Roles => to_writer(out, &roles::roles(view)),
+            Told::Quota => return out.write_all(&quota::status(view)),
+            Told::Weights => to_writer(out, &roles::weights(view)),
+            Told::Version => to_writer(out, &master::version()),
+            Told::Flags => to_writer(out, &json!({ "flags": master::flags(info) })),
+            Told::Metrics => to_writer(out, &metrics::figures(view, info, now())),
+        }?)
+    }
+
+    fn redirect(&self, rest: &[&str]) -> Response<Body> {
         let mut response = answer::empty(StatusCode::TEMPORARY_REDIRECT);
-        let location = format!("//{}:{}", self.info.hostname, self.info.port);
+        let rest: String = rest.iter().map(|part| format!("/{part}")).collect();
+        let location = format!("//{}:{}{rest}", self.info.hostname, self.info.port);
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(LOCATION, location);
         }
         response
     }
+}
 
-    fn call(&self, request: &Request) -> Result<Response<Body>, Failure> {
-        let cluster = self.handle.read();
-        if let Some(told) = quota::tell(request, &cluster.kernel) {
-            return Ok(told);
-        }
-        let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if kind.is_some_and(|kind| kind.starts_with("application/x-protobuf")) {
-            return Err(Failure::NotYet("the operator API in protobuf".to_owned()));
-        }
-        let call: operator::Call = reading::body(&request.body)?;
-        let view: &View = &cluster.kernel;
-        operator::answer(&call.kind, view, &self.info)
-            .map(|answer| spell(request, &answer))
-            .ok_or_else(|| Failure::NotYet(format!("the operator call {}", call.kind)))
+const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript");
+
+/// What the v0 endpoints tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    State,
+    Summary,
+    Agents,
+    Frameworks,
+    Tasks,
+    Roles,
+    Quota,
+    Weights,
+    Version,
+    Flags,
+    Metrics,
+}
+
+impl Told {
+    fn of(path: &[&str]) -> Option<Self> {
+        Some(match path {
+            ["state"] => Told::State,
+            ["state-summary"] => Told::Summary,
+            ["slaves"] => Told::Agents,
+            ["frameworks"] => Told::Frameworks,
+            ["tasks"] => Told::Tasks,
+            ["roles"] => Told::Roles,
+            ["quota"] => Told::Quota,
+            ["weights"] => Told::Weights,
+            ["version"] => Told::Version,
+            ["flags"] => Told::Flags,
+            ["metrics", "snapshot"] => Told::Metrics,
+            _ => return None,
+        })
     }
 }
 
-fn page(request: &Request) -> state::Page<'_> {
-    let number = |name: &'static str| request.query.first(name).and_then(|text| text.parse().ok());
+/// Which one a form says is to be torn down.
+fn framework(request: &Request) -> Result<String, Failure> {
+    let form = Query::parse(&String::from_utf8_lossy(&request.body));
+    let named = form.first("frameworkId").filter(|id| !id.is_empty()).map(str::to_owned);
+    named.ok_or_else(|| Failure::BadRequest("Missing 'frameworkId' query parameter".to_owned()))
+}
+
+fn no_file(request: &Request) -> Failure {
+    operator::no_file(request.query.first("path").map(str::to_owned))
+}
+
+fn page(query: &Query) -> state::Page<'_> {
+    let number = |name: &'static str| query.first(name).and_then(|text| text.parse().ok());
     state::Page {
         limit: number("limit").unwrap_or(TASKS_LISTED),
         offset: number("offset").unwrap_or(0),
-        task: request.query.first("task_id"),
-        framework: request.query.first("framework_id"),
+        task: query.first("task_id"),
+        framework: query.first("framework_id"),
+        order: match query.first("order") {
+            Some("asc") => state::Order::OldestFirst,
+            Some(_) | None => state::Order::NewestFirst,
+        },
     }
-}
-
-/// JSON, or a call of the function that `?jsonp=` names.
-fn spell(request: &Request, value: &impl Serialize) -> Response<Body> {
-    let Some(function) = request.query.first("jsonp") else {
-        return answer::json(StatusCode::OK, value, Layout::Compact);
-    };
-    let mut script = format!("{}(", identifier(function)).into_bytes();
-    script.extend(answer::encode(value, Layout::Compact));
-    script.extend_from_slice(b");");
-    answer::with_body(StatusCode::OK, HeaderValue::from_static("text/javascript"), script.into())
 }
 
 /// A name that a script can call, and nothing that a script could do.

@@ -1,20 +1,16 @@
-//! Quotas and weights: what operators order, by `/quota`, `/weights` and the v1 calls, and what they are told.
+//! Quotas and weights in the v0 API: what operators order by `/quota` and `/weights`, and what they are told.
 
-use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Response, StatusCode};
+use axum::body::Bytes;
+use axum::http::Method;
 use kernel::operator::Order;
 use kernel::view::View;
 use mesos_v1::codec::{Encoding, Unreadable};
 use mesos_v1::json::Message;
-use mesos_v1::master::call::Type as Asked;
-use mesos_v1::master::response::{GetQuota, GetWeights, Type as Told};
-use mesos_v1::master::{Call, Response as Answer};
 use mesos_v1::{WeightInfo, json};
 use model::id::Role;
-use wire::mesos::quota::{self, Faults};
+use wire::mesos::quota;
 
-use crate::answer;
+use super::orders::sound;
 use crate::failure::Failure;
 use crate::request::Request;
 
@@ -28,80 +24,13 @@ pub(super) fn order(request: &Request, path: &[&str]) -> Option<Result<Order, Fa
         (&Method::PUT, ["weights"]) => {
             weights(&request.body).and_then(|infos| sound(quota::weights(infos)))
         }
-        (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => {
-            call(request).and_then(ordered)?
-        }
         _ => return None,
     })
-}
-
-/// The call, if it can be read: who answers it otherwise has more to say of what is wrong.
-fn call(request: &Request) -> Option<Call> {
-    encoding(&request.headers, CONTENT_TYPE)?.decode(&request.body).ok()
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "of some forty calls four order something")]
-fn ordered(call: Call) -> Option<Result<Order, Failure>> {
-    let lacking = |name: &str| Failure::BadRequest(format!("the call lacks {name}"));
-    Some(match call.r#type() {
-        Asked::UpdateQuota => {
-            call.update_quota.ok_or_else(|| lacking("update_quota")).and_then(|asked| {
-                sound(quota::update(asked.quota_configs, asked.force.unwrap_or_default()))
-            })
-        }
-        #[expect(deprecated, reason = "older clients ask so")]
-        Asked::SetQuota => call
-            .set_quota
-            .ok_or_else(|| lacking("set_quota"))
-            .and_then(|asked| sound(quota::set(asked.quota_request))),
-        #[expect(deprecated, reason = "older clients ask so")]
-        Asked::RemoveQuota => call
-            .remove_quota
-            .ok_or_else(|| lacking("remove_quota"))
-            .map(|asked| Order::RemoveQuota { role: Role::new(asked.role) }),
-        Asked::UpdateWeights => call
-            .update_weights
-            .ok_or_else(|| lacking("update_weights"))
-            .and_then(|asked| sound(quota::weights(asked.weight_infos))),
-        _ => return None,
-    })
-}
-
-/// What the v1 calls that ask for quotas or weights are told.
-#[expect(clippy::wildcard_enum_match_arm, reason = "of some forty calls two ask for them")]
-pub(super) fn tell(request: &Request, view: &View) -> Option<Response<Body>> {
-    let mut told = Answer::default();
-    match call(request)?.r#type() {
-        Asked::GetQuota => {
-            told.r#type = Some(Told::GetQuota.into());
-            told.get_quota = Some(GetQuota { status: quota::status(view) });
-        }
-        Asked::GetWeights => {
-            told.r#type = Some(Told::GetWeights.into());
-            told.get_weights = Some(GetWeights { weight_infos: quota::weight_infos(view) });
-        }
-        _ => return None,
-    }
-    let wanted = encoding(&request.headers, ACCEPT).unwrap_or(Encoding::Json);
-    Some(spell(&told, wanted))
 }
 
 /// What `GET /quota` tells.
-pub(super) fn status(view: &View) -> Response<Body> {
-    spell(&quota::status(view), Encoding::Json)
-}
-
-fn spell(message: &impl Message, encoding: Encoding) -> Response<Body> {
-    let kind = HeaderValue::from_static(encoding.media_type());
-    answer::with_body(StatusCode::OK, kind, encoding.encode(message).into())
-}
-
-/// JSON, if nothing is said.
-fn encoding(headers: &HeaderMap, header: HeaderName) -> Option<Encoding> {
-    match headers.get(header) {
-        None => Some(Encoding::Json),
-        Some(named) => Encoding::of(named.to_str().ok()?),
-    }
+pub(super) fn status(view: &View) -> Vec<u8> {
+    Encoding::Json.encode(&quota::status(view))
 }
 
 fn read<M: Message>(body: &Bytes) -> Result<M, Failure> {
@@ -117,8 +46,4 @@ fn weights(body: &Bytes) -> Result<Vec<WeightInfo>, Failure> {
 
 fn unreadable(cause: Unreadable) -> Failure {
     Failure::BadRequest(cause.to_string())
-}
-
-fn sound(order: Result<Order, Faults>) -> Result<Order, Failure> {
-    order.map_err(|faults| Failure::BadRequest(faults.join("; ")))
 }

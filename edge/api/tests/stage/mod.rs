@@ -71,10 +71,11 @@ impl Stage {
             hostname: "127.60.0.1".to_owned(),
             cluster: "test".to_owned(),
             started_at: Time(1_700_000_000_000),
+            flags: vec![("offer_timeout", "120secs".to_owned())],
         };
         Ok(Self {
             marathon: api::marathon::router(engine.handle(), marathon, logging()),
-            mesos: api::mesos::router(engine.handle(), mesos),
+            mesos: api::mesos::router(engine.handle(), mesos, logging()),
             engine,
             seed: 0,
             _dir: dir,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use mesos_v1::scheduler::{Event as Spelled, event};
-use mesos_v1::{Address, MasterInfo as SpelledMaster};
+use mesos_v1::{Address, MasterInfo as SpelledMaster, master_info};
 use model::framework::FrameworkInfo;
 use model::scheduler::Event;
 
@@ -35,7 +35,7 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
             subscribed: Some(event::Subscribed {
                 framework_id: framework_id(framework),
                 heartbeat_interval_seconds: Some(greeting.heartbeat_seconds),
-                master_info: Some(master_info(greeting)),
+                master_info: Some(master_info(greeting.master, greeting.cluster)),
             }),
             ..spelled
         },
@@ -93,7 +93,8 @@ fn executor_id(id: &model::id::ExecutorId) -> mesos_v1::ExecutorId {
     mesos_v1::ExecutorId { value: id.as_str().to_owned() }
 }
 
-fn master_info(Greeting { master, cluster, .. }: Greeting<'_>) -> SpelledMaster {
+/// `cluster` is the prefix of all ids.
+pub(crate) fn master_info(master: &MasterInfo, cluster: &str) -> SpelledMaster {
     // The four bytes in the order in which they lie in memory, as Mesos has them.
     let ip = master.ip.parse::<Ipv4Addr>().map_or(0, |ip| u32::from_le_bytes(ip.octets()));
     SpelledMaster {
@@ -109,6 +110,11 @@ fn master_info(Greeting { master, cluster, .. }: Greeting<'_>) -> SpelledMaster 
             port: master.port.into(),
         }),
         domain: None,
-        capabilities: Vec::new(),
+        capabilities: master::CAPABILITIES.map(capability).to_vec(),
     }
+}
+
+fn capability(name: &str) -> master_info::Capability {
+    let kind = master_info::capability::Type::from_str_name(name);
+    master_info::Capability { r#type: kind.map(Into::into) }
 }

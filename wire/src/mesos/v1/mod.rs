@@ -67,7 +67,7 @@ fn nanoseconds(field: &str, value: i64) -> Result<Duration, Fault> {
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "times are until the year 2262")]
-fn time(time: Time) -> mesos_v1::TimeInfo {
+pub(crate) fn time(time: Time) -> mesos_v1::TimeInfo {
     mesos_v1::TimeInfo { nanoseconds: time.0.saturating_mul(1_000_000).min(i64::MAX as u64) as i64 }
 }
 
@@ -76,10 +76,10 @@ fn pairs(labels: Option<&Labels>) -> Vec<(String, String)> {
     all.map(|label| (label.key.clone(), label.value.clone().unwrap_or_default())).collect()
 }
 
-fn agent_id(id: &model::id::AgentId) -> mesos_v1::AgentId {
+pub(crate) fn agent_id(id: &model::id::AgentId) -> mesos_v1::AgentId {
     mesos_v1::AgentId { value: id.as_str().to_owned() }
 }
 
-fn framework_id(id: &model::id::FrameworkId) -> mesos_v1::FrameworkId {
+pub(crate) fn framework_id(id: &model::id::FrameworkId) -> mesos_v1::FrameworkId {
     mesos_v1::FrameworkId { value: id.as_str().to_owned() }
 }

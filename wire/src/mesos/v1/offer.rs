@@ -48,7 +48,7 @@ pub(super) fn offer_id(id: &id::OfferId) -> OfferId {
     OfferId { value: id.as_str().to_owned() }
 }
 
-fn domain(domain: &FaultDomain) -> DomainInfo {
+pub(crate) fn domain(domain: &FaultDomain) -> DomainInfo {
     DomainInfo {
         fault_domain: Some(SpelledDomain {
             region: RegionInfo { name: domain.region.clone() },
@@ -68,7 +68,7 @@ fn unavailability(planned: &Unavailability) -> mesos_v1::Unavailability {
     }
 }
 
-fn attribute(one: &Attribute) -> SpelledAttribute {
+pub(crate) fn attribute(one: &Attribute) -> SpelledAttribute {
     let mut spelled = SpelledAttribute { name: one.name.clone(), ..SpelledAttribute::default() };
     match &one.value {
         AttributeValue::Text(text) => {

@@ -32,6 +32,20 @@ impl Dialect {
     }
 }
 
+/// Operators are shown stacks of reservations.
+pub const SHOWN: Dialect = Dialect { is_refined: true, is_allocated: true };
+
+/// As operators are shown them: as a stack of reservations, and the last one as before stacks were invented as well.
+/// `role` is the one they are allocated to.
+pub fn shown(resources: &Resources, role: Option<&Role>) -> Vec<Spelled> {
+    let spell = |one| {
+        let mut spelled = spell_one(one, SHOWN, role);
+        spell_plainly(one, &mut spelled);
+        spelled
+    };
+    resources.iter().map(spell).collect()
+}
+
 /// `role` is the one they are allocated to.
 pub fn spell(resources: &Resources, dialect: Dialect, role: Option<&Role>) -> Vec<Spelled> {
     resources.iter().map(|one| spell_one(one, dialect, role)).collect()
@@ -125,7 +139,7 @@ fn spell_disk(disk: &DiskInfo) -> v1::DiskInfo {
     }
 }
 
-pub(super) fn mode(mode: VolumeMode) -> volume::Mode {
+pub(crate) fn mode(mode: VolumeMode) -> volume::Mode {
     match mode {
         VolumeMode::ReadOnly => volume::Mode::Ro,
         VolumeMode::ReadWrite => volume::Mode::Rw,
@@ -134,22 +148,25 @@ pub(super) fn mode(mode: VolumeMode) -> volume::Mode {
 
 fn spell_source(source: &DiskSource) -> v1::disk_info::Source {
     let root = || source.root.clone();
-    let kind = match source.kind {
-        DiskKind::Unknown => SourceType::Unknown,
-        DiskKind::Path => SourceType::Path,
-        DiskKind::Mount => SourceType::Mount,
-        DiskKind::Block => SourceType::Block,
-        DiskKind::Raw => SourceType::Raw,
-    };
     let is = |wanted: DiskKind| source.kind == wanted && source.root.is_some();
     v1::disk_info::Source {
-        r#type: kind as i32,
+        r#type: disk_type(source.kind) as i32,
         path: is(DiskKind::Path).then(|| v1::disk_info::source::Path { root: root() }),
         mount: is(DiskKind::Mount).then(|| v1::disk_info::source::Mount { root: root() }),
         vendor: source.vendor.clone(),
         id: source.id.clone(),
         metadata: spell_labels(&source.metadata),
         profile: source.profile.clone(),
+    }
+}
+
+pub(crate) fn disk_type(kind: DiskKind) -> SourceType {
+    match kind {
+        DiskKind::Unknown => SourceType::Unknown,
+        DiskKind::Path => SourceType::Path,
+        DiskKind::Mount => SourceType::Mount,
+        DiskKind::Block => SourceType::Block,
+        DiskKind::Raw => SourceType::Raw,
     }
 }
 

@@ -1,0 +1,94 @@
+//! What a task runs in, and what it says to service discovery.
+
+use mesos_v1::container_info::{DockerInfo, MesosInfo, Type, docker_info};
+use mesos_v1::discovery_info::Visibility;
+use mesos_v1::volume::source::{SandboxPath, Type as SourceType, sandbox_path};
+use mesos_v1::volume::{Mode, Source};
+use mesos_v1::{ContainerInfo as Spelled, Parameter, Port, Ports, Volume as SpelledVolume, image};
+use model::container::{
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, Volume,
+};
+
+use super::labels;
+use crate::mesos::v1::resource::mode;
+
+pub(super) fn container(info: &ContainerInfo) -> Spelled {
+    let volumes = info.volumes.iter().map(volume).chain(info.shared.iter().map(shared)).collect();
+    let spelled = Spelled { volumes, ..Spelled::default() };
+    match info.kind {
+        ContainerKind::Mesos => {
+            Spelled { r#type: Type::Mesos.into(), mesos: Some(mesos(info)), ..spelled }
+        }
+        ContainerKind::Docker => {
+            Spelled { r#type: Type::Docker.into(), docker: Some(docker(info)), ..spelled }
+        }
+    }
+}
+
+fn mesos(info: &ContainerInfo) -> MesosInfo {
+    let image = info.image.as_ref().map(|image| mesos_v1::Image {
+        r#type: image::Type::Docker.into(),
+        docker: Some(image::Docker { name: image.name.clone(), ..image::Docker::default() }),
+        cached: Some(!image.force_pull),
+        ..mesos_v1::Image::default()
+    });
+    MesosInfo { image }
+}
+
+fn docker(info: &ContainerInfo) -> DockerInfo {
+    let image = info.image.as_ref();
+    let parameter =
+        |(key, value): &(String, String)| Parameter { key: key.clone(), value: value.clone() };
+    DockerInfo {
+        image: image.map(|image| image.name.clone()).unwrap_or_default(),
+        network: Some(docker_info::Network::Host.into()),
+        privileged: Some(info.privileged),
+        force_pull_image: Some(image.is_some_and(|image| image.force_pull)),
+        parameters: info.parameters.iter().map(parameter).collect(),
+        ..DockerInfo::default()
+    }
+}
+
+fn volume(volume: &Volume) -> SpelledVolume {
+    SpelledVolume {
+        mode: mode(volume.mode) as i32,
+        container_path: volume.container_path.clone(),
+        host_path: Some(volume.host_path.clone()),
+        ..SpelledVolume::default()
+    }
+}
+
+fn shared(volume: &SharedVolume) -> SpelledVolume {
+    let path =
+        SandboxPath { r#type: Some(sandbox_path::Type::Parent.into()), path: volume.name.clone() };
+    let mode: Mode = mode(volume.mode);
+    SpelledVolume {
+        mode: mode as i32,
+        container_path: volume.container_path.clone(),
+        source: Some(Source {
+            r#type: Some(SourceType::SandboxPath.into()),
+            sandbox_path: Some(path),
+            ..Source::default()
+        }),
+        ..SpelledVolume::default()
+    }
+}
+
+pub(super) fn discovery(info: &DiscoveryInfo) -> mesos_v1::DiscoveryInfo {
+    mesos_v1::DiscoveryInfo {
+        visibility: Visibility::Framework.into(),
+        name: Some(info.name.clone()),
+        ports: Some(Ports { ports: info.ports.iter().map(port).collect() }),
+        ..mesos_v1::DiscoveryInfo::default()
+    }
+}
+
+fn port(port: &DiscoveryPort) -> Port {
+    Port {
+        number: port.number.into(),
+        name: port.name.clone(),
+        protocol: Some(port.protocol.clone()),
+        labels: labels(&port.labels),
+        ..Port::default()
+    }
+}

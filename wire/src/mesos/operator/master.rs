@@ -1,0 +1,64 @@
+//! What a master says of itself.
+
+use kernel::view::View;
+use mesos_v1::master::Response;
+use mesos_v1::master::response::{
+    GetFlags, GetHealth, GetLoggingLevel, GetMaster, GetMetrics, GetQuota, GetVersion, GetWeights,
+    Type,
+};
+use mesos_v1::{Flag, Metric, VersionInfo};
+use model::time::Time;
+
+use crate::mesos::master::{self, MasterInfo, seconds};
+use crate::mesos::v1::event;
+use crate::mesos::{metrics, quota};
+
+pub(super) fn of(kind: Type) -> Response {
+    Response { r#type: Some(kind.into()), ..Response::default() }
+}
+
+pub fn health() -> Response {
+    Response { get_health: Some(GetHealth { healthy: true }), ..of(Type::GetHealth) }
+}
+
+pub fn version() -> Response {
+    let version = VersionInfo { version: master::VERSION.to_owned(), ..VersionInfo::default() };
+    Response { get_version: Some(GetVersion { version_info: version }), ..of(Type::GetVersion) }
+}
+
+pub fn flags(info: &MasterInfo) -> Response {
+    let flag =
+        |(name, value): (&'static str, String)| Flag { name: name.to_owned(), value: Some(value) };
+    let flags = master::flags(info).into_iter().map(flag).collect();
+    Response { get_flags: Some(GetFlags { flags }), ..of(Type::GetFlags) }
+}
+
+pub fn this(view: &View, info: &MasterInfo) -> Response {
+    let told = GetMaster {
+        master_info: Some(event::master_info(info, &view.cluster)),
+        start_time: Some(seconds(info.started_at)),
+        elected_time: Some(seconds(view.elected_at)),
+    };
+    Response { get_master: Some(told), ..of(Type::GetMaster) }
+}
+
+pub fn metrics(view: &View, info: &MasterInfo, now: Time) -> Response {
+    let figures = metrics::figures(view, info, now);
+    let metric = |(name, value)| Metric { name, value: Some(value) };
+    let metrics = figures.into_iter().map(metric).collect();
+    Response { get_metrics: Some(GetMetrics { metrics }), ..of(Type::GetMetrics) }
+}
+
+pub fn logging_level(level: u32) -> Response {
+    let told = GetLoggingLevel { level };
+    Response { get_logging_level: Some(told), ..of(Type::GetLoggingLevel) }
+}
+
+pub fn quotas(view: &View) -> Response {
+    Response { get_quota: Some(GetQuota { status: quota::status(view) }), ..of(Type::GetQuota) }
+}
+
+pub fn weights(view: &View) -> Response {
+    let told = GetWeights { weight_infos: quota::weight_infos(view) };
+    Response { get_weights: Some(told), ..of(Type::GetWeights) }
+}

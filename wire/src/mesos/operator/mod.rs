@@ -1,0 +1,23 @@
+//! What the v1 operator API of the master tells: the messages of `mesos.v1.master`, made of what the view shows.
+//!
+//! [`master`] and [`role`] make whole answers, which are short; [`listing`] writes the long ones while they are sent, each
+//! entry made by [`agent`], [`executor`], [`framework`], [`operation`] or [`task`].
+
+pub mod agent;
+mod container;
+pub mod executor;
+pub mod framework;
+pub mod listing;
+pub mod master;
+mod operation;
+pub mod role;
+pub mod task;
+
+use mesos_v1::{Label, Labels};
+
+/// `None` where there are none.
+fn labels(pairs: &[(String, String)]) -> Option<Labels> {
+    let label =
+        |(key, value): &(String, String)| Label { key: key.clone(), value: Some(value.clone()) };
+    (!pairs.is_empty()).then(|| Labels { labels: pairs.iter().map(label).collect() })
+}
