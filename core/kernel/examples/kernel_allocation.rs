@@ -34,6 +34,9 @@ fn main() {
     if wants("declines") {
         declines(1_000, 10_000, 1_000);
     }
+    if wants("short") {
+        declines(1_000, 10_000, 10);
+    }
     if wants("large") {
         declines(2_000, 20_000, 10);
     }
@@ -132,10 +135,10 @@ fn declines(frameworks: usize, agents: usize, rounds: usize) {
     println!(
         "{frameworks} frameworks in roles of their own, {agents} agents, every offer declined"
     );
-    let (mut worst, mut filters) = (Duration::ZERO, 0);
+    let (mut best, mut worst, mut filters) = (Duration::MAX, Duration::ZERO, 0);
     for round in 0..rounds {
         let Cycle { took, longest, offers } = rig.cycle();
-        worst = worst.max(took);
+        (best, worst) = (best.min(took), worst.max(took));
         let count = offers.len();
         let declined = rig.decline(offers);
         if [0, 1, 9, 99, 499, 998, 999].contains(&round) {
@@ -147,7 +150,7 @@ fn declines(frameworks: usize, agents: usize, rounds: usize) {
         filters += count;
     }
     let rest = rig.cycle();
-    println!("  worst round {worst:.2?}");
+    println!("  best round {best:.2?}, worst {worst:.2?}");
     println!("  with {filters} filters set: {:.2?} for {} offers", rest.took, rest.offers.len());
     one_change(&mut rig);
     all_change(&mut rig, agents);

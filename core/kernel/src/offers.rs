@@ -70,18 +70,27 @@ impl Kernel {
     /// Offers what is free to those who want it, until the tick's budget is used up.
     pub(crate) fn make_offers(&mut self, now: Time, out: &mut Out) {
         self.welcome_eased();
+        if !self.shares.anyone_waits() {
+            return;
+        }
+        self.shares.line_up();
         let mut made: BTreeMap<Number, Vec<Offer>> = BTreeMap::new();
         for _ in 0..LOOKS_PER_TICK_MAX {
+            if self.offers.available.is_empty() {
+                self.shares.leave_all();
+                break;
+            }
             let Some(turn) = self.shares.first() else { break };
             let room = self.shares.headroom(turn);
             let Some(agent) = self.next_agent(turn, room.as_ref()) else {
-                self.shares.leave(turn.client);
+                self.shares.pass(turn);
                 continue;
             };
             let Some(resources) = self.take_offerable(now, turn.client, agent, room) else {
                 continue;
             };
             let offer = self.offer(now, turn.client, agent, resources);
+            self.shares.move_back(turn);
             let offers = made.entry(turn.client).or_default();
             offers.push(offer);
             if offers.len() == self.offers.in_line(turn).round {
@@ -138,7 +147,7 @@ impl Kernel {
         }
         let is_fit = |demand: &Demand, stock: &Stock, resources: &Resources| {
             is_worth_offering(resources, &stock.info.resources)
-                && !(demand.is_filtered(agent, now) && stock.has_refused(client, resources))
+                && !(stock.has_refused(client, resources) && demand.is_filtered(agent, now))
         };
         if room.is_none() && !offers.reserving.has(agent) {
             // Nearly always the client may have all.
@@ -252,8 +261,8 @@ impl Kernel {
         self.offers.stocks[slot].without_refusals(&mut clients);
         for client in clients.iter() {
             self.offers.demand_mut(client).expect("who wants has a demand").look_at(slot);
-            self.shares.join(client);
         }
+        self.shares.join_all(&clients);
     }
 
     /// Counts anew what nobody holds and nobody was offered.

@@ -6,35 +6,36 @@
 //! treats them as scarce, and a framework that holds the cluster's only GPU would otherwise get nothing else.
 
 mod audit;
+mod line;
 mod tree;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{FrameworkId, Role};
 use model::resources::{ResourceName, Scalar};
 
 use crate::amounts::{Amounts, Change, Counted, Headroom};
+use crate::bits::Bits;
 use crate::demand::{Client, Number};
 use crate::quota::{Quantities, over};
 
 pub(crate) use audit::Recount;
-use tree::{At, Place, ROOT, Tree};
+use line::{Branch, Line, Place};
+use tree::{At, ROOT, Tree};
 
-/// A fraction of the cluster, with room below for exact comparison and above for weights under 1.
+/// A fraction of the cluster, as the bits of a number that is not negative: they compare as the numbers do.
 type Share = u64;
-
-const SHARE_ONE_BITS: u32 = 40;
 
 const WEIGHT_ONE: u64 = Scalar::whole(1).0;
 
+/// What is divided and what it is divided by are exact, so equal fractions are equal numbers.
 fn share(held: &Amounts, totals: &Amounts, weight: u64) -> Share {
     let fraction = |(held, total): (u64, u64)| match total {
-        0 => 0,
-        total => (u128::from(held) << SHARE_ONE_BITS) / u128::from(total),
+        0 => 0.0,
+        total => held as f64 / (total as f64 * weight.max(1) as f64),
     };
-    let dominant = held.shared.into_iter().zip(totals.shared).map(fraction).max().unwrap_or(0);
-    let weighted = dominant * u128::from(WEIGHT_ONE) / u128::from(weight.max(1));
-    Share::try_from(weighted).unwrap_or(Share::MAX)
+    held.shared.into_iter().zip(totals.shared).map(fraction).fold(0.0, f64::max).to_bits()
 }
 
 /// The shares of roles and frameworks, and who stands in line.
@@ -46,8 +47,9 @@ pub(crate) struct Shares {
     members: Vec<Member>,
     numbers: BTreeMap<Client, Number>,
     unused: Vec<Number>,
-    /// The totals or weights have changed, so every share is out of date.
-    stale: bool,
+    /// Those who may want some of what is free.
+    waiting: Bits,
+    line: Line,
     /// Counts up with each change of what somebody holds: who waits longest has the lowest.
     turns: u64,
     /// Roles with a limit within which something was given back, or whose limit has changed.
@@ -62,17 +64,9 @@ struct Member {
     client: Client,
     at: At,
     held: Amounts,
-    share: Share,
     turn: u64,
-    waits: bool,
     /// Until it is forgotten.
     enrolled: bool,
-}
-
-impl Member {
-    fn place(&self, number: Number) -> (Share, u64, Number) {
-        (self.share, self.turn, number)
-    }
 }
 
 /// Whose turn it is, and in which role.
@@ -85,7 +79,6 @@ pub(crate) struct Turn {
 impl Shares {
     pub(crate) fn change_totals(&mut self, change: &Change) {
         change.apply(&mut self.totals);
-        self.stale = true;
     }
 
     /// Of scalars that are not reserved.
@@ -95,7 +88,6 @@ impl Shares {
 
     pub(crate) fn set_weight(&mut self, role: &Role, weight: Option<Scalar>) {
         self.tree.set_weight(role, weight.map(|weight| weight.0));
-        self.stale = true;
     }
 
     pub(crate) fn set_limits(&mut self, role: &Role, limits: Option<Quantities>) {
@@ -129,21 +121,14 @@ impl Shares {
 
     fn change_at(&mut self, first: At, change: &Change) {
         self.turns += 1;
-        let (totals, turn) = (&self.totals, self.turns);
         let node = &mut self.tree[first];
         change.apply(&mut node.own);
-        let waits = node.line.remove(&(node.own_share, node.own_turn, Place::Own));
-        (node.own_share, node.own_turn) = (share(&node.own, totals, WEIGHT_ONE), turn);
-        if waits {
-            node.line.insert((node.own_share, turn, Place::Own));
-        }
+        node.own_turn = self.turns;
         let mut at = first;
         while at != ROOT {
             let node = &mut self.tree[at];
             change.apply(&mut node.held);
-            let before = node.place(at);
-            (node.share, node.turn) = (share(&node.held, totals, node.weight), turn);
-            let after = node.place(at);
+            node.turn = self.turns;
             if let Some(limits) = &node.limits {
                 if !change.minus.is_zero() {
                     self.eased.insert(at);
@@ -153,10 +138,6 @@ impl Shares {
                 }
             }
             at = node.parent;
-            let line = &mut self.tree[at].line;
-            if line.remove(&before) {
-                line.insert(after);
-            }
         }
     }
 
@@ -170,14 +151,8 @@ impl Shares {
     fn change_number(&mut self, number: Number, change: &Change) {
         self.turns += 1;
         let member = &mut self.members[number];
-        let before = member.place(number);
         change.apply(&mut member.held);
-        (member.share, member.turn) = (share(&member.held, &self.totals, WEIGHT_ONE), self.turns);
-        if member.waits {
-            let line = &mut self.tree[member.at].member_line;
-            line.remove(&before);
-            line.insert(member.place(number));
-        }
+        member.turn = self.turns;
     }
 
     /// The client's number, from now on.
@@ -190,9 +165,7 @@ impl Shares {
             client: client.clone(),
             at,
             held: Amounts::default(),
-            share: 0,
             turn: 0,
-            waits: false,
             enrolled: false,
         };
         let number = self.unused.pop().unwrap_or(self.members.len());
@@ -243,85 +216,88 @@ impl Shares {
         self.tree.prune(member.at);
     }
 
-    /// The client stands in line.
+    /// The client may want some of what is free.
     pub(crate) fn join(&mut self, number: Number) {
-        let member = &mut self.members[number];
-        if std::mem::replace(&mut member.waits, true) {
-            return;
-        }
-        let mut at = member.at;
-        let node = &mut self.tree[at];
-        node.member_line.insert(member.place(number));
-        node.line.insert((node.own_share, node.own_turn, Place::Own));
-        while at != ROOT {
-            let node = &self.tree[at];
-            let (parent, place) = (node.parent, node.place(at));
-            self.tree[parent].line.insert(place);
-            at = parent;
-        }
+        self.waiting.set(number);
+    }
+
+    pub(crate) fn join_all(&mut self, clients: &Bits) {
+        self.waiting.add(clients);
     }
 
     /// The client wants nothing now.
     pub(crate) fn leave(&mut self, number: Number) {
-        let member = &mut self.members[number];
-        if !std::mem::replace(&mut member.waits, false) {
-            return;
+        self.waiting.unset(number);
+    }
+
+    pub(crate) fn leave_all(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(crate) fn anyone_waits(&self) -> bool {
+        !self.waiting.is_empty() || !self.eased.is_empty()
+    }
+
+    /// Everybody who waits stands in line, in the order of their shares.
+    pub(crate) fn line_up(&mut self) {
+        self.line.clear();
+        for number in self.waiting.iter() {
+            let mut at = self.members[number].at;
+            let mut is_new = !self.line.is_used(at);
+            self.line.add_client(at, self.place(number));
+            while is_new && at != ROOT {
+                let parent = self.tree[at].parent;
+                is_new = !self.line.is_used(parent);
+                self.line.add_branch(parent, self.place_below(at));
+                at = parent;
+            }
         }
-        let mut at = member.at;
-        let node = &mut self.tree[at];
-        node.member_line.remove(&member.place(number));
-        if !node.member_line.is_empty() {
-            return;
+        for at in self.line.mixed() {
+            self.line.add_branch(at, self.place_own(at));
         }
-        node.line.remove(&(node.own_share, node.own_turn, Place::Own));
-        while at != ROOT && self.tree[at].line.is_empty() {
-            let node = &self.tree[at];
-            let (parent, place) = (node.parent, node.place(at));
-            self.tree[parent].line.remove(&place);
+    }
+
+    fn place(&self, number: Number) -> Place<Number> {
+        let member = &self.members[number];
+        Reverse((share(&member.held, &self.totals, WEIGHT_ONE), member.turn, number))
+    }
+
+    fn place_own(&self, at: At) -> Place<Branch> {
+        let node = &self.tree[at];
+        Reverse((share(&node.own, &self.totals, WEIGHT_ONE), node.own_turn, Branch::Own))
+    }
+
+    fn place_below(&self, at: At) -> Place<Branch> {
+        let node = &self.tree[at];
+        Reverse((share(&node.held, &self.totals, node.weight), node.turn, Branch::Below(at)))
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn first(&self) -> Option<Turn> {
+        self.line.first()
+    }
+
+    /// Whose turn it was has got something, and stands further back now.
+    pub(crate) fn move_back(&mut self, turn: Turn) {
+        self.line.move_client(turn.at, self.place(turn.client));
+        self.line.move_branch(turn.at, self.place_own(turn.at));
+        let mut at = turn.at;
+        while at != ROOT {
+            let parent = self.tree[at].parent;
+            self.line.move_branch(parent, self.place_below(at));
             at = parent;
         }
     }
 
-    pub(crate) fn anyone_waits(&self) -> bool {
-        !self.tree[ROOT].line.is_empty() || !self.eased.is_empty()
-    }
-
-    /// Whose turn it is.
-    pub(crate) fn first(&mut self) -> Option<Turn> {
-        if self.stale {
-            self.refresh();
+    /// Whose turn it was wants nothing of what is free.
+    pub(crate) fn pass(&mut self, turn: Turn) {
+        self.leave(turn.client);
+        self.line.pop_client(turn.at);
+        let mut at = turn.at;
+        while at != ROOT && !self.line.is_used(at) {
+            at = self.tree[at].parent;
+            self.line.pop_branch(at);
         }
-        let mut at = ROOT;
-        loop {
-            let node = &self.tree[at];
-            match node.line.first()?.2 {
-                Place::Below(below) => at = below,
-                Place::Own => {
-                    let (_, _, client) = *node.member_line.first()?;
-                    return Some(Turn { client, at });
-                }
-            }
-        }
-    }
-
-    /// Computes every share anew and lines everybody up again.
-    fn refresh(&mut self) {
-        self.stale = false;
-        let totals = &self.totals;
-        for node in self.tree.nodes_mut() {
-            node.share = share(&node.held, totals, node.weight);
-            node.own_share = share(&node.own, totals, WEIGHT_ONE);
-            node.line.clear();
-            node.member_line.clear();
-        }
-        let mut waiting = Vec::new();
-        for (number, member) in self.members.iter_mut().enumerate() {
-            member.share = share(&member.held, totals, WEIGHT_ONE);
-            if std::mem::take(&mut member.waits) {
-                waiting.push(number);
-            }
-        }
-        waiting.into_iter().for_each(|number| self.join(number));
     }
 
     /// What may still be used in the role whose turn it is; `None` if nothing limits it.

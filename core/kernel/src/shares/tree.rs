@@ -5,7 +5,7 @@ use std::ops::{Index, IndexMut};
 
 use model::id::Role;
 
-use super::{Share, WEIGHT_ONE};
+use super::WEIGHT_ONE;
 use crate::amounts::{Amounts, Counted};
 use crate::demand::Number;
 use crate::quota::Quantities;
@@ -15,15 +15,6 @@ pub(super) type At = usize;
 
 /// The role with the empty name, which encloses all.
 pub(super) const ROOT: At = 0;
-
-/// Who stands in line in a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
-    /// The frameworks of the role itself.
-    Own,
-    /// A role right below.
-    Below(At),
-}
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -40,22 +31,14 @@ pub(super) struct Node {
     pub(super) own: Amounts,
     /// What of `held` is only offered.
     pub(super) offered: Counted,
-    pub(super) share: Share,
-    pub(super) own_share: Share,
-    /// When its shares changed last.
+    /// When that changed last.
     pub(super) turn: u64,
     pub(super) own_turn: u64,
-    pub(super) line: BTreeSet<(Share, u64, Place)>,
     /// The clients of the role itself.
     pub(super) members: BTreeSet<Number>,
-    pub(super) member_line: BTreeSet<(Share, u64, Number)>,
 }
 
 impl Node {
-    pub(super) fn place(&self, at: At) -> (Share, u64, Place) {
-        (self.share, self.turn, Place::Below(at))
-    }
-
     fn new(role: Role, parent: At, weight: u64) -> Self {
         Self {
             role,
@@ -66,13 +49,9 @@ impl Node {
             held: Amounts::default(),
             own: Amounts::default(),
             offered: Counted::default(),
-            share: 0,
-            own_share: 0,
             turn: 0,
             own_turn: 0,
-            line: BTreeSet::new(),
             members: BTreeSet::new(),
-            member_line: BTreeSet::new(),
         }
     }
 
@@ -178,10 +157,6 @@ impl Tree {
     pub(super) fn up(&self, first: At) -> impl Iterator<Item = At> {
         std::iter::successors(Some(first), |at| Some(self.nodes[*at].parent))
             .take_while(|at| *at != ROOT)
-    }
-
-    pub(super) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
-        self.nodes.iter_mut()
     }
 
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
