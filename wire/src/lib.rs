@@ -2,6 +2,5 @@
 
 pub mod agent;
 pub mod agent_api;
-pub mod exec;
 pub mod marathon;
 pub mod mesos;

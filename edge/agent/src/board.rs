@@ -64,6 +64,11 @@ impl Board {
         self.view.borrow().clone()
     }
 
+    /// Wakes whoever waits for another view.
+    pub(crate) fn changes(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
     /// Oldest first.
     pub(crate) fn completed(&self) -> Vec<Completed> {
         let completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);

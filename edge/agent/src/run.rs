@@ -22,6 +22,7 @@ use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
 use crate::environment::Place;
+use crate::guests::Guests;
 use crate::line::{self, Line};
 use crate::probe::Prober;
 use crate::real::{Real, Tools};
@@ -48,6 +49,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let streams = Streams::default();
     let (due, added) = mpsc::unbounded_channel();
     let (containers, events) = Containers::open(config.containers.clone()).await?;
+    let guests = Guests::new(containers.clone(), board.clone());
     let tools = Tools {
         place: Place { ip: config.ip, port: config.port, hostname: config.hostname.clone() },
         sandboxes: Sandboxes::new(&config.dir),
@@ -58,6 +60,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         prober: Arc::new(Prober::new(config.ip)?),
         board: board.clone(),
         seeds: seeds.clone(),
+        guests: guests.clone(),
         streams: streams.clone(),
         due: due.clone(),
     };
@@ -85,7 +88,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     drop(due);
     let policy = Policy { delay, headroom: config.gc_disk_headroom };
     let collector = tokio::spawn(collect(config.dir.clone(), policy, added));
-    let doors = Doors { board, containers, streams, calls, seeds };
+    let doors = Doors { board, containers, guests, streams, calls, seeds };
     let api = Api::new(&config, info, doors);
     let served = tokio::spawn(api::serve(listener, api));
     let ended = brain.run(shutdown).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Refusal};
@@ -22,8 +22,7 @@ const SEGMENT: &AsciiSet =
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base: String,
-    token: Option<String>,
+    target: Target,
 }
 
 /// Where to go and how.
@@ -106,10 +105,21 @@ impl Client {
     }
 
     pub fn new(target: &Target) -> Result<Self> {
+        Self::build(target, Some(Duration::from_secs(target.timeout_secs)))
+    }
+
+    /// The same for streams, which may be quiet for as long as they like.
+    pub(crate) fn patient(&self) -> Result<Self> {
+        Self::build(&self.target, None)
+    }
+
+    fn build(target: &Target, pause: Option<Duration>) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_millis(CONNECT_MS_MAX))
-            .read_timeout(Duration::from_secs(target.timeout_secs))
             .http1_only();
+        if let Some(pause) = pause {
+            builder = builder.read_timeout(pause);
+        }
         if target.url.starts_with("http://") {
             // Plain HTTP works on a machine that has no certificates at all.
             builder = builder.tls_certs_only([]);
@@ -117,20 +127,20 @@ impl Client {
         if target.verify == Verify::Any {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
-        Ok(Self { http: builder.build()?, base: target.url.clone(), token: target.token.clone() })
+        Ok(Self { http: builder.build()?, target: target.clone() })
     }
 
     pub fn base(&self) -> &str {
-        &self.base
+        &self.target.url
     }
 
     pub fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+        self.target.token.as_deref()
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.token {
+        let request = self.http.request(method, format!("{}{path}", self.target.url));
+        match &self.target.token {
             Some(token) => request.header(http::header::AUTHORIZATION, format!("token={token}")),
             None => request,
         }
@@ -147,7 +157,7 @@ impl Client {
         let response =
             self.http.execute(request).await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+        if status.is_success() {
             return Ok(response);
         }
         let body = Refusal::read(&response.text().await.unwrap_or_default());
@@ -168,7 +178,7 @@ impl Client {
     }
 
     pub fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        Failure::Unreachable { url: self.base.clone(), cause: root_cause(error) }
+        Failure::Unreachable { url: self.target.url.clone(), cause: root_cause(error) }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::protocol::{Answer, Ask, Launch};
-use crate::session::{Control, Session, Streams, Terminal};
+use crate::session::{Attached, Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Limits, Spec, Usage};
 use crate::watch::{self, Watched};
 use crate::zygote::Zygote;
@@ -24,6 +24,9 @@ use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, pack
 
 /// Ends that wait for the agent; beyond that the watching waits.
 const EVENTS_WAITING_MAX: usize = 1024;
+
+/// The most that a pipe takes, unless root says otherwise.
+const WATCHING_BYTES: usize = 1 << 20;
 
 /// An id names directories and cgroups.
 const CONTAINER_ID_BYTES_MAX: usize = 128;
@@ -132,6 +135,22 @@ impl Containers {
             stderr: pipe::Receiver::from_owned_fd(ours_err.into())?,
         };
         Ok(Session { streams, control: Control(channel) })
+    }
+
+    /// Looks on what a container writes from now on. Who is slower than it misses some.
+    pub async fn attach(&self, container: &ContainerId) -> anyhow::Result<Attached> {
+        let channel = self.0.connect(container).await?.context("the container has ended")?;
+        let (ours_out, stdout) = watching_pipe()?;
+        let (ours_err, stderr) = watching_pipe()?;
+        channel.ask(Ask::Attach, &[stdout.as_fd(), stderr.as_fd()])?;
+        drop((stdout, stderr));
+        let terminal = executed(&channel).await?.into_iter().next();
+        Ok(Attached {
+            stdout: pipe::Receiver::from_owned_fd(ours_out.into())?,
+            stderr: pipe::Receiver::from_owned_fd(ours_err.into())?,
+            terminal: terminal.map(Terminal::new).transpose()?,
+            _channel: channel,
+        })
     }
 
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
@@ -292,6 +311,14 @@ fn launch_failed(cause: String) -> LaunchError {
 fn make_private(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// With room for what is written while its reader is busy.
+fn watching_pipe() -> anyhow::Result<(std::io::PipeReader, std::io::PipeWriter)> {
+    let (read, write) = std::io::pipe()?;
+    // Less is enough where the machine does not allow it.
+    let _ = rustix::pipe::fcntl_setpipe_size(&write, WATCHING_BYTES);
+    Ok((read, write))
 }
 
 /// The descriptors that come back from a process that runs.

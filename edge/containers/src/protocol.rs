@@ -66,6 +66,11 @@ pub(crate) enum Ask {
     /// Sends a signal to the process that this connection has started.
     #[n(4)]
     SignalExec(#[n(0)] i32),
+    /// With it come two pipes, which from now on get what is written to standard output (or the terminal) and to standard
+    /// errors, besides the log files. Answered by `Executed`, with the terminal if there is one. Closing the connection
+    /// ends it. A shim of the first release hangs up on it.
+    #[n(5)]
+    Attach,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

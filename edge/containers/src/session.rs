@@ -33,6 +33,17 @@ pub enum Streams {
     Terminal(Terminal),
 }
 
+/// What a container writes, for one who looks on. Dropping it ends that, and nothing else.
+#[derive(Debug)]
+pub struct Attached {
+    /// Or what the terminal shows.
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+    /// Its inner end is the container's. What is written to it is typed.
+    pub terminal: Option<Terminal>,
+    pub(crate) _channel: Channel,
+}
+
 /// The outer end of a pseudo terminal. Clones are the same, so that one task can read and another write. Reads end
 /// when the last process has closed the inner end.
 #[derive(Debug, Clone)]

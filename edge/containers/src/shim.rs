@@ -80,8 +80,34 @@ struct Place {
 }
 
 struct Output {
+    stream: Stream,
     from: OwnedFd,
     log: LogFile,
+    /// Who looks on, by connection.
+    watchers: Vec<(u64, OwnedFd)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Output,
+    Errors,
+    Terminal,
+}
+
+impl Output {
+    fn new(stream: Stream, from: OwnedFd, log: LogFile) -> Output {
+        Output { stream, from, log, watchers: Vec::new() }
+    }
+
+    /// Nobody who looks on holds up the container: what does not fit into its pipe it misses.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.log.write(bytes);
+        let takes = |to: &OwnedFd| match rustix::io::write(to, bytes) {
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => true,
+            Err(_) => false,
+        };
+        self.watchers.retain(|(_, to)| takes(to));
+    }
 }
 
 enum Phase {
@@ -191,7 +217,7 @@ impl Shim<'_> {
                 {
                     // If it could not be set, reads still wait for poll to say so.
                     let _ = start::set_nonblocking(&from);
-                    self.outputs.push(Output { from, log });
+                    self.outputs.push(Output::new(Stream::Terminal, from, log));
                 }
                 self.main_executed();
             }
@@ -283,7 +309,7 @@ impl Shim<'_> {
         match rustix::io::read(&output.from, &mut self.buffer[..]) {
             Ok(0) => false,
             Ok(length) => {
-                output.log.write(&self.buffer[..length]);
+                output.keep(&self.buffer[..length]);
                 true
             }
             Err(Errno::AGAIN | Errno::INTR) => true,
@@ -322,6 +348,39 @@ impl Shim<'_> {
     /// False if it could not be told: it ends, or is too busy.
     fn tell_init(&self, message: &ToInit) -> bool {
         self.init.as_ref().is_some_and(|init| packet::send(init, message, &[]).is_ok())
+    }
+
+    /// Lets a connection look on. Gives the terminal back, if there is one.
+    fn attach(&mut self, key: u64, fds: Vec<OwnedFd>) -> Result<Option<OwnedFd>, String> {
+        let Phase::Running { ended: None, .. } = &self.phase else {
+            return Err("the container is not running".into());
+        };
+        let Ok([output, errors]) = <[OwnedFd; 2]>::try_from(fds) else {
+            return Err("two pipes are needed to look on".into());
+        };
+        let (mut output, mut errors, mut terminal) = (Some(output), Some(errors), None);
+        for one in &mut self.outputs {
+            let to = match one.stream {
+                Stream::Output => output.take(),
+                Stream::Errors => errors.take(),
+                Stream::Terminal => {
+                    let typed = one.from.try_clone().map_err(|e| format!("the terminal: {e}"))?;
+                    terminal = Some(typed);
+                    output.take()
+                }
+            };
+            if let Some(to) = to {
+                start::set_nonblocking(&to).map_err(|e| format!("a pipe: {e:#}"))?;
+                one.watchers.push((key, to));
+            }
+        }
+        Ok(terminal)
+    }
+
+    fn forget_watcher(&mut self, key: u64) {
+        for output in &mut self.outputs {
+            output.watchers.retain(|(watcher, _)| *watcher != key);
+        }
     }
 
     fn exec(&self, process: u64, exec: Exec, fds: &[OwnedFd]) -> Result<(), String> {

@@ -1,13 +1,13 @@
-//! The agent's own API on port 5051: what Mesos agents answer, and `dcos task exec`.
+//! The agent's own API on port 5051: what Mesos agents answer.
 //!
 //! Paths are known with and without `/slave(1)` before them and `.json` or a slash behind them, as old clients ask.
 
 mod answer;
 mod attached;
-mod exec;
 mod executor;
 mod files;
 mod shown;
+mod v1;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use crate::board::Board;
 use crate::clock::wall;
 use crate::config::AgentConfig;
+use crate::guests::Guests;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
 use answer::{Asked, refuse};
@@ -39,6 +40,7 @@ struct Parts {
     dir: PathBuf,
     board: Board,
     containers: Containers,
+    guests: Guests,
     streams: Streams,
     calls: mpsc::Sender<Input>,
     seeds: Arc<Seeds>,
@@ -50,6 +52,7 @@ struct Parts {
 pub(crate) struct Doors {
     pub(crate) board: Board,
     pub(crate) containers: Containers,
+    pub(crate) guests: Guests,
     pub(crate) streams: Streams,
     /// To the brain.
     pub(crate) calls: mpsc::Sender<Input>,
@@ -58,12 +61,13 @@ pub(crate) struct Doors {
 
 impl Api {
     pub(crate) fn new(config: &AgentConfig, info: AgentInfo, doors: Doors) -> Self {
-        let Doors { board, containers, streams, calls, seeds } = doors;
+        let Doors { board, containers, guests, streams, calls, seeds } = doors;
         Self(Arc::new(Parts {
             info,
             dir: config.dir.clone(),
             board,
             containers,
+            guests,
             streams,
             calls,
             seeds,
@@ -83,11 +87,11 @@ pub(crate) async fn serve(listener: TcpListener, api: Api) {
 
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let path = plain(request.uri().path());
-    if path == wire::exec::PATH {
-        return exec::upgrade(&api, request).await;
-    }
     if path == "/api/v1/executor" {
         return executor::answer(&api, request).await;
+    }
+    if path == "/api/v1" {
+        return v1::answer(&api, request).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::board::Board;
 use crate::collect::Due;
 use crate::environment::Place;
+use crate::guests::Guests;
 use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
@@ -49,6 +50,7 @@ pub(crate) struct Tools {
     pub(crate) prober: Arc<Prober>,
     pub(crate) board: Board,
     pub(crate) seeds: Arc<Seeds>,
+    pub(crate) guests: Guests,
     pub(crate) streams: Streams,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
@@ -236,8 +238,9 @@ impl Runtime for Real {
         self.hands.tools.streams.hang_up();
         self.hands.books.stop_all();
         self.hands.deeds.close();
-        let deeds = self.hands.deeds.clone();
+        let (deeds, guests) = (self.hands.deeds.clone(), self.hands.tools.guests.clone());
         async move {
+            guests.close().await;
             if timeout(CLOSE_MAX, deeds.wait()).await.is_err() {
                 tracing::warn!(deeds = deeds.len(), "some deeds are broken off");
             }
@@ -267,6 +270,8 @@ impl Hands {
     fn exited(&self, container: ContainerId, exited: containers::Exited) {
         let containers::Exited { wait_status, limitation } = exited;
         tracing::info!(%container, wait_status, "container ended");
+        let told = containers::Exited { wait_status, limitation: limitation.clone() };
+        self.tools.guests.exits().remember(&container, told);
         self.say(container, Happened::Exited { wait_status, limitation });
     }
 

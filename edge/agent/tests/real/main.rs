@@ -4,13 +4,13 @@
 #![allow(clippy::print_stdout)]
 
 mod checks;
-mod exec;
 mod executors;
 mod full;
 mod groups;
 mod master;
 mod restart;
 mod tasks;
+mod v1;
 mod volumes;
 mod world;
 
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+
+use v1::sessions;
 
 /// No scenario takes longer, however busy the machine.
 const SCENARIO_MAX: Duration = Duration::from_secs(60);
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 23] = scenarios![
+    let all: [Scenario; 27] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -46,8 +48,6 @@ fn main() -> ExitCode {
         tasks::the_api_shows_what_runs,
         checks::health_is_told_by_port_page_and_command,
         checks::what_a_check_finds_is_told_and_readiness_once,
-        exec::a_second_process_is_run_in_a_container,
-        exec::a_terminal_has_the_size_that_was_asked_for,
         executors::an_executor_of_a_framework_runs_its_tasks_and_outlives_its_agent,
         executors::an_executor_that_dies_takes_its_tasks_with_it,
         executors::messages_reach_an_executor_and_come_back,
@@ -58,6 +58,12 @@ fn main() -> ExitCode {
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,
+        sessions::a_session_is_typed_into_and_tells_what_it_writes_and_how_it_ends,
+        sessions::a_terminal_has_the_size_that_its_client_has,
+        sessions::a_session_ends_with_its_connection_and_by_a_signal,
+        sessions::a_task_with_a_terminal_can_be_attached_to,
+        sessions::what_a_task_writes_can_be_looked_on,
+        sessions::what_cannot_be_is_refused_with_its_cause,
         volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
         volumes::a_volume_in_use_is_not_destroyed,
         volumes::a_volume_that_cannot_be_made_is_none,

@@ -1,22 +1,24 @@
-//! `dcos task exec`: a command inside a container, with this terminal as its own.
+//! `dcos task exec` and `dcos task attach`: a process in a container, with this terminal as its own.
+
+use std::future::pending;
 
 use anyhow::{Context, Result};
-use futures::{SinkExt, StreamExt};
-use http::header;
-use reqwest::{StatusCode, Upgraded};
+use mesos_v1::agent::call::LaunchNestedContainerSession;
+use mesos_v1::container_info::Type as ContainerType;
+use mesos_v1::environment::Variable;
+use mesos_v1::environment::variable::Type as VariableType;
+use mesos_v1::tty_info::WindowSize;
+use mesos_v1::{CommandInfo, ContainerId, ContainerInfo, Environment, TtyInfo};
 use tokio::io::{AsyncReadExt, Stdin, stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
-use wire::exec::{Ended, Frame, PATH, Query, Size};
+use tokio::time::{Instant, interval_at};
 
-use crate::client::{Client, segment};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::task::find::Task;
+use crate::task::keys::Keys;
+use crate::task::stream::{Agent, HEARTBEAT, Input, Output, Written, is_over};
 use crate::task::terminal::{RawMode, size};
 
 /// As much as is read of standard input at once.
@@ -24,6 +26,9 @@ const INPUT_BYTES_MAX: usize = 16 * 1024;
 
 /// Shells report a process that a signal ended as this plus the signal's number.
 const SIGNALLED: i32 = 128;
+
+/// What a terminal is called, if it does not say.
+const TERMINAL_DEFAULT: &str = "xterm";
 
 #[derive(Debug)]
 pub(super) struct Run {
@@ -33,7 +38,23 @@ pub(super) struct Run {
     pub(super) user: Option<String>,
 }
 
-type Socket = WebSocketStream<Upgraded>;
+/// Whether this terminal is to be the process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Terminal {
+    Passed,
+    /// As it is drawn already, it has to be drawn again.
+    Redrawn,
+    Kept,
+}
+
+/// How it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// All that was written has been shown.
+    AtItsEnd,
+    ByKeys,
+    BySignal(i32),
+}
 
 /// Returns the exit status of the command.
 pub(super) async fn run(
@@ -42,90 +63,141 @@ pub(super) async fn run(
     task: &Task,
     run: Run,
 ) -> Result<u8> {
-    let container = task.container().ok_or_else(|| {
-        Failure::Other(format!("{} has no container (yet); its state is {}", task.id, task.state))
-    })?;
-    let query = Query {
-        container: container.to_owned(),
-        tty: run.tty.into(),
-        stdin: run.interactive.into(),
-        cmd: serde_json::to_string(&run.command)?,
-        user: run.user.clone(),
-    };
-    let mut socket = connect(client, &task.slave_id, &query).await?;
-    // Both are undone when this returns, however it does.
-    let raw = match run.tty && run.interactive {
-        true => RawMode::enter()?,
-        false => None,
-    };
-    if run.tty {
-        resize(&mut socket).await?;
+    let client = client.patient()?;
+    let agent = Agent::new(&client, &task.slave_id);
+    let session = session(container(task)?, &run);
+    let own = session.container_id.clone();
+    let mut output = agent.begin(session).await?;
+    let (input, sent) = agent.type_into(&own);
+    if !run.interactive {
+        input.bytes(&[]).await;
     }
-    let ended = talk(screen, &mut socket, run.interactive, run.tty).await;
-    drop(raw);
-    status(ended?)
+    let terminal = if run.tty { Terminal::Passed } else { Terminal::Kept };
+    let keyboard = Keyboard::new(run.interactive, terminal)?;
+    let left = talk(screen, &mut output, keyboard, (input, sent), Refused::Fails).await?;
+    ended(&agent, &own, left).await
 }
 
-/// Upgrades a plain request, so that TLS and token are those of every other request.
-async fn connect(client: &Client, agent: &str, query: &Query) -> Result<Socket> {
-    let key = generate_key();
-    let request = client
-        .get(&format!("/agent/{}{PATH}", segment(agent)))
-        .query(query)
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_VERSION, "13")
-        .header(header::SEC_WEBSOCKET_KEY, &key);
-    let response = client.open(request).await?;
-    let accepted = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
-    let expected = derive_accept_key(key.as_bytes());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS
-        || accepted.is_none_or(|accepted| accepted.as_bytes() != expected.as_bytes())
-    {
-        let cause = format!("it answered a WebSocket request with {}", response.status());
-        return Err(Failure::Garbled { url: client.base().to_owned(), cause }.into());
-    }
-    let upgraded = response.upgrade().await.map_err(|error| client.unreachable(&error))?;
-    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
-}
-
-async fn send(socket: &mut Socket, frame: Frame) -> Result<()> {
-    socket.send(Message::Binary(frame.write().into())).await.context("sending to the task")
-}
-
-async fn resize(socket: &mut Socket) -> Result<()> {
-    match size() {
-        Some((rows, cols)) => send(socket, Frame::Resize(Size { rows, cols })).await,
-        None => Ok(()),
-    }
-}
-
-/// Carries input and output until the command has ended.
-async fn talk(
+/// Returns how the task ended, if it does meanwhile.
+pub(super) async fn attach(
     screen: &mut Screen<'_>,
-    socket: &mut Socket,
-    interactive: bool,
-    tty: bool,
-) -> Result<Ended> {
-    let mut resized = signal(SignalKind::window_change()).context("watching the window's size")?;
-    let mut input = interactive.then(stdin);
-    let mut typed = vec![0; INPUT_BYTES_MAX];
-    loop {
+    client: &Client,
+    task: &Task,
+    types: bool,
+) -> Result<u8> {
+    let client = client.patient()?;
+    let agent = Agent::new(&client, &task.slave_id);
+    let container = container(task)?;
+    let mut output = agent.look_on(&container).await?;
+    if !types {
+        while let Some(written) = output.next().await? {
+            show(screen, written)?;
+        }
+        return ended(&agent, &container, Left::AtItsEnd).await;
+    }
+    let line = agent.type_into(&container);
+    let keyboard = Keyboard::new(true, Terminal::Redrawn)?;
+    let left = talk(screen, &mut output, keyboard, line, Refused::LooksOn).await?;
+    ended(&agent, &container, left).await
+}
+
+fn container(task: &Task) -> Result<ContainerId> {
+    let nothing = || {
+        Failure::Other(format!("{} has no container (yet); its state is {}", task.id, task.state))
+    };
+    Ok(task.container().ok_or_else(nothing)?)
+}
+
+fn session(host: ContainerId, run: &Run) -> LaunchNestedContainerSession {
+    let value = uuid::Uuid::new_v4().to_string();
+    let (tty_info, environment) = match run.tty {
+        true => (Some(TtyInfo { window_size: window() }), Some(environment())),
+        false => (None, None),
+    };
+    LaunchNestedContainerSession {
+        container_id: ContainerId { value, parent: Some(Box::new(host)) },
+        command: Some(CommandInfo {
+            shell: Some(false),
+            value: run.command.first().cloned(),
+            arguments: run.command.clone(),
+            user: run.user.clone(),
+            environment,
+            ..CommandInfo::default()
+        }),
+        container: Some(ContainerInfo {
+            r#type: ContainerType::Mesos as i32,
+            tty_info,
+            ..ContainerInfo::default()
+        }),
+    }
+}
+
+fn window() -> Option<WindowSize> {
+    let (rows, columns) = size()?;
+    Some(WindowSize { rows: rows.into(), columns: columns.into() })
+}
+
+fn environment() -> Environment {
+    let name = std::env::var("TERM").unwrap_or_else(|_| TERMINAL_DEFAULT.to_owned());
+    let variable = Variable {
+        name: "TERM".to_owned(),
+        r#type: Some(VariableType::Value as i32),
+        value: Some(name),
+        secret: None,
+    };
+    Environment { variables: vec![variable] }
+}
+
+/// What is typed here, until it is closed.
+struct Keyboard {
+    input: Option<Stdin>,
+    terminal: Terminal,
+    keys: Keys,
+    /// Undone when this is dropped.
+    raw: Option<RawMode>,
+    resized: Signal,
+}
+
+/// What it means if nobody takes what is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Fails,
+    LooksOn,
+}
+
+enum Typed {
+    Bytes(Vec<u8>),
+    Closed,
+    Leaves,
+    Resized,
+}
+
+impl Keyboard {
+    fn new(interactive: bool, terminal: Terminal) -> Result<Self> {
+        let takes_keys = interactive && terminal != Terminal::Kept;
+        let raw = if takes_keys { RawMode::enter()? } else { None };
+        let resized = signal(SignalKind::window_change()).context("watching the window's size")?;
+        let input = interactive.then(stdin);
+        Ok(Self { input, terminal, keys: Keys::default(), raw, resized })
+    }
+
+    async fn next(&mut self) -> Result<Typed> {
+        let mut bytes = vec![0; INPUT_BYTES_MAX];
         tokio::select! {
-            message = socket.next() => {
-                let message = message.context("the connection to the task ended")?;
-                if let Some(ended) = show(screen, message.context("reading from the task")?)? {
-                    return Ok(ended);
+            length = read(&mut self.input, &mut bytes) => {
+                match length.context("reading standard input")? {
+                    0 => {
+                        self.input = None;
+                        Ok(Typed::Closed)
+                    }
+                    length if self.raw.is_some() => {
+                        let typed = self.keys.typed(&bytes[..length]);
+                        Ok(if typed.leaves { Typed::Leaves } else { Typed::Bytes(typed.bytes) })
+                    }
+                    length => Ok(Typed::Bytes(bytes[..length].to_vec())),
                 }
             }
-            length = read(&mut input, &mut typed) => match length.context("reading standard input")? {
-                0 => {
-                    input = None;
-                    send(socket, Frame::StdinClosed).await?;
-                }
-                length => send(socket, Frame::Stdin(typed[..length].to_vec())).await?,
-            },
-            () = window(&mut resized, tty) => resize(socket).await?,
+            () = window_changed(&mut self.resized, self.terminal) => Ok(Typed::Resized),
         }
     }
 }
@@ -134,48 +206,115 @@ async fn talk(
 async fn read(input: &mut Option<Stdin>, typed: &mut [u8]) -> std::io::Result<usize> {
     match input {
         Some(input) => input.read(typed).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 
-async fn window(resized: &mut Signal, tty: bool) {
-    if !tty || resized.recv().await.is_none() {
-        std::future::pending().await
+async fn window_changed(resized: &mut Signal, terminal: Terminal) {
+    if terminal == Terminal::Kept || resized.recv().await.is_none() {
+        pending().await
     }
 }
 
-/// `Some` if it was the last frame.
-fn show(screen: &mut Screen<'_>, message: Message) -> Result<Option<Ended>> {
-    let frame = match message {
-        Message::Binary(bytes) => Frame::read(&bytes)?,
-        Message::Close(_) => {
-            let cause = "the connection was closed before the command ended".to_owned();
-            return Ok(Some(Ended::Cause(cause)));
-        }
-        Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
-            return Ok(None);
-        }
-    };
-    match frame {
-        Frame::Stdout(bytes) => screen.bytes(&bytes)?,
-        Frame::Stderr(bytes) => screen.remark_bytes(&bytes)?,
-        Frame::Ended(ended) => return Ok(Some(ended)),
-        // These are ours to send.
-        Frame::Stdin(_) | Frame::Resize(_) | Frame::StdinClosed => (),
+/// Carries input and output until the output has ended.
+async fn talk(
+    screen: &mut Screen<'_>,
+    output: &mut Output,
+    mut keyboard: Keyboard,
+    (input, sent): (Input, impl Future<Output = Result<()>>),
+    refused: Refused,
+) -> Result<Left> {
+    // Without them the terminal would stay as it is now.
+    let mut signals = Signals::new()?;
+    let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    if keyboard.terminal == Terminal::Redrawn {
+        input.resize(0, 0).await;
     }
-    Ok(None)
+    if keyboard.terminal != Terminal::Kept {
+        resize(&input).await;
+    }
+    let mut sent = std::pin::pin!(sent);
+    let mut is_sent = false;
+    loop {
+        tokio::select! {
+            written = output.next() => match written? {
+                Some(written) => show(screen, written)?,
+                None => return Ok(Left::AtItsEnd),
+            },
+            // It takes nothing more once it has answered.
+            typed = keyboard.next(), if !is_sent => match typed? {
+                Typed::Bytes(bytes) if bytes.is_empty() => (),
+                Typed::Bytes(bytes) => input.bytes(&bytes).await,
+                Typed::Closed => input.bytes(&[]).await,
+                Typed::Leaves => return Ok(Left::ByKeys),
+                Typed::Resized => resize(&input).await,
+            },
+            answered = &mut sent, if !is_sent => {
+                is_sent = true;
+                keyboard.raw = None;
+                match answered {
+                    // What was written last is still on its way.
+                    Err(cause) if is_over(&cause) => (),
+                    Err(cause) if refused == Refused::LooksOn => screen.remark(cause)?,
+                    answered => answered?,
+                }
+            }
+            _ = beats.tick(), if !is_sent => input.beat().await,
+            number = signals.next() => return Ok(Left::BySignal(number)),
+        }
+    }
 }
 
-/// As a shell would report it.
-fn status(ended: Ended) -> Result<u8> {
-    match ended {
-        Ended::Cause(cause) => Err(Failure::Other(cause).into()),
-        Ended::Status(status) => {
-            let (code, signal) = ((status >> 8) & 0xff, status & 0x7f);
-            let shown = if signal == 0 { code } else { SIGNALLED + signal };
-            Ok(u8::try_from(shown).unwrap_or(u8::MAX))
+async fn resize(input: &Input) {
+    if let Some((rows, columns)) = size() {
+        input.resize(rows, columns).await;
+    }
+}
+
+fn show(screen: &mut Screen<'_>, written: Written) -> Result<()> {
+    match written {
+        Written::Output(bytes) => screen.bytes(&bytes),
+        Written::Errors(bytes) => screen.remark_bytes(&bytes),
+    }
+}
+
+/// What would end this process at once.
+struct Signals([(i32, Signal); 3]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let watch = |kind: SignalKind| {
+            let watched = signal(kind).context("watching for signals")?;
+            anyhow::Ok((kind.as_raw_value(), watched))
+        };
+        let all = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+        let [hangup, interrupt, terminate] = all.map(watch);
+        Ok(Self([hangup?, interrupt?, terminate?]))
+    }
+
+    async fn next(&mut self) -> i32 {
+        let [(hangup, one), (interrupt, two), (terminate, three)] = &mut self.0;
+        tokio::select! {
+            _ = one.recv() => *hangup,
+            _ = two.recv() => *interrupt,
+            _ = three.recv() => *terminate,
         }
     }
+}
+
+/// As a shell would report it. How some tasks ended nobody knows any more.
+async fn ended(agent: &Agent<'_>, container: &ContainerId, left: Left) -> Result<u8> {
+    match left {
+        Left::AtItsEnd => Ok(agent.wait(container).await?.map_or(0, status)),
+        Left::ByKeys => Ok(0),
+        Left::BySignal(number) => Ok(u8::try_from(SIGNALLED + number).unwrap_or(u8::MAX)),
+    }
+}
+
+fn status(wait_status: i32) -> u8 {
+    let (code, signal) = ((wait_status >> 8) & 0xff, wait_status & 0x7f);
+    let shown = if signal == 0 { code } else { SIGNALLED + signal };
+    u8::try_from(shown).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
@@ -184,13 +323,10 @@ mod tests {
 
     #[test]
     fn the_exit_status_is_what_a_shell_would_say() {
-        let check = |wait_status, expected| {
-            assert_eq!(status(Ended::Status(wait_status)).ok(), Some(expected), "{wait_status}");
-        };
+        let check = |wait_status, expected| assert_eq!(status(wait_status), expected);
         check(0, 0);
         check(3 << 8, 3);
         check(255 << 8, 255);
         check(9, 137);
-        assert!(status(Ended::Cause("no such program".into())).is_err());
     }
 }

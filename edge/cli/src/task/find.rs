@@ -97,13 +97,25 @@ pub(crate) struct ContainerId {
     pub parent: Option<Box<ContainerId>>,
 }
 
+impl ContainerId {
+    fn spelled(&self) -> mesos_v1::ContainerId {
+        let parent = self.parent.as_ref().map(|parent| Box::new(parent.spelled()));
+        mesos_v1::ContainerId { value: self.value.clone(), parent }
+    }
+}
+
 impl Task {
     fn latest_container(&self) -> Option<&ContainerId> {
         self.statuses.iter().rev().find_map(|one| one.container_status.container_id.as_ref())
     }
 
-    /// The container that the task's processes are in: the innermost.
-    pub(crate) fn container(&self) -> Option<&str> {
+    /// The container that the task's processes are in, with the one that it lies in.
+    pub(crate) fn container(&self) -> Option<mesos_v1::ContainerId> {
+        self.latest_container().map(ContainerId::spelled)
+    }
+
+    /// The innermost's name.
+    pub(crate) fn inner_container(&self) -> Option<&str> {
         self.latest_container().map(|id| id.value.as_str())
     }
 
@@ -270,7 +282,10 @@ mod tests {
             "framework_id": "f", "statuses": [{}, {"container_status": {"container_id":
             {"value": "inner", "parent": {"value": "outer"}}}}]});
         let task: Task = serde_json::from_value(raw).expect("a task");
-        assert_eq!(task.container(), Some("inner"));
+        let outer = mesos_v1::ContainerId { value: "outer".to_owned(), parent: None };
+        let parent = Some(Box::new(outer));
+        let inner = mesos_v1::ContainerId { value: "inner".to_owned(), parent };
+        assert_eq!(task.container(), Some(inner));
         assert_eq!(task.outer_container(), Some("outer"));
     }
 }

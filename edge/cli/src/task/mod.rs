@@ -3,9 +3,11 @@
 mod exec;
 mod files;
 pub(crate) mod find;
+mod keys;
 mod list;
 mod log;
 mod sandbox;
+mod stream;
 mod terminal;
 
 use std::path::PathBuf;
@@ -71,7 +73,9 @@ pub enum Command {
     #[command(after_help = "Examples:
   dcos task exec web.instance-5ed4c0c5 env
   dcos task exec -it web.instance-5ed4c0c5 sh
-  echo hello | dcos task exec -i web.instance-5ed4c0c5 cat")]
+  echo hello | dcos task exec -i web.instance-5ed4c0c5 cat
+
+With -it, Ctrl-P Ctrl-Q ends the command and goes away.")]
     Exec {
         /// Pass standard input on.
         #[arg(long, short)]
@@ -86,6 +90,17 @@ pub enum Command {
         task: String,
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+    /// Take over the terminal of a task that has one, or look on what the task writes. Ctrl-P Ctrl-Q goes away again.
+    #[command(after_help = "Examples:
+  dcos task attach shell.instance-5ed4c0c5
+  dcos task attach --no-stdin shell.instance-5ed4c0c5    # look on only")]
+    Attach {
+        /// Only show what is written.
+        #[arg(long)]
+        no_stdin: bool,
+        /// Id or unique beginning of it.
+        task: String,
     },
     /// List the files in a task's sandbox.
     Ls {
@@ -151,6 +166,11 @@ pub(crate) async fn run(command: Command, world: &mut World<'_>) -> Result<u8> {
             let task = one_of(&found, &task, |task| &task.id)?;
             return exec::run(screen, &client, task, exec::Run { command, interactive, tty, user })
                 .await;
+        }
+        Command::Attach { no_stdin, task } => {
+            let found = tasks(&client, &Filter::part(Which::Active, &task)).await?;
+            let task = one_of(&found, &task, |task| &task.id)?;
+            return exec::attach(screen, &client, task, !no_stdin).await;
         }
         Command::Ls { task, path, long, json, all, completed } => {
             let filter = Filter::part(Which::of(all, completed), &task);

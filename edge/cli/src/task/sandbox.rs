@@ -61,7 +61,7 @@ impl<'a> Sandbox<'a> {
             false => &task.executor_id,
         };
         let (agent, framework) = (&task.slave_id, &task.framework_id);
-        let run = task.outer_container().or(task.container()).unwrap_or("latest");
+        let run = task.outer_container().or(task.inner_container()).unwrap_or("latest");
         let mut root = format!(
             "{WORK_DIR}/slaves/{agent}/frameworks/{framework}/executors/{executor}/runs/{run}"
         );

@@ -122,6 +122,7 @@ impl Shim<'_> {
     }
 
     fn hang_up(&mut self, key: u64) {
+        self.forget_watcher(key);
         if let Some(connection) = self.connections.open.remove(&key)
             && connection.session
         {
@@ -157,6 +158,10 @@ impl Shim<'_> {
                         connection.session = true;
                     }
                 }
+                Err(cause) => self.connections.answer(key, &Answer::Refused(cause)),
+            },
+            Ask::Attach => match self.attach(key, packet.fds) {
+                Ok(terminal) => self.connections.executed(key, terminal.into_iter().collect()),
                 Err(cause) => self.connections.answer(key, &Answer::Refused(cause)),
             },
         }

@@ -32,7 +32,7 @@ impl Shim<'_> {
     fn drain(&mut self, index: usize) {
         let output = &mut self.outputs[index];
         while let Ok(length @ 1..) = rustix::io::read(&output.from, &mut self.buffer[..]) {
-            output.log.write(&self.buffer[..length]);
+            output.keep(&self.buffer[..length]);
         }
     }
 

@@ -94,7 +94,12 @@ impl Running {
             rustix::process::wait(rustix::process::WaitOptions::NOHANG)
         {
             // Orphans of the container are ours to reap and nobody's to know.
-            if let Some(process) = self.processes.remove(&pid.as_raw_nonzero().get()) {
+            let pid = pid.as_raw_nonzero().get();
+            if let Some(process) = self.processes.remove(&pid) {
+                // What a session has left running ends with it; with the main process everything does.
+                if process != MAIN {
+                    kill_session(pid);
+                }
                 let ended = FromInit::Exited { process, wait_status: status.as_raw() };
                 self.report(&ended, None);
             }
@@ -124,6 +129,9 @@ impl Running {
     fn signal(&self, process: ProcessNumber, signal: i32) {
         let known = self.processes.iter().find(|(_, number)| **number == process);
         if let (Some((pid, _)), Ok(signal)) = (known, Signal::try_from(signal)) {
+            if signal == Signal::SIGKILL && process != MAIN {
+                kill_session(*pid);
+            }
             // It may have ended just now.
             let _ = nix::sys::signal::killpg(Pid::from_raw(*pid), signal);
         }
@@ -163,5 +171,17 @@ impl Running {
         let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();
         // If the shim does not hear it, it is gone, and so shall we be in a moment.
         let _ = packet::send(&self.shim, message, &fds);
+    }
+}
+
+/// Whoever is in the session that this process leads, or led: a shell puts its jobs in groups of their own.
+fn kill_session(leader: i32) {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for pid in pids.map(Pid::from_raw) {
+        if nix::unistd::getsid(Some(pid)) == Ok(Pid::from_raw(leader)) {
+            // It may have ended just now.
+            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+        }
     }
 }

@@ -20,7 +20,8 @@ use super::init::{self, Stdio};
 use super::logs::LogFile;
 use super::rights::Reach;
 use super::{
-    Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, confine, ending,
+    Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, confine,
+    ending,
 };
 use crate::cgroup::Devices;
 use crate::packet;
@@ -160,8 +161,8 @@ impl Streams {
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
         let outputs = vec![
-            Output { from: stdout, log: stdout_log },
-            Output { from: stderr, log: stderr_log },
+            Output::new(Stream::Output, stdout, stdout_log),
+            Output::new(Stream::Errors, stderr, stderr_log),
         ];
         let streams = Streams { outputs, terminal_log: None };
         Ok((streams, Stdio { stdin: nothing, stdout: stdout_end, stderr: stderr_end }))

@@ -1,0 +1,99 @@
+//! Waits for containers and ends them.
+
+use axum::response::Response;
+use containers::Exited;
+use mesos_v1::agent::Response as Answer;
+use mesos_v1::agent::response::{Type, WaitContainer, WaitNestedContainer};
+use mesos_v1::{ContainerId, TaskState};
+use rustix::process::Signal;
+use wire::mesos::v1::status;
+
+use super::attach::{found, no_process};
+use super::{Asker, done, refused};
+use crate::api::Api;
+use crate::guests::{Found, Refusal};
+
+pub(super) async fn wait(api: &Api, id: &ContainerId, asker: &Asker) -> Response {
+    match ended(api, id).await {
+        Ok(wait_container) => asker.tell(&Answer {
+            r#type: Some(Type::WaitContainer as i32),
+            wait_container: Some(wait_container),
+            ..Answer::default()
+        }),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// The same in the words of older clients.
+#[expect(deprecated, reason = "clients of the first versions of Mesos v1 still ask it so")]
+pub(super) async fn wait_nested(api: &Api, id: &ContainerId, asker: &Asker) -> Response {
+    match ended(api, id).await {
+        Ok(told) => asker.tell(&Answer {
+            r#type: Some(Type::WaitNestedContainer as i32),
+            wait_nested_container: Some(WaitNestedContainer {
+                exit_status: told.exit_status,
+                state: told.state,
+                reason: told.reason,
+                limitation: told.limitation,
+                message: told.message,
+            }),
+            ..Answer::default()
+        }),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn ended(api: &Api, id: &ContainerId) -> Result<WaitContainer, Refusal> {
+    let guests = &api.0.guests;
+    let lineage = crate::guests::Lineage::read(id).map_err(Refusal::Bad)?;
+    let mut changes = api.0.board.changes();
+    loop {
+        // Who has just ended may be gone from where it was found, but how it ended is known.
+        if let Some(exited) = guests.ended(&lineage) {
+            return Ok(spelled(exited));
+        }
+        let found = guests.find(&lineage).ok_or_else(|| Refusal::Unknown(lineage.clone()))?;
+        let container = found.container().ok_or_else(|| no_process(&lineage))?;
+        tokio::select! {
+            exited = guests.exits().of(container) => return Ok(spelled(exited)),
+            changed = changes.changed() => changed.map_err(|_| {
+                Refusal::Mishap("The agent is ending".to_owned())
+            })?,
+        }
+    }
+}
+
+fn spelled(exited: Exited) -> WaitContainer {
+    let told = WaitContainer { exit_status: Some(exited.wait_status), ..WaitContainer::default() };
+    match exited.limitation {
+        None => told,
+        Some((reason, cause)) => WaitContainer {
+            state: Some(TaskState::TaskFailed as i32),
+            reason: Some(status::reason(reason) as i32),
+            message: Some(cause),
+            ..told
+        },
+    }
+}
+
+pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Response {
+    match try_kill(api, id, signal).await {
+        Ok(()) => done(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn try_kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Result<(), Refusal> {
+    let number = signal.unwrap_or(Signal::KILL.as_raw());
+    if Signal::from_named_raw(number).is_none() {
+        return Err(Refusal::Bad(format!("There is no signal {number}")));
+    }
+    let (lineage, found) = found(api, id)?;
+    if let Found::Guest(guest) = &found {
+        guest.signal(number);
+        return Ok(());
+    }
+    let container = found.container().ok_or_else(|| no_process(&lineage))?;
+    let sent = api.0.containers.signal(container, number).await;
+    sent.map_err(|cause| Refusal::Bad(format!("{cause:#}")))
+}
