@@ -134,7 +134,10 @@ pub(crate) async fn an_executor_of_a_framework_runs_its_tasks_and_outlives_its_a
 
     for id in ["a", "b"] {
         let (task, grace) = (TaskId::new(id), None);
-        world.master.say(ToAgent::Kill { framework: framework(), task, grace, grace_max: None }).await;
+        world
+            .master
+            .say(ToAgent::Kill { framework: framework(), task, grace, grace_max: None })
+            .await;
         let killed = world.expect(TaskState::Killed).await;
         assert_eq!(killed.task, TaskId::new(id));
     }

@@ -124,7 +124,9 @@ impl World {
 
     pub(crate) async fn kill(&self, id: &str) {
         let (task, grace) = (TaskId::new(id), Some(Duration::from_millis(500)));
-        self.master.say(ToAgent::Kill { framework: framework(), task, grace, grace_max: None }).await;
+        self.master
+            .say(ToAgent::Kill { framework: framework(), task, grace, grace_max: None })
+            .await;
     }
 
     /// The next message that is what is asked for.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use wire::mesos::v1::command::{self, Around};
 use wire::mesos::v1::container;
 
-use super::{Asker, absent, bad, done, not_acceptable, refused};
+use super::{Asker, absent, done, need, not_acceptable, refused};
 use crate::api::Api;
 use crate::guests::{Found, Input, Lineage, Piece, Pieces, Refusal};
 
@@ -37,16 +37,10 @@ pub(super) async fn session(
     api: &Api,
     wanted: LaunchNestedContainerSession,
     asker: &Asker,
-) -> Response {
-    let Some(spelling) = asker.stream() else { return not_acceptable() };
-    let begun = async {
-        let lineage = Lineage::read(&wanted.container_id).map_err(Refusal::Bad)?;
-        api.0.guests.begin_session(lineage, exec(&wanted)?).await
-    };
-    match begun.await {
-        Ok(pieces) => told(pieces, spelling),
-        Err(refusal) => refused(&refusal),
-    }
+) -> Result<Response, Refusal> {
+    let Some(spelling) = asker.stream() else { return Ok(not_acceptable()) };
+    let lineage = Lineage::read(&wanted.container_id).map_err(Refusal::Bad)?;
+    Ok(told(api.0.guests.begin_session(lineage, exec(&wanted)?).await?, spelling))
 }
 
 fn exec(wanted: &LaunchNestedContainerSession) -> Result<Exec, Refusal> {
@@ -94,21 +88,20 @@ fn size(tty: &TtyInfo) -> Option<WindowSize> {
 }
 
 /// What a container writes from now on.
-pub(super) async fn output(api: &Api, id: &ContainerId, asker: &Asker) -> Response {
-    let Some(spelling) = asker.stream() else { return not_acceptable() };
-    let looking = async {
-        let (lineage, found) = found(api, id)?;
-        if let Found::Guest(_) = &found {
-            let cause = format!("The output of session {lineage} goes to whoever began it");
-            return Err(Refusal::Conflict(cause));
-        }
-        let container = found.container().ok_or_else(|| no_process(&lineage))?;
-        api.0.guests.look_on(container).await
-    };
-    match looking.await {
-        Ok((pieces, _)) => told(pieces, spelling),
-        Err(refusal) => refused(&refusal),
+pub(super) async fn output(
+    api: &Api,
+    id: &ContainerId,
+    asker: &Asker,
+) -> Result<Response, Refusal> {
+    let Some(spelling) = asker.stream() else { return Ok(not_acceptable()) };
+    let (lineage, found) = found(api, id)?;
+    if let Found::Guest(_) = &found {
+        let cause = format!("The output of session {lineage} goes to whoever began it");
+        return Err(Refusal::Conflict(cause));
     }
+    let container = found.container().ok_or_else(|| no_process(&lineage))?;
+    let (pieces, _) = api.0.guests.look_on(container).await?;
+    Ok(told(pieces, spelling))
 }
 
 pub(super) fn found(api: &Api, id: &ContainerId) -> Result<(Lineage, Found), Refusal> {
@@ -182,11 +175,9 @@ pub(super) async fn input(api: &Api, encoding: Encoding, body: Body) -> Response
     let mut calls = Calls { body: body.into_data_stream(), reader: Reader::default(), encoding };
     match carry(api, &mut calls).await {
         Ok(()) => done(),
-        Err(response) => *response,
+        Err(refusal) => refused(&refusal),
     }
 }
-
-type Refused = Box<Response>;
 
 /// The calls of a stream, each a record.
 struct Calls {
@@ -204,14 +195,13 @@ enum Said {
 
 impl Calls {
     /// `None` at the end, be it the client's or the connection's.
-    async fn next(&mut self) -> Result<Option<Said>, Refused> {
-        let garbled = |cause: String| Box::new(bad(&format!("{cause}.\n")));
+    async fn next(&mut self) -> Result<Option<Said>, Refusal> {
         loop {
-            let taken = self.reader.take().map_err(|cause| garbled(cause.to_string()))?;
+            let taken = self.reader.take().map_err(|cause| Refusal::Bad(cause.to_string()))?;
             if let Some(record) = taken {
-                let call = self.encoding.decode::<Call>(&record);
-                let call = call
-                    .map_err(|cause| garbled(format!("Failed to validate agent::Call: {cause}")))?;
+                let call = self.encoding.decode::<Call>(&record).map_err(|cause| {
+                    Refusal::Bad(format!("Failed to validate agent::Call: {cause}"))
+                })?;
                 return said(call).map(Some);
             }
             match self.body.next().await {
@@ -222,36 +212,33 @@ impl Calls {
     }
 }
 
-fn said(call: Call) -> Result<Said, Refused> {
+fn said(call: Call) -> Result<Said, Refusal> {
     if call.r#type() != Type::AttachContainerInput {
         let name = call.r#type().as_str_name();
-        return Err(Box::new(bad(&format!("A stream of calls cannot hold {name}.\n"))));
+        return Err(Refusal::Bad(format!("A stream of calls cannot hold {name}")));
     }
-    let Some(input) = call.attach_container_input else {
-        return Err(Box::new(absent("attach_container_input")));
-    };
-    let missing = |field: &str| Box::new(absent(&format!("attach_container_input.{field}")));
+    let input = need(call.attach_container_input, "attach_container_input")?;
     match input.r#type() {
         InputType::ContainerId => {
-            input.container_id.map(Said::Into).ok_or_else(|| missing("container_id"))
+            need(input.container_id, "attach_container_input.container_id").map(Said::Into)
         }
-        InputType::ProcessIo => input.process_io.map(Said::Io).ok_or_else(|| missing("process_io")),
-        InputType::Unknown => Err(missing("type")),
+        InputType::ProcessIo => {
+            need(input.process_io, "attach_container_input.process_io").map(Said::Io)
+        }
+        InputType::Unknown => Err(Refusal::Bad(absent("attach_container_input.type"))),
     }
 }
 
-async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refused> {
-    let answer = |refusal: &Refusal| Box::new(refused(refusal));
+async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
     let Some(Said::Into(id)) = calls.next().await? else {
-        let cause = "Expecting the first call to say 'attach_container_input.container_id'.\n";
-        return Err(Box::new(bad(cause)));
+        return Err(Refusal::Bad(absent("attach_container_input.container_id")));
     };
-    let (lineage, found) = found(api, &id).map_err(|refusal| answer(&refusal))?;
+    let (lineage, found) = found(api, &id)?;
     match found {
         Found::Guest(guest) => {
             let Some(input) = guest.take_input() else {
                 let cause = format!("Somebody types into {lineage} already, or has ended to");
-                return Err(answer(&Refusal::Conflict(cause)));
+                return Err(Refusal::Conflict(cause));
             };
             let mut input = Some(input);
             let ended = api.0.guests.exits().of(&guest.container);
@@ -263,11 +250,10 @@ async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refused> {
             done
         }
         Found::Task(container, _) | Found::Program(container, _) => {
-            let (mut pieces, typed) =
-                api.0.guests.look_on(&container).await.map_err(|refusal| answer(&refusal))?;
+            let (mut pieces, typed) = api.0.guests.look_on(&container).await?;
             let Some(typed) = typed else {
                 let cause = format!("Container {lineage} has no terminal: nothing reads input");
-                return Err(answer(&Refusal::Bad(cause)));
+                return Err(Refusal::Bad(cause));
             };
             let ended = async { while pieces.recv().await.is_some() {} };
             let mut typed = Some(typed);
@@ -276,21 +262,21 @@ async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refused> {
                 () = ended => Ok(()),
             }
         }
-        Found::Shared => Err(answer(&no_process(&lineage))),
+        Found::Shared => Err(no_process(&lineage)),
     }
 }
 
 /// Takes the input away at its end.
-async fn type_in(calls: &mut Calls, input: &mut Option<Input>) -> Result<(), Refused> {
+async fn type_in(calls: &mut Calls, input: &mut Option<Input>) -> Result<(), Refusal> {
     while let Some(said) = calls.next().await? {
         let Said::Io(io) = said else {
-            return Err(Box::new(bad("'container_id' can be said only once.\n")));
+            return Err(Refusal::Bad("'container_id' can be said only once".to_owned()));
         };
         match io.r#type() {
             IoType::Data => feed(io.data.unwrap_or_default(), input).await,
             IoType::Control => control(&io.control.unwrap_or_default(), input.as_ref())?,
             IoType::Unknown => {
-                return Err(Box::new(absent("attach_container_input.process_io.type")));
+                return Err(Refusal::Bad(absent("attach_container_input.process_io.type")));
             }
         }
     }
@@ -312,19 +298,17 @@ async fn feed(data: Data, input: &mut Option<Input>) {
     }
 }
 
-fn control(control: &Control, input: Option<&Input>) -> Result<(), Refused> {
+fn control(control: &Control, input: Option<&Input>) -> Result<(), Refusal> {
     match control.r#type() {
         ControlType::TtyInfo => {
             let size = control.tty_info.as_ref().and_then(size);
-            let Some(size) = size else {
-                return Err(Box::new(absent("process_io.control.tty_info.window_size")));
-            };
+            let size = need(size, "process_io.control.tty_info.window_size")?;
             if input.is_some_and(|input| !input.resize(size)) {
-                return Err(Box::new(bad("What has no terminal has no window size.\n")));
+                return Err(Refusal::Bad("What has no terminal has no window size".to_owned()));
             }
             Ok(())
         }
         ControlType::Heartbeat => Ok(()),
-        ControlType::Unknown => Err(Box::new(absent("process_io.control.type"))),
+        ControlType::Unknown => Err(Refusal::Bad(absent("process_io.control.type"))),
     }
 }

@@ -9,38 +9,31 @@ use rustix::process::Signal;
 use wire::mesos::v1::status;
 
 use super::attach::{found, no_process};
-use super::{Asker, done, refused};
+use super::{Asker, done};
 use crate::api::Api;
 use crate::guests::{Found, Refusal};
 
-pub(super) async fn wait(api: &Api, id: &ContainerId, asker: &Asker) -> Response {
-    match ended(api, id).await {
-        Ok(wait_container) => asker.tell(&Answer {
-            r#type: Some(Type::WaitContainer as i32),
-            wait_container: Some(wait_container),
-            ..Answer::default()
-        }),
-        Err(refusal) => refused(&refusal),
-    }
+type Told = Result<Response, Refusal>;
+
+pub(super) async fn wait(api: &Api, id: &ContainerId, asker: &Asker) -> Told {
+    let wait_container = Some(ended(api, id).await?);
+    let kind = Some(Type::WaitContainer as i32);
+    Ok(asker.tell(&Answer { r#type: kind, wait_container, ..Answer::default() }))
 }
 
 /// The same in the words of older clients.
 #[expect(deprecated, reason = "clients of the first versions of Mesos v1 still ask it so")]
-pub(super) async fn wait_nested(api: &Api, id: &ContainerId, asker: &Asker) -> Response {
-    match ended(api, id).await {
-        Ok(told) => asker.tell(&Answer {
-            r#type: Some(Type::WaitNestedContainer as i32),
-            wait_nested_container: Some(WaitNestedContainer {
-                exit_status: told.exit_status,
-                state: told.state,
-                reason: told.reason,
-                limitation: told.limitation,
-                message: told.message,
-            }),
-            ..Answer::default()
-        }),
-        Err(refusal) => refused(&refusal),
-    }
+pub(super) async fn wait_nested(api: &Api, id: &ContainerId, asker: &Asker) -> Told {
+    let told = ended(api, id).await?;
+    let wait_nested_container = Some(WaitNestedContainer {
+        exit_status: told.exit_status,
+        state: told.state,
+        reason: told.reason,
+        limitation: told.limitation,
+        message: told.message,
+    });
+    let kind = Some(Type::WaitNestedContainer as i32);
+    Ok(asker.tell(&Answer { r#type: kind, wait_nested_container, ..Answer::default() }))
 }
 
 async fn ended(api: &Api, id: &ContainerId) -> Result<WaitContainer, Refusal> {
@@ -76,14 +69,7 @@ fn spelled(exited: Exited) -> WaitContainer {
     }
 }
 
-pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Response {
-    match try_kill(api, id, signal).await {
-        Ok(()) => done(),
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-async fn try_kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Result<(), Refusal> {
+pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Told {
     let number = signal.unwrap_or(Signal::KILL.as_raw());
     if Signal::from_named_raw(number).is_none() {
         return Err(Refusal::Bad(format!("There is no signal {number}")));
@@ -91,9 +77,10 @@ async fn try_kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> Result<()
     let (lineage, found) = found(api, id)?;
     if let Found::Guest(guest) = &found {
         guest.signal(number);
-        return Ok(());
+        return Ok(done());
     }
     let container = found.container().ok_or_else(|| no_process(&lineage))?;
     let sent = api.0.containers.signal(container, number).await;
-    sent.map_err(|cause| Refusal::Bad(format!("{cause:#}")))
+    sent.map_err(|cause| Refusal::Bad(format!("{cause:#}")))?;
+    Ok(done())
 }

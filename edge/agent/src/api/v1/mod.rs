@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mesos_v1::agent::call::Type;
 use mesos_v1::agent::{Call, Response as Answer};
-use mesos_v1::json::Message;
 use mesos_v1::negotiate::{self, Content};
 
 use super::Api;
@@ -45,49 +44,78 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, &cause);
     };
     match encoding.decode::<Call>(&body) {
-        Ok(call) => obey(api, call, &Asker(parts.headers)).await,
+        Ok(call) => {
+            let done = obey(api, call, &Asker(parts.headers)).await;
+            done.unwrap_or_else(|refusal| refused(&refusal))
+        }
         Err(cause) => bad(&format!("Failed to validate agent::Call: {cause}.\n")),
     }
 }
 
 #[expect(deprecated, reason = "clients of the first versions of Mesos v1 still say it so")]
-async fn obey(api: &Api, call: Call, asker: &Asker) -> Response {
-    let kind = call.r#type();
-    match kind {
-        Type::LaunchNestedContainerSession => match call.launch_nested_container_session {
-            Some(wanted) => attach::session(api, wanted, asker).await,
-            None => absent("launch_nested_container_session"),
-        },
-        Type::AttachContainerOutput => match call.attach_container_output {
-            Some(wanted) => attach::output(api, &wanted.container_id, asker).await,
-            None => absent("attach_container_output"),
-        },
-        Type::AttachContainerInput => refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Expecting 'Content-Type' of application/recordio for ATTACH_CONTAINER_INPUT.\n",
-        ),
-        Type::WaitNestedContainer => match call.wait_nested_container {
-            Some(wanted) => guests::wait_nested(api, &wanted.container_id, asker).await,
-            None => absent("wait_nested_container"),
-        },
-        Type::WaitContainer => match call.wait_container {
-            Some(wanted) => guests::wait(api, &wanted.container_id, asker).await,
-            None => absent("wait_container"),
-        },
-        Type::KillNestedContainer => match call.kill_nested_container {
-            Some(wanted) => guests::kill(api, &wanted.container_id, wanted.signal).await,
-            None => absent("kill_nested_container"),
-        },
-        Type::KillContainer => match call.kill_container {
-            Some(wanted) => guests::kill(api, &wanted.container_id, wanted.signal).await,
-            None => absent("kill_container"),
-        },
-        Type::Unknown => bad("Failed to validate agent::Call: Expecting 'type' to be present.\n"),
-        _ => refuse(
-            StatusCode::NOT_IMPLEMENTED,
-            &format!("{} is not known yet.\n", kind.as_str_name()),
-        ),
+async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal> {
+    match call.r#type() {
+        Type::LaunchNestedContainerSession => {
+            let field = "launch_nested_container_session";
+            attach::session(api, need(call.launch_nested_container_session, field)?, asker).await
+        }
+        Type::AttachContainerOutput => {
+            let wanted = need(call.attach_container_output, "attach_container_output")?;
+            attach::output(api, &wanted.container_id, asker).await
+        }
+        Type::AttachContainerInput => {
+            let cause =
+                "Expecting 'Content-Type' of application/recordio for ATTACH_CONTAINER_INPUT.\n";
+            Ok(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, cause))
+        }
+        Type::WaitNestedContainer => {
+            let wanted = need(call.wait_nested_container, "wait_nested_container")?;
+            guests::wait_nested(api, &wanted.container_id, asker).await
+        }
+        Type::WaitContainer => {
+            let wanted = need(call.wait_container, "wait_container")?;
+            guests::wait(api, &wanted.container_id, asker).await
+        }
+        Type::KillNestedContainer => {
+            let wanted = need(call.kill_nested_container, "kill_nested_container")?;
+            guests::kill(api, &wanted.container_id, wanted.signal).await
+        }
+        Type::KillContainer => {
+            let wanted = need(call.kill_container, "kill_container")?;
+            guests::kill(api, &wanted.container_id, wanted.signal).await
+        }
+        Type::Unknown => Err(Refusal::Bad(absent("type"))),
+        Type::GetHealth
+        | Type::GetFlags
+        | Type::GetVersion
+        | Type::GetMetrics
+        | Type::GetLoggingLevel
+        | Type::SetLoggingLevel
+        | Type::ListFiles
+        | Type::ReadFile
+        | Type::GetState
+        | Type::GetContainers
+        | Type::GetFrameworks
+        | Type::GetExecutors
+        | Type::GetOperations
+        | Type::GetTasks
+        | Type::GetAgent
+        | Type::GetResourceProviders
+        | Type::LaunchNestedContainer
+        | Type::RemoveNestedContainer
+        | Type::LaunchContainer
+        | Type::RemoveContainer
+        | Type::AddResourceProviderConfig
+        | Type::UpdateResourceProviderConfig
+        | Type::RemoveResourceProviderConfig
+        | Type::MarkResourceProviderGone
+        | Type::PruneImages => Err(Refusal::Unsupported(call.r#type().as_str_name())),
     }
+}
+
+/// A call says in its own field what it is about.
+fn need<T>(field: Option<T>, name: &str) -> Result<T, Refusal> {
+    field.ok_or_else(|| Refusal::Bad(absent(name)))
 }
 
 /// Who is to be answered.
@@ -95,13 +123,9 @@ pub(super) struct Asker(HeaderMap);
 
 impl Asker {
     fn tell(&self, answer: &Answer) -> Response {
-        self.message(answer)
-    }
-
-    fn message(&self, message: &impl Message) -> Response {
         let Some(encoding) = negotiate::answer(&self.0) else { return not_acceptable() };
         let headers = [(header::CONTENT_TYPE, encoding.media_type())];
-        (headers, encoding.encode(message)).into_response()
+        (headers, encoding.encode(answer)).into_response()
     }
 
     fn stream(&self) -> Option<negotiate::Stream> {
@@ -118,8 +142,8 @@ fn bad(cause: &str) -> Response {
     refuse(StatusCode::BAD_REQUEST, cause)
 }
 
-fn absent(field: &str) -> Response {
-    bad(&format!("Failed to validate agent::Call: Expecting '{field}' to be present.\n"))
+fn absent(field: &str) -> String {
+    format!("Failed to validate agent::Call: Expecting '{field}' to be present")
 }
 
 fn done() -> Response {
@@ -133,6 +157,7 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::Conflict(_) => StatusCode::CONFLICT,
         // As Mesos says that it has been launched before.
         Refusal::Exists(_) => StatusCode::ACCEPTED,
+        Refusal::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
         Refusal::Mishap(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     refuse(status, &format!("{refusal}.\n"))
