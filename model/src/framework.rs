@@ -1,10 +1,12 @@
 //! Schedulers as they introduce themselves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
 use crate::id::{FrameworkId, Role};
+use crate::resources::{ResourceName, Scalar};
 
 /// As in Mesos' `FrameworkInfo`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -33,7 +35,13 @@ pub struct FrameworkInfo {
     pub capabilities: Vec<Capability>,
     #[n(10)]
     pub labels: Vec<(String, String)>,
+    /// Of how little a role wants no offer, instead of what the operator has set.
+    #[cbor(n(11), default)]
+    pub offer_minima: BTreeMap<Role, Minima>,
 }
+
+/// What an offer has at least: all of one of these. There is no least if there are none.
+pub type Minima = Vec<BTreeMap<ResourceName, Scalar>>;
 
 impl FrameworkInfo {
     pub fn can(&self, capability: Capability) -> bool {

@@ -1,7 +1,7 @@
 //! The words of the domain. No behaviour beyond arithmetic and spelling.
 //!
 //! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`check`], [`limits`], [`task`],
-//! [`executor`], [`framework`], [`operation`], [`scheduler`], [`agent`], [`machine`], [`turn`].
+//! [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`], [`machine`], [`turn`].
 //!
 //! Every type that crosses a process or reaches a disk carries numbered CBOR fields (`#[n(0)]`): a number is never
 //! reused, a new field is an `Option` or has a default, and so a release reads what its predecessor wrote.
@@ -22,3 +22,4 @@ pub mod shared;
 pub mod task;
 pub mod time;
 pub mod turn;
+pub mod wishes;

@@ -16,6 +16,7 @@ use crate::operation::{Conversion, OperationStatus};
 use crate::resources::Resources;
 use crate::task::{ExecutorInfo, Reason, TaskInfo, TaskStatus};
 use crate::time::Time;
+use crate::wishes::Wishes;
 
 /// Resources of one agent that one framework may use until it answers or the offer is rescinded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +71,11 @@ pub enum Call {
         info: FrameworkInfo,
     },
     Teardown,
-    /// Changes what the subscription says of the framework, its roles among it; offers and filters stay.
+    /// Changes what the subscription says of the framework, its roles among it. Other roles' offers and filters stay.
     UpdateFramework {
         info: FrameworkInfo,
+        /// If other offers are wanted from now on.
+        wishes: Option<Wishes>,
     },
     Accept {
         offers: Vec<OfferId>,

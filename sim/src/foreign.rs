@@ -11,6 +11,7 @@ use model::limits::Limits;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, TaskInfo};
+use model::wishes::Wishes;
 
 use crate::parcel::Parcel;
 use crate::world::World;
@@ -45,7 +46,7 @@ impl World {
         }
         if !self.foreign.is_subscribed {
             let (info, seed) = (info(self.foreign.id.clone()), self.dice.roll());
-            self.tell_master(None, Input::Subscribe { info, suppressed: Vec::new(), seed });
+            self.tell_master(None, Input::Subscribe { info, wishes: Wishes::default(), seed });
         } else if self.weather.loss_permille == 0 {
             self.lift_quotas();
             self.foreign.is_over = true;
@@ -208,5 +209,6 @@ fn info(id: Option<FrameworkId>) -> FrameworkInfo {
         webui_url: None,
         capabilities: vec![Capability::PartitionAware, Capability::MultiRole],
         labels: vec![],
+        offer_minima: Default::default(),
     }
 }

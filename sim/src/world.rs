@@ -435,6 +435,7 @@ fn kernel_config() -> kernel::Config {
         pings_missed_max: 4,
         reregister_timeout: Duration::from_secs(60),
         offer_timeout: Duration::from_secs(30),
+        ..kernel::Config::default()
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use model::agent::{FromAgent, ToAgent};
 use model::framework::FrameworkInfo;
-use model::id::{Connection, FrameworkId, Role, Term};
+use model::id::{Connection, FrameworkId, Term};
 use model::scheduler::{Call, Event};
+use model::wishes::Wishes;
 use services::{Notice, Order};
 
 pub use machine::{Cluster, LETTERS_MAX, RECORDS_MAX};
@@ -29,8 +30,8 @@ pub enum Input {
     },
     Subscribe {
         info: FrameworkInfo,
-        /// Roles that want no offers for now.
-        suppressed: Vec<Role>,
+        /// Which offers it wants.
+        wishes: Wishes,
         seed: u64,
     },
     FrameworkLost {

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use kernel::Kernel;
 use model::framework::FrameworkInfo;
-use model::id::{FrameworkId, Role, Uuid};
+use model::id::{FrameworkId, Uuid};
 use model::machine::Machine;
 use model::scheduler::{Call, Event};
 use model::time::Time;
+use model::wishes::Wishes;
 use services::Services;
 
 use crate::{Effect, Input, Out, Record, Refusal, Reply, View};
@@ -96,8 +97,8 @@ impl Cluster {
             Input::Services { order, seed: _ } => {
                 self.tell_services(now, services::Input::Order { order, seed: seeds.next() }, out)
             }
-            Input::Subscribe { info, suppressed, seed: _ } => {
-                self.subscribe(now, info, suppressed, out)
+            Input::Subscribe { info, wishes, seed: _ } => {
+                self.subscribe(now, info, wishes, out)
             }
             Input::FrameworkLost { framework } => {
                 self.tell_kernel(now, kernel::Input::FrameworkLost { framework }, out)
@@ -122,17 +123,21 @@ impl Cluster {
         }
     }
 
-    /// A framework outside. It gets no offers to the suppressed roles before it hears of its id.
+    /// A framework outside. It gets no offers that it does not want before it hears of its id.
     fn subscribe(
         &mut self,
         now: Time,
         info: FrameworkInfo,
-        suppressed: Vec<Role>,
+        wishes: Wishes,
         out: &mut Out,
     ) -> Result<Reply, Refusal> {
         if info.id.as_ref() == Some(&self.framework) {
             return Err(Refusal::OwnFramework(self.framework.clone()));
         }
+        // What cannot be obeyed is refused before anybody is disturbed.
+        kernel::constraints::judge(&wishes.constraints)
+            .map_err(|cause| Refusal::Kernel(kernel::Refusal::InvalidFramework(cause)))?;
+        let same = info.clone();
         self.tell_kernel(now, kernel::Input::Subscribe { info }, out)?;
         let told = out.effects.iter().rev().find_map(|effect| match effect {
             Effect::Event(_, Event::Subscribed { framework }) => Some(framework.clone()),
@@ -141,8 +146,8 @@ impl Cluster {
             }
         });
         let id = told.expect("the kernel tells who has subscribed");
-        if !suppressed.is_empty() {
-            let call = Call::Suppress { roles: suppressed };
+        if wishes != Wishes::default() {
+            let call = Call::UpdateFramework { info: same, wishes: Some(wishes) };
             let from = id.clone();
             self.tell_kernel(now, kernel::Input::Framework { from, call }, out)?;
         }

@@ -329,6 +329,7 @@ fn framework(role: &str) -> FrameworkInfo {
         webui_url: None,
         capabilities: vec![Capability::PartitionAware],
         labels: vec![],
+        offer_minima: Default::default(),
     }
 }
 

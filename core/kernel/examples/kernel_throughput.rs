@@ -170,6 +170,7 @@ fn framework() -> FrameworkInfo {
         webui_url: None,
         capabilities: vec![Capability::PartitionAware],
         labels: vec![],
+        offer_minima: Default::default(),
     }
 }
 

@@ -28,15 +28,10 @@ impl Kernel {
             demands.resize_with(number + 1, || None);
         }
         let info = self.state.frameworks[&client.framework].info.clone();
-        demands[number] = Some(Demand::new(client, info));
-    }
-
-    /// The framework says something else of itself.
-    pub(crate) fn introduce_again(&mut self, framework: &FrameworkId) {
-        for client in self.clients(framework, &[]) {
-            let demand = self.offers.demand_mut(client).expect("a client of ours");
-            demand.info = self.state.frameworks[framework].info.clone();
-        }
+        let live = self.frameworks.get(&client.framework);
+        let constraints = live.and_then(|live| live.constraints.of(&client.role));
+        let demand = demands[number].insert(Demand::new(client, info));
+        demand.constraints = constraints;
     }
 
     /// The client is no more.
@@ -62,23 +57,32 @@ impl Kernel {
     }
 
     pub(crate) fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
-        let agents = self.offers.stocks.len();
         for client in self.clients(framework, roles) {
             self.drop_filters(client);
-            self.offers.demand_mut(client).expect("a client of ours").revive(agents);
-            self.offers.wanting.set(client);
-            self.shares.join(client);
+            self.look_anew(client);
         }
         self.touched_frameworks.insert(framework.clone());
     }
 
+    /// The client wants offers, and looks at every agent once more. What it has refused stays refused.
+    pub(crate) fn look_anew(&mut self, client: Number) {
+        let agents = self.offers.stocks.len();
+        self.offers.demand_mut(client).expect("a client of ours").revive(agents);
+        self.offers.wanting.set(client);
+        self.shares.join(client);
+    }
+
     pub(crate) fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]) {
         for client in self.clients(framework, roles) {
-            self.offers.demand_mut(client).expect("a client of ours").suppress();
-            self.offers.wanting.unset(client);
-            self.shares.leave(client);
+            self.stop_wanting(client);
         }
         self.touched_frameworks.insert(framework.clone());
+    }
+
+    pub(crate) fn stop_wanting(&mut self, client: Number) {
+        self.offers.demand_mut(client).expect("a client of ours").suppress();
+        self.offers.wanting.unset(client);
+        self.shares.leave(client);
     }
 
     /// Keeps what the client gave back of an offer from being offered to it again for a while.

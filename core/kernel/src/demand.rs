@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::framework::FrameworkInfo;
+use model::framework::{FrameworkInfo, Minima};
 use model::id::{FrameworkId, Role};
 use model::time::Time;
 
 use crate::bits::Bits;
+use crate::constraints::Tests;
 use crate::stock::Slot;
 
 /// One role of one framework: what offers are made to.
@@ -34,6 +35,8 @@ pub(crate) struct Demand {
     pub(crate) client: Client,
     /// What its framework can do.
     pub(crate) info: Arc<FrameworkInfo>,
+    /// Of which agents it wants offers; of all if it has not said.
+    pub(crate) constraints: Option<Arc<Tests>>,
     /// Agents that are worth a look.
     unseen: Bits,
     /// Agents of which a limit has kept something back.
@@ -53,6 +56,7 @@ impl Demand {
         Self {
             client,
             info,
+            constraints: None,
             unseen: Bits::default(),
             cut: Bits::default(),
             next: 0,
@@ -60,6 +64,11 @@ impl Demand {
             ends: BTreeSet::new(),
             round: OFFERS_PER_ROUND_MIN,
         }
+    }
+
+    /// Of how little it wants no offer, if it has said so.
+    pub(crate) fn own_minima(&self) -> Option<&Minima> {
+        self.info.offer_minima.get(&self.client.role)
     }
 
     /// Wants offers of all agents, whatever it refused before. The filters are the caller's to remove.

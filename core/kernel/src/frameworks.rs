@@ -11,6 +11,7 @@ use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::accept::Answer;
+use crate::constraints::Constraints;
 use crate::demand::Client;
 use crate::state::Framework;
 use crate::tasks::{Kill, Seen, Verdict, holds};
@@ -26,6 +27,8 @@ pub(crate) struct Subscription {
     pub(crate) connected: bool,
     /// When it is torn down unless it has subscribed again.
     pub(crate) failover_at: Option<Time>,
+    /// Of which agents it wants offers.
+    pub(crate) constraints: Constraints,
 }
 
 impl Kernel {
@@ -38,6 +41,7 @@ impl Kernel {
     ) -> Result<(), Refusal> {
         // Whoever asks hears the refusal; who is subscribed under that id is not disturbed.
         self.judge(&info)?;
+        let info = self.kept(info)?;
         let id = match &info.id {
             Some(id) => id.clone(),
             None => self.state.new_framework_id(&self.view.cluster),
@@ -54,6 +58,7 @@ impl Kernel {
         self.end_subscription(&id);
         let live = self.frameworks.entry(id.clone()).or_default();
         live.connected = true;
+        live.constraints = Constraints::default();
         if let Some(at) = live.failover_at.take() {
             self.timers.cancel(at, Timer::Failover(id.clone()));
         }
@@ -65,50 +70,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Offers to roles that it gives up are taken back; to new ones it gets some. Everything else stays.
-    fn update_framework(&mut self, info: FrameworkInfo, out: &mut Out) -> Result<(), Refusal> {
-        self.judge(&info)?;
-        let id = info.id.clone().expect("whoever subscribed has an id");
-        let before = self.roles(&id);
-        let known = self.state.frameworks[&id].clone();
-        if *known.info != info {
-            let framework = Framework { info: Arc::new(info), ..known };
-            self.commit(Record::Framework(id.clone(), Some(framework)), out);
-            self.introduce_again(&id);
-        }
-        let now = self.roles(&id);
-        for role in before.difference(&now) {
-            self.leave_role(&Client { framework: id.clone(), role: role.clone() }, out);
-        }
-        let added: Vec<Role> = now.difference(&before).cloned().collect();
-        for role in &added {
-            let client = Client { framework: id.clone(), role: role.clone() };
-            self.enroll(client);
-        }
-        if !added.is_empty() {
-            self.revive(&id, &added);
-        }
-        self.touched_frameworks.insert(id);
-        Ok(())
-    }
-
-    fn leave_role(&mut self, client: &Client, out: &mut Out) {
-        let offers = self.view.offers.values();
-        let of_role =
-            offers.filter(|one| one.framework == client.framework && one.role == client.role);
-        let offers: Vec<OfferId> = of_role.map(|offer| offer.id.clone()).collect();
-        for offer in offers {
-            let Some(taken) = self.take_offer(&client.framework, &offer) else { continue };
-            self.count_free(&taken.agent_id);
-            self.offer_again(&taken.agent_id);
-            self.tell(&client.framework, Event::Rescind(offer), out);
-        }
-        if let Some(number) = self.shares.find(client) {
-            self.forget_client(number);
-        }
-    }
-
-    fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {
+    pub(crate) fn judge(&self, info: &FrameworkInfo) -> Result<(), Refusal> {
         let invalid = |cause: String| Err(Refusal::InvalidFramework(cause));
         if let Some(bad) = info.roles.iter().find(|role| !is_role(role)) {
             return invalid(format!("{:?} is not a role", bad.as_str()));
@@ -127,7 +89,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn roles(&self, id: &FrameworkId) -> BTreeSet<Role> {
+    pub(crate) fn roles(&self, id: &FrameworkId) -> BTreeSet<Role> {
         let info = &self.state.frameworks[id].info;
         if info.roles.is_empty() && !info.can(Capability::MultiRole) {
             return BTreeSet::from([Role::star()]);
@@ -247,9 +209,9 @@ impl Kernel {
         self.require_subscribed(from, out)?;
         match call {
             Call::Subscribe { .. } => unreachable!("handled above"),
-            Call::UpdateFramework { info } => {
+            Call::UpdateFramework { info, wishes } => {
                 let info = FrameworkInfo { id: Some(from.clone()), ..info };
-                return self.update_framework(info, out);
+                return self.update_framework(info, wishes, out);
             }
             Call::Teardown => self.tear_down(now, from, out),
             Call::Accept { offers, operations, filters } => {

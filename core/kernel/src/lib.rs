@@ -1,8 +1,9 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
-//! per noun: `agents` and `settle`, `frameworks`, `offers` with `clients`, `demand`, `stock` and `shares`, `quota`,
-//! `operator` and `duty`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`, `demand`, `eligible`,
+//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `operator` and `duty`, `accept`, `tasks`, `executors`,
+//! `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -13,14 +14,18 @@ mod audit;
 mod bits;
 mod claims;
 mod clients;
+pub mod constraints;
 mod demand;
 mod duty;
+mod eligible;
 mod executors;
 mod frameworks;
+mod introduce;
 mod judge;
 mod offers;
 mod operations;
 pub mod operator;
+mod pattern;
 mod programs;
 pub mod quota;
 mod reconcile;
@@ -47,6 +52,7 @@ use model::time::Time;
 
 use agents::LiveAgent;
 use amounts::{Amounts, Change};
+pub use eligible::{Gpus, OfferRules};
 use frameworks::Subscription;
 use offers::Offers;
 use operations::Operations;
@@ -71,6 +77,7 @@ pub struct Config {
     pub reregister_timeout: Duration,
     /// An offer that nobody has answered by then is rescinded: 2 min, as DC/OS ships it.
     pub offer_timeout: Duration,
+    pub offers: OfferRules,
 }
 
 impl Default for Config {
@@ -80,6 +87,7 @@ impl Default for Config {
             pings_missed_max: 20,
             reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
+            offers: OfferRules::default(),
         }
     }
 }
@@ -295,7 +303,7 @@ impl Kernel {
                 // Even one without a failover time-out gets the time to notice that the leader has changed.
                 let patience = framework.info.failover_timeout.max(self.config.reregister_timeout);
                 let at = now + patience;
-                let live = Subscription { connected: false, failover_at: Some(at) };
+                let live = Subscription { failover_at: Some(at), ..Subscription::default() };
                 self.frameworks.insert(id.clone(), live);
                 self.timers.set(at, Timer::Failover(id.clone()));
             }
@@ -418,9 +426,11 @@ impl Kernel {
         self.view.frameworks.remove(id);
         self.view.completed_frameworks.remove(id);
         let Some(framework) = self.state.frameworks.get(id) else { return };
+        let live = self.frameworks.get(id);
         let seen = Arc::new(FrameworkView {
             framework: framework.clone(),
-            connected: self.frameworks.get(id).is_some_and(|live| live.connected),
+            connected: live.is_some_and(|live| live.connected),
+            constraints: live.map(|live| live.constraints.said.clone()).unwrap_or_default(),
             suppressed: self.is_suppressed(id),
         });
         match framework.completed_at {

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, FrameworkId, OfferId, Serial};
-use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
+use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer};
 use model::time::Time;
 
@@ -24,11 +23,6 @@ use crate::{Effect, Kernel, Out};
 
 /// Pairs of client and agent looked at in one tick, so that no step stalls whatever the size of the cluster.
 const LOOKS_PER_TICK_MAX: usize = 1024;
-
-/// Less is not worth an offer: all three must be met, as DC/OS sets it. An agent that was given no ports at all is
-/// still offered.
-const OFFER_CPUS_MIN: Scalar = Scalar(10);
-const OFFER_MEM_MIB_MIN: Scalar = Scalar::whole(32);
 
 /// Offers, what they are made of and those who want them. Volatile: a new leader starts with none.
 #[derive(Debug, Default)]
@@ -125,9 +119,9 @@ impl Kernel {
 
     /// The next agent that is worth a look. A role that is at its limit still gets what is reserved for it.
     fn next_agent(&mut self, turn: Turn, room: Option<&Headroom>) -> Option<Slot> {
-        let at_limit = room.is_some_and(|room| !has_room(room));
         let offers = &mut self.offers;
         let demand = offers.demands[turn.client].as_mut().expect("who is in line has a demand");
+        let at_limit = room.is_some_and(|room| !self.config.offers.has_room(demand, room));
         demand.next(if at_limit { &offers.reserving } else { &offers.available })
     }
 
@@ -139,14 +133,14 @@ impl Kernel {
         agent: Slot,
         room: Option<Headroom>,
     ) -> Option<Resources> {
-        let offers = &mut self.offers;
+        let (offers, rules) = (&mut self.offers, &self.config.offers);
         let demand = offers.demands[client].as_mut().expect("who is in line has a demand");
         let stock = &mut offers.stocks[agent];
-        if !may_see(&demand.info, stock) {
+        if !rules.may_see(demand, stock) {
             return None;
         }
         let is_fit = |demand: &Demand, stock: &Stock, resources: &Resources| {
-            is_worth_offering(resources, &stock.info.resources)
+            rules.is_worth_offering(demand, resources, stock)
                 && !(stock.has_refused(client, resources) && demand.is_filtered(agent, now))
         };
         if room.is_none() && !offers.reserving.has(agent) {
@@ -319,27 +313,4 @@ impl Kernel {
 
 pub(crate) fn client_of(offer: &Offer) -> Client {
     Client { framework: offer.framework.clone(), role: offer.role.clone() }
-}
-
-fn is_worth_offering(free: &Resources, total: &Resources) -> bool {
-    let has_ports = |all: &Resources| {
-        all.iter()
-            .any(|one| one.name == ResourceName::Ports && matches!(one.amount, Amount::Ranges(_)))
-    };
-    // What was reserved can be given back only by whom it is offered to, however little it is.
-    free.iter().any(Resource::is_claim)
-        || free.cpus() >= OFFER_CPUS_MIN
-            && free.mem() >= OFFER_MEM_MIB_MIN
-            && (has_ports(free) || !has_ports(total))
-}
-
-/// Whether anything that is cut to this could be worth an offer.
-fn has_room(room: &Headroom) -> bool {
-    room.left(&ResourceName::Cpus) >= OFFER_CPUS_MIN
-        && room.left(&ResourceName::Mem) >= OFFER_MEM_MIB_MIN
-}
-
-/// Agents with GPUs are kept for frameworks that know what to do with them.
-fn may_see(framework: &FrameworkInfo, stock: &Stock) -> bool {
-    stock.info.resources.gpus().is_zero() || framework.can(Capability::GpuResources)
 }

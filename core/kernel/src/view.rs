@@ -12,6 +12,7 @@ use model::resources::{Resources, Scalar};
 use model::scheduler::Offer;
 use model::task::Task;
 use model::time::Time;
+use model::wishes::OfferConstraints;
 
 use crate::amounts::{Amounts, Counted};
 use crate::quota::{Quantities, Quota};
@@ -68,6 +69,8 @@ pub struct FrameworkView {
     pub framework: Framework,
     pub connected: bool,
     pub suppressed: bool,
+    /// Of which agents it wants offers.
+    pub constraints: Arc<OfferConstraints>,
 }
 
 impl View {

@@ -256,6 +256,7 @@ impl Services {
                 Capability::ReservationRefinement,
             ],
             labels: Vec::new(),
+            offer_minima: Default::default(),
         }
     }
 

@@ -57,7 +57,8 @@ impl Services {
             let before = std::mem::replace(&mut self.desk.roles, now);
             let gone: Vec<Role> = before.difference(&self.desk.roles).cloned().collect();
             gone.iter().for_each(|role| self.desk.queue.close_tap(role));
-            turn.call(Call::UpdateFramework { info: self.framework_info() });
+            let info = self.framework_info();
+            turn.call(Call::UpdateFramework { info, wishes: None });
         }
     }
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::framework::FrameworkInfo;
-use model::id::{Connection, FrameworkId, Role};
+use model::id::{Connection, FrameworkId};
 use model::scheduler::{Call, Event};
+use model::wishes::Wishes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{CallError, Handle, Message};
@@ -25,8 +26,8 @@ const FAILED_OVER: &str = "Framework failed over";
 #[derive(Debug)]
 pub struct Subscription {
     pub info: FrameworkInfo,
-    /// Roles that want no offers for now.
-    pub suppressed: Vec<Role>,
+    /// Which offers it wants.
+    pub wishes: Wishes,
 }
 
 /// Why nobody was subscribed, or why a call was not carried out.

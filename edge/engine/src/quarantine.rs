@@ -47,7 +47,7 @@ fn hash(input: &Input) -> Option<u64> {
     let said = match input {
         Input::Lead { .. } | Input::Tick { .. } => return None,
         Input::Services { order, seed: _ } => format!("order {order:?}"),
-        Input::Subscribe { info, suppressed: _, seed: _ } => format!("subscribe {info:?}"),
+        Input::Subscribe { info, wishes: _, seed: _ } => format!("subscribe {info:?}"),
         Input::FrameworkLost { framework } => format!("framework lost {framework:?}"),
         Input::Framework { from, call, seed: _ } => format!("call {from:?} {call:?}"),
         Input::Agent { connection: _, message, seed: _ } => format!("agent {message:?}"),

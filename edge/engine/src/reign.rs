@@ -212,8 +212,8 @@ impl<S: Subject> Reign<S> {
 
     fn subscribe(&mut self, run: &mut Run, wanted: Subscription, asked: Asked) {
         self.frameworks.expect(&asked, &wanted);
-        let Subscription { info, suppressed } = wanted;
-        let input = Input::Subscribe { info, suppressed, seed: run.seeds.next() };
+        let Subscription { info, wishes } = wanted;
+        let input = Input::Subscribe { info, wishes, seed: run.seeds.next() };
         match run.quarantine.find(&input) {
             None => self.turns.push(Token::Subscriber(asked), input),
             Some(hash) => {

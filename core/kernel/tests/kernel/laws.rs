@@ -91,6 +91,7 @@ impl World {
             pings_missed_max: 4,
             reregister_timeout: Duration::from_secs(8),
             offer_timeout: Duration::from_secs(5),
+            ..Config::default()
         };
         Self {
             stage: Stage::with(config),

@@ -20,3 +20,4 @@ mod scale;
 mod spelled;
 mod stage;
 mod tasks;
+mod wishes;

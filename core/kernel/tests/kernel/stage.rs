@@ -346,6 +346,7 @@ pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInf
         webui_url: None,
         capabilities: capabilities.to_vec(),
         labels: vec![],
+        offer_minima: Default::default(),
     }
 }
 

@@ -60,6 +60,7 @@ fn run(world: &mut World, ids: &[&str], together: Together) -> Vec<String> {
         webui_url: None,
         capabilities: vec![Capability::PartitionAware],
         labels: vec![],
+        offer_minima: Default::default(),
     };
     let tasks = ids.iter().map(|id| task(id)).collect();
     let (executor, killing) = (executor(), TellKilling::No);

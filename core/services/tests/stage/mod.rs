@@ -272,7 +272,9 @@ impl Stage {
                 self.agents.values_mut().for_each(|agent| agent.offered = false);
                 self.introduced = true;
             }
-            Call::UpdateFramework { info } => self.subscribed = info.roles.into_iter().collect(),
+            Call::UpdateFramework { info, wishes: _ } => {
+                self.subscribed = info.roles.into_iter().collect();
+            }
             Call::Kill { .. }
             | Call::Acknowledge { .. }
             | Call::Shutdown { .. }

@@ -108,6 +108,7 @@ async fn run(world: &World, command: &str, ids: &[&str]) {
         webui_url: None,
         capabilities: vec![],
         labels: vec![],
+        offer_minima: Default::default(),
     };
     let (executor, tasks) = (executor(command), ids.iter().map(|id| task(id)).collect());
     let (together, killing) = (Together::No, TellKilling::No);

@@ -14,8 +14,9 @@ use mesos_v1::negotiate;
 use mesos_v1::scheduler::Call as Spelled;
 use mesos_v1::scheduler::call::Type;
 use model::framework::FrameworkInfo;
-use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, Uuid};
+use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Uuid};
 use model::scheduler::Call;
+use model::wishes::Wishes;
 use wire::mesos::master::MasterInfo;
 use wire::mesos::v1::Fault;
 use wire::mesos::v1::call::{self, Said, Speaker};
@@ -124,9 +125,7 @@ impl Schedulers {
             return Err(bad("Subscribe calls should not include the 'Mesos-Stream-Id' header"));
         }
         let subscribed = match call::subscription(call) {
-            Ok((info, suppressed)) => {
-                self.handle.subscribe(Subscription { info, suppressed }).await
-            }
+            Ok((info, wishes)) => self.handle.subscribe(Subscription { info, wishes }).await,
             // Who cannot be subscribed hears so as a scheduler does: by an event.
             Err(fault) => return Ok(stream::refused(wanted, &fault.to_string())),
         };
@@ -145,8 +144,8 @@ impl Schedulers {
 
     async fn carry_out(&self, from: FrameworkId, said: Said) -> Result<Response<Body>, Turned> {
         match said {
-            Said::UpdateFramework { info, suppressed } => {
-                return self.update_framework(from, info, suppressed).await;
+            Said::UpdateFramework { info, wishes } => {
+                return self.update_framework(from, info, wishes).await;
             }
             Said::Call(call) => self.pass(from, call).await?,
             Said::Shutdown { executor, agent } => {
@@ -188,29 +187,18 @@ impl Schedulers {
         &self,
         from: FrameworkId,
         info: FrameworkInfo,
-        suppressed: Vec<Role>,
+        wishes: Wishes,
     ) -> Result<Response<Body>, Turned> {
         let known = self.handle.read().kernel.frameworks.get(&from).cloned();
         if let Some(known) = known {
             immutable(&known.framework.info, &info)?;
         }
-        let (wanted, unwanted): (Vec<Role>, Vec<Role>) =
-            info.roles.iter().cloned().partition(|role| !suppressed.contains(role));
-        let mut calls = vec![Call::UpdateFramework { info }];
-        if !unwanted.is_empty() {
-            calls.push(Call::Suppress { roles: unwanted });
+        let call = Call::UpdateFramework { info, wishes: Some(wishes) };
+        match self.handle.ask(from, call).await {
+            Ok(()) => Ok(answer::empty(StatusCode::OK)),
+            Err(FrameworkError::Refused(refusal)) => Err(bad(refused(&refusal))),
+            Err(FrameworkError::Call(error)) => Err(unavailable(&error)),
         }
-        if !wanted.is_empty() {
-            calls.push(Call::Revive { roles: wanted });
-        }
-        for call in calls {
-            match self.handle.ask(from.clone(), call).await {
-                Ok(()) => (),
-                Err(FrameworkError::Refused(refusal)) => return Err(bad(refused(&refusal))),
-                Err(FrameworkError::Call(error)) => return Err(unavailable(&error)),
-            }
-        }
-        Ok(answer::empty(StatusCode::OK))
     }
 }
 

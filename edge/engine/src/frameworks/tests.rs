@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::framework::FrameworkInfo;
 use model::id::{Connection, FrameworkId, OfferId};
 use model::scheduler::Event;
+use model::wishes::Wishes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -26,8 +27,9 @@ fn wanted() -> Subscription {
         webui_url: None,
         capabilities: Vec::new(),
         labels: Vec::new(),
+        offer_minima: Default::default(),
     };
-    Subscription { info, suppressed: Vec::new() }
+    Subscription { info, wishes: Wishes::default() }
 }
 
 /// The client's end of a stream.

@@ -3,24 +3,25 @@
 use mesos_v1::offer::Operation as SpelledOperation;
 use mesos_v1::offer::operation::Type as OperationType;
 use mesos_v1::scheduler::call::{Type, UpdateFramework, reconcile, reconcile_operations};
-use mesos_v1::scheduler::{Call as Spelled, OfferConstraints};
+use mesos_v1::scheduler::Call as Spelled;
 use mesos_v1::{Filters as SpelledFilters, OfferId as SpelledOfferId};
 use model::framework::FrameworkInfo;
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
 use model::scheduler::{Call, Filters, Operation, RefusedTask};
 use model::task::Reason;
+use model::wishes::Wishes;
 use std::time::Duration;
 
 use super::program;
 use super::task::{self, Launch};
-use super::{Fault, framework, nanoseconds, operation};
+use super::{Fault, framework, nanoseconds, operation, wishes};
 
 /// A call that makes sense by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     UpdateFramework {
         info: FrameworkInfo,
-        suppressed: Vec<Role>,
+        wishes: Wishes,
     },
     /// What the kernel understands.
     Call(Call),
@@ -200,26 +201,21 @@ fn uuid(bytes: &[u8]) -> Result<Uuid, Fault> {
     bytes.map(Uuid).map_err(|_| Fault::new("Not a valid UUID: it has 16 bytes"))
 }
 
-fn constraints(spelled: Option<&OfferConstraints>) -> Result<(), Fault> {
-    let wanted = spelled.filter(|wanted| !wanted.role_constraints.is_empty());
-    super::unset("offer_constraints", wanted)
-}
-
-/// What a SUBSCRIBE says: who, and which of its roles want no offers for now.
-pub fn subscription(call: &Spelled) -> Result<(FrameworkInfo, Vec<Role>), Fault> {
+/// What a SUBSCRIBE says: who, and which offers it wants.
+pub fn subscription(call: &Spelled) -> Result<(FrameworkInfo, Wishes), Fault> {
     let absent = || Fault::new("Expecting 'subscribe' to be present");
     let subscribe = call.subscribe.as_ref().ok_or_else(absent)?;
     let info = framework::read(&subscribe.framework_info)?;
-    let suppressed = framework::suppressed(&info, &subscribe.suppressed_roles)?;
-    constraints(subscribe.offer_constraints.as_ref())?;
-    Ok((info, suppressed))
+    let constraints = subscribe.offer_constraints.as_ref();
+    let wishes = wishes::read(&info, &subscribe.suppressed_roles, constraints)?;
+    Ok((info, wishes))
 }
 
 fn update(update: &UpdateFramework) -> Result<Said, Fault> {
     let info = framework::read(&update.framework_info)?;
-    let suppressed = framework::suppressed(&info, &update.suppressed_roles)?;
-    constraints(update.offer_constraints.as_ref())?;
-    Ok(Said::UpdateFramework { info, suppressed })
+    let constraints = update.offer_constraints.as_ref();
+    let wishes = wishes::read(&info, &update.suppressed_roles, constraints)?;
+    Ok(Said::UpdateFramework { info, wishes })
 }
 
 fn kill(kill: &mesos_v1::scheduler::call::Kill) -> Result<Call, Fault> {

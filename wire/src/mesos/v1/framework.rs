@@ -1,9 +1,13 @@
 //! Frameworks as they introduce themselves.
 
+use std::collections::BTreeMap;
+
 use mesos_v1::FrameworkInfo as Spelled;
 use mesos_v1::framework_info::capability::Type;
-use model::framework::{Capability, FrameworkInfo};
+use mesos_v1::offer_filters::MinAllocatableResources;
+use model::framework::{Capability, FrameworkInfo, Minima};
 use model::id::{FrameworkId, Role};
+use model::resources::{ResourceName, Scalar};
 
 use super::{Fault, pairs, seconds};
 
@@ -27,9 +31,7 @@ pub fn read(spelled: &Spelled) -> Result<FrameworkInfo, Fault> {
     if let Some(twice) = twice(&names) {
         return Err(Fault::new(format!("'FrameworkInfo.roles' contains duplicate items: {twice}")));
     }
-    if !spelled.offer_filters.is_empty() {
-        return Err(Fault::not_yet("framework_info.offer_filters"));
-    }
+    let offer_minima = offer_minima(spelled, &names)?;
     let id = spelled.id.as_ref().filter(|id| !id.value.is_empty());
     Ok(FrameworkInfo {
         id: id.map(|id| FrameworkId::new(id.value.as_str())),
@@ -43,7 +45,45 @@ pub fn read(spelled: &Spelled) -> Result<FrameworkInfo, Fault> {
         webui_url: spelled.webui_url.clone(),
         capabilities,
         labels: pairs(spelled.labels.as_ref()),
+        offer_minima,
     })
+}
+
+fn offer_minima(spelled: &Spelled, names: &[String]) -> Result<BTreeMap<Role, Minima>, Fault> {
+    let mut all = BTreeMap::new();
+    for (name, filters) in &spelled.offer_filters {
+        if !names.contains(name) {
+            return Err(Fault::new(format!(
+                "'FrameworkInfo.offer_filters' contains invalid roles: {name} is not contained in the set of roles"
+            )));
+        }
+        if let Some(least) = &filters.min_allocatable_resources {
+            let least = minima(least).map_err(|cause| {
+                Fault::new(format!("'FrameworkInfo.offer_filters' of role '{name}': {cause}"))
+            })?;
+            all.insert(Role::new(name.as_str()), least);
+        }
+    }
+    Ok(all)
+}
+
+fn minima(spelled: &MinAllocatableResources) -> Result<Minima, String> {
+    let mut all = Minima::new();
+    for one in &spelled.quantities {
+        if one.quantities.is_empty() {
+            return Err("Resource quantities must contain at least one quantity".to_owned());
+        }
+        let mut least = BTreeMap::new();
+        for (name, quantity) in &one.quantities {
+            let amount = Scalar::from_f64(quantity.value);
+            let amount = amount.ok_or_else(|| {
+                format!("Invalid resource quantity for '{name}': {}", quantity.value)
+            })?;
+            least.insert(ResourceName::from(name.as_str()), amount);
+        }
+        all.push(least);
+    }
+    Ok(all)
 }
 
 /// The roles that are to get no offers, all of them among the framework's own.

@@ -1,7 +1,7 @@
 //! Mesos' v1 messages and our words: what frameworks say and hear, whichever encoding it comes in.
 //!
 //! [`call`] reads what a scheduler says, [`task`] with [`command`], [`container`] and [`check`] what it wants run,
-//! [`resource`] with what; [`event`] writes what it is told. A task that names what this release cannot do is refused by
+//! [`resource`] with what, [`wishes`] of which agents; [`event`] writes what it is told. A task that names what this release cannot do is refused by
 //! the field's name: nothing is passed over in silence that would change how it runs.
 
 pub mod call;
@@ -16,6 +16,7 @@ mod program;
 pub mod resource;
 pub mod status;
 pub mod task;
+pub mod wishes;
 
 use std::time::Duration;
 

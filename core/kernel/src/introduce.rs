@@ -1,0 +1,135 @@
+//! A framework says something else of itself, or of what it wants.
+
+use std::sync::Arc;
+
+use model::framework::FrameworkInfo;
+use model::id::{OfferId, Role};
+use model::scheduler::Event;
+use model::wishes::Wishes;
+
+use crate::constraints::Constraints;
+use crate::demand::{Client, Number};
+use crate::state::Framework;
+use crate::{Kernel, Out, Record, Refusal};
+
+impl Kernel {
+    /// Offers to roles that it gives up are taken back; to new ones it gets some, and to those that it has suppressed
+    /// until now. What was refused stays refused.
+    pub(crate) fn update_framework(
+        &mut self,
+        info: FrameworkInfo,
+        wishes: Option<Wishes>,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
+        self.judge(&info)?;
+        let info = self.kept(info)?;
+        let wishes = wishes.map(|wishes| read(&info, wishes)).transpose()?;
+        let id = info.id.clone().expect("whoever subscribed has an id");
+        let before = self.roles(&id);
+        let known = self.state.frameworks[&id].clone();
+        let mut sees_others = is_served_otherwise(&known.info, &info);
+        if *known.info != info {
+            let framework = Framework { info: Arc::new(info), ..known };
+            self.commit(Record::Framework(id.clone(), Some(framework)), out);
+        }
+        let now = self.roles(&id);
+        for role in before.difference(&now) {
+            self.leave_role(&Client { framework: id.clone(), role: role.clone() }, out);
+        }
+        let suppressed = wishes.map(|(suppressed, constraints)| {
+            let live = self.frameworks.get_mut(&id).expect("it is subscribed");
+            sees_others |= live.constraints.said != constraints.said;
+            live.constraints = constraints;
+            suppressed
+        });
+        let kept = self.clients(&id, &[]);
+        kept.iter().for_each(|client| self.introduce_again(*client));
+        for role in now.difference(&before) {
+            self.enroll(Client { framework: id.clone(), role: role.clone() });
+        }
+        for client in self.clients(&id, &[]) {
+            let wants = self.wants(client, suppressed.as_deref(), !kept.contains(&client));
+            let wanted = self.offers.wanting.has(client);
+            match (wanted, wants) {
+                (false, true) => self.look_anew(client),
+                (true, true) if sees_others => self.look_anew(client),
+                (true, false) => self.stop_wanting(client),
+                (true, true) | (false, false) => (),
+            }
+        }
+        self.touched_frameworks.insert(id);
+        Ok(())
+    }
+
+    /// Whether the client is to get offers from now on. Unless it is said which roles are not to, new ones are.
+    fn wants(&self, client: Number, suppressed: Option<&[Role]>, is_new: bool) -> bool {
+        let demand = self.offers.demand(client).expect("a client of ours");
+        match suppressed {
+            Some(suppressed) => !suppressed.contains(&demand.client.role),
+            None => is_new || self.offers.wanting.has(client),
+        }
+    }
+
+    fn introduce_again(&mut self, client: Number) {
+        let demand = self.offers.demand_mut(client).expect("a client of ours");
+        let Client { framework, role } = &demand.client;
+        demand.info = self.state.frameworks[framework].info.clone();
+        demand.constraints = self.frameworks[framework].constraints.of(role);
+    }
+
+    fn leave_role(&mut self, client: &Client, out: &mut Out) {
+        let offers = self.view.offers.values();
+        let of_role =
+            offers.filter(|one| one.framework == client.framework && one.role == client.role);
+        let offers: Vec<OfferId> = of_role.map(|offer| offer.id.clone()).collect();
+        for offer in offers {
+            let Some(taken) = self.take_offer(&client.framework, &offer) else { continue };
+            self.count_free(&taken.agent_id);
+            self.offer_again(&taken.agent_id);
+            self.tell(&client.framework, Event::Rescind(offer), out);
+        }
+        if let Some(number) = self.shares.find(client) {
+            self.forget_client(number);
+        }
+    }
+
+    /// What a framework that is known already keeps, whatever it says on coming back. Who it is may not change.
+    pub(crate) fn kept(&self, info: FrameworkInfo) -> Result<FrameworkInfo, Refusal> {
+        let known = info.id.as_ref().and_then(|id| self.state.frameworks.get(id));
+        let Some(known) = known.map(|known| &known.info) else { return Ok(info) };
+        if known.principal != info.principal {
+            let cause = "Changing framework's principal is not allowed.".to_owned();
+            return Err(Refusal::InvalidFramework(cause));
+        }
+        Ok(FrameworkInfo { user: known.user.clone(), checkpoint: known.checkpoint, ..info })
+    }
+}
+
+fn read(info: &FrameworkInfo, wishes: Wishes) -> Result<(Vec<Role>, Constraints), Refusal> {
+    let Wishes { suppressed, constraints } = wishes;
+    judge_roles(info, constraints.keys())?;
+    let constraints = Constraints::read(constraints).map_err(Refusal::InvalidFramework)?;
+    Ok((suppressed, constraints))
+}
+
+/// Wishes are for roles that the framework has.
+fn judge_roles<'a>(
+    info: &FrameworkInfo,
+    mut roles: impl Iterator<Item = &'a Role>,
+) -> Result<(), Refusal> {
+    let is_own = |role: &Role| {
+        info.roles.contains(role) || info.roles.is_empty() && *role == Role::star()
+    };
+    match roles.find(|role| !is_own(role)) {
+        None => Ok(()),
+        Some(role) => {
+            let cause = format!("offer constraints are for role {role}, which is none of its roles");
+            Err(Refusal::InvalidFramework(cause))
+        }
+    }
+}
+
+/// Whether other agents may be offered to it than before.
+fn is_served_otherwise(before: &FrameworkInfo, after: &FrameworkInfo) -> bool {
+    before.capabilities != after.capabilities || before.offer_minima != after.offer_minima
+}
