@@ -11,6 +11,8 @@ pub(crate) struct Where {
     pub(crate) region: Option<String>,
     /// One, or several between commas.
     pub(crate) zone: Option<String>,
+    /// Of the master, if that is elsewhere than the agents.
+    pub(crate) master_region: Option<String>,
 }
 
 impl Where {
@@ -41,7 +43,7 @@ mod tests {
     fn a_region_and_its_zones_are_named_together() {
         let check = |region: Option<&str>, zone: Option<&str>, expected: Result<&[&str], &str>| {
             let [region, zone] = [region, zone].map(|text| text.map(str::to_owned));
-            let domains = Where { region, zone }.fault_domains();
+            let domains = Where { region, zone, master_region: None }.fault_domains();
             match (domains, expected) {
                 (Ok(domains), Ok(expected)) => {
                     assert!(domains.iter().all(|domain| domain.region == "eu"));

@@ -49,7 +49,7 @@ pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
     let kernel = kernel::Config {
         ping_interval: Duration::from_secs(settings.ping.interval_seconds),
         pings_missed_max: settings.ping.missed_max,
-        ..kernel::Config::default()
+        ..settings.allocator.config(settings.master_region.clone())?
     };
     let config = engine::Config {
         cluster: cluster_id.clone(),

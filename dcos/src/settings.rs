@@ -11,6 +11,7 @@ use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 use serde::Deserialize;
 
+use crate::allocator::Allocator;
 use crate::fault_domain::Where;
 use crate::placement::Placement;
 
@@ -65,6 +66,7 @@ struct File {
     attributes: Option<String>,
     fault_domain: Where,
     ping: Ping,
+    allocator: Allocator,
     placement: Placement,
     registries: Registries,
     allow_privileged: bool,
@@ -132,7 +134,10 @@ pub(crate) struct Settings {
     pub(crate) attributes: Vec<Attribute>,
     /// The agents take turns; empty if nothing is known of where they are.
     pub(crate) fault_domains: Vec<FaultDomain>,
+    /// Where the master is.
+    pub(crate) master_region: Option<String>,
     pub(crate) ping: Ping,
+    pub(crate) allocator: Allocator,
     pub(crate) placement: Placement,
     pub(crate) registries: Registries,
     /// Containers that ask for it get the machine's devices and capabilities.
@@ -155,7 +160,9 @@ impl Settings {
         let attributes = flags.attributes.or(file.attributes).unwrap_or_default();
         let said = file.fault_domain;
         let region = flags.region.or(said.region);
-        let fault_domains = Where { region, zone: flags.zone.or(said.zone) }.fault_domains()?;
+        let zone = flags.zone.or(said.zone);
+        let fault_domains = Where { region, zone, master_region: None }.fault_domains()?;
+        let first = fault_domains.first().map(|domain| domain.region.clone());
         let settings = Self {
             cluster_name: file.cluster_name.unwrap_or_else(|| "dcos".into()),
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| "/var/lib/dcos".into()),
@@ -167,7 +174,9 @@ impl Settings {
                 .transpose()?,
             attributes: model::attributes::parse(&attributes)
                 .with_context(|| format!("in the attributes {attributes:?}"))?,
+            master_region: said.master_region.or(first),
             ping: file.ping,
+            allocator: file.allocator,
             placement: file.placement,
             registries: file.registries,
             fault_domains,
@@ -202,6 +211,7 @@ impl Settings {
         if self.ping.interval_seconds == 0 || self.ping.missed_max == 0 {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }
+        self.allocator.config(None)?;
         if self.ports.agent.checked_add(self.agents - 1).is_none() {
             bail!("ports.agent: {} leaves no room for {} agents", self.ports.agent, self.agents);
         }

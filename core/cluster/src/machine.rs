@@ -97,9 +97,7 @@ impl Cluster {
             Input::Services { order, seed: _ } => {
                 self.tell_services(now, services::Input::Order { order, seed: seeds.next() }, out)
             }
-            Input::Subscribe { info, wishes, seed: _ } => {
-                self.subscribe(now, info, wishes, out)
-            }
+            Input::Subscribe { info, wishes, seed: _ } => self.subscribe(now, info, wishes, out),
             Input::FrameworkLost { framework } => {
                 self.tell_kernel(now, kernel::Input::FrameworkLost { framework }, out)
             }

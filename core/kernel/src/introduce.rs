@@ -117,13 +117,13 @@ fn judge_roles<'a>(
     info: &FrameworkInfo,
     mut roles: impl Iterator<Item = &'a Role>,
 ) -> Result<(), Refusal> {
-    let is_own = |role: &Role| {
-        info.roles.contains(role) || info.roles.is_empty() && *role == Role::star()
-    };
+    let is_own =
+        |role: &Role| info.roles.contains(role) || info.roles.is_empty() && *role == Role::star();
     match roles.find(|role| !is_own(role)) {
         None => Ok(()),
         Some(role) => {
-            let cause = format!("offer constraints are for role {role}, which is none of its roles");
+            let cause =
+                format!("offer constraints are for role {role}, which is none of its roles");
             Err(Refusal::InvalidFramework(cause))
         }
     }

@@ -14,7 +14,7 @@ use mesos_v1::scheduler::Event;
 use mesos_v1::scheduler::event::Type;
 use model::task::TaskState;
 use serde_json::{Value, json};
-use stage::{Answer, Stage, send};
+use stage::{Answer, Stage, ask, send};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,6 +24,8 @@ struct Scheduler {
     encoding: Encoding,
     stream: String,
     id: String,
+    /// Why it is not subscribed.
+    refused: String,
     body: Body,
     reader: Reader,
 }
@@ -38,8 +40,19 @@ impl Scheduler {
         info: Value,
         encoding: Encoding,
     ) -> anyhow::Result<Self> {
+        Self::subscribe_wanting(stage, info, &Value::Null, encoding).await
+    }
+
+    /// Offers of some agents only.
+    async fn subscribe_wanting(
+        stage: &Stage,
+        info: Value,
+        constraints: &Value,
+        encoding: Encoding,
+    ) -> anyhow::Result<Self> {
         let id = info.get("id").cloned();
-        let call = json!({ "type": "SUBSCRIBE", "framework_id": id, "subscribe": { "framework_info": info } });
+        let subscribe = json!({ "framework_info": info, "offer_constraints": constraints });
+        let call = json!({ "type": "SUBSCRIBE", "framework_id": id, "subscribe": subscribe });
         let call: mesos_v1::scheduler::Call = mesos_v1::json::from_value(call)?;
         let request = Request::post("/api/v1/scheduler")
             .header("content-type", encoding.media_type())
@@ -51,12 +64,11 @@ impl Scheduler {
         let stream = parts.headers.get("mesos-stream-id");
         let stream = stream.map_or("", |id| id.to_str().expect("ASCII")).to_owned();
         let (router, reader, id) = (stage.mesos.clone(), Reader::default(), String::new());
-        let mut scheduler = Self { router, encoding, stream, id, body, reader };
-        if let Some(first) = scheduler.next().await?
-            && let Some(subscribed) = first.subscribed
-        {
-            scheduler.id = subscribed.framework_id.value;
-        }
+        let refused = String::new();
+        let mut scheduler = Self { router, encoding, stream, id, refused, body, reader };
+        let first = scheduler.next().await?.unwrap_or_default();
+        scheduler.id = first.subscribed.map(|one| one.framework_id.value).unwrap_or_default();
+        scheduler.refused = first.error.map(|one| one.message).unwrap_or_default();
         Ok(scheduler)
     }
 
@@ -290,5 +302,76 @@ async fn calls_are_turned_away_as_mesos_does() -> anyhow::Result<()> {
     }
     let got = stage::ask(&stage.mesos, "GET", "/api/v1/scheduler", Body::empty()).await;
     assert_eq!(got.status, StatusCode::METHOD_NOT_ALLOWED);
+    Ok(())
+}
+
+/// Agents whose rack is as the predicate says, for the role `*`.
+fn rack(predicate: &Value) -> Value {
+    let constraint = json!({ "selector": { "attribute_name": "rack" }, "predicate": predicate });
+    let groups = json!([{ "attribute_constraints": [constraint] }]);
+    json!({ "role_constraints": { "*": { "groups": groups } } })
+}
+
+async fn only_wanted_agents_are_offered(encoding: Encoding) -> anyhow::Result<()> {
+    let stage = Stage::new()?.with_agent().await?;
+    let not_here = rack(&json!({ "text_equals": { "value": "b" } }));
+    let mut scheduler = Scheduler::subscribe_wanting(&stage, info(), &not_here, encoding).await?;
+    let told = ask(&stage.mesos, "GET", "/frameworks", "").await.json();
+    let told = &told["frameworks"].as_array().expect("a list")[1];
+    assert_eq!(told["offer_constraints"], not_here, "{told}");
+    let here = rack(&json!({ "text_matches": { "regex": "[a]" } }));
+    let info = json!({ "user": "root", "name": "test", "failover_timeout": 1000.0, "id": { "value": scheduler.id } });
+    let update = json!({ "type": "UPDATE_FRAMEWORK", "update_framework": {
+        "framework_info": info, "offer_constraints": here } });
+    let answer = scheduler.says(update).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    // Nothing came before: the first event is the offer of the agent that is wanted now.
+    let event = scheduler.next().await?.expect("the stream goes on");
+    assert_eq!(event.r#type(), Type::Offers);
+    let bad = rack(&json!({ "text_matches": { "regex": "(" } }));
+    let update = json!({ "type": "UPDATE_FRAMEWORK", "update_framework": {
+        "framework_info": info, "offer_constraints": bad } });
+    let answer = scheduler.says(update).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text.contains("Failed to validate") && answer.text.contains("regex"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_wanted_agents_are_offered_in_json() -> anyhow::Result<()> {
+    only_wanted_agents_are_offered(Encoding::Json).await
+}
+
+#[tokio::test]
+async fn only_wanted_agents_are_offered_in_protobuf() -> anyhow::Result<()> {
+    only_wanted_agents_are_offered(Encoding::Protobuf).await
+}
+
+#[tokio::test]
+async fn wishes_that_cannot_be_meant_are_told_to_the_subscriber() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let check = async |info: Value, constraints: Value, words: &str| {
+        let encoding = Encoding::Json;
+        let subscribed = Scheduler::subscribe_wanting(&stage, info, &constraints, encoding).await;
+        let scheduler = subscribed.unwrap_or_else(|error| panic!("{words}: {error}"));
+        assert_eq!(scheduler.id, "", "{words}");
+        assert!(scheduler.refused.contains(words), "{} is not {words}", scheduler.refused);
+    };
+    let groups = json!([{ "attribute_constraints": [] }]);
+    check(info(), json!({ "role_constraints": { "*": { "groups": groups } } }), "empty").await;
+    check(info(), json!({ "role_constraints": { "b": { "groups": [] } } }), "role 'b'").await;
+    check(info(), rack(&json!({ "text_matches": { "regex": "(" } })), "regex").await;
+    check(info(), rack(&json!({})), "predicate").await;
+    let least = |role: &str, name: &str, value: f64| {
+        let quantities = json!([{ "quantities": { name: { "value": value } } }]);
+        let mut info = info();
+        info["offer_filters"] =
+            json!({ role: { "min_allocatable_resources": { "quantities": quantities } } });
+        info
+    };
+    check(least("b", "cpus", 1.0), Value::Null, "b is not contained").await;
+    check(least("*", "cpus", -1.0), Value::Null, "cpus").await;
+    let scheduler = Scheduler::subscribe(&stage, least("*", "cpus", 1.0)).await?;
+    assert_ne!(scheduler.id, "");
     Ok(())
 }

@@ -1,19 +1,22 @@
 //! Frameworks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::view::{FrameworkView, View};
-use model::framework::{Capability, FrameworkInfo};
-use model::id::FrameworkId;
+use model::framework::{Capability, FrameworkInfo, Minima};
+use model::id::{FrameworkId, Role};
+use model::resources::{ResourceName, Scalar};
 use model::scheduler::Offer;
 use model::task::{Task, TaskState};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::master::seconds;
 use super::resource::{self, Sum as Spelled};
 use super::sums::{Executor, Sum};
 use super::task;
+use super::v1::wishes;
 
 /// As in `/state-summary`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -56,6 +59,10 @@ pub struct FullFramework<'a> {
     pub executors: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<task::Label<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer_constraints: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer_filters: Option<Value>,
 }
 
 /// A framework's tasks, spelled while they are written.
@@ -142,6 +149,9 @@ pub fn full<'a>(
         offers: sum.offers.iter().map(|offer| spell_offer(offer)).collect(),
         executors: sum.executors.iter().map(spell_executor).collect(),
         labels: task::labels(&info.labels),
+        offer_constraints: (!registered.constraints.is_empty())
+            .then(|| wishes::told(&registered.constraints)),
+        offer_filters: (!info.offer_minima.is_empty()).then(|| offer_filters(&info.offer_minima)),
     }
 }
 
@@ -157,6 +167,20 @@ fn spell_executor(one: &Executor<'_>) -> Value {
         "resources": resource::sum(&info.resources),
         "labels": task::labels(&info.labels),
     })
+}
+
+fn offer_filters(all: &BTreeMap<Role, Minima>) -> Value {
+    let set = |one: &BTreeMap<ResourceName, Scalar>| {
+        let amounts =
+            one.iter().map(|(name, least)| (name.to_string(), json!({ "value": least.as_f64() })));
+        json!({ "quantities": amounts.collect::<Map<_, _>>() })
+    };
+    let role = |(role, minima): (&Role, &Minima)| {
+        let quantities: Vec<Value> = minima.iter().map(set).collect();
+        let least = json!({ "min_allocatable_resources": { "quantities": quantities } });
+        (role.to_string(), least)
+    };
+    Value::Object(all.iter().map(role).collect())
 }
 
 fn roles(info: &FrameworkInfo) -> Vec<&str> {

@@ -122,11 +122,8 @@ fn constraints_are_of_one_role_and_end_with_the_subscription() {
     let got = offers(&stage.settle());
     assert_eq!(got.iter().map(|one| one.role.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(stage.kernel.view().frameworks[&id].constraints.len(), 1);
-    let only = FrameworkInfo {
-        id: Some(id.clone()),
-        roles: vec![Role::new("a")],
-        ..framework("a", MANY)
-    };
+    let only =
+        FrameworkInfo { id: Some(id.clone()), roles: vec![Role::new("a")], ..framework("a", MANY) };
     stage.subscribe(only);
     assert!(stage.kernel.view().frameworks[&id].constraints.is_empty());
     assert_eq!(offers(&stage.settle()).len(), 1, "who subscribes anew wants all");

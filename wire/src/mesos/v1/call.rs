@@ -2,8 +2,8 @@
 
 use mesos_v1::offer::Operation as SpelledOperation;
 use mesos_v1::offer::operation::Type as OperationType;
-use mesos_v1::scheduler::call::{Type, UpdateFramework, reconcile, reconcile_operations};
 use mesos_v1::scheduler::Call as Spelled;
+use mesos_v1::scheduler::call::{Type, UpdateFramework, reconcile, reconcile_operations};
 use mesos_v1::{Filters as SpelledFilters, OfferId as SpelledOfferId};
 use model::framework::FrameworkInfo;
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};

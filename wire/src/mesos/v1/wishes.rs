@@ -8,9 +8,7 @@ use mesos_v1::scheduler::attribute_constraint::predicate::{
     TextNotMatches,
 };
 use mesos_v1::scheduler::attribute_constraint::selector::{PseudoattributeType, Selector};
-use mesos_v1::scheduler::attribute_constraint::{
-    Predicate as PredicateOf, Selector as SelectorOf,
-};
+use mesos_v1::scheduler::attribute_constraint::{Predicate as PredicateOf, Selector as SelectorOf};
 use mesos_v1::scheduler::offer_constraints::RoleConstraints;
 use mesos_v1::scheduler::offer_constraints::role_constraints::Group as SpelledGroup;
 use mesos_v1::scheduler::{
@@ -19,6 +17,7 @@ use mesos_v1::scheduler::{
 use model::framework::FrameworkInfo;
 use model::id::Role;
 use model::wishes::{AttributeConstraint, Group, OfferConstraints, Predicate, Property, Wishes};
+use serde_json::Value;
 
 use super::{Fault, framework};
 
@@ -50,7 +49,8 @@ fn read_constraints(
         let groups = constraints.groups.iter().map(|group| read_group(name, group));
         all.insert(role, groups.collect::<Result<Vec<Group>, Fault>>()?);
     }
-    constraints::judge(&all).map_err(|cause| Fault::new(format!("'offer_constraints': {cause}")))?;
+    constraints::judge(&all)
+        .map_err(|cause| Fault::new(format!("'offer_constraints': {cause}")))?;
     Ok(all)
 }
 
@@ -90,6 +90,12 @@ fn constraint(spelled: &SpelledConstraint) -> Result<AttributeConstraint, &'stat
         None => return Err("Unknown predicate type"),
     };
     Ok(AttributeConstraint { of, is })
+}
+
+/// As the older endpoints tell them.
+pub fn told(all: &OfferConstraints) -> Value {
+    let spelled = mesos_v1::json::to_vec(&spell(all));
+    serde_json::from_slice(&spelled).expect("what was spelled is JSON")
 }
 
 /// The same as they were said.
