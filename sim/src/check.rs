@@ -63,7 +63,8 @@ fn no_agent_is_overcommitted(kernel: &kernel::view::View) {
 fn the_books_balance(kernel: &kernel::view::View) {
     let mut held: BTreeMap<&AgentId, Resources> = BTreeMap::new();
     let mut executors = BTreeSet::new();
-    for task in kernel.tasks.values().flat_map(|tasks| tasks.values()) {
+    let doubles = kernel.doubles.values().flat_map(|of| of.values());
+    for task in kernel.tasks.values().flat_map(|tasks| tasks.values()).chain(doubles) {
         if !task.state.is_terminal() {
             let held = held.entry(&task.agent).or_default();
             held.add(&task.resources);

@@ -49,7 +49,8 @@ impl Kernel {
         let mut held: BTreeMap<Client, Amounts> = BTreeMap::new();
         let mut executors = BTreeSet::new();
         let tasks = self.view.tasks.values().flat_map(|tasks| tasks.values());
-        for task in tasks.filter(|task| holds(task)) {
+        let doubles = self.view.doubles.values().flat_map(|of| of.values());
+        for task in tasks.chain(doubles).filter(|task| holds(task)) {
             let client = Client { framework: task.framework.clone(), role: task.role.clone() };
             let sum = held.entry(client).or_default();
             sum.add(&Amounts::of(&task.resources));

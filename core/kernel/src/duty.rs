@@ -89,7 +89,8 @@ impl Kernel {
         self.note_end(id);
         let live = self.agents.get(id);
         let Some(connection) = live.and_then(|live| live.connection) else { return };
-        for task in self.tasks_of(id).filter(|task| !task.state.is_terminal()) {
+        let all = self.tasks_of(id).chain(self.doubles_on(id));
+        for task in all.filter(|task| !task.state.is_terminal()) {
             let (framework, task) = (task.framework.clone(), task.id.clone());
             let grace_max = drain.grace_max;
             let kill = ToAgent::Kill { framework, task, grace: None, grace_max };
@@ -123,7 +124,7 @@ impl Kernel {
     fn is_empty(&self, id: &AgentId, out: &mut Out) -> bool {
         let live = self.agents.get(id);
         let Some(live) = live.filter(|live| live.connection.is_some()) else { return false };
-        if !live.tasks.is_empty() {
+        if !live.tasks.is_empty() || self.doubles_on(id).next().is_some() {
             return false;
         }
         for (framework, executor) in live.programs.keys() {
@@ -218,6 +219,7 @@ impl Kernel {
     fn end_tasks(&mut self, id: &AgentId, cause: &str, out: &mut Out) {
         self.charge_members(id, Change::minus);
         self.agents.entry(id.clone()).and_modify(|live| live.programs.clear());
+        self.forget_doubles(id);
         let all: Vec<Arc<Task>> = self.tasks_of(id).cloned().collect();
         for task in all {
             if task.state.is_terminal() {

@@ -51,7 +51,10 @@ impl Kernel {
         let tasks = of.into_iter().flatten();
         let framework = self.view.tasks.get(&key.0);
         let known = tasks.filter_map(move |id: &TaskId| framework?.get(id));
-        known.map(AsRef::as_ref).filter(|task| holds(task))
+        let key = key.clone();
+        let doubles =
+            self.doubles_on(agent).filter(move |task| key_of(task).as_ref() == Some(&key));
+        known.chain(doubles).map(AsRef::as_ref).filter(|task| holds(task))
     }
 
     /// What is free once this task holds nothing: its own, and its executor's if no other task of it lives.
@@ -68,7 +71,7 @@ impl Kernel {
 
     /// By framework and role: what is held of an agent.
     pub(crate) fn holdings(&self, id: &AgentId) -> BTreeMap<Client, Resources> {
-        let mut held = holdings(self.tasks_of(id).map(AsRef::as_ref));
+        let mut held = holdings(self.tasks_of(id).chain(self.doubles_on(id)).map(AsRef::as_ref));
         for program in self.agents.get(id).into_iter().flat_map(|live| live.programs.values()) {
             held.entry(program.client()).or_default().add(&program.held.info.resources);
         }

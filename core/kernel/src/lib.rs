@@ -16,6 +16,7 @@ mod claims;
 mod clients;
 pub mod constraints;
 mod demand;
+mod doubles;
 mod duty;
 mod eligible;
 mod executors;

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use model::agent::{HeldTask, ToAgent};
 use model::executor::HeldExecutor;
-use model::id::{AgentId, FrameworkId, Role, TaskId};
+use model::id::{AgentId, FrameworkId, Role};
 use model::resources::Resources;
 use model::scheduler::Event;
 use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
+use crate::doubles::TaskKey;
 use crate::tasks::{Verdict, holds};
 use crate::{Effect, Kernel, Out, Record};
-
-type TaskKey = (FrameworkId, TaskId);
 
 /// What an agent says it holds.
 #[derive(Debug)]
@@ -40,6 +39,7 @@ impl Kernel {
             .collect();
         self.charge_members(id, Change::minus);
         self.settle_programs(id, executors, out);
+        self.forget_doubles(id);
         for key in self.keys(id) {
             if !held.contains_key(&key) {
                 self.drop_missing(now, &key, out);
@@ -47,7 +47,7 @@ impl Kernel {
         }
         for (key, task) in held {
             let task = self.with_program(id, task);
-            self.adopt(id, key, task, out);
+            self.adopt(id, key, task);
         }
         self.charge_members(id, Change::plus);
         self.charge_roles(id, out);
@@ -92,13 +92,13 @@ impl Kernel {
         self.decree(now, framework, task, verdict, out);
     }
 
-    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task, out: &mut Out) {
+    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task) {
         if task.state.is_terminal() && self.state.active(&key.0).is_none() {
             // Nobody is left to hear of it.
             self.complete_on(id, &key);
             return;
         }
-        self.part(id, &key, out);
+        self.part(id, &key);
         let task = Arc::new(Task { agent: id.clone(), ..task });
         let live = self.agents.get_mut(id).expect("it was attached");
         let tasks = self.view.tasks.entry(key.0).or_default();
@@ -112,23 +112,6 @@ impl Kernel {
         if self.view.task(framework, task).is_some_and(|known| known.agent == *id) {
             self.complete(framework, task);
         }
-    }
-
-    /// Two agents hold a task of the same id: its framework used the id again while a new leader could not know. The
-    /// one that speaks last is believed; what the other holds is counted when it registers again.
-    fn part(&mut self, id: &AgentId, key: &TaskKey, out: &mut Out) {
-        let Some(known) = self.view.task(&key.0, &key.1).cloned() else { return };
-        let other = &known.agent;
-        if other == id {
-            return;
-        }
-        if let Some(live) = self.agents.get_mut(other) {
-            live.remove(&known);
-        }
-        if holds(&known) {
-            self.release(&known, out);
-        }
-        self.count_free(other);
     }
 
     /// One record for each role whose total is not what it was.
@@ -182,6 +165,7 @@ impl Kernel {
     pub(crate) fn lose_tasks(&mut self, now: Time, id: &AgentId, cause: &str, out: &mut Out) {
         self.charge_members(id, Change::minus);
         self.agents.entry(id.clone()).and_modify(|live| live.programs.clear());
+        self.forget_doubles(id);
         self.touched_agents.insert(id.clone());
         let live: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
         for task in live {

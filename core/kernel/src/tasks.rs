@@ -128,6 +128,13 @@ impl Kernel {
         status: &TaskStatus,
         latest: TaskState,
     ) -> Option<Arc<Task>> {
+        if latest.is_terminal() && !self.view.doubles.is_empty() {
+            let key = (framework.clone(), status.task.clone());
+            if let Some(double) = self.end_double(agent, &key) {
+                self.note_end(agent);
+                return Some(double);
+            }
+        }
         let task = self.view.tasks.get_mut(framework)?.get_mut(&status.task)?;
         if task.agent != *agent {
             return None;
@@ -211,6 +218,7 @@ impl Kernel {
             live.kills.remove(&(framework.clone(), id.clone()));
         }
         self.note_end(&task.agent);
+        self.show_double(&(framework.clone(), id.clone()));
         if self.state.frameworks.contains_key(framework) {
             let completed = self.view.completed.entry(framework.clone()).or_default();
             completed.push_back(task);

@@ -33,6 +33,8 @@ pub struct View {
     pub quotas: OrdMap<Role, Quota>,
     /// By framework, tasks that are not terminal or wait for an acknowledgement.
     pub tasks: OrdMap<FrameworkId, OrdMap<TaskId, Arc<Task>>>,
+    /// Of tasks that one id was used for twice those that are not in `tasks`, by agent.
+    pub doubles: OrdMap<(FrameworkId, TaskId), OrdMap<AgentId, Arc<Task>>>,
     /// The most recent ones of each framework, oldest first.
     pub completed: OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
     pub offers: OrdMap<OfferId, Arc<Offer>>,

@@ -440,6 +440,10 @@ impl World {
                 tasks.values().map(move |task| (framework.clone(), task.id.clone(), task.state))
             })
             .collect();
+        let doubles = view.doubles.iter().flat_map(|((framework, task), of)| {
+            of.values().map(move |double| (framework.clone(), task.clone(), double.state))
+        });
+        known.extend(doubles);
         known.sort();
         let mut held: Vec<_> = self
             .agents

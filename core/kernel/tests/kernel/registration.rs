@@ -224,24 +224,6 @@ fn an_update_of_a_task_on_another_agent_changes_nothing() {
 }
 
 #[test]
-fn of_two_agents_with_the_same_task_the_last_to_speak_is_believed() {
-    let mut stage = Stage::new();
-    let (first, framework) = stage.running(AWARE);
-    let second = stage.agent(2, BIG);
-    let tasks = vec![held(&framework, &second, "t", "cpus:2;mem:64", Running)];
-    stage.hear(3, register(Some(&second), BIG, tasks));
-    let view = stage.kernel.view();
-    let task = view.task(&framework, &TaskId::new("t")).expect("known");
-    assert_eq!(task.agent, second);
-    assert!(view.agents[&first].in_use.is_empty());
-    let tasks = vec![held(&framework, &first, "t", "cpus:1;mem:128", Running)];
-    stage.hear(4, register(Some(&first), BIG, tasks));
-    stage.report(4, &framework, "t", Finished, Finished);
-    let view = stage.kernel.view();
-    assert!(view.agents.values().all(|agent| agent.in_use.is_empty()));
-}
-
-#[test]
 fn an_agent_whose_resources_have_changed_their_type_is_refused() {
     let check = |now: &str, fine: bool| {
         let mut stage = Stage::new();
@@ -255,4 +237,46 @@ fn an_agent_whose_resources_have_changed_their_type_is_refused() {
     check("cpus:4;mem:4096;lanes:5", true);
     check("cpus:4;mem:4096;lanes:{a,b}", false);
     check("cpus:4;mem:4096;lanes:[1-5]", false);
+}
+
+#[test]
+fn two_tasks_of_one_id_are_both_charged_until_they_end() {
+    let mut stage = Stage::new();
+    let (first, framework) = stage.running(AWARE);
+    let second = stage.agent(2, BIG);
+    let twice = |agent: &AgentId| vec![held(&framework, agent, "t", "cpus:1;mem:128", Running)];
+    stage.hear(3, register(Some(&second), BIG, twice(&second)));
+    let in_use = |stage: &Stage, agent: &AgentId| {
+        let view = stage.kernel.view();
+        view.agents[agent].in_use.values().next().map(ToString::to_string)
+    };
+    let shown = |stage: &Stage| {
+        let view = stage.kernel.view();
+        view.task(&framework, &TaskId::new("t")).map(|task| task.agent.clone())
+    };
+    let taken = Some("cpus:1;mem:128".to_owned());
+    assert_eq!((in_use(&stage, &first), in_use(&stage, &second)), (taken.clone(), taken.clone()));
+    assert_eq!(shown(&stage), Some(second.clone()), "the one that was told of last");
+    let (uuid, _) = stage.report(3, &framework, "t", TaskState::Failed, TaskState::Failed);
+    assert_eq!((in_use(&stage, &first), in_use(&stage, &second)), (taken.clone(), None));
+    let (agent, task) = (second, TaskId::new("t"));
+    stage.call(&framework, Call::Acknowledge { agent, task, uuid });
+    assert_eq!(shown(&stage), Some(first.clone()), "the other goes on");
+    stage.hear(4, register(Some(&first), BIG, twice(&first)));
+    assert_eq!(in_use(&stage, &first), taken);
+    stage.report(4, &framework, "t", TaskState::Finished, TaskState::Finished);
+    assert_eq!(in_use(&stage, &first), None);
+}
+
+#[test]
+fn a_task_that_is_not_shown_frees_what_it_held_when_it_ends() {
+    let mut stage = Stage::new();
+    let (first, framework) = stage.running(AWARE);
+    let second = stage.agent(2, BIG);
+    let twice = vec![held(&framework, &second, "t", "cpus:1;mem:128", Running)];
+    stage.hear(3, register(Some(&second), BIG, twice));
+    stage.report(1, &framework, "t", TaskState::Failed, TaskState::Failed);
+    let view = stage.kernel.view();
+    assert!(view.agents[&first].in_use.is_empty() && view.doubles.is_empty());
+    assert_eq!(stage.state_of(&framework, "t"), Some(Running), "that of the other agent");
 }

@@ -286,6 +286,7 @@ fn held_by_tasks(view: &kernel::view::View, agent: &AgentId) -> BTreeMap<Role, R
     let mut held: BTreeMap<Role, Resources> = BTreeMap::new();
     let mut executors = BTreeSet::new();
     let tasks = view.tasks.values().flat_map(|tasks| tasks.values());
+    let tasks = tasks.chain(view.doubles.values().flat_map(|of| of.values()));
     for task in tasks.filter(|task| task.agent == *agent && !task.state.is_terminal()) {
         let sum = held.entry(task.role.clone()).or_default();
         sum.add(&task.resources);
