@@ -1,6 +1,7 @@
 #!/bin/sh
-# Lets a framework written for Mesos run on a cluster: `test-pymesos.sh path/to/dcos`. The framework uses pymesos from the
-# Python package index, as it is published; without the index there is nothing to test, and that is a failure.
+# Lets frameworks written for Mesos run on a cluster: `test-pymesos.sh path/to/dcos`. They use pymesos from the Python
+# package index, as it is published, one of them with an executor of its own; without the index there is nothing to test,
+# and that is a failure.
 set -eu
 
 dcos=$1
@@ -24,4 +25,6 @@ tar --extract --gzip --file "$data"/http-parser-0.9.0.tar.gz --directory "$data"
 $pip install --no-build-isolation "$data/http-parser-0.9.0"
 $pip install pymesos==0.3.15
 
-"$data/venv/bin/python" "$here/../tests/frameworks/thousand.py" "$dcos" "$ip" "$data/cluster"
+for framework in thousand lives; do
+    "$data/venv/bin/python" "$here/../tests/frameworks/$framework.py" "$dcos" "$ip" "$data/$framework"
+done

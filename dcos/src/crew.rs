@@ -10,6 +10,7 @@ use images::{FetchLimits, Fetcher};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::settings::Settings;
 use crate::shares;
@@ -74,6 +75,18 @@ impl Crew {
         }
         all
     }
+}
+
+/// Of agents whose master is in another process: it tells their containers from those of other clusters on the machine,
+/// as the cluster's id does elsewhere. Made once.
+pub(crate) fn own_id(settings: &Settings) -> Result<String> {
+    let path = made(&settings.data_dir.join("agents"))?.join("id");
+    if let Ok(id) = fs::read_to_string(&path) {
+        return Ok(id);
+    }
+    let id = Uuid::new_v4().to_string();
+    fs::write(&path, &id).with_context(|| format!("writing {}", path.display()))?;
+    Ok(id)
 }
 
 async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfig>> {

@@ -8,23 +8,27 @@ use tokio::net::TcpListener;
 
 use crate::settings::Settings;
 
+/// The master's.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     pub(crate) front_door: TcpListener,
     pub(crate) mesos_master: TcpListener,
     pub(crate) marathon: TcpListener,
     pub(crate) agent_stream: TcpListener,
-    /// One for each agent.
-    pub(crate) agents: Vec<TcpListener>,
+}
+
+/// One for each agent.
+pub(crate) async fn bind_agents(settings: &Settings) -> Result<Vec<TcpListener>> {
+    let mut agents = Vec::new();
+    for number in 0..settings.agents {
+        agents.push(listen(settings.agent_address(number), "agent", "agent").await?);
+    }
+    Ok(agents)
 }
 
 impl Listeners {
     pub(crate) async fn bind(settings: &Settings) -> Result<Self> {
         let ports = &settings.ports;
-        let mut agents = Vec::new();
-        for number in 0..settings.agents {
-            agents.push(listen(settings.agent_address(number), "agent", "agent").await?);
-        }
         let bind =
             |port, what, setting| listen(SocketAddr::new(settings.bind, port), what, setting);
         Ok(Self {
@@ -32,7 +36,6 @@ impl Listeners {
             mesos_master: bind(ports.mesos_master, "Mesos master API", "mesos_master").await?,
             marathon: bind(ports.marathon, "Marathon API", "marathon").await?,
             agent_stream: bind(ports.agent_stream, "agents' stream", "agent_stream").await?,
-            agents,
         })
     }
 }

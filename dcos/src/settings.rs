@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 use serde::Deserialize;
@@ -52,6 +52,17 @@ pub(crate) struct Flags {
     /// Stop all tasks when the cluster is stopped.
     #[arg(long)]
     stop_tasks: bool,
+    /// Only this half of the cluster; the other is in a process with a data directory of its own. For tests, which end
+    /// one and not the other.
+    #[arg(long, value_enum, hide = true)]
+    only: Option<Half>,
+}
+
+/// What a process is, if not a whole cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Half {
+    Master,
+    Agents,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +155,8 @@ pub(crate) struct Settings {
     pub(crate) allow_privileged: bool,
     pub(crate) insecure_no_auth: bool,
     pub(crate) stop_tasks: bool,
+    /// `None`: both.
+    pub(crate) only: Option<Half>,
 }
 
 impl Settings {
@@ -183,6 +196,7 @@ impl Settings {
             allow_privileged: file.allow_privileged,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
             stop_tasks: flags.stop_tasks || file.stop_tasks,
+            only: flags.only,
         };
         settings.check()?;
         Ok(settings)

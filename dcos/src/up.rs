@@ -1,5 +1,6 @@
 //! `dcos up`: master and agents in one process, until somebody stops it.
 
+use std::future;
 use std::process;
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use engine::Ended;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::banner;
-use crate::crew::Crew;
-use crate::listen::Listeners;
+use crate::crew::{self, Crew};
+use crate::listen::{self, Listeners};
 use crate::master::{self, Doors, Master};
 use crate::serve::Servers;
-use crate::settings::Settings;
+use crate::settings::{Half, Settings};
 
 /// What a shell reports for a process that Ctrl-C ended.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -41,11 +42,11 @@ impl Signals {
     }
 }
 
-/// A running cluster.
+/// A running cluster, or a half of it.
 struct Cluster {
-    master: Master,
+    master: Option<Master>,
     servers: Servers,
-    crew: Crew,
+    crew: Option<Crew>,
 }
 
 pub(crate) async fn run(settings: Settings, logging: Arc<Logging>) -> Result<()> {
@@ -60,7 +61,9 @@ pub(crate) async fn run(settings: Settings, logging: Arc<Logging>) -> Result<()>
         started = start(&settings, logging) => started?,
         () = signals.next() => return Ok(()),
     };
-    banner::show(&settings)?;
+    if settings.only.is_none() {
+        banner::show(&settings)?;
+    }
     let ended = tokio::select! {
         () = signals.next() => Ok(()),
         error = cluster.failed() => Err(error),
@@ -77,34 +80,71 @@ pub(crate) async fn run(settings: Settings, logging: Arc<Logging>) -> Result<()>
 }
 
 async fn start(settings: &Settings, logging: Arc<Logging>) -> Result<Cluster> {
-    let Listeners { front_door, mesos_master, marathon, agent_stream, agents } =
-        Listeners::bind(settings).await?;
-    let master = master::start(settings, &settings.data_dir)?;
+    let is_wanted = |half| settings.only.is_none_or(|only| only == half);
+    // A port that is taken stops the start before anything is started.
+    let doors = match is_wanted(Half::Master) {
+        true => Some(Listeners::bind(settings).await?),
+        false => None,
+    };
+    let ports = match is_wanted(Half::Agents) {
+        true => Some(listen::bind_agents(settings).await?),
+        false => None,
+    };
     let mut servers = Servers::new();
-    let doors = Doors { front_door, mesos_master, marathon, agent_stream, logging };
-    master.serve(settings, doors, &mut servers)?;
-    let crew = Crew::start(settings, &master.cluster_id, agents).await?;
+    let master = doors.map(|doors| {
+        let master = master::start(settings, &settings.data_dir)?;
+        let Listeners { front_door, mesos_master, marathon, agent_stream } = doors;
+        let doors = Doors { front_door, mesos_master, marathon, agent_stream, logging };
+        master.serve(settings, doors, &mut servers)?;
+        anyhow::Ok(master)
+    });
+    let master = master.transpose()?;
+    let crew = match ports {
+        Some(ports) => {
+            let cluster_id = master.as_ref().map(|master| master.cluster_id.clone());
+            let instance = cluster_id.map_or_else(|| crew::own_id(settings), Ok)?;
+            Some(Crew::start(settings, &instance, ports).await?)
+        }
+        None => None,
+    };
     Ok(Cluster { master, servers, crew })
 }
 
 impl Cluster {
     /// Resolves if a part of it cannot go on.
     async fn failed(&mut self) -> anyhow::Error {
+        let has_doors = self.master.is_some();
+        let decided = async {
+            match &mut self.master {
+                Some(master) => master.engine.ended().await,
+                None => future::pending().await,
+            }
+        };
+        let run = async {
+            match &mut self.crew {
+                Some(crew) => crew.failed().await,
+                None => future::pending().await,
+            }
+        };
         tokio::select! {
-            ended = self.master.engine.ended() => match ended {
+            ended = decided => match ended {
                 Ended::Stopped => anyhow::anyhow!("the engine has stopped by itself"),
                 Ended::Failed(cause) => anyhow::anyhow!(cause),
             },
-            error = self.servers.failed() => error,
-            error = self.crew.failed() => error,
+            error = self.servers.failed(), if has_doors => error,
+            error = run => error,
         }
     }
 
     /// From the leaves to the root: agents, doors, engine.
     async fn stop(self) -> Result<()> {
-        let stopped = self.crew.stop().await;
+        let stopped = match self.crew {
+            Some(crew) => crew.stop().await,
+            None => Ok(()),
+        };
         self.servers.stop().await;
-        match self.master.engine.stop().await {
+        let Some(master) = self.master else { return stopped };
+        match master.engine.stop().await {
             Ended::Stopped => stopped,
             Ended::Failed(cause) => bail!(cause),
         }

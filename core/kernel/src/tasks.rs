@@ -101,6 +101,10 @@ impl Kernel {
     ) {
         status.agent.get_or_insert_with(|| agent.clone());
         let latest = self.as_drained(agent, &framework, &mut status, latest);
+        if status.state == TaskState::Dropped {
+            // An agent does not know who is partition-aware.
+            status.state = self.state_for(&framework, TaskState::Dropped);
+        }
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();
         if let Some(ended) = self.note(agent, &framework, &status, latest) {

@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::state::{Group, Held, Record};
 use crate::tasks::Order;
 use crate::updates::News;
+use crate::volumes::Since;
 use crate::wait;
 use crate::{Effect, Happened, Node, Refusal, TICK_TIMERS_MAX, Turn};
 
@@ -120,7 +121,7 @@ impl Node {
         let Some(role) = tasks.first().map(|task| task.role.clone()) else { return Ok(()) };
         let key = (order.framework.clone(), executor.id.clone());
         let known = self.state.program(&key);
-        let is_new = known.is_none();
+        let since = if known.is_some() { Since::Earlier } else { Since::Now };
         let (container, program) = match known {
             Some(known) => known,
             None => self.begin_program((framework, executor, role), turn),
@@ -133,9 +134,16 @@ impl Node {
             let (key, held) = self.accept(&order, task, Some(group), turn);
             if program.ending.is_some() {
                 self.report(&key, &held, dropped(&program), turn);
+            } else if let Some(news) = self.unseen(&program, since, &held.info) {
+                self.report(&key, &held, news, turn);
+            } else {
+                self.is_ended_for_lack(&key, &held, turn);
             }
         }
-        if is_new {
+        if since == Since::Now && self.live_in(&container).is_empty() {
+            let cause = "None of its tasks can run".to_owned();
+            self.program_over(&container, Over { wait_status: None, why: None, cause }, turn);
+        } else if since == Since::Now {
             self.launch_program(&container, turn);
         } else if program.ending.is_none() {
             self.resize(&container, turn);
@@ -169,8 +177,12 @@ impl Node {
         (container, Arc::new(executor))
     }
 
+    /// Unless a volume of its own is being made.
     pub(crate) fn launch_program(&self, container: &ContainerId, turn: &mut Turn<'_>) {
         let executor = self.state.executor(container).expect("it is written down").clone();
+        if self.is_being_made(&executor.info.resources) {
+            return;
+        }
         let resources = self.needed(container, &executor);
         let container = container.clone();
         turn.out.effects.push(Effect::LaunchExecutor { container, executor, resources });
@@ -197,7 +209,9 @@ impl Node {
 
     fn needed(&self, container: &ContainerId, executor: &Executor) -> Resources {
         let mut sum = executor.info.resources.clone();
-        self.live_in(container).iter().for_each(|(_, held)| sum.add(&held.info.resources));
+        let live = self.live_in(container);
+        let ready = live.iter().filter(|(_, held)| !self.awaits(held));
+        ready.for_each(|(_, held)| sum.add(&held.info.resources));
         sum
     }
 
@@ -274,6 +288,15 @@ impl Node {
         ending: Ending,
         turn: &mut Turn<'_>,
     ) {
+        let executor = self.state.executor(container).expect("it is held");
+        if executor.running.is_none() && self.is_being_made(&executor.info.resources) {
+            let cause = "It was ended before its volumes were made".to_owned();
+            return self.program_over(
+                container,
+                Over { wait_status: None, why: None, cause },
+                turn,
+            );
+        }
         let until = ending.at + ending.grace;
         let container = container.clone();
         if turn.now < until {

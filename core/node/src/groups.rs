@@ -8,7 +8,7 @@ use model::id::{ContainerId, FrameworkId};
 use model::task::{ExecutorInfo, Reason, Source, TaskInfo, TaskState};
 
 use crate::state::{Group, Held, KilledBy};
-use crate::tasks::{Kill, Order, launch};
+use crate::tasks::{Kill, Order};
 use crate::updates::News;
 use crate::{Node, Refusal, Turn};
 
@@ -32,7 +32,7 @@ impl Node {
             .collect();
         for (container, one) in accepted {
             match held.first() {
-                None => launch(container, &one, turn),
+                None => self.launch_or_wait(container, &one, turn),
                 // Only a framework that uses an id twice gets here.
                 Some(other) => {
                     let cause = format!("A task {} of its group runs here already", other.id);

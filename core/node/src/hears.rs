@@ -141,7 +141,7 @@ impl Node {
         let mut launches: BTreeMap<Uuid, (Together, Vec<Arc<TaskInfo>>)> = BTreeMap::new();
         for (id, held) in self.live_in(container) {
             let group = held.program().expect("it is in a program");
-            if self.programs.handed.insert(id) {
+            if !self.awaits(&held) && self.programs.handed.insert(id) {
                 let launch = launches.entry(group.launch);
                 launch.or_insert((group.together, vec![])).1.push(held.info.clone());
             }

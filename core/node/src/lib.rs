@@ -3,7 +3,7 @@
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
 //! its end), [`groups`] (tasks that live and die together), [`executor`] and [`hears`]
 //! (executors that are programs), [`updates`] (what is told until acknowledged),
-//! [`operations`] (resources become others), [`checks`] (when to probe for health and what it means), [`looks`] (what
+//! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and what it means), [`looks`] (what
 //! else is probed for), [`start`] (what a restarted agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
@@ -20,6 +20,7 @@ mod state;
 mod tasks;
 mod updates;
 mod view;
+mod volumes;
 mod wait;
 
 use std::sync::Arc;

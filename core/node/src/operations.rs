@@ -179,8 +179,10 @@ impl Node {
         };
         operated.latest = OperationStatus { converted, uuid: Some(turn.mint()), ..status };
         let operation = operated.uuid;
-        self.commit(Record::Operation(operation, Some(Arc::new(operated))), turn);
+        let operated = Arc::new(operated);
+        self.commit(Record::Operation(operation, Some(operated.clone())), turn);
         self.tell_operation(operation, self.config.retry_min, turn);
+        self.release(&operated, turn);
     }
 
     /// Says how it went, if somebody listens, and again after `wait`.

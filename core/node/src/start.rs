@@ -71,7 +71,10 @@ impl Node {
         let ran = held.is_running();
         let (state, reason) = match (held.killed, ran) {
             (None, false) => {
-                return launch(container.clone(), held, turn);
+                if !self.awaits(held) {
+                    launch(container.clone(), held, turn);
+                }
+                return;
             }
             (None, true) => (TaskState::Failed, Reason::ExecutorTerminated),
             (Some(_), false) => (TaskState::Killed, Reason::TaskKilledDuringLaunch),

@@ -60,9 +60,22 @@ impl Node {
         self.is_ours(&task)?;
         if self.state.container_of(&order.framework, &task.id).is_none() {
             let (container, held) = self.accept(&order, task, None, turn);
-            launch(container, &held, turn);
+            self.launch_or_wait(container, &held, turn);
         }
         Ok(())
+    }
+
+    /// Launches what was accepted just now, once what it needs is there.
+    pub(crate) fn launch_or_wait(
+        &mut self,
+        container: ContainerId,
+        held: &Held,
+        turn: &mut Turn<'_>,
+    ) {
+        let is_over = self.state.held(&container).is_none_or(|now| now.latest.is_some());
+        if !is_over && !self.is_ended_for_lack(&container, held, turn) && !self.awaits(held) {
+            launch(container, held, turn);
+        }
     }
 
     pub(crate) fn is_ours(&self, task: &TaskInfo) -> Result<(), Refusal> {
@@ -178,8 +191,14 @@ impl Node {
         }
         self.end_checks(container);
         let first = held.killed.is_none();
+        let waits = self.awaits(held);
         let held = Held { killed: Some(killed), ..held.clone() };
         self.keep(container, held.clone(), turn);
+        if waits {
+            let cause = "Killed before its volumes were made".to_owned();
+            let news = failed(&held, Reason::TaskKilledDuringLaunch, cause);
+            return self.report(container, &held, news, turn);
+        }
         if first && held.is_running() {
             self.tell_killing(container, &held, turn);
         }

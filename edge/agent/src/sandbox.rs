@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId};
 use nix::unistd::User;
-use node::{Group, Held};
+use node::{Executor, Group, Held};
 
 /// What others may do in a sandbox: enter it, because the image's user may be another than the task's.
 const SANDBOX_MODE: u32 = 0o755;
@@ -70,6 +70,12 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// Of an executor that is a program.
+    pub(crate) fn of_program(container: &'a ContainerId, executor: &'a Executor) -> Self {
+        let (agent, framework) = (&executor.agent, executor.framework());
+        Self { agent, framework, executor: executor.info.id.as_str(), container }
+    }
+
     pub(crate) fn of(agent: &'a AgentId, framework: &'a FrameworkId, group: &'a Group) -> Self {
         let (executor, container) = (group.executor.id.as_str(), &group.container);
         Self { agent, framework, executor, container }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -128,6 +128,39 @@ impl Volumes {
         volumes.map(|volume| self.mount(volume, sandbox, owner)).collect()
     }
 
+    /// Has links in the sandbox of a program that runs lead to the volumes that its tasks use by now, and to no others. It
+    /// sees the machine's own files, so a link is enough. Those deeper in the sandbox stay until another takes their
+    /// place. Blocks.
+    pub(crate) fn link(&self, used: &Resources, sandbox: &Path) -> anyhow::Result<()> {
+        let wanted = self.mounts(used, sandbox, None)?;
+        let say = || format!("linking the volumes in {}", sandbox.display());
+        for entry in fs::read_dir(sandbox).with_context(say)? {
+            let entry = entry.with_context(say)?;
+            let is_wanted = |one: &Volume| sandbox.join(&one.container_path) == entry.path();
+            let leads = fs::read_link(entry.path());
+            if leads.is_ok_and(|to| self.is_ours(&to)) && !wanted.iter().any(is_wanted) {
+                fs::remove_file(entry.path()).or_else(unless_missing).with_context(say)?;
+            }
+        }
+        for Volume { container_path, host_path, .. } in wanted {
+            let at = sandbox.join(container_path);
+            if fs::read_link(&at).is_ok_and(|to| to == Path::new(&host_path)) {
+                continue;
+            }
+            fs::create_dir_all(at.parent().expect("it is in the sandbox")).with_context(say)?;
+            if fs::read_link(&at).is_ok() {
+                fs::remove_file(&at).with_context(say)?;
+            }
+            symlink(&host_path, &at).with_context(|| format!("linking {}", at.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a link leads to a volume of this agent.
+    fn is_ours(&self, path: &Path) -> bool {
+        path.starts_with(self.dir.join("volumes"))
+    }
+
     /// The volume that all tasks of a group know by this name, among what is their executor's.
     pub(crate) fn named<'a>(all: &'a Resources, name: &str) -> Option<&'a Resource> {
         let is_it = |one: &&Resource| {
@@ -212,8 +245,6 @@ fn unless_missing(cause: io::Error) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use model::container::VolumeMode;
     use model::id::Role;
     use model::resources::{Amount, DiskInfo, DiskVolume, Persistence, ResourceName, Scalar};
@@ -252,6 +283,29 @@ mod tests {
         symlink(&outside, &at).expect("a link");
         volumes.remove(&one, "x").expect("removed");
         assert!(!at.exists() && outside.join("kept").exists());
+    }
+
+    #[test]
+    fn the_links_of_a_program_lead_to_the_volumes_that_its_tasks_use() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (volumes, sandbox) = (Volumes::new(dir.path()), dir.path().join("sandbox"));
+        fs::create_dir_all(&sandbox).expect("made");
+        symlink("/tmp", sandbox.join("own")).expect("a link of the program's own");
+        let check = |ids: &[&str], expected: Option<&str>| {
+            let all = ids.iter().map(|id| volume("db", id));
+            volumes.link(&Resources::new(all), &sandbox).expect("linked");
+            let found = fs::read_link(sandbox.join("data")).ok();
+            assert_eq!(found, expected.map(|id| dir.path().join("volumes/roles/db").join(id)));
+            assert!(fs::read_link(sandbox.join("own")).is_ok());
+        };
+        ["a", "b"].iter().for_each(|id| volumes.make(&volume("db", id)).expect("made"));
+        check(&["a"], Some("a"));
+        check(&["a"], Some("a"));
+        check(&["b"], Some("b"));
+        check(&[], None);
+        fs::create_dir(sandbox.join("data")).expect("the program's own");
+        let used = Resources::new([volume("db", "a")]);
+        assert!(volumes.link(&used, &sandbox).is_err(), "what is there is not replaced");
     }
 
     #[test]

@@ -9,4 +9,5 @@ mod programs;
 mod start;
 mod tasks;
 mod updates;
+mod volumes;
 mod world;

@@ -22,7 +22,7 @@ fn space() -> Resource {
 }
 
 /// The agents of these tests have no disk; what a volume is made of is all the same to the brain.
-fn volume() -> Resource {
+pub(crate) fn volume() -> Resource {
     let persistence = Some(Persistence { id: "v".to_owned(), principal: None });
     let (container_path, mode) = ("data".to_owned(), VolumeMode::ReadWrite);
     let volume = Some(DiskVolume { container_path, mode, host_path: None });
@@ -35,11 +35,11 @@ fn convert(world: &mut World, serial: u64, conversion: Conversion) -> Vec<String
     world.master(ToAgent::Convert { operation, framework: Some(framework()), id, conversion })
 }
 
-fn reserve(world: &mut World) -> Vec<String> {
+pub(crate) fn reserve(world: &mut World) -> Vec<String> {
     convert(world, 1, Conversion::Reserve { source: vec![], resources: vec![space()] })
 }
 
-fn create(world: &mut World) -> Vec<String> {
+pub(crate) fn create(world: &mut World) -> Vec<String> {
     convert(world, 2, Conversion::Create { volumes: vec![volume()] })
 }
 
@@ -47,7 +47,7 @@ fn destroy(world: &mut World) -> Vec<String> {
     convert(world, 3, Conversion::Destroy { volumes: vec![volume()] })
 }
 
-fn done(world: &mut World, serial: u64, done: Result<(), String>) -> Vec<String> {
+pub(crate) fn done(world: &mut World, serial: u64, done: Result<(), String>) -> Vec<String> {
     world.feed(Input::Volumes { operation: Uuid::derive(1, serial), done, seed: serial })
 }
 

@@ -8,7 +8,7 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program, Together};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{ContainerId, ExecutorId, Role, TaskId, Uuid};
-use model::task::{ExecutorInfo, Reason, TaskState};
+use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{FromExecutor, Happened, Input, ToExecutor, Told};
 
 use crate::world::{World, framework, task};
@@ -48,6 +48,10 @@ fn executor() -> ExecutorInfo {
 }
 
 fn run(world: &mut World, ids: &[&str], together: Together) -> Vec<String> {
+    run_all(world, ids.iter().map(|id| task(id)).collect(), together)
+}
+
+pub(crate) fn run_all(world: &mut World, tasks: Vec<TaskInfo>, together: Together) -> Vec<String> {
     let framework = FrameworkInfo {
         id: Some(framework()),
         name: "f".to_owned(),
@@ -62,7 +66,6 @@ fn run(world: &mut World, ids: &[&str], together: Together) -> Vec<String> {
         labels: vec![],
         offer_minima: Default::default(),
     };
-    let tasks = ids.iter().map(|id| task(id)).collect();
     let (executor, killing) = (executor(), TellKilling::No);
     world.master(ToAgent::RunIn(Box::new(RunIn { framework, executor, tasks, together, killing })))
 }
@@ -77,7 +80,7 @@ fn program(world: &World) -> ContainerId {
     world.node.view().executors.keys().next().expect("one is held").clone()
 }
 
-fn subscribe(world: &mut World, tasks: &[&str], updates: Vec<Told>) -> Vec<String> {
+pub(crate) fn subscribe(world: &mut World, tasks: &[&str], updates: Vec<Told>) -> Vec<String> {
     let tasks = tasks.iter().map(|id| TaskId::new(*id)).collect();
     speak(world, FromExecutor::Subscribed { stream: 7, tasks, updates })
 }

@@ -180,6 +180,7 @@ impl Hands {
         let (sandboxes, volumes) = (self.tools.sandboxes.clone(), self.tools.volumes.clone());
         let (framework, container, task, group) =
             (job.framework.clone(), job.container.clone(), job.task.clone(), job.group.clone());
+        let linking = job.executor.clone().filter(|executor| !executor.has_image());
         let make = move || {
             let tenant = Tenant {
                 agent: &task.agent,
@@ -189,7 +190,15 @@ impl Hands {
                 group: group.as_ref(),
             };
             let sandbox = sandboxes.make(tenant, owner)?;
-            let persistent = volumes.mounts(&task.resources, &sandbox, owner)?;
+            let persistent = match &linking {
+                None => volumes.mounts(&task.resources, &sandbox, owner)?,
+                Some(executor) => {
+                    // Those of its tasks come and go.
+                    let own = &executor.info.resources;
+                    volumes.link(&task.resources.minus(own), &sandbox)?;
+                    volumes.mounts(own, &sandbox, owner)?
+                }
+            };
             let shared = task.container.iter().flat_map(|info| &info.shared);
             let shared = shared.map(|volume| {
                 let of_executor = group.as_ref().map(|group| &group.executor.resources);

@@ -291,12 +291,26 @@ impl Hands {
         }
     }
 
+    /// Of a program, which also sees the volumes of its tasks.
     fn resize(&self, container: &ContainerId, resources: &Resources) {
+        if let Err(cause) = self.link(container, resources) {
+            tracing::warn!(%container, cause = format!("{cause:#}"), "it cannot see a volume");
+        }
         let resized =
             self.tools.containers.resize(container, &launch::limits(resources, &Limits::default()));
         if let Err(cause) = resized {
             tracing::warn!(%container, cause = format!("{cause:#}"), "its limits stay as they are");
         }
+    }
+
+    fn link(&self, container: &ContainerId, resources: &Resources) -> anyhow::Result<()> {
+        let view = self.tools.board.view();
+        let Some(executor) = view.executors.get(container) else { return Ok(()) };
+        if executor.has_image() {
+            return Ok(());
+        }
+        let sandbox = self.tools.sandboxes.run(Run::of_program(container, executor))?;
+        self.tools.volumes.link(&resources.minus(&executor.info.resources), &sandbox)
     }
 
     fn collect_task(&self, tenant: Tenant<'_>, after: Duration) {
