@@ -101,6 +101,31 @@ async fn a_groups_role_is_enforced_as_it_says() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_apps_below_a_group_are_listed() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    stage.ask("PUT", "/v2/groups/shop", shop().to_string()).await;
+    stage.ask("POST", "/v2/apps", sleeper("/alone", 1).to_string()).await;
+    let check = async |path: &str, expected: &[&str]| {
+        let told = stage.get(path).await;
+        let ids: Vec<&Value> =
+            told.as_array().expect("a list").iter().map(|app| &app["id"]).collect();
+        assert_eq!(ids, expected, "{path}");
+    };
+    let all = ["/alone", "/shop/data/db", "/shop/web"];
+    check("/v2/groups/apps", &all).await;
+    check("/v2/groups/shop/apps", &all[1..]).await;
+    check("/v2/groups/shop/data/apps", &all[1..2]).await;
+    check("/v2/groups/none/apps", &[]).await;
+    stage.ask("PUT", "/v2/groups/apps", json!({ "apps": [sleeper("a", 1)] }).to_string()).await;
+    assert_eq!(
+        stage.get("/v2/groups/apps").await["id"],
+        "/apps",
+        "a group of that name goes first"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_group_takes_everything_along() -> anyhow::Result<()> {
     let stage = Stage::new()?;
     stage.ask("PUT", "/v2/groups/shop", shop().to_string()).await;

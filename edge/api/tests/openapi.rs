@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{Answer, Stage};
 
 /// Everything that Marathon's documentation lists, without the root of each noun.
-const ENDPOINTS: [&str; 41] = [
+const ENDPOINTS: [&str; 43] = [
     "get /v2/apps",
     "post /v2/apps",
     "put /v2/apps",
@@ -40,6 +40,8 @@ const ENDPOINTS: [&str; 41] = [
     "delete /v2/pods/{pod_id}::instances",
     "delete /v2/pods/{pod_id}::instances/{instance_id}",
     "get /v2/groups",
+    "get /v2/groups/apps",
+    "get /v2/groups/{group_id}/apps",
     "put /v2/groups/{group_id}",
     "patch /v2/groups/{group_id}",
     "delete /v2/groups/{group_id}",
@@ -176,6 +178,7 @@ async fn answers_are_what_the_document_promises() -> anyhow::Result<()> {
     let groups =
         "/v2/groups?embed=group.groups&embed=group.apps&embed=group.pods&embed=group.apps.tasks";
     check(&stage, "get /v2/groups", groups, none, 200).await;
+    check(&stage, "get /v2/groups/{group_id}/apps", "/v2/groups/shop/apps", none, 200).await;
     check(&stage, "get /v2/tasks", "/v2/tasks", none, 200).await;
     check(&stage, "get /v2/pods::status", "/v2/pods::status", none, 200).await;
     check(&stage, "get /v2/pods/{pod_id}", "/v2/pods/shop/pod", none, 200).await;

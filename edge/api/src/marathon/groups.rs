@@ -5,7 +5,7 @@ use axum::http::{Method, StatusCode};
 use services::group::GroupId;
 use services::state::Version;
 use services::{Change, Fault, Order, Reply};
-use wire::marathon::app_info::Embed;
+use wire::marathon::app_info::{self, AppInfo, Embed};
 use wire::marathon::group::{self, GroupEmbed, group_info};
 use wire::marathon::group_update::{self, Bad, Wanted};
 use wire::marathon::version::{self, Spelled};
@@ -25,6 +25,9 @@ impl Api {
                 self.group_at(request, group_id(id)?, version).await
             }
             (_, [.., "versions"] | [.., "versions", _]) => Err(Failure::MethodNotAllowed),
+            (&Method::GET, [of @ .., "apps"]) if !self.is_group(path) => {
+                self.apps_of_group(request, group_id(of)?).await
+            }
             (&Method::GET, id) => self.show_group(request, group_id(id)?).await,
             (&Method::POST, id) => self.create_group(request, named(id)?).await,
             (&Method::PUT, id) => self.update_group(request, named(id)?).await,
@@ -45,6 +48,23 @@ impl Api {
             let group = group_info(&view.services, &id, embed, now());
             let group = group.ok_or_else(|| unknown(&id))?;
             Ok(answer::json(StatusCode::OK, &group, layout))
+        });
+        spelled.await.expect("a panic while answering was reported where it happened")
+    }
+
+    fn is_group(&self, path: &[&str]) -> bool {
+        group_id(path).is_ok_and(|id| self.handle.read().services.has_group(&id))
+    }
+
+    /// `/v2/groups/*/apps`: all apps below a group, none if there is no such group. A group of the name `apps` goes first.
+    async fn apps_of_group(&self, request: &Request, id: GroupId) -> Answer {
+        let view = self.handle.read();
+        let (embed, layout) = (embed(&request.query).of_apps, layout(request));
+        let spelled = tokio::task::spawn_blocking(move || {
+            let apps = view.services.apps_in(&id).filter(|(_, app)| app.spec.pod.is_none());
+            let info = |app| app_info::app_info(&view.services, app, embed, now());
+            let apps: Vec<AppInfo<'_>> = apps.map(|(_, app)| info(app)).collect();
+            Ok(answer::json(StatusCode::OK, &apps, layout))
         });
         spelled.await.expect("a panic while answering was reported where it happened")
     }

@@ -209,6 +209,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .with(GROUP),
     order("DELETE", "/v2/groups", "Removes everything.", DEPLOYED),
     get("/v2/groups/versions", "Lists versions of the root.", &[Json(200, array::<Spelled>)]),
+    get("/v2/groups/apps", "Lists all apps.", &[Json(200, array::<AppInfo<'static>>)])
+        .with(&[Words("embed", GROUP_EMBEDS)]),
+    get(
+        "/v2/groups/{group_id}/apps",
+        "Lists all apps below a group.",
+        &[Json(200, array::<AppInfo<'static>>)],
+    )
+    .with(&[Words("embed", GROUP_EMBEDS)]),
     get("/v2/groups/{group_id}", "Shows a group.", &[Json(200, of::<GroupInfo<'static>>)])
         .with(&[Words("embed", GROUP_EMBEDS)]),
     order("POST", "/v2/groups/{group_id}", "Creates a group.", CREATED_OR_PLANNED)
