@@ -51,6 +51,15 @@ impl Unavailability {
     }
 }
 
+/// Asks a framework to let go of what it holds on an agent before that goes down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InverseOffer {
+    pub id: OfferId,
+    pub framework: FrameworkId,
+    pub agent: AgentId,
+    pub unavailability: Unavailability,
+}
+
 /// How long the rest of an offer is not to be offered again to the same role of the framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filters {
@@ -83,6 +92,16 @@ pub enum Call {
         filters: Filters,
     },
     Decline {
+        offers: Vec<OfferId>,
+        filters: Filters,
+    },
+    /// It will have let go by then.
+    AcceptInverse {
+        offers: Vec<OfferId>,
+        filters: Filters,
+    },
+    /// It cannot promise that.
+    DeclineInverse {
         offers: Vec<OfferId>,
         filters: Filters,
     },
@@ -204,6 +223,9 @@ pub enum Event {
     },
     Offers(Vec<Offer>),
     Rescind(OfferId),
+    /// Neither accepting nor declining them changes anything: operators are shown what was said.
+    InverseOffers(Vec<InverseOffer>),
+    RescindInverse(OfferId),
     Update(TaskStatus),
     UpdateOperation(OperationStatus),
     /// What the health checks of a task have found so far, one tally for each. Neither kept nor repeated, and not told

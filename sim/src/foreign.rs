@@ -111,7 +111,9 @@ impl World {
             | Event::Used(_)
             | Event::Checked { .. }
             | Event::Message { .. }
-            | Event::Failure { .. } => {}
+            | Event::Failure { .. }
+            | Event::InverseOffers(_)
+            | Event::RescindInverse(_) => {}
         }
     }
 

@@ -270,6 +270,7 @@ impl Kernel {
         let task = Arc::new(Task::staged(framework.clone(), info, executor));
         let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         live.add(&task);
+        self.inverse.look_at(&lot.offer.agent_id);
         self.view.tasks.entry(framework.clone()).or_default().insert(info.id.clone(), task);
     }
 

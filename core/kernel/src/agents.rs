@@ -143,6 +143,8 @@ impl Kernel {
         self.empty(&id, out);
         self.expect_pongs(now, &id);
         self.count_free(&id);
+        self.follow_plan(&id, out);
+        self.inverse.look_at(&id);
         self.offer_again(&id);
     }
 
@@ -158,6 +160,11 @@ impl Kernel {
             return Some(format!(
                 "its tasks hold {name} of another type than the agent has: restore it"
             ));
+        }
+        if self.state.is_down(&registration.info) {
+            return Some(
+                "its machine is down for maintenance: it may come back once an operator has brought it up".to_owned(),
+            );
         }
         let id = registration.agent.as_ref()?;
         if id.as_str().is_empty() || id.as_str().contains(|c: char| c.is_control() || c == '/') {
@@ -225,6 +232,7 @@ impl Kernel {
         let offers: Vec<OfferId> = stock.into_iter().flat_map(Stock::offer_ids).collect();
         self.count_free(id);
         offers.iter().for_each(|offer| self.rescind(offer, out));
+        self.follow_plan(id, out);
     }
 
     /// Pings are spread over the interval by the agent's id, so that ten thousand do not answer at once.

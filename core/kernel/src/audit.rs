@@ -16,6 +16,7 @@ impl Kernel {
         self.shares.audit(&self.recount());
         self.audit_agents();
         self.audit_offers();
+        self.audit_inverse();
         for client in self.offers.wanting.iter() {
             assert!(self.offers.demand(client).is_some(), "{client} wants and is not there");
         }

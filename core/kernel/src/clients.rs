@@ -14,10 +14,10 @@ use crate::timers::Timer;
 
 /// What is refused for a shorter time, or for none, is still not offered again before: two who disagree would talk for
 /// ever. It is Mesos' allocation interval.
-const REFUSE_MS_MIN: u64 = 1_000;
+pub(crate) const REFUSE_MS_MIN: u64 = 1_000;
 
 /// A year, as in Mesos: longer is surely a mistake.
-const REFUSE_MS_MAX: u64 = 365 * 24 * 3_600_000;
+pub(crate) const REFUSE_MS_MAX: u64 = 365 * 24 * 3_600_000;
 
 impl Kernel {
     /// The client may want offers from now on; it says so by reviving.

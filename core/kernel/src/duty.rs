@@ -11,6 +11,7 @@ use model::executor::HeldExecutor;
 use model::id::{AgentId, Connection, FrameworkId, OfferId, Role};
 use model::scheduler::Event;
 use model::task::{Reason, Task, TaskState, TaskStatus};
+use model::time::Time;
 
 use crate::agents::Registration;
 use crate::amounts::Change;
@@ -18,6 +19,38 @@ use crate::state::{Agent, Drain, Duty, Standing};
 use crate::stock::Stock;
 use crate::tasks::Verdict;
 use crate::{Effect, Kernel, Out, Record, Refusal};
+
+/// Why an agent is taken out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Exit {
+    /// For good.
+    Gone,
+    /// Its machine is down; it may come back, with its data and without its tasks.
+    Down,
+}
+
+impl Exit {
+    fn cause(self, hostname: &str) -> String {
+        match self {
+            Exit::Gone => format!("agent {hostname} was marked gone by an operator"),
+            Exit::Down => format!("machine {hostname} was taken down by an operator"),
+        }
+    }
+
+    fn standing(self, now: Time) -> Standing {
+        match self {
+            Exit::Gone => Standing::Gone { since: now },
+            Exit::Down => Standing::Unreachable { since: now },
+        }
+    }
+
+    fn of_task(self) -> (TaskState, Reason) {
+        match self {
+            Exit::Gone => (TaskState::GoneByOperator, Reason::AgentRemovedByOperator),
+            Exit::Down => (TaskState::Gone, Reason::AgentRemoved),
+        }
+    }
+}
 
 impl Kernel {
     pub(crate) fn drain(
@@ -53,17 +86,13 @@ impl Kernel {
         let known = self.state.agents.get(id);
         match known.ok_or_else(|| Refusal::NothingGone(id.clone()))?.standing {
             Standing::Gone { .. } => (),
-            Standing::Admitted | Standing::Unreachable { .. } => self.give_up(id, out),
+            Standing::Admitted | Standing::Unreachable { .. } => self.take_out(id, Exit::Gone, out),
         }
         Ok(())
     }
 
     /// One that has not been marked gone.
     fn known(&self, id: &AgentId) -> Result<&Agent, Refusal> {
-        let is_gone = |agent: &Agent| match agent.standing {
-            Standing::Gone { .. } => true,
-            Standing::Admitted | Standing::Unreachable { .. } => false,
-        };
         let known = self.state.agents.get(id).filter(|agent| !is_gone(agent));
         known.ok_or_else(|| Refusal::NoAgent(id.clone()))
     }
@@ -115,7 +144,7 @@ impl Kernel {
             let agent = Agent { duty: Duty::Drained(drain), ..self.state.agents[&id].clone() };
             self.commit(Record::Agent(id.clone(), Some(agent)), out);
             if drain.mark_gone {
-                self.give_up(&id, out);
+                self.take_out(&id, Exit::Gone, out);
             }
         }
     }
@@ -162,26 +191,20 @@ impl Kernel {
         registration: &Registration,
         out: &mut Out,
     ) {
-        let Some(known) = registration.agent.as_ref().and_then(|id| self.state.agents.get(id))
-        else {
-            return;
-        };
-        match known.standing {
-            Standing::Admitted | Standing::Unreachable { .. } => (),
-            Standing::Gone { .. } => {
-                let Registration { tasks, books, .. } = registration;
-                let of_tasks = tasks.iter().map(|held| &held.task.framework);
-                let of_programs = books.executors.iter().map(|held| &held.framework);
-                let all: BTreeSet<_> = of_tasks.chain(of_programs).cloned().collect();
-                shut_down(connection, all, out);
-            }
+        let known = registration.agent.as_ref().and_then(|id| self.state.agents.get(id));
+        let is_gone = known.is_some_and(|known| is_gone(known));
+        if is_gone || self.state.is_down(&registration.info) {
+            let Registration { tasks, books, .. } = registration;
+            let of_tasks = tasks.iter().map(|held| &held.task.framework);
+            let of_programs = books.executors.iter().map(|held| &held.framework);
+            shut_down(connection, of_tasks.chain(of_programs).cloned().collect(), out);
         }
     }
 
-    /// For good, with all that was on it.
-    fn give_up(&mut self, id: &AgentId, out: &mut Out) {
+    /// It is not there any more, by an operator's word, and neither is what ran on it.
+    pub(crate) fn take_out(&mut self, id: &AgentId, exit: Exit, out: &mut Out) {
         let agent = self.state.agents[id].clone();
-        let cause = format!("agent {} was marked gone by an operator", agent.info.hostname);
+        let cause = exit.cause(&agent.info.hostname);
         let connection = self.agents.get(id).and_then(|live| live.connection);
         if let Some(connection) = connection {
             shut_down(connection, self.frameworks_on(id), out);
@@ -189,21 +212,29 @@ impl Kernel {
             out.effects.push(Effect::ToAgent(connection, refused));
             self.detach(id, out);
         }
-        let gone = Agent { standing: Standing::Gone { since: self.now }, ..agent };
-        self.commit(Record::Agent(id.clone(), Some(gone)), out);
-        self.end_tasks(id, &cause, out);
-        self.end_operations(id, &cause, out);
+        let left = Agent { standing: exit.standing(self.now), ..agent };
+        self.commit(Record::Agent(id.clone(), Some(left)), out);
+        self.end_tasks(id, exit, &cause, out);
         let roles: Vec<Role> =
             self.state.in_use.get(id).into_iter().flat_map(|held| held.keys().cloned()).collect();
         for role in roles {
             self.commit(Record::InUse(id.clone(), role, None), out);
         }
-        if self.state.claims.contains_key(id) {
-            self.commit(Record::Claims(id.clone(), None), out);
+        match exit {
+            Exit::Down => self.lose_operations(id, &cause, out),
+            Exit::Gone => self.forget_books(id, &cause, out),
         }
         self.count_free(id);
         self.forget_live(id);
         out.effects.extend(connection.map(Effect::Disconnect));
+    }
+
+    /// Nobody will ever hear of its operations and claims again.
+    fn forget_books(&mut self, id: &AgentId, cause: &str, out: &mut Out) {
+        self.end_operations(id, cause, out);
+        if self.state.claims.contains_key(id) {
+            self.commit(Record::Claims(id.clone(), None), out);
+        }
         let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();
         for framework in frameworks {
             self.tell(&framework, Event::Failure { agent: id.clone(), executor: None }, out);
@@ -216,7 +247,7 @@ impl Kernel {
         of_tasks.chain(live.executors().map(|held: HeldExecutor| held.framework)).collect()
     }
 
-    fn end_tasks(&mut self, id: &AgentId, cause: &str, out: &mut Out) {
+    fn end_tasks(&mut self, id: &AgentId, exit: Exit, cause: &str, out: &mut Out) {
         self.charge_members(id, Change::minus);
         self.agents.entry(id.clone()).and_modify(|live| live.programs.clear());
         self.forget_doubles(id);
@@ -226,10 +257,17 @@ impl Kernel {
                 self.complete(&task.framework, &task.id);
                 continue;
             }
-            let state = self.state_for(&task.framework, TaskState::GoneByOperator);
-            let verdict = Verdict::new(state, Reason::AgentRemovedByOperator, cause);
+            let (state, reason) = exit.of_task();
+            let verdict = Verdict::new(self.state_for(&task.framework, state), reason, cause);
             self.decree(self.now, &task.framework, &task.id, verdict, out);
         }
+    }
+}
+
+fn is_gone(agent: &Agent) -> bool {
+    match agent.standing {
+        Standing::Gone { .. } => true,
+        Standing::Admitted | Standing::Unreachable { .. } => false,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::demand::Client;
 use crate::state::Framework;
 use crate::tasks::{Kill, Seen, Verdict, holds};
 use crate::timers::Timer;
-use crate::{Effect, Kernel, Out, Record, Refusal};
+use crate::{Effect, Kernel, Out, Record, Refusal, view};
 
 /// Torn-down frameworks that are remembered, as DC/OS sets it.
 const COMPLETED_FRAMEWORKS_MAX: usize = 10;
@@ -67,6 +67,7 @@ impl Kernel {
             self.enroll(Client { framework: id.clone(), role });
         }
         self.revive(&id, &[]);
+        self.inverse.look_at_all();
         Ok(())
     }
 
@@ -109,6 +110,7 @@ impl Kernel {
             self.count_free(&offer.agent_id);
             self.offer_again(&offer.agent_id);
         }
+        self.forget_asks(id);
         self.touched_frameworks.insert(id.clone());
     }
 
@@ -216,6 +218,12 @@ impl Kernel {
             Call::Teardown => self.tear_down(now, from, out),
             Call::Accept { offers, operations, filters } => {
                 self.accept(now, from, Answer { offers, operations, filters }, out);
+            }
+            Call::AcceptInverse { offers, filters } => {
+                self.answered(now, from, &offers, (view::Answer::Accept, filters.refuse));
+            }
+            Call::DeclineInverse { offers, filters } => {
+                self.answered(now, from, &offers, (view::Answer::Decline, filters.refuse));
             }
             Call::Decline { offers, filters } => self.decline(now, from, &offers, filters),
             Call::Revive { roles } => self.revive(from, &roles),

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
 //! per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`, `demand`, `eligible`,
-//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `operator` and `duty`, `accept`, `tasks`, `executors`,
-//! `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `operator`, `duty`,
+//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -22,7 +22,9 @@ mod eligible;
 mod executors;
 mod frameworks;
 mod introduce;
+mod inverse;
 mod judge;
+pub mod maintenance;
 mod offers;
 mod operations;
 pub mod operator;
@@ -55,6 +57,7 @@ use agents::LiveAgent;
 use amounts::{Amounts, Change};
 pub use eligible::{Gpus, OfferRules};
 use frameworks::Subscription;
+use inverse::Inverse;
 use offers::Offers;
 use operations::Operations;
 use operator::Order;
@@ -165,6 +168,8 @@ pub enum Refusal {
     QuotaExists(Role),
     #[error("role {0} has no quota")]
     NoQuota(Role),
+    #[error("{0}")]
+    InvalidMaintenance(String),
     #[error("weights are not valid: {}", .0.join("; "))]
     InvalidWeight(Vec<String>),
     #[error("agent {0} is not known")]
@@ -201,6 +206,7 @@ pub struct Kernel {
     frameworks: BTreeMap<FrameworkId, Subscription>,
     offers: Offers,
     operations: Operations,
+    inverse: Inverse,
     shares: Shares,
     timers: Timers,
     /// Draining agents on which something has ended in this step.
@@ -234,7 +240,8 @@ impl Machine for Kernel {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        if self.shares.anyone_waits() { Some(self.now) } else { self.timers.next_at() }
+        let has_work = self.shares.anyone_waits() || self.inverse.is_due();
+        if has_work { Some(self.now) } else { self.timers.next_at() }
     }
 }
 
@@ -250,6 +257,7 @@ impl Kernel {
             frameworks: BTreeMap::new(),
             offers: Offers::default(),
             operations: Operations::default(),
+            inverse: Inverse::default(),
             shares: Shares::default(),
             timers: Timers::default(),
             ended_on: BTreeSet::new(),
@@ -320,8 +328,10 @@ impl Kernel {
                 Timer::Failover(framework) => self.tear_down(now, &framework, out),
                 Timer::Offers(agent) => self.end_offers(now, agent, out),
                 Timer::Filters(client) => self.end_filters(now, client),
+                Timer::Inverse(agent) => self.ask_again(&agent),
             }
         }
+        self.ask_back(now, out);
         self.make_offers(now, out);
     }
 
@@ -369,6 +379,10 @@ impl Kernel {
                     Some(quota) => self.view.quotas.insert(role.clone(), quota.clone()),
                     None => self.view.quotas.remove(role),
                 };
+            }
+            Record::Maintenance(_) => {
+                self.state.apply(record);
+                self.view.schedule = Arc::new(self.state.schedule.clone());
             }
             Record::Claims(id, _) => {
                 self.count_agent(id, Change::minus);
@@ -419,6 +433,7 @@ impl Kernel {
             claims: self.state.claims.get(id).cloned().unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
             executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
+            answers: self.inverse.answers(id),
         };
         self.view.agents.insert(id.clone(), Arc::new(seen));
     }

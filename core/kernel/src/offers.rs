@@ -177,8 +177,7 @@ impl Kernel {
             agent_id: stock.id.clone(),
             role,
             resources,
-            // Nobody plans maintenance yet.
-            unavailability: None,
+            unavailability: stock.unavailability,
         };
         let shared = Arc::new(offer.clone());
         stock.offers.push((until, shared.clone()));

@@ -1,4 +1,4 @@
-//! What operators ask for: weights, quotas, the duty of agents, reservations and volumes. Each order is carried out whole or refused.
+//! What operators ask for: weights, quotas, the duty of agents, maintenance, reservations and volumes. Each order is carried out whole or refused.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use model::operation::Conversion;
 use model::resources::Scalar;
 
 use crate::frameworks::is_role;
+use crate::maintenance::{Asked, MachineId};
 use crate::quota::{Quantities, Quota, Update};
 use crate::state::Drain;
 use crate::{Kernel, Out, Record, Refusal};
@@ -47,6 +48,12 @@ pub enum Order {
     MarkGone {
         agent: AgentId,
     },
+    /// These machines are to be down at these times, and no others.
+    UpdateSchedule(Vec<Asked>),
+    /// The machines are down from now on, whatever runs there.
+    StartMaintenance(Vec<MachineId>),
+    /// They are up again.
+    StopMaintenance(Vec<MachineId>),
     /// Resources of an agent become others. Offers are taken back if that frees what it needs.
     Convert {
         agent: AgentId,
@@ -73,6 +80,9 @@ impl Kernel {
             Order::Deactivate { agent } => self.deactivate(&agent, out),
             Order::Reactivate { agent } => self.reactivate(&agent, out),
             Order::MarkGone { agent } => self.mark_gone(&agent, out),
+            Order::UpdateSchedule(asked) => self.update_schedule(asked, out),
+            Order::StartMaintenance(machines) => self.start_maintenance(&machines, out),
+            Order::StopMaintenance(machines) => self.stop_maintenance(&machines, out),
             Order::Convert { agent, conversion, principal } => {
                 self.convert_for_operator(&agent, conversion, principal, out)
             }

@@ -13,6 +13,7 @@ const AGENT: u8 = b'a';
 const CLAIMS: u8 = b'c';
 const FRAMEWORK: u8 = b'f';
 const IN_USE: u8 = b'u';
+const MAINTENANCE: u8 = b'm';
 const QUOTA: u8 = b'q';
 const WEIGHT: u8 = b'w';
 
@@ -30,6 +31,7 @@ impl machine::Record for Record {
             Record::Weight(role, _) => key(WEIGHT, role.as_str()),
             Record::Quota(role, _) => key(QUOTA, role.as_str()),
             Record::Claims(agent, _) => key(CLAIMS, agent.as_str()),
+            Record::Maintenance(_) => key(MAINTENANCE, ""),
             Record::InUse(agent, role, _) => {
                 let mut key = key(IN_USE, agent.as_str());
                 key.push(SEPARATOR);
@@ -47,6 +49,7 @@ impl machine::Record for Record {
             Record::Quota(_, quota) => quota.as_ref().map(value),
             Record::InUse(_, _, held) => held.as_ref().map(value),
             Record::Claims(_, claims) => claims.as_ref().map(value),
+            Record::Maintenance(schedule) => schedule.as_ref().map(value),
         }
     }
 
@@ -62,6 +65,7 @@ impl machine::Record for Record {
             CLAIMS => Ok(Record::Claims(AgentId::new(id), Some(content(key, value)?))),
             WEIGHT => Ok(Record::Weight(Role::new(id), Some(content(key, value)?))),
             QUOTA => Ok(Record::Quota(Role::new(id), Some(content(key, value)?))),
+            MAINTENANCE => Ok(Record::Maintenance(Some(content(key, value)?))),
             IN_USE => {
                 let ids = id.split_once(char::from(SEPARATOR));
                 let (agent, role) = ids.ok_or_else(|| bad("it names no role"))?;

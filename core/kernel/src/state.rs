@@ -12,6 +12,7 @@ use model::id::{AgentId, FrameworkId, Role};
 use model::resources::{Resources, Scalar};
 use model::time::Time;
 
+use crate::maintenance::{MachineId, Planned, Schedule};
 use crate::quota::Quota;
 
 /// The new value of one entity; `None` says that it is gone.
@@ -28,6 +29,8 @@ pub enum Record {
     /// What was reserved on an agent while the cluster ran, and its volumes. It is true there: this is what a new leader
     /// goes by until the agent is back.
     Claims(AgentId, Option<Resources>),
+    /// Which machines are to be down, and which are.
+    Maintenance(Option<Schedule>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -120,6 +123,9 @@ pub struct State {
     pub in_use: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
     /// No entry is empty.
     pub claims: BTreeMap<AgentId, Resources>,
+    pub schedule: Schedule,
+    /// The same by machine.
+    pub machines: BTreeMap<MachineId, Planned>,
     /// Above every number in an agent's id.
     agents_next: u64,
     /// Above every number in a framework's id.
@@ -141,6 +147,10 @@ impl State {
             Record::InUse(agent, role, held) => self.charge(agent, role, held),
             Record::Quota(role, quota) => put(&mut self.quotas, role, quota),
             Record::Claims(agent, claims) => put(&mut self.claims, agent, claims),
+            Record::Maintenance(schedule) => {
+                self.schedule = schedule.clone().unwrap_or_default();
+                self.machines = Planned::index(&self.schedule);
+            }
         }
     }
 

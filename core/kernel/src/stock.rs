@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::agent::AgentInfo;
 use model::id::{AgentId, OfferId};
 use model::resources::Resources;
-use model::scheduler::Offer;
+use model::scheduler::{Offer, Unavailability};
 use model::time::Time;
 
 use crate::bits::Bits;
@@ -25,6 +25,8 @@ pub(crate) struct Stock {
     pub(crate) offers: Vec<(Time, Arc<Offer>)>,
     /// When the offers are looked at next.
     pub(crate) timer: Option<Time>,
+    /// When it is to go down, if that is planned.
+    pub(crate) unavailability: Option<Unavailability>,
     /// Who refused what: few different things, by many.
     refusals: Vec<Refusal>,
 }
@@ -43,6 +45,7 @@ impl Stock {
             free: Resources::default(),
             offers: Vec::new(),
             timer: None,
+            unavailability: None,
             refusals: Vec::new(),
         }
     }

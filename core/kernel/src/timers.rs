@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Offers(Slot),
     /// Something that the client refused may be offered again.
     Filters(Number),
+    /// Frameworks on an agent that is to go down may be asked again.
+    Inverse(AgentId),
 }
 
 /// A timer is cancelled by whoever knows when it is due.

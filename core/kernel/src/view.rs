@@ -9,12 +9,13 @@ use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::operation::Operated;
 use model::resources::{Resources, Scalar};
-use model::scheduler::Offer;
+use model::scheduler::{InverseOffer, Offer};
 use model::task::Task;
 use model::time::Time;
 use model::wishes::OfferConstraints;
 
 use crate::amounts::{Amounts, Counted};
+use crate::maintenance::Schedule;
 use crate::quota::{Quantities, Quota};
 use crate::state::{Agent, Framework, Standing};
 
@@ -38,6 +39,9 @@ pub struct View {
     /// The most recent ones of each framework, oldest first.
     pub completed: OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
     pub offers: OrdMap<OfferId, Arc<Offer>>,
+    pub inverse_offers: OrdMap<OfferId, Arc<InverseOffer>>,
+    /// When which machines are to be down.
+    pub schedule: Arc<Schedule>,
     /// By agent and the kernel's own name for them: those that are under way, and those whose last status nobody has
     /// acknowledged.
     pub operations: OrdMap<(AgentId, Uuid), Arc<Operated>>,
@@ -54,6 +58,22 @@ pub struct AgentView {
     pub reregistered_at: Option<Time>,
     /// Executors that are programs, with tasks or without.
     pub executors: Vec<HeldExecutor>,
+    /// What those said who were asked to let go of it before it goes down.
+    pub answers: Vec<Answered>,
+}
+
+/// What a framework last said to an inverse offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    pub framework: FrameworkId,
+    pub answer: Answer,
+    pub at: Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Accept,
+    Decline,
 }
 
 impl AgentView {

@@ -370,6 +370,8 @@ impl Services {
             }
             // It has no executors of its own.
             Event::Failure { executor: Some(_), .. } | Event::Message { .. } => (),
+            // It starts nothing new there, and lets what runs run until the machine goes down: it promises nothing.
+            Event::InverseOffers(_) | Event::RescindInverse(_) => (),
             Event::Error(_) => self.unsubscribed(turn),
         }
     }

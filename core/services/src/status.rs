@@ -338,6 +338,8 @@ impl Services {
                 self.unsubscribed(turn);
             }
             Call::Decline { .. }
+            | Call::AcceptInverse { .. }
+            | Call::DeclineInverse { .. }
             | Call::Revive { .. }
             | Call::Suppress { .. }
             | Call::Acknowledge { .. }

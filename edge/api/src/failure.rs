@@ -106,6 +106,7 @@ fn unfit(refusal: &kernel::Refusal) -> StatusCode {
         | Refusal::InvalidWeight(_)
         | Refusal::UnknownAgent(_)
         | Refusal::NoAgent(_)
+        | Refusal::InvalidMaintenance(_)
         | Refusal::NotDeactivated(_)
         | Refusal::StillDraining(_)
         | Refusal::InvalidOperation(_)

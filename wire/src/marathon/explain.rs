@@ -413,6 +413,7 @@ mod tests {
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
                 claims: Resources::default(),
                 reregistered_at: None,
+                answers: Vec::new(),
                 executors: vec![],
             };
             assert_eq!(silence(&AgentId::new("S1"), &agent, &resources(offered)).why, expected);

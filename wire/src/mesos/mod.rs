@@ -2,7 +2,7 @@
 //! numbers, enums are their names.
 //!
 //! [`state`] and [`summary`] are the big answers of the v0 API, made of [`agent`], [`framework`] and [`task`];
-//! [`operator`] is the operator API v1, [`v1`] what schedulers and executors speak.
+//! [`operator`] is the operator API v1, [`upkeep`] how operators steer agents and machines, [`v1`] what schedulers and executors speak.
 
 pub mod agent;
 pub mod framework;
@@ -16,4 +16,5 @@ pub mod state;
 pub mod summary;
 pub mod sums;
 pub mod task;
+pub mod upkeep;
 pub mod v1;

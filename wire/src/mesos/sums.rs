@@ -7,7 +7,7 @@ use kernel::view::View;
 use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, Role};
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
-use model::scheduler::Offer;
+use model::scheduler::{InverseOffer, Offer};
 use model::task::{ExecutorInfo, Task, TaskState};
 
 /// Numbers by name. Ports of different agents may be the same, so they are not summed up.
@@ -57,6 +57,7 @@ pub struct Sum<'a> {
     pub used: Scalars,
     pub offered: Scalars,
     pub offers: Vec<&'a Arc<Offer>>,
+    pub inverse_offers: Vec<&'a Arc<InverseOffer>>,
     pub executors: Vec<Executor<'a>>,
 }
 
@@ -74,6 +75,9 @@ pub fn sums(view: &View) -> Sums<'_> {
         let sum = sums.entry(executor.framework).or_default();
         sum.used.add(&executor.info.resources);
         sum.executors.push(executor);
+    }
+    for offer in view.inverse_offers.values() {
+        sums.entry(&offer.framework).or_default().inverse_offers.push(offer);
     }
     for offer in view.offers.values() {
         let sum = sums.entry(&offer.framework).or_default();

@@ -208,7 +208,7 @@ fn an_agent_that_is_marked_gone_takes_all_with_it() {
         stage.pass(Duration::from_secs(3_600));
     };
     let there =
-        |last| ["Shutdown c-0000 to 1", "Refused to 1", last, "Disconnect 1", "Failure c-S0"];
+        |last| ["Shutdown c-0000 to 1", "Refused to 1", last, "Failure c-S0", "Disconnect 1"];
     check("there", AWARE, |_| (), &there("GoneByOperator t AgentRemovedByOperator"));
     check("for one who knows only lost", &[], |_| (), &there("Lost t AgentRemovedByOperator"));
     let away = ["GoneByOperator t AgentRemovedByOperator", "Failure c-S0"];
@@ -226,7 +226,7 @@ fn an_agent_may_be_drained_for_good() {
         let (uuid, effects) = stage.report(1, &framework, "t", Killed, Killed);
         assert_eq!(told(&effects), [told_as], "{name}");
         let heard = acknowledge(&mut stage, &agent, &framework, "t", uuid);
-        let expected = ["Acknowledge t to 1", "Refused to 1", "Disconnect 1", "Failure c-S0"];
+        let expected = ["Acknowledge t to 1", "Refused to 1", "Failure c-S0", "Disconnect 1"];
         assert_eq!(heard, expected, "{name}");
     };
     check("partition-aware", AWARE, "GoneByOperator t AgentDraining");

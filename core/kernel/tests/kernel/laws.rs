@@ -143,6 +143,8 @@ impl World {
             | Event::Used(_)
             | Event::Message { .. }
             | Event::Failure { .. }
+            | Event::InverseOffers(_)
+            | Event::RescindInverse(_)
             | Event::Error(_) => {}
         }
     }

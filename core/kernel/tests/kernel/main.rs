@@ -9,6 +9,7 @@ mod judge;
 mod laws;
 mod limits;
 mod made;
+mod maintenance;
 mod offers;
 mod operations;
 mod programs;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kernel::maintenance::{Machine, MachineId, Mode, Schedule, Window};
 use kernel::quota::{Quantities, Quota};
 use kernel::state::{Agent, Drain, Duty, Framework, Standing};
 use kernel::{MACHINE, Record};
@@ -9,6 +10,7 @@ use model::framework::Capability;
 use model::id::{AgentId, FrameworkId, Role};
 use model::machine::Record as _;
 use model::resources::Scalar;
+use model::scheduler::Unavailability;
 use model::time::Time;
 
 use crate::stage::{BIG, bag, framework, info};
@@ -21,6 +23,11 @@ fn every_record_reads_back_under_a_key_of_its_own() {
     let drain = Drain { since: Time(8), grace_max: Some(Duration::from_secs(9)), mark_gone: true };
     let drained = Some(with_duty(Standing::Admitted, Duty::Drained(drain)));
     let admitted = |id: &str, standing| Record::Agent(AgentId::new(id), Some(agent(standing)));
+    let id = MachineId::new("host", "127.0.0.1");
+    let window = Window {
+        machines: vec![Machine { id, mode: Mode::Down }],
+        unavailability: Unavailability { start: Time(8), duration: Some(Duration::from_secs(9)) },
+    };
     let with = |completed_at| Framework {
         info: framework("a/b", &[Capability::MultiRole, Capability::PartitionAware]).into(),
         registered_at: Time(8),
@@ -40,6 +47,7 @@ fn every_record_reads_back_under_a_key_of_its_own() {
         known("c-0001", Some(Time(10))),
         Record::Weight(Role::new("a/b"), Some(Scalar::whole(3))),
         Record::Quota(Role::new("a/b"), Some(Quota::both(Quantities::of(&bag("cpus:1;x:2"))))),
+        Record::Maintenance(Some(Schedule { windows: vec![window] })),
         in_use("c-S0", "*"),
         in_use("c-S0", "a/b"),
         in_use("c-S0a", "/b"),

@@ -473,6 +473,10 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
         Effect::Event(_, Event::Message { executor, data, .. }) => {
             Some(format!("Message from {executor}: {data:?}"))
         }
+        Effect::Event(_, Event::InverseOffers(offers)) => {
+            Some(format!("InverseOffers {}", offers.len()))
+        }
+        Effect::Event(_, Event::RescindInverse(_)) => Some("RescindInverse".to_owned()),
         Effect::Event(_, Event::Error(cause)) => Some(format!("Error {cause}")),
         Effect::Disconnect(connection) => Some(format!("Disconnect {}", connection.0)),
         Effect::ToAgent(connection, letter) => {

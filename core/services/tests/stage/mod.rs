@@ -275,7 +275,9 @@ impl Stage {
             Call::UpdateFramework { info, wishes: _ } => {
                 self.subscribed = info.roles.into_iter().collect();
             }
-            Call::Kill { .. }
+            Call::AcceptInverse { .. }
+            | Call::DeclineInverse { .. }
+            | Call::Kill { .. }
             | Call::Acknowledge { .. }
             | Call::Shutdown { .. }
             | Call::Message { .. }

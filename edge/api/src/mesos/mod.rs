@@ -1,4 +1,4 @@
-//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`logging`]), the v1 operator API ([`operator`] with
+//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`] with
 //! [`orders`]), and the scheduler API ([`scheduler`], with [`stream`] for its events).
 
 mod logging;
@@ -7,6 +7,7 @@ mod orders;
 mod quota;
 mod scheduler;
 mod stream;
+mod upkeep;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use axum::routing::any;
 use engine::Handle;
 use kernel::operator::Order;
 use kernel::view::View;
+use mesos_v1::codec::Encoding;
 use serde_json::{json, to_writer};
 use tower_http::compression::CompressionLayer;
 use wire::mesos::master::MasterInfo;
-use wire::mesos::{master, metrics, roles, state, summary};
+use wire::mesos::{master, metrics, roles, state, summary, upkeep as told};
 
 use self::scheduler::Schedulers;
 use crate::answer::{self, Layout};
@@ -92,20 +94,26 @@ fn path(request: &Request) -> Vec<&str> {
 impl Api {
     /// What an operator has ordered is durable once it is answered.
     async fn carry_out(&self, order: Result<Order, Failure>) -> Result<Response<Body>, Failure> {
-        self.handle.order(order?).await?;
-        Ok(answer::empty(StatusCode::OK))
+        let order = order?;
+        // What becomes of resources is up to their agent.
+        let is_conversion = matches!(order, Order::Convert { .. });
+        let status = if is_conversion { StatusCode::ACCEPTED } else { StatusCode::OK };
+        self.handle.order(order).await?;
+        Ok(answer::empty(status))
     }
 
     /// The table of endpoints.
     async fn dispatch(self: &Arc<Self>, request: Request) -> Result<Response<Body>, Failure> {
         let path = path(&request);
-        if let Some(order) = quota::order(&request, &path) {
+        let order = quota::order(&request, &path).or_else(|| upkeep::order(&request, &path));
+        if let Some(order) = order {
             return self.carry_out(order).await;
         }
         match (&request.method, path.as_slice()) {
             (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => {
                 self.operator(&request).await
             }
+            (_, path) if upkeep::is_order(path) => Err(Failure::MethodNotAllowed),
             (_, ["api", "v1", ..]) => Err(Failure::MethodNotAllowed),
             (&Method::POST, ["teardown"]) => self.tear_down(&framework(&request)?).await,
             (_, ["teardown"]) => Err(Failure::MethodNotAllowed),
@@ -158,6 +166,12 @@ impl Api {
             }
             Told::Tasks => to_writer(out, &state::tasks(view, page(query))),
             Told::Roles => to_writer(out, &roles::roles(view)),
+            Told::Schedule => {
+                return out.write_all(&Encoding::Json.encode(&told::told_schedule(view)));
+            }
+            Told::Maintenance => {
+                return out.write_all(&Encoding::Json.encode(&told::told_status(view)));
+            }
             Told::Quota => return out.write_all(&quota::status(view)),
             Told::Weights => to_writer(out, &roles::weights(view)),
             Told::Version => to_writer(out, &master::version()),
@@ -189,6 +203,8 @@ enum Told {
     Tasks,
     Roles,
     Quota,
+    Schedule,
+    Maintenance,
     Weights,
     Version,
     Flags,
@@ -205,6 +221,8 @@ impl Told {
             ["tasks"] => Told::Tasks,
             ["roles"] => Told::Roles,
             ["quota"] => Told::Quota,
+            ["maintenance", "schedule"] => Told::Schedule,
+            ["maintenance", "status"] => Told::Maintenance,
             ["weights"] => Told::Weights,
             ["version"] => Told::Version,
             ["flags"] => Told::Flags,

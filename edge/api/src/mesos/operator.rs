@@ -18,7 +18,7 @@ use model::scheduler;
 use wire::mesos::operator::listing::{self, Listing};
 use wire::mesos::operator::{master, role};
 
-use super::{Api, orders};
+use super::{Api, orders, upkeep};
 use crate::answer;
 use crate::failure::Failure;
 use crate::pieces;
@@ -89,22 +89,26 @@ impl Api {
                 let asked = call.teardown.ok_or_else(|| orders::lacking("teardown"))?;
                 self.tear_down(&asked.framework_id.value).await
             }
-            kind @ (Type::Subscribe
-            | Type::ReserveResources
+            Type::ReserveResources
             | Type::UnreserveResources
             | Type::CreateVolumes
             | Type::DestroyVolumes
             | Type::GrowVolume
             | Type::ShrinkVolume
-            | Type::GetMaintenanceStatus
-            | Type::GetMaintenanceSchedule
             | Type::UpdateMaintenanceSchedule
             | Type::StartMaintenance
             | Type::StopMaintenance
             | Type::DrainAgent
             | Type::DeactivateAgent
             | Type::ReactivateAgent
-            | Type::MarkAgentGone) => {
+            | Type::MarkAgentGone => self.carry_out(upkeep::called(call)).await,
+            Type::GetMaintenanceStatus => {
+                Ok(self.tell(wanted, |view, _| master::maintenance_status(view)).await)
+            }
+            Type::GetMaintenanceSchedule => {
+                Ok(self.tell(wanted, |view, _| master::maintenance_schedule(view)).await)
+            }
+            kind @ Type::Subscribe => {
                 Err(Failure::NotYet(format!("the operator call {}", kind.as_str_name())))
             }
         }

@@ -10,7 +10,7 @@ use model::id::FrameworkId;
 
 use super::labels;
 use crate::mesos::sums::Sum;
-use crate::mesos::v1::offer::offer;
+use crate::mesos::v1::offer::{inverse_offer, offer};
 use crate::mesos::v1::resource::{SHOWN, shown};
 use crate::mesos::v1::{framework_id, time};
 
@@ -23,6 +23,7 @@ pub fn framework(id: &FrameworkId, seen: &FrameworkView, sum: &Sum<'_>) -> Frame
         registered_time: Some(time(seen.framework.registered_at)),
         unregistered_time: seen.framework.completed_at.map(time),
         offers: sum.offers.iter().map(|one| offer(one, SHOWN)).collect(),
+        inverse_offers: sum.inverse_offers.iter().map(|one| inverse_offer(one)).collect(),
         allocated_resources: shown(&sum.used.resources(), None),
         offered_resources: shown(&sum.offered.resources(), None),
         ..Framework::default()

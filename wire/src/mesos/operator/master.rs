@@ -3,15 +3,15 @@
 use kernel::view::View;
 use mesos_v1::master::Response;
 use mesos_v1::master::response::{
-    GetFlags, GetHealth, GetLoggingLevel, GetMaster, GetMetrics, GetQuota, GetVersion, GetWeights,
-    Type,
+    GetFlags, GetHealth, GetLoggingLevel, GetMaintenanceSchedule, GetMaintenanceStatus, GetMaster,
+    GetMetrics, GetQuota, GetVersion, GetWeights, Type,
 };
 use mesos_v1::{Flag, Metric, VersionInfo};
 use model::time::Time;
 
 use crate::mesos::master::{self, MasterInfo, seconds};
 use crate::mesos::v1::event;
-use crate::mesos::{metrics, quota};
+use crate::mesos::{metrics, quota, upkeep};
 
 pub(super) fn of(kind: Type) -> Response {
     Response { r#type: Some(kind.into()), ..Response::default() }
@@ -61,4 +61,14 @@ pub fn quotas(view: &View) -> Response {
 pub fn weights(view: &View) -> Response {
     let told = GetWeights { weight_infos: quota::weight_infos(view) };
     Response { get_weights: Some(told), ..of(Type::GetWeights) }
+}
+
+pub fn maintenance_schedule(view: &View) -> Response {
+    let told = GetMaintenanceSchedule { schedule: upkeep::told_schedule(view) };
+    Response { get_maintenance_schedule: Some(told), ..of(Type::GetMaintenanceSchedule) }
+}
+
+pub fn maintenance_status(view: &View) -> Response {
+    let told = GetMaintenanceStatus { status: upkeep::told_status(view) };
+    Response { get_maintenance_status: Some(told), ..of(Type::GetMaintenanceStatus) }
 }

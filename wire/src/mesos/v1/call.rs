@@ -111,10 +111,18 @@ pub fn read(call: &Spelled, speaker: &Speaker<'_>) -> Result<Said, Fault> {
             });
         }
         Type::Message => message(call.message.as_ref().ok_or_else(absent)?)?,
-        // There are no inverse offers yet, and the allocator takes no hints, as Mesos' own does not.
-        Type::AcceptInverseOffers | Type::DeclineInverseOffers | Type::Request | Type::Unknown => {
-            return Ok(Said::Heard);
+        Type::AcceptInverseOffers => {
+            let accept = call.accept_inverse_offers.as_ref().ok_or_else(absent)?;
+            let offers = offers(&accept.inverse_offer_ids);
+            Call::AcceptInverse { offers, filters: filters(accept.filters.as_ref()) }
         }
+        Type::DeclineInverseOffers => {
+            let decline = call.decline_inverse_offers.as_ref().ok_or_else(absent)?;
+            let offers = offers(&decline.inverse_offer_ids);
+            Call::DeclineInverse { offers, filters: filters(decline.filters.as_ref()) }
+        }
+        // The allocator takes no hints, as Mesos' own does not.
+        Type::Request | Type::Unknown => return Ok(Said::Heard),
         Type::Teardown => Call::Teardown,
         Type::Revive => Call::Revive { roles: roles(call.revive.as_ref().map(|one| &one.roles)) },
         Type::Suppress => {

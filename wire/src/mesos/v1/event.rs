@@ -7,7 +7,7 @@ use mesos_v1::{Address, MasterInfo as SpelledMaster, master_info};
 use model::framework::FrameworkInfo;
 use model::scheduler::Event;
 
-use super::offer::{offer, offer_id};
+use super::offer::{inverse_offer, offer, offer_id};
 use super::resource::Dialect;
 use super::{agent_id, framework_id, operation, status};
 use crate::mesos::master::{self, MasterInfo};
@@ -48,6 +48,21 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
             let rescind = Some(event::Rescind { offer_id: offer_id(id) });
             Spelled { r#type: of(event::Type::Rescind), rescind, ..spelled }
         }
+        Event::InverseOffers(offers) => {
+            let inverse_offers = offers.iter().map(inverse_offer).collect();
+            Spelled {
+                r#type: of(event::Type::InverseOffers),
+                inverse_offers: Some(event::InverseOffers { inverse_offers }),
+                ..spelled
+            }
+        }
+        Event::RescindInverse(id) => Spelled {
+            r#type: of(event::Type::RescindInverseOffer),
+            rescind_inverse_offer: Some(event::RescindInverseOffer {
+                inverse_offer_id: offer_id(id),
+            }),
+            ..spelled
+        },
         Event::Update(update) => {
             let update = Some(event::Update { status: status::status(update) });
             Spelled { r#type: of(event::Type::Update), update, ..spelled }

@@ -61,7 +61,7 @@ fn seconds(field: &str, value: f64) -> Result<Duration, Fault> {
     Ok(Duration::from_secs_f64(value))
 }
 
-fn nanoseconds(field: &str, value: i64) -> Result<Duration, Fault> {
+pub(super) fn nanoseconds(field: &str, value: i64) -> Result<Duration, Fault> {
     let value = u64::try_from(value);
     let negative = |_| Fault::new(format!("Expecting '{field}' to be non-negative"));
     value.map(Duration::from_nanos).map_err(negative)

@@ -8,7 +8,7 @@ use mesos_v1::{
 };
 use model::attributes::{Attribute, AttributeValue, FaultDomain};
 use model::id;
-use model::scheduler::{Offer, Unavailability};
+use model::scheduler::{InverseOffer, Offer, Unavailability};
 
 use super::resource::{Dialect, spell, spell_ranges};
 use super::{agent_id, framework_id, time};
@@ -44,6 +44,17 @@ pub fn offer(offer: &Offer, dialect: Dialect) -> Spelled {
     }
 }
 
+pub fn inverse_offer(offer: &InverseOffer) -> mesos_v1::InverseOffer {
+    mesos_v1::InverseOffer {
+        id: offer_id(&offer.id),
+        url: None,
+        framework_id: framework_id(&offer.framework),
+        agent_id: Some(agent_id(&offer.agent)),
+        unavailability: unavailability(&offer.unavailability),
+        resources: Vec::new(),
+    }
+}
+
 pub(super) fn offer_id(id: &id::OfferId) -> OfferId {
     OfferId { value: id.as_str().to_owned() }
 }
@@ -57,7 +68,7 @@ pub(crate) fn domain(domain: &FaultDomain) -> DomainInfo {
     }
 }
 
-fn unavailability(planned: &Unavailability) -> mesos_v1::Unavailability {
+pub(in crate::mesos) fn unavailability(planned: &Unavailability) -> mesos_v1::Unavailability {
     let nanoseconds =
         |span: std::time::Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
     mesos_v1::Unavailability {

@@ -12,7 +12,7 @@ use super::resource::{self, Dialect};
 use super::{Fault, agent_id};
 
 /// One that turns resources into others.
-pub(super) fn conversion(operation: &Spelled) -> Result<Conversion, Fault> {
+pub(in crate::mesos) fn conversion(operation: &Spelled) -> Result<Conversion, Fault> {
     let absent = |field: &str| Fault::new(format!("Expecting '{field}' to be present"));
     let all = |spelled: &[mesos_v1::Resource]| -> Result<Vec<Resource>, Fault> {
         Ok(resource::read(spelled)?.all)
