@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kernel::{Gpus, OfferRules};
+use kernel::{Fairness, Gpus, OfferRules, Sorter};
 use model::framework::Minima;
 use model::resources::{ResourceName, Scalar};
 use serde::Deserialize;
@@ -18,8 +18,27 @@ pub(crate) struct Allocator {
     offer_timeout_seconds: u64,
     /// Less is not offered: all of `cpus:0.01;mem:32;ports:1`, or all of another such set after a `|`.
     min_allocatable_resources: Option<String>,
+    role_sorter: Order,
+    framework_sorter: Order,
     /// Agents with gpus are only for frameworks that know what to do with them, and gpus are nobody's share.
     gpus_are_scarce: bool,
+}
+
+/// Who is served first: whoever holds the smallest share, or as the lot falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    Drf,
+    Random,
+}
+
+impl Order {
+    fn sorter(self) -> Sorter {
+        match self {
+            Order::Drf => Sorter::Drf,
+            Order::Random => Sorter::Random,
+        }
+    }
 }
 
 impl Default for Allocator {
@@ -27,6 +46,8 @@ impl Default for Allocator {
         Self {
             offer_timeout_seconds: OFFER_TIMEOUT_SECS_DEFAULT,
             min_allocatable_resources: None,
+            role_sorter: Order::Drf,
+            framework_sorter: Order::Drf,
             gpus_are_scarce: true,
         }
     }
@@ -45,6 +66,10 @@ impl Allocator {
         Ok(kernel::Config {
             offer_timeout: Duration::from_secs(self.offer_timeout_seconds),
             offers: OfferRules { region, gpus, minima },
+            fairness: Fairness {
+                roles: self.role_sorter.sorter(),
+                frameworks: self.framework_sorter.sorter(),
+            },
             ..kernel::Config::default()
         })
     }
@@ -77,11 +102,13 @@ mod tests {
     fn mesos_flags_have_the_defaults_of_dcos() {
         assert_eq!(config("{}").expect("the defaults"), kernel::Config::default());
         let all = config(
-            "{offer_timeout_seconds: 30, gpus_are_scarce: false, \
+            "{offer_timeout_seconds: 30, role_sorter: random, gpus_are_scarce: false, \
              min_allocatable_resources: 'cpus:0.5;mem:64 | disk:100'}",
         );
         let all = all.expect("it makes sense");
         assert_eq!((all.offer_timeout.as_secs(), all.offers.gpus), (30, Gpus::Plenty));
+        let fairness = Fairness { roles: Sorter::Random, frameworks: Sorter::Drf };
+        assert_eq!(all.fairness, fairness);
         let expected = [
             BTreeMap::from([
                 (ResourceName::Cpus, Scalar(500)),

@@ -37,6 +37,11 @@ impl Counted {
         sum
     }
 
+    /// Of what is free: as much as quotas are about.
+    pub(crate) fn spare(free: &Resources) -> Self {
+        Self::of(free.iter().filter(|one| counts(one)))
+    }
+
     pub(crate) fn add(&mut self, other: &Counted) {
         self.known.iter_mut().zip(other.known).for_each(|(mine, theirs)| *mine += theirs);
         for (name, amount) in &other.others {
@@ -56,6 +61,15 @@ impl Counted {
                 self.others.remove(name);
             }
         }
+    }
+
+    /// Whether it is more of anything.
+    pub(crate) fn exceeds(&self, other: &Counted) -> bool {
+        let mut known = self.known.iter().zip(other.known);
+        let is_more = |(name, mine): (&String, &u64)| {
+            other.others.get(name).is_none_or(|theirs| mine > theirs)
+        };
+        known.any(|(mine, theirs)| *mine > theirs) || self.others.iter().any(is_more)
     }
 
     pub(crate) fn get(&self, name: &ResourceName) -> Scalar {
@@ -91,8 +105,8 @@ fn counts(one: &Resource) -> bool {
 /// used or not, counts for quotas.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Amounts {
-    /// Thousandths of cpus, memory and disk.
-    pub(crate) shared: [u64; 3],
+    /// Thousandths of cpus, memory, disk and gpus.
+    pub(crate) shared: [u64; 4],
     pub(crate) counted: Counted,
 }
 
@@ -102,14 +116,14 @@ impl Amounts {
         // Several may hold a shared volume at once: it is nobody's share.
         let disk = resources.unshared_scalar(&ResourceName::Disk);
         Self {
-            shared: [resources.cpus().0, resources.mem().0, disk.0],
+            shared: [resources.cpus().0, resources.mem().0, disk.0, resources.gpus().0],
             counted: Counted::of(resources.iter().filter(|one| counts(one))),
         }
     }
 
     /// Of what is set aside for a role.
     pub(crate) fn reserved<'a>(all: impl IntoIterator<Item = &'a Resource>) -> Self {
-        Self { shared: [0; 3], counted: Counted::of(all.into_iter()) }
+        Self { shared: [0; 4], counted: Counted::of(all.into_iter()) }
     }
 
     pub(crate) fn add(&mut self, other: &Amounts) {
@@ -125,7 +139,7 @@ impl Amounts {
     }
 
     pub(crate) fn is_zero(&self) -> bool {
-        self.shared == [0; 3] && self.counted.is_zero()
+        self.shared == [0; 4] && self.counted.is_zero()
     }
 }
 
@@ -176,6 +190,16 @@ impl Headroom {
                 ResourceName::Ports => continue,
                 ResourceName::Other(name) => self.others.entry(name.clone()).or_insert(u64::MAX),
             };
+            *mine = left.min(*mine);
+        }
+    }
+
+    /// No more of it than that, whatever the limits.
+    pub(crate) fn at_most(&mut self, name: &ResourceName, left: u64) {
+        if let ResourceName::Other(name) = name {
+            self.others.entry(name.clone()).or_insert(u64::MAX);
+        }
+        if let Some(mine) = self.room(name) {
             *mine = left.min(*mine);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::id::AgentId;
 
 use crate::Kernel;
-use crate::amounts::Amounts;
+use crate::amounts::{Amounts, Counted};
 use crate::demand::Client;
 use crate::shares::Recount;
 use crate::tasks::holds;
@@ -43,6 +43,9 @@ impl Kernel {
         }
         let limited = self.state.quotas.iter().filter(|(_, quota)| !quota.limits.is_empty());
         found.limits = limited.map(|(role, quota)| (role.clone(), quota.limits.clone())).collect();
+        let promised = self.state.quotas.iter().filter(|(_, quota)| !quota.guarantees.is_empty());
+        found.promised =
+            promised.map(|(role, quota)| (role.clone(), quota.guarantees.clone())).collect();
         found
     }
 
@@ -87,6 +90,7 @@ impl Kernel {
                 }
             }
         }
+        let mut spare = Counted::default();
         for (id, live) in &self.agents {
             assert_eq!(live.tasks, keys.remove(id).unwrap_or_default(), "tasks of {id}");
             assert_eq!(live.executors, executors.remove(id).unwrap_or_default(), "those of {id}");
@@ -97,7 +101,9 @@ impl Kernel {
             let slot = self.offers.slots.get(id);
             let available = slot.is_some_and(|slot| self.offers.available.has(*slot));
             assert_eq!(available, !free.is_empty(), "{id}");
+            spare.add(&Counted::spare(&free));
         }
+        assert!(!self.shares.has_promises() || self.offers.spare == spare, "what is free");
         assert!(keys.is_empty(), "agents of known tasks are live: {keys:?}");
         let connected = self.agents.values().filter(|live| live.connection.is_some()).count();
         assert_eq!(self.connections.len(), connected, "streams are of live agents");

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
 //! per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`, `demand`, `eligible`,
-//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `operator`, `duty`,
-//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`, `operator`, `duty`, `maintenance` and `inverse`,
+//! `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -30,6 +30,7 @@ mod operations;
 pub mod operator;
 mod pattern;
 mod programs;
+mod promises;
 pub mod quota;
 mod reconcile;
 mod record;
@@ -63,6 +64,7 @@ use operations::Operations;
 use operator::Order;
 pub use record::MACHINE;
 use shares::Shares;
+pub use shares::{Fairness, Sorter};
 pub use state::Record;
 use state::{Standing, State};
 use timers::{Timer, Timers};
@@ -82,6 +84,7 @@ pub struct Config {
     /// An offer that nobody has answered by then is rescinded: 2 min, as DC/OS ships it.
     pub offer_timeout: Duration,
     pub offers: OfferRules,
+    pub fairness: Fairness,
 }
 
 impl Default for Config {
@@ -92,6 +95,7 @@ impl Default for Config {
             reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
             offers: OfferRules::default(),
+            fairness: Fairness::default(),
         }
     }
 }
@@ -247,6 +251,7 @@ impl Machine for Kernel {
 
 impl Kernel {
     pub fn new(config: Config) -> Self {
+        let shares = Shares::new(config.fairness, config.offers.gpus);
         Self {
             config,
             state: State::default(),
@@ -258,7 +263,7 @@ impl Kernel {
             offers: Offers::default(),
             operations: Operations::default(),
             inverse: Inverse::default(),
-            shares: Shares::default(),
+            shares,
             timers: Timers::default(),
             ended_on: BTreeSet::new(),
             view: View::default(),
@@ -295,6 +300,7 @@ impl Kernel {
 
     /// What was recovered is awaited: admitted agents for a while, frameworks for their failover time-outs.
     fn lead(&mut self, now: Time, term: Term, cluster: String) {
+        self.shares.seed_lots(term.0);
         (self.view.term, self.view.cluster, self.view.elected_at) = (term, cluster, now);
         self.offers.next = Serial::first(term);
         self.operations.next = Serial::first(term);
@@ -375,6 +381,7 @@ impl Kernel {
                 self.state.apply(record);
                 let limits = quota.as_ref().map(|quota| quota.limits.clone());
                 self.shares.set_limits(role, limits.filter(|limits| !limits.is_empty()));
+                self.promise(role, quota.as_ref().map(|quota| quota.guarantees.clone()));
                 match quota {
                     Some(quota) => self.view.quotas.insert(role.clone(), quota.clone()),
                     None => self.view.quotas.remove(role),

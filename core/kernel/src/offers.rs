@@ -11,7 +11,7 @@ use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer};
 use model::time::Time;
 
-use crate::amounts::{Amounts, Change, Headroom};
+use crate::amounts::{Amounts, Change, Counted, Headroom};
 use crate::bits::Bits;
 use crate::claims::usable;
 use crate::demand::{Client, Demand, Number};
@@ -38,6 +38,8 @@ pub(crate) struct Offers {
     pub(crate) available: Bits,
     /// Those of them that have something free that is reserved.
     pub(crate) reserving: Bits,
+    /// The sum of what is free; counted while something is promised to somebody.
+    pub(crate) spare: Counted,
     /// Of the next offer. A number is not used again by a later leader, or a late answer would hit a stranger's offer.
     pub(crate) next: Serial,
 }
@@ -75,7 +77,7 @@ impl Kernel {
                 break;
             }
             let Some(turn) = self.shares.first() else { break };
-            let room = self.shares.headroom(turn);
+            let room = self.shares.headroom(turn, &self.offers.spare);
             let Some(agent) = self.next_agent(turn, room.as_ref()) else {
                 self.shares.pass(turn);
                 continue;
@@ -122,6 +124,9 @@ impl Kernel {
         let offers = &mut self.offers;
         let demand = offers.demands[turn.client].as_mut().expect("who is in line has a demand");
         let at_limit = room.is_some_and(|room| !self.config.offers.has_room(demand, room));
+        if at_limit && self.shares.has_promises() {
+            self.shares.keep_back(turn.client);
+        }
         demand.next(if at_limit { &offers.reserving } else { &offers.available })
     }
 
@@ -154,6 +159,9 @@ impl Kernel {
             resources = room.cut(resources);
             if resources != whole {
                 demand.note_cut(agent);
+                if self.shares.has_promises() {
+                    self.shares.keep_back(client);
+                }
             }
         }
         if !is_fit(demand, stock, &resources) {
@@ -272,6 +280,9 @@ impl Kernel {
         let mark = |bits: &mut Bits, is: bool| if is { bits.set(slot) } else { bits.unset(slot) };
         mark(available, !stock.free.is_empty());
         mark(reserving, stock.has_reservations());
+        if self.shares.has_promises() {
+            self.count_spare(slot);
+        }
     }
 
     /// The agent's number, and what it is by now.

@@ -27,7 +27,9 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
             .build();
         built.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => format!("regex '{pattern}' is too complex"),
-            other => format!("failed to construct regex from pattern '{pattern}': {other}"),
+            regex::Error::Syntax(_) | _ => {
+                format!("failed to construct regex from pattern '{pattern}': {error}")
+            }
         })
     };
     // By itself first, or one that closes the bracket around it would pass.

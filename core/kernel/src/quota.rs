@@ -49,9 +49,19 @@ impl Quantities {
         sum
     }
 
-    fn add(&mut self, other: &Quantities) {
+    pub(crate) fn add(&mut self, other: &Quantities) {
         for (name, amount) in other.iter() {
             self.0.entry(name.clone()).or_default().0 += amount.0;
+        }
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Quantities) {
+        for (name, amount) in other.iter() {
+            let mine = self.0.get_mut(name).expect("what is taken out was put in");
+            mine.0 = mine.0.checked_sub(amount.0).expect("likewise");
+            if mine.is_zero() {
+                self.0.remove(name);
+            }
         }
     }
 }
@@ -108,8 +118,12 @@ impl Kernel {
         for (role, quota) in update.quotas {
             let quota = (!quota.is_default()).then_some(quota);
             if self.state.quotas.get(&role) != quota.as_ref() {
+                let is_promised = quota.as_ref().is_some_and(|one| !one.guarantees.is_empty());
                 self.commit(Record::Quota(role.clone(), quota), out);
                 self.rescind_excess(&role, out);
+                if is_promised {
+                    self.rescind_promised(out);
+                }
             }
         }
         Ok(())
@@ -255,7 +269,7 @@ impl Kernel {
     }
 }
 
-fn is_counted(one: &Resource) -> bool {
+pub(crate) fn is_counted(one: &Resource) -> bool {
     one.role().is_none() && !one.revocable
 }
 

@@ -2,11 +2,14 @@
 //!
 //! A holder's share is the largest fraction it holds of any of the cluster's cpus, memory and disk; the holder with the
 //! smallest share, divided by its role's weight, comes first; among equals the one that has waited longest. Only who
-//! wants something stands in line, so the next one is found without looking at the others. GPUs do not count: DC/OS
-//! treats them as scarce, and a framework that holds the cluster's only GPU would otherwise get nothing else.
+//! wants something stands in line, so the next one is found without looking at the others. GPUs do not count while they
+//! are scarce: a framework that holds the cluster's only GPU would otherwise get nothing else. An operator may have lots
+//! drawn instead.
 
 mod audit;
 mod line;
+mod promises;
+mod sorter;
 mod tree;
 
 use std::cmp::Reverse;
@@ -22,6 +25,8 @@ use crate::quota::{Quantities, over};
 
 pub(crate) use audit::Recount;
 use line::{Branch, Line, Place};
+use sorter::Lots;
+pub use sorter::{Fairness, Sorter};
 use tree::{At, ROOT, Tree};
 
 /// A fraction of the cluster, as the bits of a number that is not negative: they compare as the numbers do.
@@ -29,18 +34,13 @@ type Share = u64;
 
 const WEIGHT_ONE: u64 = Scalar::whole(1).0;
 
-/// What is divided and what it is divided by are exact, so equal fractions are equal numbers.
-fn share(held: &Amounts, totals: &Amounts, weight: u64) -> Share {
-    let fraction = |(held, total): (u64, u64)| match total {
-        0 => 0.0,
-        total => held as f64 / (total as f64 * weight.max(1) as f64),
-    };
-    held.shared.into_iter().zip(totals.shared).map(fraction).fold(0.0, f64::max).to_bits()
-}
-
 /// The shares of roles and frameworks, and who stands in line.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
+    fairness: Fairness,
+    /// Of how many kinds of resources shares are made.
+    counted: usize,
+    lots: Lots,
     totals: Amounts,
     tree: Tree,
     /// By number.
@@ -56,6 +56,12 @@ pub(crate) struct Shares {
     eased: BTreeSet<At>,
     /// Roles that use more than their limit, offers included.
     exceeded: BTreeSet<At>,
+    /// How many roles are promised something.
+    promises: usize,
+    /// Clients that got less than there is because of promises to others.
+    kept_back: Bits,
+    /// They may get more now.
+    is_freer: bool,
 }
 
 /// One role of one framework that wants or holds something.
@@ -129,6 +135,7 @@ impl Shares {
             let node = &mut self.tree[at];
             change.apply(&mut node.held);
             node.turn = self.turns;
+            let parent = node.parent;
             if let Some(limits) = &node.limits {
                 if !change.minus.is_zero() {
                     self.eased.insert(at);
@@ -137,7 +144,10 @@ impl Shares {
                     self.exceeded.insert(at);
                 }
             }
-            at = node.parent;
+            if self.promises > 0 {
+                self.renew_need(at);
+            }
+            at = parent;
         }
     }
 
@@ -235,12 +245,14 @@ impl Shares {
     }
 
     pub(crate) fn anyone_waits(&self) -> bool {
-        !self.waiting.is_empty() || !self.eased.is_empty()
+        let is_freer = self.is_freer && !self.kept_back.is_empty();
+        !self.waiting.is_empty() || !self.eased.is_empty() || is_freer
     }
 
     /// Everybody who waits stands in line, in the order of their shares.
     pub(crate) fn line_up(&mut self) {
         self.line.clear();
+        self.lots.lines += 1;
         for number in self.waiting.iter() {
             let mut at = self.members[number].at;
             let mut is_new = !self.line.is_used(at);
@@ -259,17 +271,29 @@ impl Shares {
 
     fn place(&self, number: Number) -> Place<Number> {
         let member = &self.members[number];
-        Reverse((share(&member.held, &self.totals, WEIGHT_ONE), member.turn, number))
+        let share = match self.fairness.frameworks {
+            Sorter::Drf => self.share(&member.held, WEIGHT_ONE),
+            Sorter::Random => self.lots.draw(3 * number as u64, member.turn, WEIGHT_ONE),
+        };
+        Reverse((share, member.turn, number))
     }
 
     fn place_own(&self, at: At) -> Place<Branch> {
         let node = &self.tree[at];
-        Reverse((share(&node.own, &self.totals, WEIGHT_ONE), node.own_turn, Branch::Own))
+        let share = match self.fairness.roles {
+            Sorter::Drf => self.share(&node.own, WEIGHT_ONE),
+            Sorter::Random => self.lots.draw(3 * at as u64 + 1, node.own_turn, WEIGHT_ONE),
+        };
+        Reverse((share, node.own_turn, Branch::Own))
     }
 
     fn place_below(&self, at: At) -> Place<Branch> {
         let node = &self.tree[at];
-        Reverse((share(&node.held, &self.totals, node.weight), node.turn, Branch::Below(at)))
+        let share = match self.fairness.roles {
+            Sorter::Drf => self.share(&node.held, node.weight),
+            Sorter::Random => self.lots.draw(3 * at as u64 + 2, node.turn, node.weight),
+        };
+        Reverse((share, node.turn, Branch::Below(at)))
     }
 
     /// Whose turn it is.
@@ -279,12 +303,13 @@ impl Shares {
 
     /// Whose turn it was has got something, and stands further back now.
     pub(crate) fn move_back(&mut self, turn: Turn) {
-        self.line.move_client(turn.at, self.place(turn.client));
-        self.line.move_branch(turn.at, self.place_own(turn.at));
+        let Fairness { roles, frameworks } = self.fairness;
+        self.line.move_client(turn.at, self.place(turn.client), frameworks);
+        self.line.move_branch(turn.at, self.place_own(turn.at), roles);
         let mut at = turn.at;
         while at != ROOT {
             let parent = self.tree[at].parent;
-            self.line.move_branch(parent, self.place_below(at));
+            self.line.move_branch(parent, self.place_below(at), roles);
             at = parent;
         }
     }
@@ -300,8 +325,8 @@ impl Shares {
         }
     }
 
-    /// What may still be used in the role whose turn it is; `None` if nothing limits it.
-    pub(crate) fn headroom(&self, turn: Turn) -> Option<Headroom> {
+    /// What may still be used in the role whose turn it is, of so much that is free; `None` if nothing limits it.
+    pub(crate) fn headroom(&self, turn: Turn, spare: &Counted) -> Option<Headroom> {
         let mut headroom: Option<Headroom> = None;
         for at in self.tree.up(turn.at) {
             let node = &self.tree[at];
@@ -309,6 +334,10 @@ impl Shares {
                 let room = headroom.get_or_insert_with(Headroom::unlimited);
                 room.narrow(limits, &node.held.counted);
             }
+        }
+        if !self.laid_aside().is_empty() {
+            let room = headroom.get_or_insert_with(Headroom::unlimited);
+            self.narrow_to_promises(turn.at, spare, room);
         }
         headroom
     }
@@ -336,11 +365,15 @@ impl Shares {
         all.into_iter().map(|at| self.tree[at].role.clone()).collect()
     }
 
-    /// Who may have been kept back by a limit that leaves more room now.
+    /// Who may have been kept back by a limit or a promise that leaves more room now.
     pub(crate) fn take_eased(&mut self) -> Vec<Number> {
         let mut clients = Vec::new();
         for at in std::mem::take(&mut self.eased) {
             self.tree.clients(at, &mut clients);
+        }
+        if std::mem::take(&mut self.is_freer) {
+            clients.extend(self.kept_back.iter());
+            self.kept_back.clear();
         }
         clients
     }

@@ -8,6 +8,7 @@ use model::resources::Resources;
 use model::scheduler::{Offer, Unavailability};
 use model::time::Time;
 
+use crate::amounts::Counted;
 use crate::bits::Bits;
 use crate::demand::Number;
 
@@ -21,6 +22,8 @@ pub(crate) struct Stock {
     pub(crate) info: Arc<AgentInfo>,
     /// What nobody holds and nobody was offered; nothing while it is not connected.
     pub(crate) free: Resources,
+    /// How much of it quotas are about; counted while something is promised to somebody.
+    pub(crate) spare: Counted,
     /// What is offered of it, and when that runs out.
     pub(crate) offers: Vec<(Time, Arc<Offer>)>,
     /// When the offers are looked at next.
@@ -43,6 +46,7 @@ impl Stock {
             id,
             info,
             free: Resources::default(),
+            spare: Counted::default(),
             offers: Vec::new(),
             timer: None,
             unavailability: None,

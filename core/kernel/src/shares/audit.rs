@@ -17,6 +17,7 @@ pub(crate) struct Recount {
     pub(crate) offered: BTreeMap<Role, Amounts>,
     pub(crate) members: BTreeMap<Client, Amounts>,
     pub(crate) limits: BTreeMap<Role, Quantities>,
+    pub(crate) promised: BTreeMap<Role, Quantities>,
 }
 
 impl Recount {
@@ -40,7 +41,9 @@ impl Shares {
             let offered = Recount::within(&found.offered, role).counted;
             assert_eq!(node.offered, offered, "offered within {role}");
             assert_eq!(node.limits.as_ref(), found.limits.get(role), "the limits of {role}");
+            assert_eq!(node.promised.as_ref(), found.promised.get(role), "the promises to {role}");
         }
+        self.audit_promises();
         for (client, number) in &self.numbers {
             let member = &self.members[*number];
             let held = found.members.get(client).cloned().unwrap_or_default();
@@ -52,7 +55,9 @@ impl Shares {
             assert!(self.numbers.contains_key(client), "{client:?} holds {held:?}");
         }
         let holding = found.roles.iter().filter(|(_, held)| !held.is_zero());
-        for role in holding.map(|(role, _)| role).chain(found.limits.keys()) {
+        for role in
+            holding.map(|(role, _)| role).chain(found.limits.keys()).chain(found.promised.keys())
+        {
             assert!(self.tree.find(role).is_some(), "{role} has a share");
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use super::tree::{At, ROOT};
-use super::{Share, Turn};
+use super::{Share, Sorter, Turn};
 use crate::demand::Number;
 
 /// The smallest share comes first; among equals, the one whose share changed longest ago.
@@ -99,13 +99,13 @@ impl Line {
     }
 
     /// The first client of the role has another share now.
-    pub(super) fn move_client(&mut self, at: At, place: Place<Number>) {
-        replace_first(&mut self.queues[at].clients, place);
+    pub(super) fn move_client(&mut self, at: At, place: Place<Number>, sorter: Sorter) {
+        replace_first(&mut self.queues[at].clients, place, sorter);
     }
 
     /// So has the first branch; a role without roles below that want something has none.
-    pub(super) fn move_branch(&mut self, at: At, place: Place<Branch>) {
-        replace_first(&mut self.queues[at].branches, place);
+    pub(super) fn move_branch(&mut self, at: At, place: Place<Branch>, sorter: Sorter) {
+        replace_first(&mut self.queues[at].branches, place, sorter);
     }
 
     /// The first client of the role goes.
@@ -122,9 +122,10 @@ impl Line {
     }
 }
 
-fn replace_first<T: Ord>(heap: &mut BinaryHeap<Place<T>>, place: Place<T>) {
+fn replace_first<T: Ord>(heap: &mut BinaryHeap<Place<T>>, place: Place<T>, sorter: Sorter) {
     if let Some(mut first) = heap.peek_mut() {
-        *first = place;
+        let Reverse((share, turn, who)) = place;
+        *first = Reverse((sorter.after(first.0.0, share), turn, who));
         // It finds its place when the borrow ends.
         drop::<PeekMut<'_, _>>(first);
     }

@@ -25,6 +25,12 @@ pub(super) struct Node {
     pub(super) weight: u64,
     /// If an operator has set some.
     pub(super) limits: Option<Quantities>,
+    /// If an operator has promised some.
+    pub(super) promised: Option<Quantities>,
+    /// What is laid aside for the role and those below it.
+    pub(super) need: Quantities,
+    /// What is laid aside for the roles right below.
+    pub(super) needed_below: Quantities,
     /// By the role and all below it.
     pub(super) held: Amounts,
     /// By the role itself.
@@ -46,6 +52,9 @@ impl Node {
             children: BTreeMap::new(),
             weight,
             limits: None,
+            promised: None,
+            need: Quantities::default(),
+            needed_below: Quantities::default(),
             held: Amounts::default(),
             own: Amounts::default(),
             offered: Counted::default(),
@@ -59,6 +68,7 @@ impl Node {
         !self.children.is_empty()
             || !self.members.is_empty()
             || self.limits.is_some()
+            || self.promised.is_some()
             || !self.held.is_zero()
     }
 }

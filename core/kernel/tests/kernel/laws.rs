@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel::operator::Order;
 use kernel::quota::{Quantities, Quota};
-use kernel::{Config, Effect, Input, Record};
+use kernel::{Config, Effect, Fairness, Input, Record, Sorter};
 use model::agent::{Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Uuid};
@@ -70,6 +70,11 @@ struct Held {
     pending: Vec<TaskStatus>,
 }
 
+/// Whatever is fair, the laws hold.
+fn sorter(seed: u64) -> Sorter {
+    if seed.is_multiple_of(2) { Sorter::Drf } else { Sorter::Random }
+}
+
 struct World {
     stage: Stage,
     dice: Dice,
@@ -91,6 +96,7 @@ impl World {
             pings_missed_max: 4,
             reregister_timeout: Duration::from_secs(8),
             offer_timeout: Duration::from_secs(5),
+            fairness: Fairness { roles: sorter(seed), frameworks: sorter(seed / 2) },
             ..Config::default()
         };
         Self {

@@ -61,7 +61,11 @@ impl Stage {
 
     /// For clusters too large to be checked after every step.
     pub(crate) fn unchecked() -> Self {
-        Self { checked: false, ..Self::new() }
+        Self::with_unchecked(Config::default())
+    }
+
+    pub(crate) fn with_unchecked(config: Config) -> Self {
+        Self { checked: false, ..Self::with(config) }
     }
 
     /// One step, its records stored. What the kernel refuses is part of the answer.
