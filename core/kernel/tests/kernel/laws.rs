@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel::operator::Order;
 use kernel::quota::{Quantities, Quota};
-use kernel::{Config, Effect, Fairness, Input, Record, Sorter};
+use kernel::{Config, Effect, Input, Record};
 use model::agent::{Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, Role, TaskId, Uuid};
@@ -18,6 +18,7 @@ use model::resources::Resource;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Task, TaskInfo, TaskState, TaskStatus};
 
+use crate::lots::fairness;
 use crate::stage::{Stage, executor, framework, info, status, task};
 
 const ROLES: [&str; 4] = ["*", "a", "a/b", "c"];
@@ -70,11 +71,6 @@ struct Held {
     pending: Vec<TaskStatus>,
 }
 
-/// Whatever is fair, the laws hold.
-fn sorter(seed: u64) -> Sorter {
-    if seed.is_multiple_of(2) { Sorter::Drf } else { Sorter::Random }
-}
-
 struct World {
     stage: Stage,
     dice: Dice,
@@ -96,7 +92,7 @@ impl World {
             pings_missed_max: 4,
             reregister_timeout: Duration::from_secs(8),
             offer_timeout: Duration::from_secs(5),
-            fairness: Fairness { roles: sorter(seed), frameworks: sorter(seed / 2) },
+            fairness: fairness(seed),
             ..Config::default()
         };
         Self {

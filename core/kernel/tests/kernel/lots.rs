@@ -10,6 +10,12 @@ use crate::stage::{Stage, framework, offers, task};
 
 const AGENTS: u64 = 600;
 
+/// Each of the four in turn.
+pub(crate) fn fairness(seed: u64) -> Fairness {
+    let sorter = |seed: u64| if seed.is_multiple_of(2) { Sorter::Drf } else { Sorter::Random };
+    Fairness { roles: sorter(seed), frameworks: sorter(seed / 2) }
+}
+
 fn stage(roles: Sorter, frameworks: Sorter) -> Stage {
     Stage::with_unchecked(Config { fairness: Fairness { roles, frameworks }, ..Config::default() })
 }
