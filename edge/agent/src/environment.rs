@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use containers::spec::Root;
+use model::container::CommandInfo;
 use model::id::{ContainerId, FrameworkId};
 use model::task::TaskInfo;
 use node::Executor;
@@ -66,6 +68,21 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
     all.into_iter().collect()
 }
 
+/// Of a container that no task is.
+pub(crate) fn of_guest(
+    name: &str,
+    root: &Root,
+    command: Option<&CommandInfo>,
+) -> Vec<(String, String)> {
+    let mut all = BTreeMap::from([("MESOS_CONTAINER_ID".to_owned(), name.to_owned())]);
+    if *root == Root::Host {
+        all.insert("PATH".to_owned(), PATH.to_owned());
+        all.insert("SHELL".to_owned(), "/bin/sh".to_owned());
+    }
+    all.extend(command.into_iter().flat_map(|command| command.environment.iter().cloned()));
+    all.into_iter().collect()
+}
+
 /// The same for an executor that is a program, with what it needs to subscribe.
 pub(crate) fn of_executor(
     place: &Place,
@@ -89,7 +106,7 @@ pub(crate) fn of_executor(
 
 #[cfg(test)]
 mod tests {
-    use model::container::{CommandInfo, ContainerInfo, ContainerKind, Image, Run};
+    use model::container::{ContainerInfo, ContainerKind, Image, Run};
     use model::id::{AgentId, Role, TaskId};
     use model::limits::Limits;
 

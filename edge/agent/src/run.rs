@@ -15,14 +15,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, Doors};
-use crate::board::Publisher;
+use crate::board::{Board, Publisher};
 use crate::brain::{Brain, Parts, Setup};
 use crate::collect::{Policy, collect, left_over};
 use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
 use crate::environment::Place;
-use crate::guests::Guests;
+use crate::guests::{self, Guests};
 use crate::line::{self, Line};
 use crate::probe::Prober;
 use crate::real::{Real, Tools};
@@ -49,7 +49,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let streams = Streams::default();
     let (due, added) = mpsc::unbounded_channel();
     let (containers, events) = Containers::open(config.containers.clone()).await?;
-    let guests = Guests::new(containers.clone(), board.clone());
+    let guests = guests_of(&config, &containers, &board);
     let tools = Tools {
         place: Place { ip: config.ip, port: config.port, hostname: config.hostname.clone() },
         sandboxes: Sandboxes::new(&config.dir),
@@ -94,6 +94,16 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let ended = brain.run(shutdown).await;
     end([served, collector]).await;
     ended
+}
+
+fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Guests {
+    Guests::new(guests::Doors {
+        dir: config.dir.clone(),
+        containers: containers.clone(),
+        board: board.clone(),
+        images: config.images.clone(),
+        fetcher: config.fetcher.clone(),
+    })
 }
 
 async fn end(helpers: [JoinHandle<()>; 2]) {

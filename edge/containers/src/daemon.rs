@@ -17,7 +17,7 @@ use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::protocol::{Answer, Ask, Launch};
 use crate::session::{Attached, Control, Session, Streams, Terminal};
-use crate::spec::{Exec, Limits, Spec, Usage};
+use crate::spec::{Exec, Limits, Spec, Usage, WITHIN};
 use crate::watch::{self, Watched};
 use crate::zygote::Zygote;
 use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, packet};
@@ -176,8 +176,8 @@ impl Daemon {
     fn describe(&self, spec: Spec) -> Result<Launch, LaunchError> {
         let name = spec.container.as_str();
         let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !named || name.starts_with('.') || name.is_empty() || name.len() > CONTAINER_ID_BYTES_MAX
-        {
+        let parts = name.split(WITHIN).all(|part| !part.is_empty());
+        if !named || !parts || name.len() > CONTAINER_ID_BYTES_MAX {
             return Err(launch_failed(format!("{name:?} cannot name a container")));
         }
         if spec.privileged && !self.config.allow_privileged {
@@ -287,8 +287,10 @@ impl Daemon {
         self.config.layer_dir.join(container.as_str())
     }
 
+    /// That of a container in another lies in the other's, and ends with it.
     fn cgroup(&self, container: &ContainerId) -> String {
-        format!("{}/{container}", self.config.cgroup_parent)
+        let below = container.as_str().replace(WITHIN, "/");
+        format!("{}/{below}", self.config.cgroup_parent)
     }
 }
 

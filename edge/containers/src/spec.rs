@@ -7,7 +7,10 @@ use minicbor::{Decode, Encode};
 use model::container::{Run, Volume};
 use model::id::ContainerId;
 
-/// One container.
+/// Between the names of a container and of the one that it lies in: `outer.inner`.
+pub const WITHIN: char = '.';
+
+/// One container. One whose name says that it lies in another uses what that may use, and ends with it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Spec {
     #[n(0)]

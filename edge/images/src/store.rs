@@ -78,10 +78,22 @@ impl Store {
         pulled.map_err(|error| error.told_of(request.name))
     }
 
-    /// Removes the images that are neither named here by digest nor kept, and tells what is left.
+    /// Removes the images that are neither named here by digest nor kept, and tells what is left. Layers that are mounted
+    /// anywhere stay.
     pub async fn prune(&self, keep: &[String]) -> anyhow::Result<Usage> {
         let (inner, keep) = (Arc::clone(&self.0), keep.to_vec());
         spawn_blocking(move || inner.prune(&keep)).await.context("pruning images")?
+    }
+
+    /// The same, with those to be spared told by name. A name that is not here is passed over; one that is none fails.
+    pub async fn prune_but(&self, names: &[String]) -> anyhow::Result<Usage> {
+        let contents = self.0.index.contents();
+        let mut keep = Vec::new();
+        for name in names {
+            let whole = name::parse(name, &self.0.config)?.whole();
+            keep.extend(contents.names.get(&whole).cloned());
+        }
+        self.prune(&keep).await
     }
 
     pub fn usage(&self) -> Usage {
@@ -305,7 +317,11 @@ impl Inner {
     fn prune(&self, keep: &[String]) -> anyhow::Result<Usage> {
         let doomed = Temporary(self.temporary_path());
         fs::create_dir(&doomed.0).with_context(|| format!("making {}", doomed.0.display()))?;
-        let keep = keep.iter().map(String::as_str).collect::<BTreeSet<_>>();
+        let contents = self.index.contents();
+        // Containers that an earlier life of the agent started are held by nothing else.
+        let mounted = mounted();
+        let in_use = contents.layers.keys().filter(|layer| mounted.contains(layer_name(layer)));
+        let keep = keep.iter().chain(in_use).map(String::as_str).collect::<BTreeSet<_>>();
         let before = self.index.contents().usage();
         let put_away = |layers: &[String]| {
             for layer in layers.iter().map(|layer| self.layer_path(layer)) {
@@ -417,6 +433,17 @@ fn remove_unknown(layers: &Path, index: &Index) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What of overlay file systems any process of this machine sees.
+fn mounted() -> String {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let tables = processes.filter_map(|one| fs::read_to_string(one.path().join("mountinfo")).ok());
+    let mut mounts = BTreeSet::new();
+    for table in tables {
+        mounts.extend(table.lines().filter(|line| line.contains("lowerdir=")).map(str::to_owned));
+    }
+    mounts.into_iter().collect()
 }
 
 fn layer_name(digest: &str) -> &str {

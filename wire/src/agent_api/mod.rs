@@ -5,3 +5,4 @@ pub mod files;
 mod spelled;
 pub mod state;
 pub mod statistics;
+pub mod told;

@@ -1,7 +1,7 @@
 //! From the path that a client names to a file in a sandbox, and never to one outside.
 //!
 //! Paths are virtual: `/var/lib/mesos/slave/...`, the agent's real directory, or `/frameworks/...`, then Mesos' layout
-//! down to `runs/<container or latest>`, then what is in the sandbox. Below the sandbox the task rules, so the kernel
+//! down to `runs/<container or latest>`, or `/containers/<container>` of a caller's, then what is in the sandbox. Below the sandbox the task rules, so the kernel
 //! itself walks there (`openat2`) and refuses each step that leaves, by `..`, by a link or by a mount of /proc. What is
 //! there is looked at before it is opened: a device that the task has made would be the machine's own.
 
@@ -51,6 +51,13 @@ pub(super) fn place(dir: &Path, own_agent: Option<&str>, path: &str) -> Option<P
     }
     if names.first() == Some(&"frameworks") {
         names.splice(0..0, ["slaves", own_agent?]);
+    }
+    // Containers of callers lie beside the tasks'.
+    if let ["containers", guest, within @ ..] = names.as_slice()
+        && *guest != ".."
+    {
+        let sandbox = dir.join("containers").join(guest);
+        return Some(Place { sandbox, within: within.iter().collect() });
     }
     let (above, within) = names.split_at_checked(8)?;
     let ["slaves", _, "frameworks", _, "executors", _, "runs", _] = above else { return None };

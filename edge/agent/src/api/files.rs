@@ -17,9 +17,12 @@ use wire::agent_api::files::{Content, FileInfo, mode};
 use super::Api;
 use super::answer::{Asked, refuse};
 use super::attached::{Miss, place};
+use crate::guests::Refusal;
 
 /// One read gives no more, as in Mesos: sixteen pages.
 const READ_BYTES_MAX: usize = 16 * 4096;
+/// What READ_FILE gives at most, however much is asked for.
+const PART_BYTES_MAX: usize = 4 << 20;
 /// One listing shows no more.
 const ENTRIES_MAX: usize = 100_000;
 /// A character is no longer than this.
@@ -79,8 +82,52 @@ pub(super) async fn download(api: &Api, asked: &Asked) -> Response {
     (headers, Body::from_stream(bytes)).into_response()
 }
 
+/// An entry as LIST_FILES tells it.
+pub(super) struct Described {
+    pub(super) info: FileInfo,
+    pub(super) mode: u32,
+    pub(super) modified_secs: i64,
+}
+
+/// What is in a directory.
+pub(super) async fn listed(api: &Api, path: String) -> Result<Vec<Described>, Refusal> {
+    let listed = at(api, path, |file, path| {
+        if !is_directory(&file)? {
+            return Err(Fault::bad("Cannot list a file; read it"));
+        }
+        Ok(entries(&file, path)?)
+    });
+    let entries = listed.await.map_err(Refusal::from)?;
+    let described = entries.into_iter().map(|(path, about)| Described {
+        mode: about.st_mode,
+        modified_secs: about.st_mtime,
+        info: describe(path, &about),
+    });
+    Ok(described.collect())
+}
+
+/// How long a file is, and a part of it.
+pub(super) async fn part(
+    api: &Api,
+    path: String,
+    offset: u64,
+    length: Option<u64>,
+) -> Result<(u64, Vec<u8>), Refusal> {
+    let most = length.map_or(READ_BYTES_MAX, |length| {
+        usize::try_from(length).map_or(PART_BYTES_MAX, |length| length.min(PART_BYTES_MAX))
+    });
+    let read = at(api, path, move |file, _| {
+        if is_directory(&file)? {
+            return Err(Fault::bad("Cannot read a directory"));
+        }
+        let size = u64::try_from(fstat(&file).map_err(io::Error::from)?.st_size).unwrap_or(0);
+        Ok((size, bytes_at(&file, offset, most)?))
+    });
+    read.await.map_err(Refusal::from)
+}
+
 /// Why there is no answer.
-struct Fault(StatusCode, String);
+pub(super) struct Fault(StatusCode, String);
 
 impl Fault {
     fn bad(cause: impl Into<String>) -> Self {
@@ -89,6 +136,17 @@ impl Fault {
 
     fn into_response(self) -> Response {
         refuse(self.0, &self.1)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(Fault(status, cause): Fault) -> Self {
+        let cause = cause.trim_end().trim_end_matches('.').to_owned();
+        match status {
+            StatusCode::NOT_FOUND => Refusal::Missing(cause),
+            StatusCode::BAD_REQUEST => Refusal::Bad(cause),
+            _ => Refusal::Mishap(cause),
+        }
     }
 }
 
@@ -118,6 +176,14 @@ async fn on_disk<T: Send + 'static>(
         .get("path")
         .ok_or_else(|| Fault::bad("Expecting 'path=value' in query.\n"))?
         .to_owned();
+    at(api, path, work).await
+}
+
+async fn at<T: Send + 'static>(
+    api: &Api,
+    path: String,
+    work: impl FnOnce(File, &str) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     let view = api.0.board.view();
     let own = view.own.as_ref().and_then(|own| own.agent.as_ref()).map(|agent| agent.as_str());
     let unknown = || Fault(StatusCode::NOT_FOUND, format!("No sandbox is at {path:?}.\n"));
@@ -132,6 +198,11 @@ fn is_directory(file: &File) -> io::Result<bool> {
 
 /// Sorted by name. What vanishes meanwhile is not shown.
 fn list(directory: &File, path: &str) -> io::Result<Vec<FileInfo>> {
+    let entries = entries(directory, path)?;
+    Ok(entries.into_iter().map(|(path, about)| describe(path, &about)).collect())
+}
+
+fn entries(directory: &File, path: &str) -> io::Result<Vec<(String, Stat)>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(directory)?.take(ENTRIES_MAX) {
         let entry = entry?;
@@ -141,10 +212,10 @@ fn list(directory: &File, path: &str) -> io::Result<Vec<FileInfo>> {
         }
         if let Ok(about) = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             let path = format!("{}/{}", path.trim_end_matches('/'), name.to_string_lossy());
-            entries.push(describe(path, &about));
+            entries.push((path, about));
         }
     }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(entries)
 }
 
@@ -197,20 +268,26 @@ impl Part {
         let Part::From { offset, length } = self else {
             return Ok(Content { data: String::new(), offset: size });
         };
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
-                0 => break,
-                more => filled += more,
-            }
-        }
-        bytes.truncate(filled);
-        if filled == length {
+        let mut bytes = bytes_at(file, offset, length)?;
+        if bytes.len() == length {
             bytes.truncate(whole_characters(&bytes));
         }
         Ok(Content { data: String::from_utf8_lossy(&bytes).into_owned(), offset })
     }
+}
+
+/// As many as there are, up to so many.
+fn bytes_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], offset.saturating_add(filled as u64))? {
+            0 => break,
+            more => filled += more,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 /// How many bytes to give so that no character is cut in two: clients count what they got and go on from there.

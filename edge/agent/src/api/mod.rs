@@ -41,6 +41,7 @@ struct Parts {
     board: Board,
     containers: Containers,
     guests: Guests,
+    images: images::Store,
     streams: Streams,
     calls: mpsc::Sender<Input>,
     seeds: Arc<Seeds>,
@@ -68,6 +69,7 @@ impl Api {
             board,
             containers,
             guests,
+            images: config.images.clone(),
             streams,
             calls,
             seeds,
@@ -91,7 +93,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         return executor::answer(&api, request).await;
     }
     if path == "/api/v1" {
-        return v1::answer(&api, request).await;
+        return Box::pin(v1::answer(&api, request)).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");

@@ -10,7 +10,7 @@ use model::id::ContainerId;
 use model::resources::Resources;
 use model::task::TaskState;
 use node::Held;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use wire::agent_api::state::{AgentState, Executor, Life, executor_name, source};
 use wire::agent_api::statistics::{Entry, Statistics, status};
 
@@ -138,9 +138,13 @@ fn spelled(usage: &Usage, held: &Held) -> Statistics {
 }
 
 pub(super) fn metrics(api: &Api) -> Value {
+    json!(figures(api))
+}
+
+pub(super) fn figures(api: &Api) -> BTreeMap<String, f64> {
     let view = api.0.board.view();
-    let mut told = Map::new();
-    let mut add = |name: String, value: f64| told.insert(name, value.into());
+    let mut told = BTreeMap::new();
+    let mut add = |name: String, value: f64| told.insert(name, value);
     let registered = view.own.as_ref().is_some_and(|own| own.agent.is_some());
     add("slave/registered".to_owned(), f64::from(u8::from(registered)));
     add("slave/uptime_secs".to_owned(), wall().since(api.0.started_at).as_secs_f64());
@@ -175,5 +179,5 @@ pub(super) fn metrics(api: &Api) -> Value {
         let share = if total.is_zero() { 0.0 } else { used.as_f64() / total.as_f64() };
         add(format!("slave/{name}_percent"), share);
     }
-    Value::Object(told)
+    told
 }

@@ -1,17 +1,17 @@
 //! A container's id as Mesos has it: its own name and those of the containers that it lies in.
 
+use containers::spec::WITHIN;
 use mesos_v1::ContainerId as Spelled;
 use model::id::ContainerId;
+use serde::{Deserialize, Serialize};
 
 /// Containers in each other, tasks' own included.
 const DEPTH_MAX: usize = 8;
 /// Of one name. A name of ours has 36.
 const NAME_BYTES_MAX: usize = 64;
-/// Names what lies in another, for the runtime.
-const WITHIN: char = '.';
 
 /// The outermost first; there is at least one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Lineage(Vec<String>);
 
 impl Lineage {
@@ -34,6 +34,18 @@ impl Lineage {
         Ok(Self(names))
     }
 
+    pub(crate) fn of_task(container: &ContainerId, executor: Option<&ContainerId>) -> Self {
+        Self(executor.into_iter().chain([container]).map(ToString::to_string).collect())
+    }
+
+    pub(crate) fn spelled(&self) -> Spelled {
+        let mut spelled = Spelled { value: self.0[0].clone(), parent: None };
+        for name in &self.0[1..] {
+            spelled = Spelled { value: name.clone(), parent: Some(Box::new(spelled)) };
+        }
+        spelled
+    }
+
     /// Its own name.
     pub(crate) fn name(&self) -> &str {
         self.0.last().expect("there is at least one")
@@ -51,7 +63,7 @@ impl Lineage {
 
     /// What the runtime may call it: an executor that tasks share is no container there.
     pub(crate) fn runtime_names(&self) -> (ContainerId, Option<ContainerId>) {
-        let named = |names: &[String]| ContainerId::new(names.join("."));
+        let named = |names: &[String]| ContainerId::new(names.join(&WITHIN.to_string()));
         (named(&self.0), (self.0.len() > 1).then(|| named(&self.0[1..])))
     }
 }
@@ -85,6 +97,9 @@ mod tests {
                 parent: Some(Box::new(outer)),
             });
             let read = Lineage::read(&spelled);
+            assert!(
+                read.as_ref().is_err() || read.as_ref().is_ok_and(|one| one.spelled() == spelled)
+            );
             assert_eq!(read.as_ref().ok().map(ToString::to_string).as_deref(), shown, "{names:?}");
         };
         check(&["a"], Some("a"));

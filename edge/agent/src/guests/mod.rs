@@ -1,13 +1,17 @@
 //! Containers that no task is: what callers of the agent's API start, in the containers of tasks or on their own. They
 //! are no business of the brain's.
 //!
-//! A session ([`session`]) is a process in a container that is there, and ends with the connection that began it.
+//! A session ([`session`]) is a process in a container that is there, and ends with the connection that began it. A
+//! container ([`launch`]) is remembered by the [`ledger`] until it is removed, or that in which it lies.
 
 mod exits;
+mod launch;
+mod ledger;
 mod lineage;
 mod session;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use containers::session::Terminal;
@@ -22,12 +26,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
+use crate::sandbox::Sandboxes;
 pub(crate) use exits::Exits;
+pub(crate) use launch::Wanted;
+use ledger::{Entry, Ledger};
 pub(crate) use lineage::Lineage;
 pub(crate) use session::{Piece, Pieces};
 
-/// Sessions at a time, of all containers.
-const SESSIONS_MAX: usize = 4_096;
+/// Sessions and containers at a time.
+const GUESTS_MAX: usize = 4_096;
 
 /// A clone is the same.
 #[derive(Debug, Clone)]
@@ -37,6 +44,10 @@ pub(crate) struct Guests(Arc<Parts>);
 struct Parts {
     containers: Containers,
     board: Board,
+    images: images::Store,
+    fetcher: images::Fetcher,
+    sandboxes: Sandboxes,
+    ledger: Ledger,
     exits: Exits,
     all: Mutex<BTreeMap<Lineage, Arc<Guest>>>,
     ending: CancellationToken,
@@ -49,9 +60,31 @@ pub(crate) struct Guest {
     pub(crate) lineage: Lineage,
     /// As the runtime calls it, or would.
     pub(crate) container: ContainerId,
-    signals: mpsc::UnboundedSender<i32>,
-    /// Taken by whoever is attached to it.
-    input: Mutex<Option<Input>>,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Session {
+        signals: mpsc::UnboundedSender<i32>,
+        /// Taken by whoever is attached to it.
+        input: Mutex<Option<Input>>,
+    },
+    Container {
+        entry: Entry,
+        /// What spares its image.
+        keep: Mutex<Option<images::Keep>>,
+    },
+}
+
+/// The other parts of the agent.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) dir: PathBuf,
+    pub(crate) containers: Containers,
+    pub(crate) board: Board,
+    pub(crate) images: images::Store,
+    pub(crate) fetcher: images::Fetcher,
 }
 
 /// Where what is typed goes.
@@ -88,6 +121,8 @@ impl Found {
 pub(crate) enum Refusal {
     #[error("Container {0} cannot be found")]
     Unknown(Lineage),
+    #[error("{0}")]
+    Missing(String),
     /// The caller's fault.
     #[error("{0}")]
     Bad(String),
@@ -102,10 +137,15 @@ pub(crate) enum Refusal {
 }
 
 impl Guests {
-    pub(crate) fn new(containers: Containers, board: Board) -> Self {
+    pub(crate) fn new(doors: Doors) -> Self {
+        let Doors { dir, containers, board, images, fetcher } = doors;
         Self(Arc::new(Parts {
             containers,
             board,
+            images,
+            fetcher,
+            sandboxes: Sandboxes::new(&dir),
+            ledger: Ledger::new(&dir),
             exits: Exits::new(),
             all: Mutex::default(),
             ending: CancellationToken::new(),
@@ -115,6 +155,34 @@ impl Guests {
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Lineage, Arc<Guest>>> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A snapshot.
+    pub(crate) fn each(&self) -> Vec<Arc<Guest>> {
+        self.all().values().cloned().collect()
+    }
+
+    /// What those need that are there.
+    pub(crate) fn images(&self) -> Vec<String> {
+        let all = self.all();
+        let image = |guest: &Arc<Guest>| match &guest.kind {
+            Kind::Container { entry, .. } => entry.image.clone(),
+            Kind::Session { .. } => None,
+        };
+        all.values().filter_map(image).collect()
+    }
+
+    fn admit(&self, guest: Arc<Guest>) -> Result<(), Refusal> {
+        let mut all = self.all();
+        if all.contains_key(&guest.lineage) {
+            return Err(Refusal::Exists(guest.lineage.clone()));
+        }
+        if GUESTS_MAX <= all.len() {
+            let cause = format!("{GUESTS_MAX} containers of callers are open; remove some");
+            return Err(Refusal::Mishap(cause));
+        }
+        all.insert(guest.lineage.clone(), guest);
+        Ok(())
     }
 
     pub(crate) fn exits(&self) -> &Exits {
@@ -175,9 +243,15 @@ impl Guests {
             Some(Found::Shared) => bad(format!(
                 "Container {lineage} has no process of its own; name the container of one of its tasks"
             )),
-            Some(Found::Guest(_)) => {
-                bad(format!("Container {lineage} is a session: nothing can be started in it"))
-            }
+            Some(Found::Guest(guest)) => match guest.kind {
+                Kind::Session { .. } => {
+                    bad(format!("Container {lineage} is a session: nothing can be started in it"))
+                }
+                Kind::Container { .. } if self.0.exits.get(&guest.container).is_some() => {
+                    bad(format!("Container {lineage} is not running"))
+                }
+                Kind::Container { .. } => Ok(guest.container.clone()),
+            },
         }
     }
 
@@ -188,19 +262,27 @@ impl Guests {
 }
 
 impl Guest {
-    pub(crate) fn signal(&self, signal: i32) {
-        if self.signals.send(signal).is_err() {
-            tracing::debug!(container = %self.container, "it has ended before the signal");
+    pub(crate) fn is_session(&self) -> bool {
+        match self.kind {
+            Kind::Session { .. } => true,
+            Kind::Container { .. } => false,
         }
     }
 
-    /// Whoever takes it gives it back, unless it is at its end.
+    /// Whoever takes it gives it back, unless it is at its end. Only sessions have one to be taken.
     pub(crate) fn take_input(&self) -> Option<Input> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner).take()
+        match &self.kind {
+            Kind::Session { input, .. } => {
+                input.lock().unwrap_or_else(PoisonError::into_inner).take()
+            }
+            Kind::Container { .. } => None,
+        }
     }
 
-    pub(crate) fn give_back(&self, input: Input) {
-        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
+    pub(crate) fn give_back(&self, typed: Input) {
+        if let Kind::Session { input, .. } = &self.kind {
+            *input.lock().unwrap_or_else(PoisonError::into_inner) = Some(typed);
+        }
     }
 }
 

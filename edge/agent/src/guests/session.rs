@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use super::lineage::within;
-use super::{Guest, Guests, Input, Lineage, Refusal, SESSIONS_MAX};
+use super::{Guest, Guests, Input, Kind, Lineage, Refusal};
 
 /// Pieces that wait for a slow client; then the process waits too.
 const PIECES_MAX: usize = 16;
@@ -45,8 +45,11 @@ impl Guests {
         let host = self.host(&parent)?;
         let (signals, ordered) = mpsc::unbounded_channel();
         let container = within(&host, lineage.name());
-        let input = Mutex::default();
-        let guest = Arc::new(Guest { lineage: lineage.clone(), container, signals, input });
+        if self.find(&lineage).is_some() {
+            return Err(Refusal::Exists(lineage));
+        }
+        let kind = Kind::Session { signals, input: Mutex::default() };
+        let guest = Arc::new(Guest { lineage: lineage.clone(), container, kind });
         self.admit(guest.clone())?;
         self.0.exits.forget(&guest.container);
         let session = self.0.containers.exec(&host, exec).await.map_err(|cause| {
@@ -62,19 +65,6 @@ impl Guests {
             guests.let_go(&guest.lineage);
         });
         Ok(pieces)
-    }
-
-    fn admit(&self, guest: Arc<Guest>) -> Result<(), Refusal> {
-        let mut all = self.all();
-        if all.contains_key(&guest.lineage) {
-            return Err(Refusal::Exists(guest.lineage.clone()));
-        }
-        if SESSIONS_MAX <= all.len() {
-            let cause = format!("{SESSIONS_MAX} sessions are open; try again when some have ended");
-            return Err(Refusal::Mishap(cause));
-        }
-        all.insert(guest.lineage.clone(), guest);
-        Ok(())
     }
 
     /// Looks on what a container writes from now on; gives also where typing goes, if there is a terminal.

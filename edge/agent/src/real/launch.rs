@@ -256,7 +256,7 @@ impl Hands {
     }
 }
 
-fn root(image: Prepared) -> Root {
+pub(crate) fn root(image: Prepared) -> Root {
     let images::ImageConfig { entrypoint, cmd, env, working_dir, user } = image.config;
     let config = ImageConfig { entrypoint, command: cmd, environment: env, working_dir, user };
     Root::Image { layers: image.layers, config }
@@ -264,7 +264,7 @@ fn root(image: Prepared) -> Root {
 
 /// As DC/OS ships it: CPU time is limited, not only shared; memory always. The weight among containers is what is set
 /// aside, whatever the limit.
-pub(super) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
+pub(crate) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
     let Scalar(cpu_millis) = resources.cpus();
     let most = |limit: Option<Limit>, set_aside: Scalar| match limit {
         None => (!set_aside.is_zero()).then_some(set_aside.0),

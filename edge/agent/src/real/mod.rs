@@ -1,7 +1,7 @@
 //! Effects on a real machine: sandboxes, images, containers, probes.
 
 mod books;
-mod launch;
+pub(crate) mod launch;
 mod measure;
 
 use std::future::Future;
@@ -91,13 +91,18 @@ impl Real {
             deeds: TaskTracker::new(),
             tools,
         };
-        for found in hands.tools.containers.recover().await? {
+        let guests = hands.tools.guests.clone();
+        guests.read()?;
+        let found = hands.tools.containers.recover().await?;
+        let known: Vec<_> = found.iter().map(|found| found.container.clone()).collect();
+        for found in found.into_iter().filter(|found| !guests.recover(found)) {
             hands.books.know(&found.container);
             match found.state {
                 FoundState::Alive { pid } => hands.started(found.container, pid),
                 FoundState::Exited(exited) => hands.exited(found.container, exited),
             }
         }
+        guests.settle(&known).await;
         let ending = CancellationToken::new();
         let (listening, ended) = (hands.clone(), ending.clone());
         hands.deeds.spawn(async move {
@@ -226,6 +231,7 @@ impl Runtime for Real {
     fn clear(&mut self) -> impl Future<Output = ()> + Send {
         let hands = self.hands.clone();
         async move {
+            hands.tools.guests.clear().await;
             for container in hands.books.known() {
                 hands.remove(&container).await;
             }
@@ -240,8 +246,8 @@ impl Runtime for Real {
         self.hands.deeds.close();
         let (deeds, guests) = (self.hands.deeds.clone(), self.hands.tools.guests.clone());
         async move {
-            guests.close().await;
-            if timeout(CLOSE_MAX, deeds.wait()).await.is_err() {
+            let closed = async { tokio::join!(guests.close(), deeds.wait()) };
+            if timeout(CLOSE_MAX, closed).await.is_err() {
                 tracing::warn!(deeds = deeds.len(), "some deeds are broken off");
             }
         }
@@ -276,6 +282,9 @@ impl Hands {
     }
 
     fn heard(&self, event: containers::Event) {
+        if self.tools.guests.heard(&event) {
+            return;
+        }
         let containers::Event { container, exited } = event;
         if let Some(exited) = self.books.hold_back(&container, exited) {
             self.exited(container, exited);
@@ -351,6 +360,7 @@ impl Hands {
         if let Err(cause) = self.tools.containers.remove(container).await {
             tracing::debug!(%container, cause = format!("{cause:#}"), "nothing of it to remove");
         }
+        self.tools.guests.host_gone(container).await;
         self.books.forget(container);
     }
 }

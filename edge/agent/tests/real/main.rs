@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use v1::sessions;
+use v1::{guests, sessions, told};
 
 /// No scenario takes longer, however busy the machine.
 const SCENARIO_MAX: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 27] = scenarios![
+    let all: [Scenario; 34] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -58,6 +58,13 @@ fn main() -> ExitCode {
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,
+        guests::a_nested_container_is_waited_for_killed_and_removed,
+        guests::nested_containers_end_with_their_host_and_leave_nothing,
+        guests::containers_of_callers_outlive_the_agent,
+        guests::a_container_on_its_own_has_its_resources,
+        told::every_question_is_answered_in_both_encodings,
+        told::files_are_listed_and_read_as_bytes,
+        told::what_is_not_done_is_refused_by_name,
         sessions::a_session_is_typed_into_and_tells_what_it_writes_and_how_it_ends,
         sessions::a_terminal_has_the_size_that_its_client_has,
         sessions::a_session_ends_with_its_connection_and_by_a_signal,

@@ -202,6 +202,15 @@ impl World {
         self.config.dir.join(below)
     }
 
+    /// Waits until it is so.
+    pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut(&AgentConfig) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(&self.config) {
+            assert!(Instant::now() < deadline, "waiting until {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{IP}:{}{path}", self.config.port)
     }

@@ -84,6 +84,16 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// Makes a group in another's, which has to be there and limits both.
+    pub(crate) fn make_within(&self, cgroup: &str) -> anyhow::Result<()> {
+        for dir in self.own_dirs(cgroup) {
+            fs::create_dir(&dir).with_context(|| {
+                format!("creating {}; has the container that it lies in ended?", dir.display())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Changes the limits of a group that is there.
     pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
         let settings = match self.is_v2() {

@@ -27,7 +27,7 @@ use crate::cgroup::Devices;
 use crate::packet;
 use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, SOCKET};
-use crate::spec::{Root, Spec};
+use crate::spec::{Root, Spec, WITHIN};
 
 const EXIT_FAILED: i32 = 1;
 
@@ -215,6 +215,9 @@ fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
         Reach::Confined { .. } => Devices::Harmless,
     };
     let hierarchies = &machine.hierarchies;
-    hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?;
+    match launch.spec.container.as_str().contains(WITHIN) {
+        true => hierarchies.make_within(&launch.cgroup)?,
+        false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?,
+    }
     hierarchies.admit(&launch.cgroup, init.as_raw_nonzero().get().unsigned_abs())
 }

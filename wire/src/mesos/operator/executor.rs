@@ -4,6 +4,8 @@ use mesos_v1::codec::Encoding;
 use mesos_v1::executor_info::Type;
 use mesos_v1::master::response::get_executors::Executor as Spelled;
 use mesos_v1::{ExecutorId, ExecutorInfo};
+use model::id::{FrameworkId, Role};
+use model::task::ExecutorInfo as Info;
 
 use super::labels;
 use crate::mesos::sums::Executor;
@@ -11,10 +13,11 @@ use crate::mesos::v1::resource::shown;
 use crate::mesos::v1::{agent_id, framework_id};
 
 pub(super) fn executor(executor: &Executor<'_>) -> Spelled {
-    Spelled { executor_info: info(executor), agent_id: agent_id(executor.agent) }
+    let Executor { framework, info, role, .. } = executor;
+    Spelled { executor_info: spelled(framework, info, role), agent_id: agent_id(executor.agent) }
 }
 
-fn info(Executor { framework, info, role, .. }: &Executor<'_>) -> ExecutorInfo {
+pub(crate) fn spelled(framework: &FrameworkId, info: &Info, role: &Role) -> ExecutorInfo {
     // What its framework said of a program is told word for word.
     let given = info.program.as_ref().map(|program| &program.given.0);
     let given = given.and_then(|given| Encoding::Protobuf.decode::<ExecutorInfo>(given).ok());

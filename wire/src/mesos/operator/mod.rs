@@ -9,7 +9,7 @@ pub mod executor;
 pub mod framework;
 pub mod listing;
 pub mod master;
-mod operation;
+pub(crate) mod operation;
 pub mod role;
 pub mod task;
 

@@ -13,7 +13,7 @@ use crate::mesos::v1::operation::status;
 use crate::mesos::v1::resource::{SHOWN, disk_type, shown};
 use crate::mesos::v1::{agent_id, framework_id};
 
-pub(super) fn operation(agent: &AgentId, operated: &Operated) -> Spelled {
+pub(crate) fn operation(agent: &AgentId, operated: &Operated) -> Spelled {
     let id = operated.latest.operation.as_ref();
     let id = id.map(|id| OperationId { value: id.as_str().to_owned() });
     let latest = status(&operated.latest, SHOWN);

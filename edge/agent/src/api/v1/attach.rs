@@ -23,12 +23,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use wire::mesos::v1::command::{self, Around};
 use wire::mesos::v1::container;
 
-use super::{Asker, absent, done, need, not_acceptable, refused};
+use super::{Asker, absent, done, not_acceptable, refused};
 use crate::api::Api;
 use crate::guests::{Found, Input, Lineage, Piece, Pieces, Refusal};
 
 /// What a terminal measures until the client says.
-const SIZE: WindowSize = WindowSize { rows: 24, columns: 80 };
+pub(super) const SIZE: WindowSize = WindowSize { rows: 24, columns: 80 };
 /// So that proxies see that a quiet stream is not a dead one. As Mesos beats.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -81,7 +81,7 @@ fn surroundings(spelled: &ContainerInfo) -> Result<Option<WindowSize>, Refusal> 
     }
 }
 
-fn size(tty: &TtyInfo) -> Option<WindowSize> {
+pub(super) fn size(tty: &TtyInfo) -> Option<WindowSize> {
     let size = tty.window_size.as_ref()?;
     let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
     Some(WindowSize { rows: side(size.rows), columns: side(size.columns) })
@@ -95,7 +95,9 @@ pub(super) async fn output(
 ) -> Result<Response, Refusal> {
     let Some(spelling) = asker.stream() else { return Ok(not_acceptable()) };
     let (lineage, found) = found(api, id)?;
-    if let Found::Guest(_) = &found {
+    if let Found::Guest(guest) = &found
+        && guest.is_session()
+    {
         let cause = format!("The output of session {lineage} goes to whoever began it");
         return Err(Refusal::Conflict(cause));
     }
@@ -217,16 +219,20 @@ fn said(call: Call) -> Result<Said, Refusal> {
         let name = call.r#type().as_str_name();
         return Err(Refusal::Bad(format!("A stream of calls cannot hold {name}")));
     }
-    let input = need(call.attach_container_input, "attach_container_input")?;
+    let input = present(call.attach_container_input, "attach_container_input")?;
     match input.r#type() {
         InputType::ContainerId => {
-            need(input.container_id, "attach_container_input.container_id").map(Said::Into)
+            present(input.container_id, "attach_container_input.container_id").map(Said::Into)
         }
         InputType::ProcessIo => {
-            need(input.process_io, "attach_container_input.process_io").map(Said::Io)
+            present(input.process_io, "attach_container_input.process_io").map(Said::Io)
         }
         InputType::Unknown => Err(Refusal::Bad(absent("attach_container_input.type"))),
     }
+}
+
+fn present<T>(field: Option<T>, name: &str) -> Result<T, Refusal> {
+    field.ok_or_else(|| Refusal::Bad(absent(name)))
 }
 
 async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
@@ -234,8 +240,8 @@ async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
         return Err(Refusal::Bad(absent("attach_container_input.container_id")));
     };
     let (lineage, found) = found(api, &id)?;
-    match found {
-        Found::Guest(guest) => {
+    match &found {
+        Found::Guest(guest) if guest.is_session() => {
             let Some(input) = guest.take_input() else {
                 let cause = format!("Somebody types into {lineage} already, or has ended to");
                 return Err(Refusal::Conflict(cause));
@@ -249,8 +255,9 @@ async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
             input.into_iter().for_each(|input| guest.give_back(input));
             done
         }
-        Found::Task(container, _) | Found::Program(container, _) => {
-            let (mut pieces, typed) = api.0.guests.look_on(&container).await?;
+        Found::Task(..) | Found::Program(..) | Found::Guest(_) | Found::Shared => {
+            let container = found.container().ok_or_else(|| no_process(&lineage))?;
+            let (mut pieces, typed) = api.0.guests.look_on(container).await?;
             let Some(typed) = typed else {
                 let cause = format!("Container {lineage} has no terminal: nothing reads input");
                 return Err(Refusal::Bad(cause));
@@ -262,7 +269,6 @@ async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
                 () = ended => Ok(()),
             }
         }
-        Found::Shared => Err(no_process(&lineage)),
     }
 }
 
@@ -302,7 +308,7 @@ fn control(control: &Control, input: Option<&Input>) -> Result<(), Refusal> {
     match control.r#type() {
         ControlType::TtyInfo => {
             let size = control.tty_info.as_ref().and_then(size);
-            let size = need(size, "process_io.control.tty_info.window_size")?;
+            let size = present(size, "process_io.control.tty_info.window_size")?;
             if input.is_some_and(|input| !input.resize(size)) {
                 return Err(Refusal::Bad("What has no terminal has no window size".to_owned()));
             }

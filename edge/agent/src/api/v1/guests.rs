@@ -1,17 +1,19 @@
-//! Waits for containers and ends them.
+//! Starts containers that no task is, waits for them, ends and removes them.
 
 use axum::response::Response;
 use containers::Exited;
 use mesos_v1::agent::Response as Answer;
+use mesos_v1::agent::call::LaunchContainer;
 use mesos_v1::agent::response::{Type, WaitContainer, WaitNestedContainer};
 use mesos_v1::{ContainerId, TaskState};
+use model::resources::Resources;
 use rustix::process::Signal;
-use wire::mesos::v1::status;
+use wire::mesos::v1::{command, container, resource, status};
 
-use super::attach::{found, no_process};
+use super::attach::{SIZE, found, no_process, size};
 use super::{Asker, done};
 use crate::api::Api;
-use crate::guests::{Found, Refusal};
+use crate::guests::{Found, Kind, Lineage, Refusal, Wanted};
 
 type Told = Result<Response, Refusal>;
 
@@ -38,7 +40,7 @@ pub(super) async fn wait_nested(api: &Api, id: &ContainerId, asker: &Asker) -> T
 
 async fn ended(api: &Api, id: &ContainerId) -> Result<WaitContainer, Refusal> {
     let guests = &api.0.guests;
-    let lineage = crate::guests::Lineage::read(id).map_err(Refusal::Bad)?;
+    let lineage = Lineage::read(id).map_err(Refusal::Bad)?;
     let mut changes = api.0.board.changes();
     loop {
         // Who has just ended may be gone from where it was found, but how it ended is known.
@@ -75,12 +77,49 @@ pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> To
         return Err(Refusal::Bad(format!("There is no signal {number}")));
     }
     let (lineage, found) = found(api, id)?;
-    if let Found::Guest(guest) = &found {
-        guest.signal(number);
+    if let Found::Guest(guest) = &found
+        && let Kind::Session { signals, .. } = &guest.kind
+    {
+        // It may have ended just now.
+        let _ = signals.send(number);
         return Ok(done());
     }
     let container = found.container().ok_or_else(|| no_process(&lineage))?;
     let sent = api.0.containers.signal(container, number).await;
     sent.map_err(|cause| Refusal::Bad(format!("{cause:#}")))?;
+    Ok(done())
+}
+
+pub(super) async fn launch(api: &Api, wanted: &LaunchContainer) -> Told {
+    let fault = |fault: wire::mesos::v1::Fault| Refusal::Bad(fault.0);
+    let lineage = Lineage::read(&wanted.container_id).map_err(Refusal::Bad)?;
+    if !wanted.limits.is_empty() {
+        return Err(Refusal::Bad("'limits' is not supported yet: give 'resources'".to_owned()));
+    }
+    if lineage.parent().is_some() && !wanted.resources.is_empty() {
+        let cause = "Resources may only be set for containers without a parent";
+        return Err(Refusal::Bad(cause.to_owned()));
+    }
+    let resources = wanted.resources.iter().map(resource::read_one);
+    let resources = resources.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    let around = container::around(wanted.container.as_ref());
+    let command = wanted.command.as_ref().map(|command| command::read(command, around));
+    let mut spelled = wanted.container.clone();
+    let tty = spelled.as_mut().and_then(|spelled| spelled.tty_info.take());
+    let surroundings = spelled.as_ref().map(container::read).transpose().map_err(fault)?;
+    let launched = api.0.guests.launch(Wanted {
+        lineage,
+        command: command.transpose().map_err(fault)?,
+        surroundings,
+        terminal: tty.map(|tty| size(&tty).unwrap_or(SIZE)),
+        resources: Resources::new(resources),
+    });
+    launched.await?;
+    Ok(done())
+}
+
+pub(super) async fn remove(api: &Api, id: &ContainerId) -> Told {
+    let lineage = Lineage::read(id).map_err(Refusal::Bad)?;
+    api.0.guests.remove(&lineage).await?;
     Ok(done())
 }

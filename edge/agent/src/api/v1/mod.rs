@@ -1,20 +1,24 @@
 //! `POST /api/v1`: what operators, frameworks and command lines ask of an agent, as Mesos v1 has it.
 //!
-//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers.
+//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`told`] answers questions.
 
 mod attach;
 mod guests;
+mod prune;
+mod told;
 
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mesos_v1::agent::call::Type;
+use mesos_v1::agent::call::{LaunchContainer, LaunchNestedContainer, Type};
 use mesos_v1::agent::{Call, Response as Answer};
 use mesos_v1::negotiate::{self, Content};
 
-use super::Api;
+use wire::agent_api::told as agent;
+
 use super::answer::refuse;
+use super::{Api, shown};
 use crate::guests::Refusal;
 
 /// Of a call that is one message.
@@ -54,68 +58,100 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
 
 #[expect(deprecated, reason = "clients of the first versions of Mesos v1 still say it so")]
 async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal> {
-    match call.r#type() {
+    let kind = call.r#type();
+    let answer = match kind {
         Type::LaunchNestedContainerSession => {
-            let field = "launch_nested_container_session";
-            attach::session(api, need(call.launch_nested_container_session, field)?, asker).await
+            let wanted = need(call.launch_nested_container_session, kind)?;
+            return attach::session(api, wanted, asker).await;
         }
         Type::AttachContainerOutput => {
-            let wanted = need(call.attach_container_output, "attach_container_output")?;
-            attach::output(api, &wanted.container_id, asker).await
+            let wanted = need(call.attach_container_output, kind)?;
+            return attach::output(api, &wanted.container_id, asker).await;
         }
         Type::AttachContainerInput => {
-            let cause =
-                "Expecting 'Content-Type' of application/recordio for ATTACH_CONTAINER_INPUT.\n";
-            Ok(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, cause))
+            let cause = "Expecting 'Content-Type' of application/recordio for this call.\n";
+            return Ok(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, cause));
         }
-        Type::WaitNestedContainer => {
-            let wanted = need(call.wait_nested_container, "wait_nested_container")?;
-            guests::wait_nested(api, &wanted.container_id, asker).await
-        }
-        Type::WaitContainer => {
-            let wanted = need(call.wait_container, "wait_container")?;
-            guests::wait(api, &wanted.container_id, asker).await
-        }
-        Type::KillNestedContainer => {
-            let wanted = need(call.kill_nested_container, "kill_nested_container")?;
-            guests::kill(api, &wanted.container_id, wanted.signal).await
-        }
-        Type::KillContainer => {
-            let wanted = need(call.kill_container, "kill_container")?;
-            guests::kill(api, &wanted.container_id, wanted.signal).await
-        }
-        Type::Unknown => Err(Refusal::Bad(absent("type"))),
-        Type::GetHealth
-        | Type::GetFlags
-        | Type::GetVersion
-        | Type::GetMetrics
-        | Type::GetLoggingLevel
-        | Type::SetLoggingLevel
-        | Type::ListFiles
-        | Type::ReadFile
-        | Type::GetState
-        | Type::GetContainers
-        | Type::GetFrameworks
-        | Type::GetExecutors
-        | Type::GetOperations
-        | Type::GetTasks
-        | Type::GetAgent
-        | Type::GetResourceProviders
-        | Type::LaunchNestedContainer
-        | Type::RemoveNestedContainer
+        Type::LaunchNestedContainer
         | Type::LaunchContainer
-        | Type::RemoveContainer
+        | Type::RemoveNestedContainer
+        | Type::RemoveContainer => return change(api, call).await,
+        Type::WaitNestedContainer
+        | Type::WaitContainer
+        | Type::KillNestedContainer
+        | Type::KillContainer => return end(api, call, asker).await,
+        Type::ListFiles => return told::list(api, need(call.list_files, kind)?, asker).await,
+        Type::ReadFile => return told::read(api, need(call.read_file, kind)?, asker).await,
+        Type::PruneImages => {
+            return prune::prune(api, call.prune_images.unwrap_or_default()).await;
+        }
+        Type::GetHealth => agent::health(),
+        Type::GetVersion => agent::version(),
+        Type::GetFlags => agent::flags(shown::flags(api)),
+        Type::GetMetrics => agent::metrics(shown::figures(api)),
+        Type::GetAgent => agent::agent(&api.0.board.view()),
+        Type::GetOperations => agent::operations(&api.0.board.view()),
+        Type::GetResourceProviders => agent::resource_providers(),
+        Type::GetState => told::seen(api, agent::state),
+        Type::GetTasks => told::seen(api, agent::tasks),
+        Type::GetExecutors => told::seen(api, agent::executors),
+        Type::GetFrameworks => told::seen(api, agent::frameworks),
+        Type::GetContainers => told::containers(api, &call.get_containers.unwrap_or_default()),
+        Type::Unknown => return Err(Refusal::Bad(absent("type"))),
+        Type::GetLoggingLevel
+        | Type::SetLoggingLevel
         | Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
-        | Type::MarkResourceProviderGone
-        | Type::PruneImages => Err(Refusal::Unsupported(call.r#type().as_str_name())),
-    }
+        | Type::MarkResourceProviderGone => return Err(Refusal::Unsupported(kind.as_str_name())),
+    };
+    Ok(asker.tell(&answer))
 }
 
-/// A call says in its own field what it is about.
-fn need<T>(field: Option<T>, name: &str) -> Result<T, Refusal> {
-    field.ok_or_else(|| Refusal::Bad(absent(name)))
+/// Starts or removes a container.
+#[expect(deprecated, reason = "clients of the first versions of Mesos v1 still say it so")]
+async fn change(api: &Api, call: Call) -> Result<Response, Refusal> {
+    let kind = call.r#type();
+    if kind == Type::RemoveContainer {
+        return guests::remove(api, &need(call.remove_container, kind)?.container_id).await;
+    }
+    if kind == Type::RemoveNestedContainer {
+        return guests::remove(api, &need(call.remove_nested_container, kind)?.container_id).await;
+    }
+    if kind == Type::LaunchContainer {
+        return guests::launch(api, &need(call.launch_container, kind)?).await;
+    }
+    let LaunchNestedContainer { container_id, command, container } =
+        need(call.launch_nested_container, kind)?;
+    if container_id.parent.is_none() {
+        return Err(Refusal::Bad(absent("launch_nested_container.container_id.parent")));
+    }
+    let wanted = LaunchContainer { container_id, command, container, ..LaunchContainer::default() };
+    guests::launch(api, &wanted).await
+}
+
+/// Waits for the end of a container, or brings it about.
+#[expect(deprecated, reason = "clients of the first versions of Mesos v1 still say it so")]
+async fn end(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal> {
+    let kind = call.r#type();
+    if kind == Type::WaitContainer {
+        return guests::wait(api, &need(call.wait_container, kind)?.container_id, asker).await;
+    }
+    if kind == Type::WaitNestedContainer {
+        let wanted = need(call.wait_nested_container, kind)?;
+        return guests::wait_nested(api, &wanted.container_id, asker).await;
+    }
+    if kind == Type::KillContainer {
+        let wanted = need(call.kill_container, kind)?;
+        return guests::kill(api, &wanted.container_id, wanted.signal).await;
+    }
+    let wanted = need(call.kill_nested_container, kind)?;
+    guests::kill(api, &wanted.container_id, wanted.signal).await
+}
+
+/// A call says in a field of its own name what it is about.
+fn need<T>(field: Option<T>, kind: Type) -> Result<T, Refusal> {
+    field.ok_or_else(|| Refusal::Bad(absent(&kind.as_str_name().to_ascii_lowercase())))
 }
 
 /// Who is to be answered.
@@ -152,7 +188,7 @@ fn done() -> Response {
 
 fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
-        Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+        Refusal::Unknown(_) | Refusal::Missing(_) => StatusCode::NOT_FOUND,
         Refusal::Bad(_) => StatusCode::BAD_REQUEST,
         Refusal::Conflict(_) => StatusCode::CONFLICT,
         // As Mesos says that it has been launched before.

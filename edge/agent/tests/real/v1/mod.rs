@@ -1,6 +1,8 @@
 //! The agent's v1 API, as its clients see it, in both encodings.
 
+pub(crate) mod guests;
 pub(crate) mod sessions;
+pub(crate) mod told;
 
 use bytes::Bytes;
 use mesos_v1::ContainerId;

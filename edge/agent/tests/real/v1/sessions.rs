@@ -117,7 +117,7 @@ async fn close(mut world: World) {
 }
 
 /// Waits until no process of this machine was started so.
-async fn none_runs(command: &str) {
+pub(crate) async fn none_runs(command: &str) {
     let deadline = Instant::now() + PATIENCE;
     let runs = || {
         let all = std::fs::read_dir("/proc").expect("readable").flatten();

@@ -1,0 +1,168 @@
+//! What the agent tells of its containers, and of files.
+
+use axum::response::Response;
+use containers::spec::Usage;
+use mesos_v1::agent::Response as Answer;
+use mesos_v1::agent::call::{GetContainers, ListFiles, ReadFile};
+use mesos_v1::agent::response::get_containers::Container;
+use mesos_v1::agent::response::{
+    GetContainers as Containers, ListFiles as Listing, ReadFile as Content, Type,
+};
+use mesos_v1::network_info::IpAddress;
+use mesos_v1::{
+    ContainerStatus, ExecutorId, FileInfo, FrameworkId, NetworkInfo, ResourceStatistics, TimeInfo,
+};
+use model::id::ContainerId;
+use model::resources::Resources;
+use node::Held;
+use wire::agent_api::state::executor_name;
+use wire::agent_api::told::{Seen, of};
+
+use super::Asker;
+use crate::api::{Api, files};
+use crate::clock::wall;
+use crate::guests::{Found, Guest, Lineage, Refusal};
+
+/// Made of what there is by now.
+pub(super) fn seen(api: &Api, tell: impl FnOnce(Seen<'_>) -> Answer) -> Answer {
+    let (view, completed) = (api.0.board.view(), api.0.board.completed());
+    let completed: Vec<_> =
+        completed.iter().map(|one| (&one.container, one.held.as_ref())).collect();
+    tell(Seen { view: &view, completed: &completed })
+}
+
+pub(super) fn containers(api: &Api, asked: &GetContainers) -> Answer {
+    let mut containers = Vec::new();
+    let view = api.0.board.view();
+    for (container, held) in view.held.iter().filter(|(_, held)| held.is_running()) {
+        let group = held.group.as_ref();
+        if group.is_some_and(|group| group.executor.program.is_some()) {
+            continue;
+        }
+        let lineage = Lineage::of_task(container, group.map(|group| &group.container));
+        if lineage.parent().is_none() || asked.show_nested() {
+            containers.push(of_task(api, &lineage, container, held));
+        }
+    }
+    for (container, executor) in view.executors.iter().filter(|(_, one)| one.running.is_some()) {
+        let pid = executor.running.as_ref().and_then(|status| status.pid);
+        containers.push(Container {
+            framework_id: Some(FrameworkId { value: executor.framework().to_string() }),
+            executor_id: Some(ExecutorId { value: executor.info.id.to_string() }),
+            ..bare(api, &Lineage::of_task(container, None), container, (pid, None))
+        });
+    }
+    let wanted = |guest: &Guest| match guest.lineage.parent() {
+        Some(_) => asked.show_nested(),
+        None => asked.show_standalone(),
+    };
+    let guests = api.0.guests.each().into_iter().filter(|guest| wanted(guest));
+    containers.extend(guests.map(|guest| of_guest(api, &guest)));
+    Answer { get_containers: Some(Containers { containers }), ..of(Type::GetContainers) }
+}
+
+fn of_task(api: &Api, lineage: &Lineage, container: &ContainerId, held: &Held) -> Container {
+    let pid = held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid);
+    Container {
+        framework_id: Some(FrameworkId { value: held.framework.to_string() }),
+        executor_id: Some(ExecutorId { value: held.executor().to_string() }),
+        executor_name: Some(executor_name(held)),
+        ..bare(api, lineage, container, (pid, Some(&held.info.resources)))
+    }
+}
+
+/// Charged to whom the container is that it lies in.
+fn of_guest(api: &Api, guest: &Guest) -> Container {
+    let told = bare(api, &guest.lineage, &guest.container, (None, None));
+    let mut above = guest.lineage.parent();
+    while let Some(lineage) = above {
+        match api.0.guests.find(&lineage) {
+            Some(Found::Task(_, held)) => {
+                return Container {
+                    framework_id: Some(FrameworkId { value: held.framework.to_string() }),
+                    executor_id: Some(ExecutorId { value: held.executor().to_string() }),
+                    ..told
+                };
+            }
+            Some(Found::Program(_, executor)) => {
+                return Container {
+                    framework_id: Some(FrameworkId { value: executor.framework().to_string() }),
+                    executor_id: Some(ExecutorId { value: executor.info.id.to_string() }),
+                    ..told
+                };
+            }
+            Some(Found::Guest(_) | Found::Shared) | None => above = lineage.parent(),
+        }
+    }
+    told
+}
+
+fn bare(
+    api: &Api,
+    lineage: &Lineage,
+    container: &ContainerId,
+    (pid, resources): (Option<u32>, Option<&Resources>),
+) -> Container {
+    let address = IpAddress { ip_address: Some(api.0.info.ip.clone()), ..IpAddress::default() };
+    let network = NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() };
+    let status = ContainerStatus {
+        container_id: Some(lineage.spelled()),
+        network_infos: vec![network],
+        executor_pid: pid,
+        ..ContainerStatus::default()
+    };
+    // It may end at any moment, and sessions are counted with their containers.
+    let usage = api.0.containers.usage(container).ok();
+    Container {
+        container_id: lineage.spelled(),
+        container_status: Some(status),
+        resource_statistics: usage.map(|usage| statistics(&usage, resources)),
+        ..Container::default()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds and thousandths fit a float")]
+fn statistics(usage: &Usage, resources: Option<&Resources>) -> ResourceStatistics {
+    let count = |number: u64| Some(u32::try_from(number).unwrap_or(u32::MAX));
+    let limit = usage.cpu_millis_max.map(|millis| millis as f64 / 1000.0);
+    ResourceStatistics {
+        timestamp: wall().0 as f64 / 1000.0,
+        processes: count(usage.processes),
+        cpus_user_time_secs: Some(usage.cpu_user.as_secs_f64()),
+        cpus_system_time_secs: Some(usage.cpu_system.as_secs_f64()),
+        cpus_limit: limit.or_else(|| Some(resources?.cpus().as_f64())),
+        cpus_nr_periods: count(usage.cpu_periods),
+        cpus_nr_throttled: count(usage.cpu_periods_throttled),
+        cpus_throttled_time_secs: Some(usage.cpu_throttled.as_secs_f64()),
+        mem_total_bytes: Some(usage.memory_bytes),
+        mem_limit_bytes: usage.memory_bytes_max,
+        mem_rss_bytes: Some(usage.memory_rss_bytes),
+        ..ResourceStatistics::default()
+    }
+}
+
+pub(super) async fn list(api: &Api, asked: ListFiles, asker: &Asker) -> Result<Response, Refusal> {
+    let listed = files::listed(api, asked.path).await?;
+    let file_infos = listed.into_iter().map(file).collect();
+    let list_files = Some(Listing { file_infos });
+    Ok(asker.tell(&Answer { list_files, ..of(Type::ListFiles) }))
+}
+
+fn file(info: files::Described) -> FileInfo {
+    let files::Described { info, mode, modified_secs } = info;
+    FileInfo {
+        path: info.path,
+        nlink: i32::try_from(info.nlink).ok(),
+        size: Some(info.size),
+        mtime: Some(TimeInfo { nanoseconds: modified_secs.saturating_mul(1_000_000_000) }),
+        mode: Some(mode),
+        uid: Some(info.uid),
+        gid: Some(info.gid),
+    }
+}
+
+pub(super) async fn read(api: &Api, asked: ReadFile, asker: &Asker) -> Result<Response, Refusal> {
+    let (size, data) = files::part(api, asked.path, asked.offset, asked.length).await?;
+    let read_file = Some(Content { size, data });
+    Ok(asker.tell(&Answer { read_file, ..of(Type::ReadFile) }))
+}
