@@ -13,6 +13,7 @@ use model::task::{ExecutorInfo, Reason, Task, TaskInfo, TaskState};
 use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
+use crate::history::Told;
 use crate::judge;
 use crate::offers::client_of;
 use crate::tasks::Verdict;
@@ -271,6 +272,7 @@ impl Kernel {
         let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         live.add(&task);
         self.inverse.look_at(&lot.offer.agent_id);
+        self.view.history.push(Told::TaskAdded(Arc::clone(&task)));
         self.view.tasks.entry(framework.clone()).or_default().insert(info.id.clone(), task);
     }
 

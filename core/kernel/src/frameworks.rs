@@ -164,6 +164,8 @@ impl Kernel {
             let known = Arc::make_mut(tasks.get_mut(&task.id).expect("likewise"));
             known.state = TaskState::Killed;
             known.status = Some(verdict.status(now, task.id.clone(), Some(task.agent.clone())));
+            let told = Arc::clone(&tasks[&task.id]);
+            self.view.history.updated(&told, task.state);
         }
         self.complete(id, &task.id);
     }

@@ -1,9 +1,9 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
-//! Reading order: [`state`] (what is durable), [`view`] (what can be asked), this file (who may say what), then one file
-//! per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`, `demand`, `eligible`,
-//! `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`, `operator`, `duty`, `maintenance` and `inverse`,
-//! `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`] and `refresh`, this file (who
+//! may say what), then one file per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`,
+//! `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`, `operator`, `duty`,
+//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -21,6 +21,7 @@ mod duty;
 mod eligible;
 mod executors;
 mod frameworks;
+pub mod history;
 mod introduce;
 mod inverse;
 mod judge;
@@ -34,6 +35,7 @@ mod promises;
 pub mod quota;
 mod reconcile;
 mod record;
+mod refresh;
 mod settle;
 mod shares;
 pub mod state;
@@ -68,7 +70,7 @@ pub use shares::{Fairness, Sorter};
 pub use state::Record;
 use state::{Standing, State};
 use timers::{Timer, Timers};
-use view::{AgentView, FrameworkView, View};
+use view::View;
 
 pub type Out = model::machine::Out<Record, Effect>;
 
@@ -415,50 +417,5 @@ impl Kernel {
         for (role, held) in self.state.in_use.get(id).into_iter().flatten() {
             self.shares.change_role(role, &change(Amounts::of(held)));
         }
-    }
-
-    /// Brings the view's copies up to date with what this step has touched.
-    fn refresh_view(&mut self) {
-        while let Some(id) = self.touched_agents.pop_first() {
-            self.refresh_agent(&id);
-        }
-        while let Some(id) = self.touched_frameworks.pop_first() {
-            self.refresh_framework(&id);
-        }
-    }
-
-    fn refresh_agent(&mut self, id: &AgentId) {
-        let Some(agent) = self.state.agents.get(id) else {
-            self.view.agents.remove(id);
-            return;
-        };
-        let live = self.agents.get(id);
-        let seen = AgentView {
-            agent: agent.clone(),
-            connected: live.is_some_and(|live| live.connection.is_some()),
-            in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
-            claims: self.state.claims.get(id).cloned().unwrap_or_default(),
-            reregistered_at: live.and_then(|live| live.returned_at),
-            executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
-            answers: self.inverse.answers(id),
-        };
-        self.view.agents.insert(id.clone(), Arc::new(seen));
-    }
-
-    fn refresh_framework(&mut self, id: &FrameworkId) {
-        self.view.frameworks.remove(id);
-        self.view.completed_frameworks.remove(id);
-        let Some(framework) = self.state.frameworks.get(id) else { return };
-        let live = self.frameworks.get(id);
-        let seen = Arc::new(FrameworkView {
-            framework: framework.clone(),
-            connected: live.is_some_and(|live| live.connected),
-            constraints: live.map(|live| live.constraints.said.clone()).unwrap_or_default(),
-            suppressed: self.is_suppressed(id),
-        });
-        match framework.completed_at {
-            None => self.view.frameworks.insert(id.clone(), seen),
-            Some(_) => self.view.completed_frameworks.insert(id.clone(), seen),
-        };
     }
 }

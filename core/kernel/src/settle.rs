@@ -13,6 +13,7 @@ use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
 use crate::doubles::TaskKey;
+use crate::history::Told;
 use crate::tasks::{Verdict, holds};
 use crate::{Effect, Kernel, Out, Record};
 
@@ -105,6 +106,13 @@ impl Kernel {
         let before = tasks.insert(key.1, Arc::clone(&task));
         before.iter().for_each(|before| live.remove(before));
         live.add(&task);
+        match before {
+            None => self.view.history.push(Told::TaskAdded(task)),
+            Some(before) if before.state != task.state || before.status != task.status => {
+                self.view.history.updated(&task, before.state);
+            }
+            Some(_) => (),
+        }
     }
 
     /// A task of the same id on another agent goes on.

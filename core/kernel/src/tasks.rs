@@ -143,14 +143,20 @@ impl Kernel {
         if task.agent != *agent {
             return None;
         }
-        let held = holds(task);
+        let (held, before) = (holds(task), task.state);
         let known = Arc::make_mut(task);
+        // An agent says everything until it is acknowledged.
+        let is_news = status.uuid.is_none()
+            || known.status.as_ref().is_none_or(|told| told.uuid != status.uuid);
         if !known.state.is_terminal() {
             known.state = latest;
         }
         // What an executor tells its framework alone is not kept.
         known.status = Some(TaskStatus { given: None, ..status.clone() });
-        (held && !holds(known)).then(|| Arc::clone(task))
+        if is_news {
+            self.view.history.updated(task, before);
+        }
+        (held && !holds(task)).then(|| Arc::clone(task))
     }
 
     /// Gives back what a task has held until now.
@@ -244,8 +250,10 @@ impl Kernel {
         let tasks = self.view.tasks.get_mut(framework).expect("the framework of a known task");
         let task = Arc::make_mut(tasks.get_mut(id).expect("a known task"));
         let status = verdict.status(now, id.clone(), Some(task.agent.clone()));
-        task.state = status.state;
+        let before = std::mem::replace(&mut task.state, status.state);
         task.status = Some(status.clone());
+        let told = Arc::clone(&tasks[id]);
+        self.view.history.updated(&told, before);
         if status.state.is_terminal() {
             self.complete(framework, id);
         }

@@ -15,6 +15,7 @@ use model::time::Time;
 use model::wishes::OfferConstraints;
 
 use crate::amounts::{Amounts, Counted};
+use crate::history::History;
 use crate::maintenance::Schedule;
 use crate::quota::{Quantities, Quota};
 use crate::state::{Agent, Framework, Standing};
@@ -45,6 +46,7 @@ pub struct View {
     /// By agent and the kernel's own name for them: those that are under way, and those whose last status nobody has
     /// acknowledged.
     pub operations: OrdMap<(AgentId, Uuid), Arc<Operated>>,
+    pub history: History,
 }
 
 #[derive(Debug, Clone)]

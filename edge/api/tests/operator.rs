@@ -2,17 +2,23 @@
 
 mod stage;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use mesos_v1::codec::{Encoding, JSON, PROTOBUF};
 use mesos_v1::master::call::{ListFiles, Teardown, Type};
-use mesos_v1::master::{Call, Response};
+use mesos_v1::master::event::Type as EventType;
+use mesos_v1::master::{Call, Event, Response};
 use mesos_v1::{FrameworkId, TaskState as SpelledState};
 use model::task::TaskState;
 use serde_json::json;
 use stage::Stage;
 use tower::ServiceExt;
+
+/// Long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One agent runs one app of two instances.
 async fn running() -> anyhow::Result<Stage> {
@@ -139,5 +145,98 @@ async fn what_is_not_there_is_said_to_be_unknown() -> anyhow::Result<()> {
     // Marathon is part of the cluster.
     assert_eq!(send(teardown("c-0000")).await, StatusCode::CONFLICT);
     assert_eq!(send(of(Type::Teardown)).await, StatusCode::BAD_REQUEST);
+    Ok(())
+}
+
+/// What a subscriber has heard.
+struct Reader {
+    body: Body,
+    records: mesos_v1::recordio::Reader,
+    encoding: Encoding,
+}
+
+impl Reader {
+    async fn subscribe(stage: &Stage, encoding: Encoding) -> Self {
+        let kind = encoding.media_type();
+        let request = Request::post("/api/v1")
+            .header("content-type", kind)
+            .header("accept", kind)
+            .header("accept-encoding", "gzip")
+            .body(Body::from(encoding.encode(&of(Type::Subscribe))))
+            .expect("valid");
+        let response = stage.mesos.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.headers().get("content-encoding").is_none());
+        assert_eq!(response.headers()["content-type"], kind);
+        let records = mesos_v1::recordio::Reader::default();
+        Self { body: response.into_body(), records, encoding }
+    }
+
+    async fn next(&mut self) -> Event {
+        loop {
+            if let Some(record) = self.records.take().expect("well framed") {
+                return self.encoding.decode(&record).expect("an event");
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = frame.expect("an event in time").expect("the stream goes on");
+            self.records.push(&frame.expect("readable").into_data().expect("data"));
+        }
+    }
+
+    /// Goes on until it has heard this.
+    async fn until(&mut self, holds: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut heard = Vec::new();
+        loop {
+            let event = self.next().await;
+            let is_last = holds(&event);
+            heard.push(event);
+            if is_last {
+                return heard;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_hears_what_there_is_and_then_everything_once() -> anyhow::Result<()> {
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        let mut stage = running().await?;
+        let mut reader = Reader::subscribe(&stage, encoding).await;
+        let first = reader.next().await;
+        assert_eq!(first.r#type(), EventType::Subscribed);
+        let subscribed = first.subscribed.expect("it is its kind");
+        assert_eq!(subscribed.heartbeat_interval_seconds, Some(15.0));
+        let state = subscribed.get_state.expect("all there is");
+        assert_eq!(Some(state), ask(&stage, &of(Type::GetState), encoding).await.get_state);
+        assert_eq!(reader.next().await.r#type(), EventType::Heartbeat);
+        let app = json!({ "id": "/more", "cmd": "sleep 1", "instances": 3, "mem": 16 });
+        stage.ask("POST", "/v2/apps", app.to_string()).await;
+        stage.tasks_become(5, TaskState::Running).await?;
+        // Those that ran already are heard of once more.
+        let is_update = |event: &Event| event.r#type() == EventType::TaskUpdated;
+        let mut heard = Vec::new();
+        for _ in 0..5 {
+            heard.extend(reader.until(is_update).await);
+        }
+        let count = |kind: EventType| heard.iter().filter(|one| one.r#type() == kind).count();
+        assert_eq!((count(EventType::TaskAdded), count(EventType::TaskUpdated)), (3, 5));
+        assert_eq!(heard.len(), 8, "{heard:?}");
+        let updated = heard.iter().filter_map(|event| event.task_updated.as_ref());
+        let mut tasks: Vec<&str> = updated.map(|one| one.status.task_id.value.as_str()).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        assert_eq!(tasks.len(), 5);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_that_join_are_told_of() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let mut reader = Reader::subscribe(&stage, Encoding::Protobuf).await;
+    let _stage = stage.with_agent().await?;
+    let heard = reader.until(|event| event.r#type() == EventType::AgentAdded).await;
+    let added = heard.last().and_then(|event| event.agent_added.as_ref()).expect("its kind");
+    assert_eq!(added.agent.agent_info.hostname, "agent.test");
     Ok(())
 }

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use frameworks::{Asked, FrameworkError, Registry, Subscription};
 use lead::Subject;
-use notices::{Notices, Published};
+use notices::{Notices, Published, Views};
 use run::Run;
 
 /// Messages that wait for the loop before whoever sends the next has to wait too.
@@ -162,6 +162,11 @@ impl Handle {
     /// The cluster as of the last commit. Holding it costs memory, not time: drop it soon.
     pub fn read(&self) -> Arc<cluster::View> {
         self.published.view()
+    }
+
+    /// The cluster as of now, and again after each commit.
+    pub fn views(&self) -> Views {
+        self.published.views()
     }
 
     /// A snapshot and all notices after it, without gap.

@@ -22,6 +22,8 @@ pub(crate) struct Published {
     snapshot: ArcSwap<Snapshot>,
     ring: Mutex<Ring>,
     tail: watch::Sender<u64>,
+    /// How often something was published.
+    turns: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,12 @@ impl Ring {
 
 impl Default for Published {
     fn default() -> Self {
-        Self { snapshot: ArcSwap::default(), ring: Mutex::default(), tail: watch::Sender::new(0) }
+        Self {
+            snapshot: ArcSwap::default(),
+            ring: Mutex::default(),
+            tail: watch::Sender::new(0),
+            turns: watch::Sender::new(0),
+        }
     }
 }
 
@@ -80,6 +87,7 @@ impl Published {
         self.snapshot.store(Arc::new(Snapshot { view: Arc::new(view), position }));
         drop(ring);
         self.tail.send_if_modified(|tail| std::mem::replace(tail, position) != position);
+        self.turns.send_modify(|turns| *turns += 1);
     }
 
     /// The leader has changed: everyone who follows has to start again.
@@ -93,6 +101,12 @@ impl Published {
         self.tail.send_replace(position);
     }
 
+    pub(crate) fn views(self: &Arc<Self>) -> Views {
+        let mut turns = self.turns.subscribe();
+        turns.mark_changed();
+        Views { published: self.clone(), turns }
+    }
+
     pub(crate) fn subscribe(self: &Arc<Self>) -> Notices {
         let tail = self.tail.subscribe();
         let snapshot = self.snapshot.load_full();
@@ -102,6 +116,22 @@ impl Published {
             published: self.clone(),
             tail,
         }
+    }
+}
+
+/// The cluster commit after commit, for who looks himself at what is different.
+#[derive(Debug)]
+pub struct Views {
+    published: Arc<Published>,
+    turns: watch::Receiver<u64>,
+}
+
+impl Views {
+    /// As it is once something has been committed since the last time; at once if that is so already. Safe to cancel.
+    pub async fn next(&mut self) -> Arc<View> {
+        // The sender lives as long as what it belongs to.
+        let _ = self.turns.changed().await;
+        self.published.view()
     }
 }
 

@@ -39,6 +39,11 @@ fn count(number: usize) -> f64 {
     number as f64
 }
 
+#[expect(clippy::cast_precision_loss, reason = "nobody has so many of anything")]
+fn whole(number: u64) -> f64 {
+    number as f64
+}
+
 const NAMES: [ResourceName; 4] =
     [ResourceName::Cpus, ResourceName::Mem, ResourceName::Disk, ResourceName::Gpus];
 
@@ -110,6 +115,18 @@ const STATES: [(&str, TaskState); 5] = [
     ("unreachable", TaskState::Unreachable),
 ];
 
+/// Of these all are counted since the leader was elected.
+const ENDS: [(&str, TaskState); 8] = [
+    ("finished", TaskState::Finished),
+    ("failed", TaskState::Failed),
+    ("killed", TaskState::Killed),
+    ("error", TaskState::Error),
+    ("lost", TaskState::Lost),
+    ("dropped", TaskState::Dropped),
+    ("gone", TaskState::Gone),
+    ("gone_by_operator", TaskState::GoneByOperator),
+];
+
 fn tasks(view: &View, put: &mut impl FnMut(&str, f64)) {
     let mut counts = [0; STATES.len()];
     for task in view.tasks.values().flat_map(|tasks| tasks.values()) {
@@ -119,5 +136,8 @@ fn tasks(view: &View, put: &mut impl FnMut(&str, f64)) {
     }
     for ((name, _), number) in STATES.iter().zip(counts) {
         put(&format!("tasks_{name}"), count(number));
+    }
+    for (name, state) in ENDS {
+        put(&format!("tasks_{name}"), whole(view.history.ended.get(&state).copied().unwrap_or(0)));
     }
 }

@@ -87,6 +87,22 @@ pub fn sums(view: &View) -> Sums<'_> {
     sums
 }
 
+/// Of one framework.
+pub fn sum<'a>(view: &'a View, id: &FrameworkId) -> Sum<'a> {
+    let mut sum = Sum::default();
+    let tasks = view.tasks.get(id).into_iter().flat_map(|tasks| tasks.values());
+    tasks.filter(|task| holds(task)).for_each(|task| sum.used.add(&task.resources));
+    for executor in executors(view).filter(|executor| executor.framework == id) {
+        sum.used.add(&executor.info.resources);
+        sum.executors.push(executor);
+    }
+    for offer in view.offers.values().filter(|offer| offer.framework == *id) {
+        sum.offered.add(&offer.resources);
+        sum.offers.push(offer);
+    }
+    sum
+}
+
 fn holds(task: &Task) -> bool {
     !task.state.is_terminal() && task.state != TaskState::Unreachable
 }

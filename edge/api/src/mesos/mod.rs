@@ -1,6 +1,7 @@
-//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`] with
-//! [`orders`]), and the scheduler API ([`scheduler`], with [`stream`] for its events).
+//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`]
+//! with [`orders`] and [`follow`]), and the scheduler API ([`scheduler`], with [`stream`] for its events).
 
+mod follow;
 mod logging;
 mod operator;
 mod orders;
@@ -24,6 +25,7 @@ use kernel::view::View;
 use mesos_v1::codec::Encoding;
 use serde_json::{json, to_writer};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use wire::mesos::master::MasterInfo;
 use wire::mesos::{master, metrics, roles, state, summary, upkeep as told};
 
@@ -60,7 +62,10 @@ pub fn router(handle: Handle, info: MasterInfo, logging: Arc<Logging>) -> Router
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
     });
     let api = Arc::new(Api { handle, info, logging });
-    let rest = Router::new().fallback(serve).layer(CompressionLayer::new()).with_state(api);
+    let rest = Router::new()
+        .fallback(serve)
+        .layer(CompressionLayer::new().compress_when(AtOnce))
+        .with_state(api);
     // An event that waits in a compressor is late, so nothing compresses these.
     let mut router = Router::new();
     for path in SCHEDULER_PATHS {
@@ -68,6 +73,24 @@ pub fn router(handle: Handle, info: MasterInfo, logging: Arc<Logging>) -> Router
     }
     router.with_state(schedulers).fallback_service(rest)
 }
+
+/// Compresses what has an end.
+#[derive(Debug, Clone, Copy)]
+struct AtOnce;
+
+impl Predicate for AtOnce {
+    fn should_compress<B>(&self, response: &Response<B>) -> bool
+    where
+        B: axum::body::HttpBody,
+    {
+        response.extensions().get::<Endless>().is_none()
+            && DefaultPredicate::new().should_compress(response)
+    }
+}
+
+/// Marks an answer that goes on: what waits in a compressor is late.
+#[derive(Debug, Clone, Copy)]
+struct Endless;
 
 async fn serve(State(api): State<Arc<Api>>, request: axum::extract::Request) -> Response<Body> {
     let request = match Request::read(request).await {

@@ -18,7 +18,7 @@ use model::scheduler;
 use wire::mesos::operator::listing::{self, Listing};
 use wire::mesos::operator::{master, role};
 
-use super::{Api, orders, upkeep};
+use super::{Api, follow, orders, upkeep};
 use crate::answer;
 use crate::failure::Failure;
 use crate::pieces;
@@ -34,11 +34,7 @@ fn read(request: &Request) -> Result<(Call, Encoding), Failure> {
             ))
         })?,
     };
-    let wanted = negotiate::answer(&request.headers).ok_or_else(|| {
-        Failure::NotAcceptable(format!(
-            "answers are {JSON} or {PROTOBUF}; the call accepts neither"
-        ))
-    })?;
+    let wanted = negotiate::answer(&request.headers);
     let bad = |cause: &dyn std::fmt::Display| {
         Failure::BadRequest(format!("the body is no mesos.v1.master.Call: {cause}"))
     };
@@ -46,7 +42,16 @@ fn read(request: &Request) -> Result<(Call, Encoding), Failure> {
     if call.r#type() == Type::Unknown {
         return Err(bad(&"its 'type' is missing or not known"));
     }
+    // A stream of records has names of its own.
+    let wanted = match call.r#type() == Type::Subscribe {
+        true => wanted.unwrap_or(Encoding::Json),
+        false => wanted.ok_or_else(not_acceptable)?,
+    };
     Ok((call, wanted))
+}
+
+fn not_acceptable() -> Failure {
+    Failure::NotAcceptable(format!("answers are {JSON} or {PROTOBUF}; the call accepts neither"))
 }
 
 impl Api {
@@ -89,6 +94,10 @@ impl Api {
                 let asked = call.teardown.ok_or_else(|| orders::lacking("teardown"))?;
                 self.tear_down(&asked.framework_id.value).await
             }
+            Type::Subscribe => {
+                let stream = negotiate::stream(&request.headers).ok_or_else(not_acceptable)?;
+                Ok(follow::subscribe(&self.handle, stream).await)
+            }
             Type::ReserveResources
             | Type::UnreserveResources
             | Type::CreateVolumes
@@ -107,9 +116,6 @@ impl Api {
             }
             Type::GetMaintenanceSchedule => {
                 Ok(self.tell(wanted, |view, _| master::maintenance_schedule(view)).await)
-            }
-            kind @ Type::Subscribe => {
-                Err(Failure::NotYet(format!("the operator call {}", kind.as_str_name())))
             }
         }
     }
