@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use kernel::operator::Order;
 use kernel::quota::{Quantities, Quota};
 use kernel::{Config, Effect, Input, Kernel, Out};
+use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
@@ -25,6 +26,10 @@ use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
+
+/// The allocator that dcos has.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 

@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Config, Effect, Input, Kernel, Out};
+use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
@@ -23,6 +24,10 @@ use model::resources::{Amount, Ranges, Resource, ResourceName, Resources, Scalar
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
+
+/// The allocator that dcos has.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TASKS: usize = 100_000;
 const TASKS_PER_ACCEPT: usize = 20;
