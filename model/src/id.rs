@@ -67,6 +67,13 @@ id!(/// One container on one agent: a uuid.
 id!(/// Whose share of the cluster is used: `*`, `slave_public`, `prod/web`.
     Role);
 
+impl ExecutorId {
+    /// Of the executor that a task without one gets: it is called like the task.
+    pub fn of(task: &TaskId) -> Self {
+        Self(task.0.clone())
+    }
+}
+
 impl Role {
     /// The role of resources that nobody has reserved.
     pub fn star() -> Self {

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "it says what it saw")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kernel::{Config, Effect, Input, Kernel, Out};
@@ -13,7 +14,9 @@ use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{AgentId, Connection, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::id::{
+    AgentId, Connection, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid,
+};
 use model::limits::Limits;
 use model::machine::Machine;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -149,6 +152,7 @@ fn framework() -> FrameworkInfo {
         webui_url: None,
         capabilities: vec![Capability::PartitionAware],
         labels: vec![],
+        offer_minima: BTreeMap::new(),
     }
 }
 

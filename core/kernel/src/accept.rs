@@ -267,8 +267,11 @@ impl Kernel {
     /// The task is known from now on, and what it needs is taken.
     fn place(&mut self, lot: &mut Lot, info: &TaskInfo, executor: Option<&ExecutorInfo>) {
         lot.take(&info.resources);
-        let framework = &lot.offer.framework;
-        let task = Arc::new(Task::staged(framework.clone(), info, executor));
+        let Offer { framework, agent_id, role, .. } = lot.offer.as_ref();
+        // The task names the same agent and role, in copies of its own.
+        let (agent, role) = (agent_id.clone(), role.clone());
+        let staged = Task::staged(framework.clone(), info, executor);
+        let task = Arc::new(Task { agent, role, ..staged });
         let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         live.add(&task);
         self.inverse.look_at(&lot.offer.agent_id);

@@ -205,8 +205,23 @@ impl Headroom {
     }
 
     pub(crate) fn left(&self, name: &ResourceName) -> Scalar {
-        let left = self.clone().room(name).map(|left| *left);
-        Scalar(left.unwrap_or(u64::MAX))
+        Scalar(match name {
+            ResourceName::Cpus => self.known[0],
+            ResourceName::Mem => self.known[1],
+            ResourceName::Disk => self.known[2],
+            ResourceName::Gpus => self.known[3],
+            ResourceName::Ports => u64::MAX,
+            ResourceName::Other(name) => self.others.get(name).copied().unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Whether there is room for all of this.
+    pub(crate) fn covers(&self, amounts: &Amounts) -> bool {
+        let Counted { known, others } = &amounts.counted;
+        let is_within =
+            |(name, left): (&String, &u64)| others.get(name).is_none_or(|one| one <= left);
+        self.known.iter().zip(known).all(|(left, one)| one <= left)
+            && self.others.iter().all(is_within)
     }
 
     fn room(&mut self, name: &ResourceName) -> Option<&mut u64> {

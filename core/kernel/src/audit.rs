@@ -96,7 +96,8 @@ impl Kernel {
             assert_eq!(live.executors, executors.remove(id).unwrap_or_default(), "those of {id}");
             let connection = live.connection.and_then(|at| self.connections.get(&at));
             assert_eq!(connection, live.connection.map(|_| id), "the stream of {id}");
-            let free = self.offers.stock(id).map(|stock| stock.free.clone()).unwrap_or_default();
+            let free =
+                self.offers.stock(id).map(|stock| stock.free.resources.clone()).unwrap_or_default();
             assert_eq!(free, self.recount_free(id), "what is free of {id}");
             let slot = self.offers.slots.get(id);
             let available = slot.is_some_and(|slot| self.offers.available.has(*slot));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::framework::{FrameworkInfo, Minima};
 use model::id::{FrameworkId, Role};
+use model::scheduler::Offer;
 use model::time::Time;
 
 use crate::bits::Bits;
@@ -49,6 +50,8 @@ pub(crate) struct Demand {
     ends: BTreeSet<(Time, Slot)>,
     /// Offers in the next round.
     pub(crate) round: usize,
+    /// Offers of this round that it has not been told of.
+    pub(crate) made: Vec<Offer>,
 }
 
 impl Demand {
@@ -63,6 +66,7 @@ impl Demand {
             filters: BTreeMap::new(),
             ends: BTreeSet::new(),
             round: OFFERS_PER_ROUND_MIN,
+            made: Vec::new(),
         }
     }
 

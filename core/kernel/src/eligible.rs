@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::agent::AgentInfo;
 use model::framework::{Capability, Minima};
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 
@@ -43,7 +44,7 @@ impl Default for OfferRules {
 impl OfferRules {
     pub(crate) fn may_see(&self, demand: &Demand, stock: &Stock) -> bool {
         let agent = &stock.info;
-        let is_kept = self.gpus == Gpus::Scarce && !agent.resources.gpus().is_zero();
+        let is_kept = self.gpus == Gpus::Scarce && stock.has_gpus;
         if is_kept && !demand.info.can(Capability::GpuResources) {
             return false;
         }
@@ -62,20 +63,30 @@ impl OfferRules {
         free: &Resources,
         stock: &Stock,
     ) -> bool {
-        // What was reserved can be given back only by whom it is offered to, however little it is.
-        if free.iter().any(Resource::is_claim) {
-            return true;
-        }
-        let is_met = |name: &ResourceName, least: Scalar| amount(free, name) >= least;
-        !free.is_empty()
-            && match demand.own_minima() {
-                Some(own) => any_is(own, is_met),
-                None => any_is(&self.minima, |name, least| {
-                    is_met(name, least)
-                        || *name == ResourceName::Ports
-                            && amount(&stock.info.resources, name).is_zero()
-                }),
+        match demand.own_minima() {
+            None => self.is_enough(free, &stock.info),
+            Some(own) => {
+                is_wanted_back(free)
+                    || !free.is_empty() && any_is(own, |name, least| amount(free, name) >= least)
             }
+        }
+    }
+
+    /// The same of all that is free of the agent.
+    pub(crate) fn is_stock_worth_offering(&self, demand: &Demand, stock: &Stock) -> bool {
+        match demand.own_minima() {
+            None => stock.is_worth_offering,
+            Some(_) => self.is_worth_offering(demand, &stock.free.resources, stock),
+        }
+    }
+
+    /// The same for those who have not said how much they want at least.
+    pub(crate) fn is_enough(&self, free: &Resources, agent: &AgentInfo) -> bool {
+        let is_met = |name: &ResourceName, least: Scalar| {
+            amount(free, name) >= least
+                || *name == ResourceName::Ports && amount(&agent.resources, name).is_zero()
+        };
+        is_wanted_back(free) || !free.is_empty() && any_is(&self.minima, is_met)
     }
 
     /// Whether anything that is cut to this could be worth an offer.
@@ -83,6 +94,11 @@ impl OfferRules {
         let minima = demand.own_minima().unwrap_or(&self.minima);
         any_is(minima, |name, least| room.left(name) >= least)
     }
+}
+
+/// What was reserved can be given back only by whom it is offered to, however little it is.
+fn is_wanted_back(free: &Resources) -> bool {
+    free.iter().any(Resource::is_claim)
 }
 
 /// Whether all of one is so.

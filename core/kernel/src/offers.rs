@@ -17,12 +17,12 @@ use crate::claims::usable;
 use crate::demand::{Client, Demand, Number};
 use crate::shares::Turn;
 use crate::state::Duty;
-use crate::stock::{Slot, Stock};
+use crate::stock::{Portion, Slot, Stock};
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out};
 
 /// Pairs of client and agent looked at in one tick, so that no step stalls whatever the size of the cluster.
-const LOOKS_PER_TICK_MAX: usize = 1024;
+const LOOKS_PER_TICK_MAX: usize = 2048;
 
 /// Offers, what they are made of and those who want them. Volatile: a new leader starts with none.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Kernel {
             return;
         }
         self.shares.line_up();
-        let mut made: BTreeMap<Number, Vec<Offer>> = BTreeMap::new();
+        let mut served = Vec::new();
         for _ in 0..LOOKS_PER_TICK_MAX {
             if self.offers.available.is_empty() {
                 self.shares.leave_all();
@@ -82,30 +82,40 @@ impl Kernel {
                 self.shares.pass(turn);
                 continue;
             };
-            let Some(resources) = self.take_offerable(now, turn.client, agent, room) else {
+            let Some(portion) = self.take_offerable(now, turn.client, agent, room) else {
                 continue;
             };
-            let offer = self.offer(now, turn.client, agent, resources);
+            let offer = self.offer(now, turn.client, agent, portion);
             self.shares.move_back(turn);
-            let offers = made.entry(turn.client).or_default();
-            offers.push(offer);
-            if offers.len() == self.offers.in_line(turn).round {
+            let demand = self.offers.in_line(turn);
+            demand.made.push(offer);
+            if demand.made.len() == 1 {
+                served.push(turn.client);
+            }
+            if demand.made.len() == demand.round {
                 // Nobody passes it meanwhile, or shares would not be fair: its next round is in the next tick.
                 break;
             }
         }
+        self.tell_offers(served, out);
+    }
+
+    /// One event for each framework, whatever the number of its roles.
+    fn tell_offers(&mut self, served: Vec<Number>, out: &mut Out) {
         let mut told: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
-        for (client, offers) in made {
+        for client in served {
             let demand = self.offers.demand_mut(client).expect("it was offered something");
+            let mut offers = std::mem::take(&mut demand.made);
             if offers.len() == demand.round {
                 demand.grow_round();
             }
             let framework = demand.client.framework.clone();
-            told.entry(framework).or_default().extend(offers);
+            told.entry(framework).or_default().append(&mut offers);
         }
-        for (framework, offers) in told {
-            out.effects.push(Effect::Event(framework, Event::Offers(offers)));
-        }
+        let events = told.into_iter();
+        out.effects.extend(
+            events.map(|(framework, offers)| Effect::Event(framework, Event::Offers(offers))),
+        );
     }
 
     /// Whom a limit has kept back stands in line again once it leaves more room.
@@ -137,23 +147,24 @@ impl Kernel {
         client: Number,
         agent: Slot,
         room: Option<Headroom>,
-    ) -> Option<Resources> {
+    ) -> Option<Portion> {
         let (offers, rules) = (&mut self.offers, &self.config.offers);
         let demand = offers.demands[client].as_mut().expect("who is in line has a demand");
         let stock = &mut offers.stocks[agent];
         if !rules.may_see(demand, stock) {
             return None;
         }
-        let is_fit = |demand: &Demand, stock: &Stock, resources: &Resources| {
-            rules.is_worth_offering(demand, resources, stock)
-                && !(stock.has_refused(client, resources) && demand.is_filtered(agent, now))
+        let is_refused = |demand: &Demand, stock: &Stock, resources: &Resources| {
+            stock.has_refused(client, resources) && demand.is_filtered(agent, now)
         };
-        if room.is_none() && !offers.reserving.has(agent) {
+        let has_room = room.as_ref().is_none_or(|room| room.covers(&stock.free.amounts));
+        if has_room && !offers.reserving.has(agent) {
             // Nearly always the client may have all.
-            let fit = is_fit(demand, stock, &stock.free);
-            return fit.then(|| std::mem::take(&mut stock.free));
+            let is_fit = rules.is_stock_worth_offering(demand, stock)
+                && !is_refused(demand, stock, &stock.free.resources);
+            return is_fit.then(|| stock.take_all());
         }
-        let mut resources = usable(&stock.free, &demand.client.role, &demand.info);
+        let mut resources = usable(&stock.free.resources, &demand.client.role, &demand.info);
         if let Some(room) = room {
             let whole = resources.clone();
             resources = room.cut(resources);
@@ -164,14 +175,17 @@ impl Kernel {
                 }
             }
         }
-        if !is_fit(demand, stock, &resources) {
+        if !rules.is_worth_offering(demand, &resources, stock)
+            || is_refused(demand, stock, &resources)
+        {
             return None;
         }
-        stock.free.subtract(&resources);
-        Some(resources)
+        stock.set_free(stock.free.resources.minus(&resources), rules);
+        Some(Portion::new(resources))
     }
 
-    fn offer(&mut self, now: Time, number: Number, agent: Slot, resources: Resources) -> Offer {
+    fn offer(&mut self, now: Time, number: Number, agent: Slot, portion: Portion) -> Offer {
+        let Portion { resources, amounts } = portion;
         let demand = self.offers.demands[number].as_ref().expect("who is in line has a demand");
         let Client { framework, role } = demand.client.clone();
         let id = OfferId::new(format!("{}-O{}", self.view.cluster, self.offers.next.0));
@@ -194,7 +208,7 @@ impl Kernel {
             self.timers.set(until, Timer::Offers(agent));
         }
         self.note_free(agent);
-        self.shares.change_offered(number, &Change::plus(Amounts::of(&offer.resources)));
+        self.shares.change_offered(number, &Change::plus(amounts));
         self.view.offers.insert(id, shared);
         offer
     }
@@ -270,7 +284,7 @@ impl Kernel {
     pub(crate) fn count_free(&mut self, id: &AgentId) {
         let free = self.recount_free(id);
         let Some(slot) = self.slot(id) else { return };
-        self.offers.stocks[slot].free = free;
+        self.offers.stocks[slot].set_free(free, &self.config.offers);
         self.note_free(slot);
     }
 
@@ -278,7 +292,7 @@ impl Kernel {
         let Offers { stocks, available, reserving, .. } = &mut self.offers;
         let stock = &stocks[slot];
         let mark = |bits: &mut Bits, is: bool| if is { bits.set(slot) } else { bits.unset(slot) };
-        mark(available, !stock.free.is_empty());
+        mark(available, !stock.free.resources.is_empty());
         mark(reserving, stock.has_reservations());
         if self.shares.has_promises() {
             self.count_spare(slot);
@@ -290,7 +304,7 @@ impl Kernel {
         let info = &self.state.agents.get(id)?.info;
         let offers = &mut self.offers;
         if let Some(slot) = offers.slots.get(id).copied() {
-            offers.stocks[slot].info = info.clone();
+            offers.stocks[slot].set_info(info.clone());
             return Some(slot);
         }
         offers.stocks.push(Stock::new(id.clone(), info.clone()));

@@ -366,7 +366,7 @@ impl Kernel {
 
     fn rescind_for(&mut self, agent: &AgentId, offer: &OfferId, needed: &Resources, out: &mut Out) {
         let stock = self.offers.stock(agent).expect("it has offers");
-        let missing = needed.minus(&stock.free);
+        let missing = needed.minus(&stock.free.resources);
         let held = &self.view.offers[offer].resources;
         if !missing.is_empty() && held.minus(&missing) != *held {
             self.rescind(offer, out);

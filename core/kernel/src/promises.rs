@@ -23,7 +23,7 @@ impl Kernel {
     /// Something of the agent has become free or has been taken.
     pub(crate) fn count_spare(&mut self, slot: Slot) {
         let stock = &mut self.offers.stocks[slot];
-        let now = Counted::spare(&stock.free);
+        let now = Counted::spare(&stock.free.resources);
         if stock.spare == now {
             return;
         }

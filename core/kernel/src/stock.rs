@@ -8,9 +8,10 @@ use model::resources::Resources;
 use model::scheduler::{Offer, Unavailability};
 use model::time::Time;
 
-use crate::amounts::Counted;
+use crate::amounts::{Amounts, Counted};
 use crate::bits::Bits;
 use crate::demand::Number;
+use crate::eligible::OfferRules;
 
 /// An agent's number, for as long as this leader leads.
 pub(crate) type Slot = usize;
@@ -20,9 +21,12 @@ pub(crate) type Slot = usize;
 pub(crate) struct Stock {
     pub(crate) id: AgentId,
     pub(crate) info: Arc<AgentInfo>,
+    pub(crate) has_gpus: bool,
     /// What nobody holds and nobody was offered; nothing while it is not connected.
-    pub(crate) free: Resources,
-    /// How much of it quotas are about; counted while something is promised to somebody.
+    pub(crate) free: Portion,
+    /// Whether all of that is enough for an offer to those who have not said how much they want at least.
+    pub(crate) is_worth_offering: bool,
+    /// How much of what is free quotas are about; counted while something is promised to somebody.
     pub(crate) spare: Counted,
     /// What is offered of it, and when that runs out.
     pub(crate) offers: Vec<(Time, Arc<Offer>)>,
@@ -32,6 +36,19 @@ pub(crate) struct Stock {
     pub(crate) unavailability: Option<Unavailability>,
     /// Who refused what: few different things, by many.
     refusals: Vec<Refusal>,
+}
+
+/// Resources, and what they amount to: whoever allocates looks at the sums.
+#[derive(Debug, Default)]
+pub(crate) struct Portion {
+    pub(crate) resources: Resources,
+    pub(crate) amounts: Amounts,
+}
+
+impl Portion {
+    pub(crate) fn new(resources: Resources) -> Self {
+        Self { amounts: Amounts::of(&resources), resources }
+    }
 }
 
 #[derive(Debug)]
@@ -44,14 +61,31 @@ impl Stock {
     pub(crate) fn new(id: AgentId, info: Arc<AgentInfo>) -> Self {
         Self {
             id,
+            has_gpus: !info.resources.gpus().is_zero(),
             info,
-            free: Resources::default(),
+            free: Portion::default(),
+            is_worth_offering: false,
             spare: Counted::default(),
             offers: Vec::new(),
             timer: None,
             unavailability: None,
             refusals: Vec::new(),
         }
+    }
+
+    pub(crate) fn set_info(&mut self, info: Arc<AgentInfo>) {
+        self.has_gpus = !info.resources.gpus().is_zero();
+        self.info = info;
+    }
+
+    pub(crate) fn set_free(&mut self, free: Resources, rules: &OfferRules) {
+        self.is_worth_offering = rules.is_enough(&free, &self.info);
+        self.free = Portion::new(free);
+    }
+
+    pub(crate) fn take_all(&mut self) -> Portion {
+        self.is_worth_offering = false;
+        std::mem::take(&mut self.free)
     }
 
     pub(crate) fn offer_ids(&self) -> impl Iterator<Item = OfferId> {
@@ -90,12 +124,12 @@ impl Stock {
         if self.has_reservations() {
             return;
         }
-        let refused = self.refusals.iter().filter(|one| one.refused.contains(&self.free));
+        let refused = self.refusals.iter().filter(|one| one.refused.contains(&self.free.resources));
         refused.for_each(|one| clients.remove(&one.by));
     }
 
     /// Whether some of what is free is not for everybody.
     pub(crate) fn has_reservations(&self) -> bool {
-        self.free.iter().any(|one| one.role().is_some() || one.revocable)
+        self.free.resources.iter().any(|one| one.role().is_some() || one.revocable)
     }
 }

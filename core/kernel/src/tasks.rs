@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::agent::{TellKilling, ToAgent};
 use model::framework::Capability;
-use model::id::{AgentId, FrameworkId, TaskId, Uuid};
+use model::id::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid};
 use model::scheduler::Event;
 use model::task::{Reason, Source, Task, TaskState, TaskStatus};
 use model::time::Time;
@@ -91,6 +91,22 @@ pub(crate) fn holds(task: &Task) -> bool {
     !task.state.is_terminal() && task.state != TaskState::Unreachable
 }
 
+/// What is kept of a status. Letters bring their own copies of names: those that the task has are enough, and what an
+/// executor tells its framework alone is not kept.
+fn kept(task: &Task, status: &TaskStatus) -> TaskStatus {
+    TaskStatus {
+        task: task.id.clone(),
+        agent: Some(task.agent.clone()),
+        executor: status.executor.clone().map(|id| match &task.executor {
+            Some(executor) if executor.id == id => executor.id.clone(),
+            None if task.id.as_str() == id.as_str() => ExecutorId::of(&task.id),
+            Some(_) | None => id,
+        }),
+        given: None,
+        ..status.clone()
+    }
+}
+
 impl Kernel {
     /// An agent speaks of a task.
     pub(crate) fn update(
@@ -151,8 +167,7 @@ impl Kernel {
         if !known.state.is_terminal() {
             known.state = latest;
         }
-        // What an executor tells its framework alone is not kept.
-        known.status = Some(TaskStatus { given: None, ..status.clone() });
+        known.status = Some(kept(known, status));
         if is_news {
             self.view.history.updated(task, before);
         }

@@ -1,17 +1,39 @@
 //! A bag of resources and how it is reckoned with.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use super::{Amount, DiskSource, Ranges, Resource, ResourceName, Scalar};
 use crate::id::Role;
 
 /// A bag of resources, sorted, none of them empty. What differs in its amount alone is one entry, but for what is used
 /// whole: each volume is an entry of its own, and a shared one is there as often as it is held.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
-#[cbor(transparent)]
-pub struct Resources(#[n(0)] Vec<Resource>);
+///
+/// A copy shares the entries until one of the two changes: what an agent has, what is free of it, what is offered and what
+/// was refused is one and the same as long as nothing of it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// `None` if there are none, so that equal bags are equal.
+    entries: Option<Arc<Vec<Resource>>>,
+}
+
+impl<C> Encode<C> for Resources {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.entries().encode(e, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Resources {
+    fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Ok(Self::of(Vec::decode(d, context)?))
+    }
+}
 
 /// All that tells two entries apart but their amounts. Where a task sees a volume does not: another may see it elsewhere.
 fn by_kind(one: &Resource, other: &Resource) -> Ordering {
@@ -37,18 +59,40 @@ impl Resources {
         bag
     }
 
+    fn of(entries: Vec<Resource>) -> Self {
+        Self { entries: (!entries.is_empty()).then(|| Arc::new(entries)) }
+    }
+
+    fn entries(&self) -> &[Resource] {
+        self.entries.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Nobody else's from now on. Whoever takes the last one out says so.
+    fn entries_mut(&mut self) -> &mut Vec<Resource> {
+        Arc::make_mut(self.entries.get_or_insert_default())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
-        self.0.iter()
+        self.entries().iter()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_none()
+    }
+
+    /// Whether it is not even a copy: they have never differed.
+    fn is_same(&self, other: &Resources) -> bool {
+        match (&self.entries, &other.entries) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// Where it would be taken from: of what is used whole, the very same.
     fn position(&self, of: &Resource) -> Result<usize, usize> {
-        let first = self.0.partition_point(|one| by_kind(one, of).is_lt());
-        let mut alike = self.0[first..].iter().take_while(|one| by_kind(one, of).is_eq());
+        let first = self.entries().partition_point(|one| by_kind(one, of).is_lt());
+        let mut alike = self.entries()[first..].iter().take_while(|one| by_kind(one, of).is_eq());
         let found = alike.position(|one| !of.is_whole() || one.amount == of.amount);
         found.map(|at| first + at).ok_or(first)
     }
@@ -56,7 +100,7 @@ impl Resources {
     /// How often a volume is there.
     fn count(&self, of: &Resource) -> usize {
         let Ok(first) = self.position(of) else { return 0 };
-        let alike = self.0[first..].iter().take_while(|one| by_kind(one, of).is_eq());
+        let alike = self.entries()[first..].iter().take_while(|one| by_kind(one, of).is_eq());
         alike.filter(|one| one.amount == of.amount).count()
     }
 
@@ -65,22 +109,28 @@ impl Resources {
             return;
         }
         match self.position(resource) {
-            Ok(at) if !resource.is_whole() => self.0[at].amount.add(&resource.amount),
-            Ok(at) | Err(at) => self.0.insert(at, resource.clone()),
+            Ok(at) if !resource.is_whole() => self.entries_mut()[at].amount.add(&resource.amount),
+            Ok(at) | Err(at) => self.entries_mut().insert(at, resource.clone()),
         }
     }
 
     pub fn add(&mut self, other: &Resources) {
-        other.0.iter().for_each(|resource| self.add_one(resource));
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        other.entries().iter().for_each(|resource| self.add_one(resource));
     }
 
     pub fn contains(&self, other: &Resources) -> bool {
-        other.0.iter().all(|theirs| match theirs.is_whole() {
+        let has = |theirs: &Resource| match theirs.is_whole() {
             true => other.count(theirs) <= self.count(theirs),
             false => {
-                self.position(theirs).is_ok_and(|at| self.0[at].amount.contains(&theirs.amount))
+                let mine = self.position(theirs).map(|at| &self.entries()[at]);
+                mine.is_ok_and(|mine| mine.amount.contains(&theirs.amount))
             }
-        })
+        };
+        self.is_same(other) || other.iter().all(has)
     }
 
     /// Takes `other` out. The caller has made sure that it is there.
@@ -99,20 +149,26 @@ impl Resources {
 
     /// Takes what is there of `other`.
     pub fn take(&mut self, other: &Resources) {
-        for theirs in &other.0 {
+        if self.is_same(other) {
+            self.entries = None;
+            return;
+        }
+        for theirs in other.entries() {
             let Ok(at) = self.position(theirs) else { continue };
+            let mine = self.entries_mut();
             if !theirs.is_whole() {
-                self.0[at].amount.take(&theirs.amount);
+                mine[at].amount.take(&theirs.amount);
             }
-            if theirs.is_whole() || self.0[at].amount.is_empty() {
-                self.0.remove(at);
+            if theirs.is_whole() || mine[at].amount.is_empty() {
+                mine.remove(at);
             }
         }
+        self.entries.take_if(|mine| mine.is_empty());
     }
 
     /// Takes what is there of `other` and cannot be used by others as well.
     pub fn take_unshared(&mut self, other: &Resources) {
-        match other.0.iter().any(|theirs| theirs.shared) {
+        match other.entries().iter().any(|theirs| theirs.shared) {
             true => self.take(&other.only(|theirs| !theirs.shared)),
             false => self.take(other),
         }
@@ -130,7 +186,10 @@ impl Resources {
     /// Those of its entries that are so.
     #[must_use]
     pub fn only(&self, is_so: impl Fn(&Resource) -> bool) -> Resources {
-        Self(self.0.iter().filter(|one| is_so(one)).cloned().collect())
+        match self.iter().all(&is_so) {
+            true => self.clone(),
+            false => Self::of(self.iter().filter(|one| is_so(one)).cloned().collect()),
+        }
     }
 
     /// The sum over all reservations of a scalar; zero if there is none. A shared volume is there once.
@@ -140,7 +199,7 @@ impl Resources {
 
     /// Not the second holding of what is shared.
     fn is_first(&self, at: usize, one: &Resource) -> bool {
-        !one.shared || at == 0 || by_kind(&self.0[at - 1], one).is_ne()
+        !one.shared || at == 0 || by_kind(&self.entries()[at - 1], one).is_ne()
     }
 
     /// The same without what is shared: so the sum of two bags is the sum of their amounts.
@@ -153,7 +212,7 @@ impl Resources {
             Amount::Scalar(scalar) if one.name == *name && counts(at, one) => scalar.0,
             Amount::Scalar(_) | Amount::Ranges(_) | Amount::Set(_) => 0,
         };
-        Scalar(self.0.iter().enumerate().map(of).sum())
+        Scalar(self.entries().iter().enumerate().map(of).sum())
     }
 
     pub fn cpus(&self) -> Scalar {
@@ -177,7 +236,7 @@ impl Resources {
     /// All ports, whoever they are reserved for.
     pub fn ports(&self) -> Ranges {
         let mut ports = Ranges::default();
-        for one in &self.0 {
+        for one in self.entries() {
             if let (ResourceName::Ports, Amount::Ranges(ranges)) = (&one.name, &one.amount) {
                 ports = ports.union(ranges);
             }
@@ -204,7 +263,7 @@ impl Resources {
     /// The same amounts, whoever they are set aside for and whatever disk they are of. A shared volume is there once.
     #[must_use]
     pub fn unlabelled(&self) -> Resources {
-        let once = self.0.iter().enumerate().filter(|(at, one)| self.is_first(*at, one));
+        let once = self.entries().iter().enumerate().filter(|(at, one)| self.is_first(*at, one));
         Self::new(once.map(|(_, one)| Resource::plain(one.name.clone(), one.amount.clone())))
     }
 
@@ -217,7 +276,7 @@ impl Resources {
     /// The same as the agent's configuration has it.
     #[must_use]
     pub fn unclaimed(&self) -> Resources {
-        Self::new(self.0.iter().map(Resource::unclaimed))
+        Self::new(self.entries().iter().map(Resource::unclaimed))
     }
 
     /// An agent's resources by its configuration, with what became of them since.
