@@ -63,6 +63,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         privileged: false,
         logs: Logs::default(),
         hostname: None,
+        rlimits: vec![],
     })
 }
 

@@ -123,7 +123,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
             images: images.clone(),
             fetcher: fetcher.clone(),
             stop_tasks: settings.stop_tasks,
-            node: node::Config::default(),
+            node: settings.executors.config(),
             gc_disk_headroom: DISK_HEADROOM,
         });
     }

@@ -5,6 +5,7 @@ mod banner;
 mod crew;
 mod cross_site;
 mod demo_web;
+mod executors;
 mod fault_domain;
 mod listen;
 mod logs;

@@ -12,6 +12,7 @@ use model::resources::Resources;
 use serde::Deserialize;
 
 use crate::allocator::Allocator;
+use crate::executors::Executors;
 use crate::fault_domain::Where;
 use crate::placement::Placement;
 
@@ -79,6 +80,7 @@ struct File {
     ping: Ping,
     allocator: Allocator,
     placement: Placement,
+    executors: Executors,
     registries: Registries,
     allow_privileged: bool,
     insecure_no_auth: bool,
@@ -150,6 +152,7 @@ pub(crate) struct Settings {
     pub(crate) ping: Ping,
     pub(crate) allocator: Allocator,
     pub(crate) placement: Placement,
+    pub(crate) executors: Executors,
     pub(crate) registries: Registries,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
@@ -191,6 +194,7 @@ impl Settings {
             ping: file.ping,
             allocator: file.allocator,
             placement: file.placement,
+            executors: file.executors,
             registries: file.registries,
             fault_domains,
             allow_privileged: file.allow_privileged,
@@ -222,6 +226,7 @@ impl Settings {
         if !(1..=AGENTS_MAX).contains(&self.agents) {
             bail!("agents: {} is not between 1 and {AGENTS_MAX}", self.agents);
         }
+        self.executors.check()?;
         if self.ping.interval_seconds == 0 || self.ping.missed_max == 0 {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }
@@ -305,6 +310,8 @@ mod tests {
         refused(Flags::default(), "attributes: rack", &["attributes", "rack"]);
         refused(Flags::default(), "agents: 0", &["agents"]);
         refused(Flags::default(), "ping: {missed_max: 0}", &["missed_max"]);
+        let silence = "executors: {registration_timeout_seconds: 0}";
+        refused(Flags::default(), silence, &["registration_timeout_seconds"]);
     }
 
     #[test]

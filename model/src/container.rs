@@ -70,6 +70,75 @@ pub struct ContainerInfo {
     #[n(6)]
     #[cbor(default)]
     pub shared: Vec<SharedVolume>,
+    /// Seldom said.
+    #[n(7)]
+    pub bounds: Option<Box<Bounds>>,
+}
+
+/// How else a container differs from its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Bounds {
+    #[n(0)]
+    pub hostname: Option<String>,
+    /// What `setrlimit` is told.
+    #[n(1)]
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A limit of a process, and of those that it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Rlimit {
+    #[n(0)]
+    pub of: Rlimited,
+    /// `None`: no limit.
+    #[n(1)]
+    pub values: Option<SoftHard>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct SoftHard {
+    #[n(0)]
+    pub soft: u64,
+    #[n(1)]
+    pub hard: u64,
+}
+
+/// What can be limited so: the resources of `setrlimit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Rlimited {
+    #[n(0)]
+    AddressSpace,
+    #[n(1)]
+    CoreFile,
+    #[n(2)]
+    CpuTime,
+    #[n(3)]
+    Data,
+    #[n(4)]
+    FileSize,
+    #[n(5)]
+    Locks,
+    #[n(6)]
+    LockedMemory,
+    #[n(7)]
+    MessageQueues,
+    #[n(8)]
+    Nice,
+    #[n(9)]
+    OpenFiles,
+    #[n(10)]
+    Processes,
+    #[n(11)]
+    ResidentSet,
+    #[n(12)]
+    RealtimePriority,
+    #[n(13)]
+    RealtimeTime,
+    #[n(14)]
+    PendingSignals,
+    #[n(15)]
+    Stack,
 }
 
 /// Which containerizer a user asked for. Both run on our own runtime; reads give back what was asked.
@@ -201,6 +270,37 @@ pub struct DiscoveryInfo {
     pub name: String,
     #[n(1)]
     pub ports: Vec<DiscoveryPort>,
+    /// Seldom said, and kept once for each task.
+    #[n(2)]
+    pub more: Option<Box<DiscoveryMore>>,
+}
+
+/// What else service discovery can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct DiscoveryMore {
+    #[n(0)]
+    pub visibility: Visibility,
+    #[n(1)]
+    pub environment: Option<String>,
+    #[n(2)]
+    pub location: Option<String>,
+    #[n(3)]
+    pub version: Option<String>,
+    #[n(4)]
+    pub labels: Vec<(String, String)>,
+}
+
+/// To whom something is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Visibility {
+    #[default]
+    #[n(0)]
+    Framework,
+    #[n(1)]
+    Cluster,
+    #[n(2)]
+    External,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -214,4 +314,7 @@ pub struct DiscoveryPort {
     pub protocol: String,
     #[n(3)]
     pub labels: Vec<(String, String)>,
+    /// Where it differs from the task's.
+    #[n(4)]
+    pub visibility: Option<Visibility>,
 }

@@ -114,6 +114,9 @@ pub struct TaskInfo {
     /// The whole of it, for an executor that is a program. Unset for all others.
     #[n(16)]
     pub given: Option<Given>,
+    /// From the moment at which it runs: it has failed if it has not ended by then.
+    #[n(17)]
+    pub completes_within: Option<Duration>,
 }
 
 /// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a

@@ -168,6 +168,7 @@ impl World {
         self.foreign.launched += 1;
         let resources = self.some_cpus(offer, 50);
         TaskInfo {
+            completes_within: None,
             measured: false,
             limits: Limits::default(),
             check: None,

@@ -3,13 +3,14 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever was not expected fails the test")]
 
 use mesos_v1::scheduler::Call as Spelled;
-use model::container::{Family, Probe, Run, Scheme};
+use model::container::{Family, Probe, Rlimit, Rlimited, Run, Scheme, SoftHard, Visibility};
 use model::id::{FrameworkId, Role};
 use model::limits::Limit;
 use model::resources::{ReservationKind, Scalar};
 use model::scheduler::{Call, Operation};
 use model::task::{Reason, TaskInfo};
 use serde_json::{Value, json};
+use std::time::Duration;
 use wire::mesos::v1::call::{self, Said, Speaker};
 
 fn scalar(name: &str, value: f64) -> Value {
@@ -119,6 +120,15 @@ fn a_faulty_task_is_refused_by_its_fault() {
         json!({ "container": { "type": "MESOS", "linux_info": { "share_cgroups": false } } }),
         "Only tasks in a task group",
     );
+    check(json!({ "max_completion_time": { "nanoseconds": -1 } }), "max_completion_time");
+    let bounds =
+        |field: &str, value: Value| json!({ "container": { "type": "MESOS", field: value } });
+    check(bounds("hostname", json!("")), "'container.hostname' has 0 bytes");
+    check(bounds("hostname", json!("a".repeat(65))), "'container.hostname' has 65 bytes");
+    let limit = |limit: Value| bounds("rlimit_info", json!({ "rlimits": [limit] }));
+    check(limit(json!({ "soft": 1, "hard": 2 })), "'rlimit_info.rlimits.type' is unknown");
+    check(limit(json!({ "type": "RLMT_CPU", "soft": 3, "hard": 2 })), "above the hard one");
+    check(limit(json!({ "type": "RLMT_CPU", "soft": 3 })), "RLMT_CPU: soft and hard");
     let port = json!({ "ports": { "ports": [{ "number": 70_000 }] }, "visibility": "CLUSTER" });
     check(json!({ "discovery": port }), "70000 is no port");
 }
@@ -178,11 +188,8 @@ fn what_is_not_supported_yet_is_refused_by_its_name() {
     let check = |changes: Value, field: &str| {
         is_refused(&changes, &format!("'{field}' is not supported yet"));
     };
-    check(json!({ "max_completion_time": { "nanoseconds": 1 } }), "max_completion_time");
     let container =
         |field: &str, value: Value| json!({ "container": { "type": "MESOS", field: value } });
-    check(container("hostname", json!("a")), "container.hostname");
-    check(container("rlimit_info", json!({})), "container.rlimit_info");
     let named = json!([{ "name": "dcos" }]);
     check(container("network_infos", named), "container.network_infos.name");
     let linux = |field: &str, value: Value| container("linux_info", json!({ field: value }));
@@ -232,6 +239,40 @@ fn a_sound_task_is_understood() {
     let docker = docker.expect("sound");
     assert_eq!(docker.command.run, Run::Image(vec!["-v".to_owned()]));
     assert!(docker.container.and_then(|one| one.image).is_some_and(|image| image.force_pull));
+}
+
+#[test]
+fn what_is_seldom_said_is_kept() {
+    let task = launched(&with(&json!({
+        "max_completion_time": { "nanoseconds": 1_500_000_000_i64 },
+        "discovery": {
+            "visibility": "EXTERNAL", "name": "web", "environment": "prod", "location": "eu",
+            "version": "2", "labels": { "labels": [{ "key": "k", "value": "v" }] },
+            "ports": { "ports": [{ "number": 80, "name": "http", "visibility": "CLUSTER" }] },
+        },
+        "container": {
+            "type": "MESOS", "hostname": "box", "rlimit_info": { "rlimits": [
+                { "type": "RLMT_NOFILE", "soft": 10, "hard": 20 }, { "type": "RLMT_CORE" },
+            ] },
+        },
+    })));
+    let task = task.expect("sound");
+    assert_eq!(task.completes_within, Some(Duration::from_millis(1500)));
+    let discovery = task.discovery.expect("given");
+    assert_eq!(discovery.ports[0].visibility, Some(Visibility::Cluster));
+    let more = discovery.more.expect("given");
+    assert_eq!(more.visibility, Visibility::External);
+    let said = [&more.environment, &more.location, &more.version];
+    assert_eq!(said.map(Option::as_deref), [Some("prod"), Some("eu"), Some("2")]);
+    assert_eq!(more.labels, [("k".to_owned(), "v".to_owned())]);
+    let bounds = task.container.and_then(|container| container.bounds).expect("given");
+    assert_eq!(bounds.hostname.as_deref(), Some("box"));
+    let values = Some(SoftHard { soft: 10, hard: 20 });
+    let files = Rlimit { of: Rlimited::OpenFiles, values };
+    assert_eq!(bounds.rlimits, [files, Rlimit { of: Rlimited::CoreFile, values: None }]);
+    let plain = json!({ "discovery": { "visibility": "FRAMEWORK", "name": "web" } });
+    let plain = launched(&with(&plain)).expect("sound").discovery.expect("given");
+    assert_eq!(plain.more, None);
 }
 
 #[test]

@@ -340,6 +340,7 @@ fn framework(role: &str) -> FrameworkInfo {
 
 fn task(offer: &Offer, n: usize, resources: Resources) -> TaskInfo {
     TaskInfo {
+        completes_within: None,
         measured: false,
         given: None,
         id: TaskId::new(format!("task-{n}")),

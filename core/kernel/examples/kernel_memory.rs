@@ -161,6 +161,7 @@ fn task(offer: &Offer, n: u64) -> TaskInfo {
     let resources = format!("cpus:0.1;mem:128;disk:16;ports:[{port}-{port}]");
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     TaskInfo {
+        completes_within: None,
         measured: false,
         limits: Limits::default(),
         check: None,

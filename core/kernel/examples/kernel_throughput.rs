@@ -187,6 +187,7 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
     let scalar = |name, amount| Resource::plain(name, Amount::Scalar(Scalar(amount)));
     let ports = Amount::Ranges(Ranges::single(port));
     TaskInfo {
+        completes_within: None,
         measured: false,
         limits: Limits::default(),
         check: None,

@@ -91,12 +91,24 @@ impl Node {
         let held = self.state.held(container).expect("it runs");
         self.checks.begin(container, &held.info.health_checks, turn.now);
         self.looks.begin(container, held, turn.now);
+        if let Some(by) = held.complete_by {
+            self.deadlines.set(container.clone(), by);
+        }
     }
 
     /// The task has ended, or is to end.
     pub(crate) fn end_checks(&mut self, container: &ContainerId) {
         self.checks.end(container);
         self.looks.end(container);
+        self.deadlines.remove(container);
+    }
+
+    /// Kills those whose time is up: at once, as they knew of it.
+    pub(crate) fn end_late(&mut self, turn: &mut Turn<'_>) {
+        for container in self.deadlines.take_due(turn.now, TICK_TIMERS_MAX) {
+            let grace = Some(Duration::ZERO);
+            self.kill(&container, Kill { grace, by: KilledBy::Time }, turn);
+        }
     }
 
     /// Makes the probes that are due.

@@ -10,6 +10,7 @@ use model::agent::{FromAgent, RunIn};
 use model::executor::{Given, HeldExecutor, Together};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role};
+use model::limits::{self, Limits};
 use model::resources::Resources;
 use model::task::{ContainerStatus, ExecutorInfo, Reason, Source, TaskInfo, TaskState};
 use model::time::Time;
@@ -183,9 +184,9 @@ impl Node {
         if self.is_being_made(&executor.info.resources) {
             return;
         }
-        let resources = self.needed(container, &executor);
+        let (resources, limits) = self.needed(container, &executor);
         let container = container.clone();
-        turn.out.effects.push(Effect::LaunchExecutor { container, executor, resources });
+        turn.out.effects.push(Effect::LaunchExecutor { container, executor, resources, limits });
     }
 
     pub(crate) fn keep_program(
@@ -207,20 +208,29 @@ impl Node {
         live.map(|(id, held)| (id.clone(), held.clone())).collect()
     }
 
-    fn needed(&self, container: &ContainerId, executor: &Executor) -> Resources {
+    /// What all of it uses, and what it may use at most where that is more.
+    fn needed(&self, container: &ContainerId, executor: &Executor) -> (Resources, Limits) {
         let mut sum = executor.info.resources.clone();
+        let (own, none) = (&executor.info.resources, Limits::default());
         let live = self.live_in(container);
-        let ready = live.iter().filter(|(_, held)| !self.awaits(held));
-        ready.for_each(|(_, held)| sum.add(&held.info.resources));
-        sum
+        let ready: Vec<_> = live.iter().filter(|(_, held)| !self.awaits(held)).collect();
+        let parts = || {
+            let of_tasks = ready.iter().map(|(_, held)| (&held.info.resources, held.info.limits));
+            std::iter::once((own, none)).chain(of_tasks)
+        };
+        let cpus = limits::sum(parts().map(|(used, most)| (used.cpus(), most.cpus)));
+        let mem = limits::sum(parts().map(|(used, most)| (used.mem(), most.mem)));
+        ready.iter().for_each(|(_, held)| sum.add(&held.info.resources));
+        (sum, Limits { cpus, mem })
     }
 
     /// What surrounds a program follows what its tasks may use.
     pub(crate) fn resize(&self, container: &ContainerId, turn: &mut Turn<'_>) {
         let Some(executor) = self.state.executor(container) else { return };
         if executor.running.is_some() {
-            let resources = self.needed(container, executor);
-            turn.out.effects.push(Effect::Resize { container: container.clone(), resources });
+            let (resources, limits) = self.needed(container, executor);
+            let container = container.clone();
+            turn.out.effects.push(Effect::Resize { container, resources, limits });
         }
     }
 

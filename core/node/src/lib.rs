@@ -29,6 +29,7 @@ use std::time::Duration;
 use model::agent::{AgentInfo, FromAgent, ToAgent};
 use model::container::Probe;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
+use model::limits::Limits;
 use model::machine::Machine;
 use model::operation::{Operated, OperationState, OperationStatus};
 use model::resources::{Resource, Resources, Scalar};
@@ -44,6 +45,7 @@ use looks::Looks;
 pub use looks::{Finding, Look};
 use operations::Repeats;
 pub use operations::unwritten;
+use queue::Queue;
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
 pub use tasks::Unwritten;
@@ -197,9 +199,14 @@ pub enum Effect {
         group: Option<Group>,
     },
     /// The same for an executor that is a program, with what it and its tasks may use.
-    LaunchExecutor { container: ContainerId, executor: Arc<Executor>, resources: Resources },
+    LaunchExecutor {
+        container: ContainerId,
+        executor: Arc<Executor>,
+        resources: Resources,
+        limits: Limits,
+    },
     /// What the container may use from now on.
-    Resize { container: ContainerId, resources: Resources },
+    Resize { container: ContainerId, resources: Resources, limits: Limits },
     /// Lost if it does not listen; it is told again when it does.
     ToExecutor { container: ContainerId, said: ToExecutor },
     /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
@@ -245,6 +252,8 @@ pub struct Node {
     checks: Checks,
     looks: Looks,
     programs: Programs,
+    /// When tasks must have ended by themselves.
+    deadlines: Queue<ContainerId>,
 }
 
 impl Node {
@@ -257,6 +266,7 @@ impl Node {
             checks: Checks::default(),
             looks: Looks::default(),
             programs: Programs::default(),
+            deadlines: Queue::default(),
         }
     }
 
@@ -317,6 +327,7 @@ impl Node {
         self.probe(turn);
         self.look(turn);
         self.time_out(turn);
+        self.end_late(turn);
     }
 }
 
@@ -363,7 +374,7 @@ impl Machine for Node {
 
     fn wake_at(&self) -> Option<Time> {
         let told = [self.updates.wake_at(), self.repeats.wake_at(), self.programs.due.first()];
-        let probed = [self.checks.wake_at(), self.looks.wake_at()];
+        let probed = [self.checks.wake_at(), self.looks.wake_at(), self.deadlines.first()];
         told.into_iter().chain(probed).flatten().min()
     }
 }

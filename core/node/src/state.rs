@@ -75,6 +75,9 @@ pub struct Held {
     /// The latest updates that its executor, a program, has told.
     #[cbor(n(9), default)]
     pub seen: Vec<Uuid>,
+    /// When it must have ended by itself; set once it runs.
+    #[n(10)]
+    pub complete_by: Option<Time>,
 }
 
 /// What a task shares with others.
@@ -117,6 +120,9 @@ pub enum KilledBy {
     /// The end of another task of its group.
     #[n(2)]
     Group,
+    /// The time that it has said it needs.
+    #[n(3)]
+    Time,
 }
 
 /// This machine's keys begin so.

@@ -108,6 +108,7 @@ impl Node {
             killing: order.killing,
             group,
             seen: Vec::new(),
+            complete_by: None,
         };
         self.keep(&container, held.clone(), turn);
         (container, held)
@@ -277,7 +278,8 @@ impl Node {
             return;
         }
         let news = News { container: Some(status), ..News::of(TaskState::Running) };
-        self.report(container, held, news, turn);
+        let complete_by = held.info.completes_within.map(|most| turn.now + most);
+        self.report(container, &Held { complete_by, ..held.clone() }, news, turn);
         match held.killed {
             // The kill may have come before there was anything to stop.
             Some(killed) => {
@@ -347,6 +349,14 @@ fn exited(held: &Held, wait_status: i32, limitation: Option<(Reason, String)>) -
         };
     }
     let ended = Ended::of(wait_status);
+    if held.killed.is_some_and(|killed| killed.by == KilledBy::Time) {
+        return News {
+            reason: Some(Reason::MaxCompletionTimeReached),
+            message: Some("It has not completed within its max_completion_time".to_owned()),
+            wait_status: Some(wait_status),
+            ..News::of(TaskState::Failed)
+        };
+    }
     let state = match (held.killed, ended) {
         (Some(_), _) => TaskState::Killed,
         (None, Ended::Exited(0)) => TaskState::Finished,

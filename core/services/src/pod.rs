@@ -121,6 +121,7 @@ impl TaskGroup {
         let check = container.health_check.as_ref();
         TaskInfo {
             given: None,
+            completes_within: None,
             measured: self.app.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             id: instance.members[nth].task.clone(),
             name: container.name.clone(),
@@ -146,6 +147,7 @@ impl TaskGroup {
             discovery: Some(DiscoveryInfo {
                 name: self.name.clone(),
                 ports: own.flat_map(|one| self.discovery_ports(one)).collect(),
+                more: None,
             }),
         }
     }
@@ -243,6 +245,7 @@ impl TaskGroup {
             name: Some(endpoint.name.clone()),
             protocol: protocol.clone(),
             labels: pairs(&endpoint.labels),
+            visibility: None,
         };
         match endpoint.protocols.is_empty() {
             true => vec![port(&TCP.to_owned())],
@@ -367,7 +370,7 @@ fn container_info(pod: &PodSpec, container: &PodContainer) -> Option<ContainerIn
         }
     }
     let (kind, privileged, parameters) = (ContainerKind::Mesos, false, Vec::new());
-    Some(ContainerInfo { kind, image, volumes, privileged, tty, parameters, shared })
+    Some(ContainerInfo { kind, image, volumes, privileged, tty, parameters, shared, bounds: None })
 }
 
 fn mode(mount: &VolumeMount) -> VolumeMode {

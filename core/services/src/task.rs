@@ -108,10 +108,12 @@ impl Template {
             kill_grace: spec.kill_grace,
             labels: self.labels.clone(),
             given: None,
+            completes_within: None,
             measured: spec.autoscale.as_ref().is_some_and(|one| one.metric.is_measured()),
             discovery: Some(DiscoveryInfo {
                 name: self.name.clone(),
                 ports: spec.ports.iter().zip(launch.ports).flat_map(discovery_ports).collect(),
+                more: None,
             }),
         }
     }
@@ -165,6 +167,7 @@ fn container(spec: &AppSpec) -> Option<ContainerInfo> {
             volumes: Vec::new(),
             privileged: false,
             shared: Vec::new(),
+            bounds: None,
             tty,
             parameters: Vec::new(),
         }),
@@ -266,6 +269,7 @@ fn discovery_ports((definition, number): (&PortDefinition, &u16)) -> Vec<Discove
         name: definition.name.clone(),
         protocol: protocol.to_owned(),
         labels: pairs(&definition.labels),
+        visibility: None,
     };
     definition.protocol.split(',').map(port).collect()
 }

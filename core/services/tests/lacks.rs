@@ -36,6 +36,7 @@ fn parameters(all: &[(&str, &str)]) -> AppSpec {
         tty: false,
         parameters: all.iter().map(word).collect(),
         shared: Vec::new(),
+        bounds: None,
     };
     AppSpec { container: Some(container), ..app("/a", 1) }
 }

@@ -146,6 +146,7 @@ fn a_process_is_a_shell_a_program_or_the_images_own() {
             volumes: Vec::new(),
             privileged: false,
             shared: vec![],
+            bounds: None,
             tty: false,
             parameters: Vec::new(),
         });

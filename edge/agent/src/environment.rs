@@ -14,15 +14,14 @@ use node::Executor;
 /// Where programs are, for tasks without an image; an image says so itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// From the word that an executor is to end to SIGKILL, where it does not say itself: as the brain has it by default.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-
 /// The agent as its tasks see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
     pub(crate) hostname: String,
+    /// From the word that an executor is to end to SIGKILL, where it does not say itself.
+    pub(crate) shutdown_grace: Duration,
 }
 
 /// Whose environment it is.
@@ -50,7 +49,7 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
         ("MESOS_CONTAINER_ID", container.to_string()),
         ("MESOS_DIRECTORY", sandbox.display().to_string()),
         ("MESOS_EXECUTOR_ID", executor.to_string()),
-        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs".to_owned()),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", seconds(place.shutdown_grace)),
         ("MESOS_FRAMEWORK_ID", framework.to_string()),
         ("MESOS_RECOVERY_TIMEOUT", "24hrs".to_owned()),
         ("MESOS_SLAVE_ID", task.agent.to_string()),
@@ -90,11 +89,11 @@ pub(crate) fn of_executor(
     executor: &Executor,
 ) -> Vec<(String, String)> {
     let program = executor.info.program.as_ref().expect("executors that are held are programs");
-    let grace = program.shutdown_grace.unwrap_or(SHUTDOWN_GRACE);
+    let grace = program.shutdown_grace.unwrap_or(place.shutdown_grace);
     let checkpoint = if executor.framework.checkpoint { "1" } else { "0" };
     let own = [
         ("MESOS_CHECKPOINT", checkpoint.to_owned()),
-        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", format!("{}secs", grace.as_secs_f64())),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", seconds(grace)),
         ("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned()),
     ];
     let mut all: BTreeMap<String, String> = environment(place, tenant).into_iter().collect();
@@ -102,6 +101,11 @@ pub(crate) fn of_executor(
     all.extend(own.map(|(name, value)| (name.to_owned(), value)));
     all.extend(tenant.task.command.environment.iter().cloned());
     all.into_iter().collect()
+}
+
+/// As Mesos spells durations.
+fn seconds(duration: Duration) -> String {
+    format!("{}secs", duration.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -114,6 +118,7 @@ mod tests {
 
     fn task(container: Option<ContainerInfo>) -> TaskInfo {
         TaskInfo {
+            completes_within: None,
             measured: false,
             limits: Limits::default(),
             check: None,
@@ -139,8 +144,8 @@ mod tests {
     }
 
     fn of(task: &TaskInfo) -> BTreeMap<String, String> {
-        let place =
-            Place { ip: "127.0.0.9".parse().expect("an ip"), port: 5051, hostname: "h".to_owned() };
+        let (ip, hostname) = ("127.0.0.9".parse().expect("an ip"), "h".to_owned());
+        let place = Place { ip, port: 5051, hostname, shutdown_grace: Duration::from_secs(7) };
         let (framework, container) = (FrameworkId::new("f"), ContainerId::new("c"));
         let (framework, container) = (&framework, &container);
         let (executor, sandbox) = ("e", Path::new("/d/s"));
@@ -159,6 +164,7 @@ mod tests {
         check("MESOS_SLAVE_ID", "S0");
         check("MESOS_AGENT_ENDPOINT", "127.0.0.9:5051");
         check("MESOS_DIRECTORY", "/d/s");
+        check("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "7secs");
         check("HOST", "mine");
         check("PATH", PATH);
     }
@@ -172,6 +178,7 @@ mod tests {
             volumes: vec![],
             privileged: false,
             shared: vec![],
+            bounds: None,
             tty: false,
             parameters: vec![],
         };

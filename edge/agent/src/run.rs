@@ -51,7 +51,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let (containers, events) = Containers::open(config.containers.clone()).await?;
     let guests = guests_of(&config, &containers, &board);
     let tools = Tools {
-        place: Place { ip: config.ip, port: config.port, hostname: config.hostname.clone() },
+        place: place(&config),
         sandboxes: Sandboxes::new(&config.dir),
         volumes: Volumes::new(&config.dir),
         containers: containers.clone(),
@@ -130,6 +130,16 @@ async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(at).await.with_context(|| {
         format!("the agent's API cannot listen on {at}; free the port, or choose another with ports.agent")
     })
+}
+
+/// The agent as its tasks see it.
+fn place(config: &AgentConfig) -> Place {
+    Place {
+        ip: config.ip,
+        port: config.port,
+        hostname: config.hostname.clone(),
+        shutdown_grace: config.node.shutdown_grace,
+    }
 }
 
 /// What the agent says of itself when it registers.

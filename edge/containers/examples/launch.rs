@@ -101,6 +101,7 @@ fn spec(dir: &Path, name: &str, image: Option<&Path>, command: &str) -> anyhow::
         privileged: false,
         logs: Logs::default(),
         hostname: None,
+        rlimits: vec![],
     })
 }
 

@@ -1,6 +1,7 @@
 //! A container's parent. One thread, one loop over everything that can happen: output to be kept, requests, signals,
 //! what the container's init reports, the grace period. Small, because there are as many as there are containers.
 
+mod bounds;
 mod confine;
 mod connections;
 mod ending;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
-use model::container::{Run, Volume};
+use model::container::{Rlimit, Run, Volume};
 use model::id::ContainerId;
 
 /// Between the names of a container and of the one that it lies in: `outer.inner`.
@@ -44,6 +44,9 @@ pub struct Spec {
     /// The host's name if unset.
     #[n(11)]
     pub hostname: Option<String>,
+    /// Of each of its processes, as `setrlimit` takes them.
+    #[cbor(n(12), default)]
+    pub rlimits: Vec<Rlimit>,
 }
 
 /// What the container sees as `/`.

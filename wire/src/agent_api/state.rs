@@ -205,6 +205,7 @@ mod tests {
 
     fn held() -> Held {
         let info = TaskInfo {
+            completes_within: None,
             measured: false,
             limits: Limits::default(),
             check: None,
@@ -246,6 +247,7 @@ mod tests {
         };
         Held {
             seen: vec![],
+            complete_by: None,
             framework: FrameworkId::new("f"),
             info: Arc::new(info),
             accepted_at: Time(1_000),

@@ -2,7 +2,8 @@
 
 use model::check::CheckStatus;
 use model::container::{
-    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, VolumeMode,
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, Visibility,
+    VolumeMode,
 };
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::master::seconds;
 use super::resource::{self, Sum};
+use super::v1::bounds;
 use crate::marathon::task as marathon;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,13 +149,39 @@ fn address(address: &model::task::Address) -> Value {
 
 fn discovery(info: &DiscoveryInfo) -> Value {
     let ports: Vec<Value> = info.ports.iter().map(discovery_port).collect();
-    json!({ "visibility": "FRAMEWORK", "name": info.name, "ports": { "ports": ports } })
+    let mut spelled =
+        json!({ "visibility": "FRAMEWORK", "name": info.name, "ports": { "ports": ports } });
+    let Some(more) = &info.more else { return spelled };
+    spelled["visibility"] = json!(visibility(more.visibility));
+    let said = [
+        ("environment", &more.environment),
+        ("location", &more.location),
+        ("version", &more.version),
+    ];
+    for (name, value) in said.into_iter().filter(|(_, value)| value.is_some()) {
+        spelled[name] = json!(value);
+    }
+    if !more.labels.is_empty() {
+        spelled["labels"] = json!({ "labels": labels(&more.labels) });
+    }
+    spelled
+}
+
+fn visibility(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Framework => "FRAMEWORK",
+        Visibility::Cluster => "CLUSTER",
+        Visibility::External => "EXTERNAL",
+    }
 }
 
 fn discovery_port(port: &DiscoveryPort) -> Value {
     let mut spelled = json!({ "number": port.number, "protocol": port.protocol });
     if let Some(name) = &port.name {
         spelled["name"] = json!(name);
+    }
+    if let Some(one) = port.visibility {
+        spelled["visibility"] = json!(visibility(one));
     }
     if !port.labels.is_empty() {
         spelled["labels"] = json!({ "labels": labels(&port.labels) });
@@ -179,6 +207,14 @@ fn container(info: &ContainerInfo) -> Value {
         info.volumes.iter().map(host).chain(info.shared.iter().map(shared)).collect();
     if !volumes.is_empty() {
         spelled["volumes"] = json!(volumes);
+    }
+    let Some(bounds) = &info.bounds else { return spelled };
+    if let Some(hostname) = &bounds.hostname {
+        spelled["hostname"] = json!(hostname);
+    }
+    if let Some(rlimits) = bounds::spell(&bounds.rlimits) {
+        spelled["rlimit_info"] = serde_json::from_slice(&mesos_v1::json::to_vec(&rlimits))
+            .expect("what is spelled is JSON");
     }
     spelled
 }

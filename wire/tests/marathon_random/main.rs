@@ -53,6 +53,7 @@ fn process_and_container() -> BoxedStrategy<(Process, Option<ContainerInfo>)> {
             tty: false,
             parameters,
             shared: vec![],
+            bounds: None,
         };
         let process = if bare { Process::Image } else { Process::Cmd("run".to_owned()) };
         (process, Some(container))
@@ -67,6 +68,7 @@ fn process_and_container() -> BoxedStrategy<(Process, Option<ContainerInfo>)> {
             tty: false,
             parameters,
             shared: vec![],
+            bounds: None,
         };
         (Process::Cmd("run".to_owned()), Some(container))
     });

@@ -357,6 +357,7 @@ pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInf
 
 pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
     TaskInfo {
+        completes_within: None,
         measured: false,
         limits: Limits::default(),
         check: None,

@@ -1,5 +1,7 @@
 //! TASK_KILLING: a kill that is being carried out, for frameworks that want to know.
 
+use std::time::Duration;
+
 use crate::world::{World, check, task};
 use model::agent::TellKilling;
 use model::task::TaskInfo;
@@ -74,4 +76,39 @@ fn a_kill_under_way_outlives_the_agent() {
     world.start(&[]);
     let said = world.connect(1);
     assert!(said[1].starts_with("t Killed ExecutorTerminated"), "{said:?}");
+}
+
+#[test]
+fn who_has_not_completed_in_time_is_killed_and_has_failed() {
+    let check = |crashes: bool| {
+        let most = Some(Duration::from_secs(60));
+        let mut world = World::running(TaskInfo { completes_within: most, ..task("t") });
+        assert_eq!(world.pass(30), NOTHING);
+        if crashes {
+            world.crash();
+            world.start(&[world.container.clone()]);
+        }
+        assert_eq!(world.pass(29), NOTHING);
+        assert_eq!(world.pass(2), ["stop 0s"]);
+        if crashes {
+            world.connect(1);
+        }
+        assert_eq!(
+            world.exited(9),
+            [
+                "t Failed MaxCompletionTimeReached It has not completed within its max_completion_time"
+            ]
+        );
+    };
+    check(false);
+    check(true);
+}
+
+#[test]
+fn who_has_completed_in_time_is_left_alone() {
+    let most = Some(Duration::from_secs(60));
+    let mut world = World::running(TaskInfo { completes_within: most, ..task("t") });
+    assert_eq!(world.exited(0), ["t Finished Command exited with status 0"]);
+    world.acknowledge();
+    assert_eq!(world.pass(100), NOTHING);
 }

@@ -8,6 +8,8 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program, Together};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{ContainerId, ExecutorId, Role, TaskId, Uuid};
+use model::limits::{Limit, Limits};
+use model::resources::Scalar;
 use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{FromExecutor, Happened, Input, ToExecutor, Told};
 
@@ -296,4 +298,16 @@ fn an_executor_that_does_not_come_back_to_its_agent_is_given_up() {
     let again = "launch executor e with cpus:1.1;mem:64";
     assert_eq!(world.start(&[]), [again], "it was never seen running");
     assert_eq!(world.connect(1), ["register S0 [\"a Staging\"] [\"e\"]"]);
+}
+
+#[test]
+fn what_its_tasks_may_use_at_most_it_may_use() {
+    let mut world = World::registered();
+    let most = |whole| Some(Limit::Amount(Scalar::whole(whole)));
+    let greedy = TaskInfo { limits: Limits { cpus: most(3), mem: None }, ..task("a") };
+    run_all(&mut world, vec![greedy, task("b")], Together::No);
+    // 3 of the one, 1 of the other, and 0.1 of its own.
+    let cpus = Some(Limit::Amount(Scalar(4_100)));
+    let expected = format!("resize cpus:2.1;mem:96 {:?}", Limits { cpus, mem: None });
+    assert_eq!(world.started(), [expected]);
 }

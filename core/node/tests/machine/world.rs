@@ -46,6 +46,7 @@ pub(crate) fn framework() -> FrameworkId {
 
 pub(crate) fn task(id: &str) -> TaskInfo {
     TaskInfo {
+        completes_within: None,
         measured: false,
         limits: Limits::default(),
         check: None,
@@ -296,11 +297,14 @@ impl World {
                 self.container = container;
                 format!("launch {}", task.id)
             }
-            Effect::LaunchExecutor { container, executor, resources } => {
+            Effect::LaunchExecutor { container, executor, resources, .. } => {
                 self.container = container;
                 format!("launch executor {} with {resources}", executor.info.id)
             }
-            Effect::Resize { resources, .. } => format!("resize {resources}"),
+            Effect::Resize { resources, limits, .. } if limits == Limits::default() => {
+                format!("resize {resources}")
+            }
+            Effect::Resize { resources, limits, .. } => format!("resize {resources} {limits:?}"),
             Effect::ToExecutor { said, .. } => format!("say {}", programs::said(&said)),
             Effect::Stop { container, grace } => {
                 let view = self.node.view();

@@ -156,6 +156,7 @@ impl Guests {
             anyhow::Ok(Volume { container_path, host_path, mode })
         });
         let own = around.into_iter().flat_map(|around| around.volumes.iter().cloned());
+        let bounds = around.and_then(|around| around.bounds.as_deref());
         let limits = match host {
             Some(_) => Limits::default(),
             None => launch::limits(&wanted.resources, &limits::Limits::default()),
@@ -172,7 +173,8 @@ impl Guests {
             terminal: wanted.terminal,
             privileged: around.is_some_and(|around| around.privileged),
             logs: Logs::default(),
-            hostname: None,
+            hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
+            rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
         })
     }
 

@@ -44,7 +44,7 @@ impl Job {
     pub(super) fn of_executor(
         container: ContainerId,
         executor: Arc<Executor>,
-        resources: Resources,
+        (resources, limits): (Resources, limits::Limits),
         stopped: CancellationToken,
     ) -> Self {
         let program = executor.info.program.as_ref().expect("executors that are held are programs");
@@ -63,8 +63,9 @@ impl Job {
             kill_grace: None,
             labels: vec![],
             discovery: None,
+            completes_within: None,
             measured: false,
-            limits: limits::Limits::default(),
+            limits,
             check: None,
             readiness: None,
             given: None,
@@ -235,6 +236,7 @@ impl Hands {
         let surroundings = task.container.as_ref();
         let executor = group.as_ref().map_or(task.id.as_str(), |one| one.executor.id.as_str());
         let inhabitant = Inhabitant { framework, container, task, executor, sandbox: &sandbox };
+        let bounds = surroundings.and_then(|info| info.bounds.as_deref());
         let own = surroundings.into_iter().flat_map(|info| info.volumes.iter().cloned());
         Spec {
             container: container.clone(),
@@ -251,7 +253,8 @@ impl Hands {
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
             privileged: surroundings.is_some_and(|info| info.privileged),
             logs: Logs::default(),
-            hostname: None,
+            hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
+            rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
         }
     }
 }

@@ -158,12 +158,14 @@ impl Runtime for Real {
                 let job = Job { container, framework, task, group, executor: None, stopped };
                 self.hands.deeds.spawn(async move { hands.launch(job).await });
             }
-            Effect::LaunchExecutor { container, executor, resources } => {
+            Effect::LaunchExecutor { container, executor, resources, limits } => {
                 let stopped = hands.books.begin(&container);
-                let job = Job::of_executor(container, executor, resources, stopped);
+                let job = Job::of_executor(container, executor, (resources, limits), stopped);
                 self.hands.deeds.spawn(async move { hands.launch(job).await });
             }
-            Effect::Resize { container, resources } => hands.resize(&container, &resources),
+            Effect::Resize { container, resources, limits } => {
+                hands.resize(&container, &resources, &limits);
+            }
             Effect::ToExecutor { container, said } => hands.tools.streams.say(&container, said),
             Effect::Stop { container, grace } => {
                 self.hands.deeds.spawn(async move { hands.stop(&container, grace).await });
@@ -301,12 +303,11 @@ impl Hands {
     }
 
     /// Of a program, which also sees the volumes of its tasks.
-    fn resize(&self, container: &ContainerId, resources: &Resources) {
+    fn resize(&self, container: &ContainerId, resources: &Resources, limits: &Limits) {
         if let Err(cause) = self.link(container, resources) {
             tracing::warn!(%container, cause = format!("{cause:#}"), "it cannot see a volume");
         }
-        let resized =
-            self.tools.containers.resize(container, &launch::limits(resources, &Limits::default()));
+        let resized = self.tools.containers.resize(container, &launch::limits(resources, limits));
         if let Err(cause) = resized {
             tracing::warn!(%container, cause = format!("{cause:#}"), "its limits stay as they are");
         }

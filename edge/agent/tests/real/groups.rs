@@ -20,6 +20,7 @@ fn sharing(id: &str, command: &str, mode: VolumeMode) -> TaskInfo {
         tty: false,
         parameters: vec![],
         shared: vec![SharedVolume { name, container_path, mode }],
+        bounds: None,
     };
     TaskInfo { container: Some(container), ..shell(id, command) }
 }

@@ -41,6 +41,7 @@ pub(crate) fn framework() -> FrameworkId {
 
 pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
     TaskInfo {
+        completes_within: None,
         measured: false,
         limits: Limits::default(),
         check: None,

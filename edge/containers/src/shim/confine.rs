@@ -9,6 +9,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::DumpableBehavior;
 
 use super::Machine;
+use super::bounds;
 use super::init::Stdio;
 use super::process::Process;
 use super::rights::{self, Reach, TO_CONFINE};
@@ -56,6 +57,7 @@ pub(super) fn confine(
         rustix::system::sethostname(hostname.as_bytes())
             .map_err(|e| format!("hostname {hostname}: {e}"))?;
     }
+    bounds::set(&launch.spec.rlimits)?;
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
     root.enter(reach)?;

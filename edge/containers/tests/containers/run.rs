@@ -1,7 +1,7 @@
 //! A container without image: what its processes see, what is kept of them, and what is refused.
 
 use containers::spec::{Logs, WindowSize};
-use model::container::{Run, Volume, VolumeMode};
+use model::container::{Rlimit, Rlimited, Run, SoftHard, Volume, VolumeMode};
 use model::task::Reason;
 
 use crate::world::{World, exec, shell};
@@ -244,5 +244,25 @@ async fn many_start_at_once() {
         assert_eq!(world.log(spec, "stdout"), format!("{n}\n"));
         world.containers().remove(&spec.container).await.expect("removed");
     }
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn processes_are_limited_and_the_machine_has_the_name_that_was_asked_for() {
+    let mut world = World::open().await;
+    let mut spec = world.spec(shell("ulimit -Sn; ulimit -Hn; ulimit -c; hostname || uname -n"));
+    let values = |soft, hard| Some(SoftHard { soft, hard });
+    spec.rlimits = vec![
+        Rlimit { of: Rlimited::OpenFiles, values: values(100, 200) },
+        Rlimit { of: Rlimited::CoreFile, values: values(0, 0) },
+    ];
+    spec.hostname = Some("box".to_owned());
+    world.run(&spec).await;
+    assert_eq!(world.log(&spec, "stdout"), "100\n200\n0\nbox\n");
+    spec = world.spec(shell("true"));
+    spec.rlimits = vec![Rlimit { of: Rlimited::OpenFiles, values: None }];
+    let refused =
+        world.containers().launch(spec.clone()).await.expect_err("more than there can be");
+    assert!(refused.cause.contains("OpenFiles"), "{}", refused.cause);
     world.check_nothing_is_left().await;
 }

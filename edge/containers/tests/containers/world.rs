@@ -70,6 +70,7 @@ impl World {
             privileged: false,
             logs: Logs::default(),
             hostname: None,
+            rlimits: vec![],
         }
     }
 

@@ -47,6 +47,7 @@ pub(super) fn judge(app: &App, around: &Around<'_>, faults: &mut Faults) -> Judg
         tty: app.tty.unwrap_or(false),
         parameters: parameters.map(|one| (one.key.clone(), one.value.clone())).collect(),
         shared: Vec::new(),
+        bounds: None,
     };
     // Only Mesos' own engine knows it.
     let linux = container.linux_info.as_ref().filter(|_| kind == ContainerKind::Mesos);

@@ -10,11 +10,18 @@ use model::container::{
 };
 
 use super::labels;
+use crate::mesos::v1::bounds;
 use crate::mesos::v1::resource::mode;
 
 pub(super) fn container(info: &ContainerInfo) -> Spelled {
     let volumes = info.volumes.iter().map(volume).chain(info.shared.iter().map(shared)).collect();
-    let spelled = Spelled { volumes, ..Spelled::default() };
+    let bounds = info.bounds.as_deref();
+    let spelled = Spelled {
+        volumes,
+        hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
+        rlimit_info: bounds.and_then(|bounds| bounds::spell(&bounds.rlimits)),
+        ..Spelled::default()
+    };
     match info.kind {
         ContainerKind::Mesos => {
             Spelled { r#type: Type::Mesos.into(), mesos: Some(mesos(info)), ..spelled }
@@ -75,11 +82,23 @@ fn shared(volume: &SharedVolume) -> SpelledVolume {
 }
 
 pub(super) fn discovery(info: &DiscoveryInfo) -> mesos_v1::DiscoveryInfo {
+    let more = info.more.as_deref().cloned().unwrap_or_default();
     mesos_v1::DiscoveryInfo {
-        visibility: Visibility::Framework.into(),
+        visibility: visibility(more.visibility).into(),
         name: Some(info.name.clone()),
+        environment: more.environment,
+        location: more.location,
+        version: more.version,
         ports: Some(Ports { ports: info.ports.iter().map(port).collect() }),
-        ..mesos_v1::DiscoveryInfo::default()
+        labels: labels(&more.labels),
+    }
+}
+
+fn visibility(visibility: model::container::Visibility) -> Visibility {
+    match visibility {
+        model::container::Visibility::Framework => Visibility::Framework,
+        model::container::Visibility::Cluster => Visibility::Cluster,
+        model::container::Visibility::External => Visibility::External,
     }
 }
 
@@ -88,7 +107,7 @@ fn port(port: &DiscoveryPort) -> Port {
         number: port.number.into(),
         name: port.name.clone(),
         protocol: Some(port.protocol.clone()),
+        visibility: port.visibility.map(|one| visibility(one).into()),
         labels: labels(&port.labels),
-        ..Port::default()
     }
 }

@@ -10,7 +10,7 @@ use mesos_v1::{
 use model::container::{ContainerInfo, ContainerKind, Image, SharedVolume, Volume, VolumeMode};
 
 use super::command::Around;
-use super::{Fault, empty, unset};
+use super::{Fault, bounds, empty, unset};
 
 /// What its command runs in.
 pub fn around(container: Option<&Spelled>) -> Around {
@@ -25,8 +25,6 @@ pub fn around(container: Option<&Spelled>) -> Around {
 }
 
 pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
-    unset("container.hostname", spelled.hostname.as_ref())?;
-    unset("container.rlimit_info", spelled.rlimit_info.as_ref())?;
     unset("container.tty_info.window_size", window(spelled))?;
     networks("container", &spelled.network_infos)?;
     linux("container", spelled.linux_info.as_ref())?;
@@ -35,6 +33,7 @@ pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
         Type::Docker => docker(spelled)?,
     };
     container.tty = spelled.tty_info.is_some();
+    container.bounds = bounds::read(spelled)?;
     for one in &spelled.volumes {
         volume(one, &mut container)?;
     }
@@ -54,6 +53,7 @@ fn blank(kind: ContainerKind, image: Option<Image>) -> ContainerInfo {
         tty: false,
         parameters: Vec::new(),
         shared: Vec::new(),
+        bounds: None,
     }
 }
 

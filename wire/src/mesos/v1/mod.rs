@@ -4,6 +4,7 @@
 //! [`resource`] with what, [`wishes`] of which agents; [`event`] writes what it is told. A task that names what this release cannot do is refused by
 //! the field's name: nothing is passed over in silence that would change how it runs.
 
+pub(crate) mod bounds;
 pub mod call;
 pub mod check;
 pub mod command;

@@ -3,9 +3,9 @@
 use mesos_v1::executor_info::Type as ExecutorType;
 use mesos_v1::{
     ContainerInfo as SpelledContainer, DiscoveryInfo as SpelledDiscovery,
-    ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info,
+    ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info, discovery_info,
 };
-use model::container::{DiscoveryInfo, DiscoveryPort};
+use model::container::{DiscoveryInfo, DiscoveryMore, DiscoveryPort, Visibility};
 use model::id::{AgentId, ExecutorId, FrameworkId, Role, TaskId};
 use model::limits::{Limit, Limits};
 use model::resources::{Resource, Resources, Scalar};
@@ -70,7 +70,9 @@ pub(super) fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, 
     let kill_grace = policy
         .map(|grace| nanoseconds("kill_policy.grace_period", grace.nanoseconds))
         .transpose()?;
-    unset("max_completion_time", spelled.max_completion_time.as_ref())?;
+    let most = spelled.max_completion_time.as_ref();
+    let completes_within =
+        most.map(|most| nanoseconds("max_completion_time", most.nanoseconds)).transpose()?;
     let around = container::around(spelled.container.as_ref());
     let shown = spelled.check.as_ref().map(|one| check::read_shown(one, around));
     let invalid = |fault: Fault| Fault::new(format!("Task uses invalid check: {}", fault.0));
@@ -108,6 +110,7 @@ pub(super) fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, 
         readiness: None,
         measured: false,
         given: None,
+        completes_within,
     })
 }
 
@@ -244,11 +247,28 @@ fn discovery(spelled: &SpelledDiscovery) -> Result<DiscoveryInfo, Fault> {
             name: one.name.clone(),
             protocol: one.protocol.clone().unwrap_or_else(|| "tcp".to_owned()),
             labels: pairs(one.labels.as_ref()),
+            visibility: one.visibility.map(|_| visibility(one.visibility())),
         })
     };
     let ports = spelled.ports.iter().flat_map(|ports| &ports.ports);
+    let more = DiscoveryMore {
+        visibility: visibility(spelled.visibility()),
+        environment: spelled.environment.clone(),
+        location: spelled.location.clone(),
+        version: spelled.version.clone(),
+        labels: pairs(spelled.labels.as_ref()),
+    };
     Ok(DiscoveryInfo {
         name: spelled.name().to_owned(),
         ports: ports.map(port).collect::<Result<_, Fault>>()?,
+        more: (more != DiscoveryMore::default()).then(|| Box::new(more)),
     })
+}
+
+fn visibility(spelled: discovery_info::Visibility) -> Visibility {
+    match spelled {
+        discovery_info::Visibility::Framework => Visibility::Framework,
+        discovery_info::Visibility::Cluster => Visibility::Cluster,
+        discovery_info::Visibility::External => Visibility::External,
+    }
 }

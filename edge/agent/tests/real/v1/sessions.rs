@@ -106,6 +106,7 @@ fn screen(script: &str) -> TaskInfo {
         tty: true,
         parameters: vec![],
         shared: vec![],
+        bounds: None,
     };
     TaskInfo { container: Some(container), ..shell("t", script) }
 }

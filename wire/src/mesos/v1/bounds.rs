@@ -1,0 +1,80 @@
+//! The name of a container's machine, and what `setrlimit` is told for its processes.
+
+use mesos_v1::ContainerInfo as Spelled;
+use mesos_v1::RLimitInfo;
+use mesos_v1::r_limit_info::RLimit;
+use mesos_v1::r_limit_info::r_limit::Type;
+use model::container::{Bounds, Rlimit, Rlimited, SoftHard};
+
+use super::Fault;
+
+/// As the kernel has it.
+const HOSTNAME_BYTES_MAX: usize = 64;
+
+pub(super) fn read(spelled: &Spelled) -> Result<Option<Box<Bounds>>, Fault> {
+    let limits = spelled.rlimit_info.iter().flat_map(|info| &info.rlimits);
+    let bounds = Bounds {
+        hostname: spelled.hostname.clone(),
+        rlimits: limits.map(rlimit).collect::<Result<_, Fault>>()?,
+    };
+    let length = bounds.hostname.as_ref().map_or(1, String::len);
+    if !(1..=HOSTNAME_BYTES_MAX).contains(&length) {
+        return Err(Fault::new(format!(
+            "'container.hostname' has {length} bytes, and has to have 1 to {HOSTNAME_BYTES_MAX}"
+        )));
+    }
+    Ok((bounds != Bounds::default()).then(|| Box::new(bounds)))
+}
+
+fn rlimit(spelled: &RLimit) -> Result<Rlimit, Fault> {
+    let kind = spelled.r#type();
+    let of = limited(kind).ok_or_else(|| Fault::new("'rlimit_info.rlimits.type' is unknown"))?;
+    let bad = |why: &str| Fault::new(format!("Resource limit {}: {why}", kind.as_str_name()));
+    let values = match (spelled.soft, spelled.hard) {
+        (None, None) => None,
+        (Some(soft), Some(hard)) if soft <= hard => Some(SoftHard { soft, hard }),
+        (Some(_), Some(_)) => return Err(bad("the soft limit is above the hard one")),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(bad("soft and hard limit have to be set, or neither"));
+        }
+    };
+    Ok(Rlimit { of, values })
+}
+
+/// As it was read.
+pub(crate) fn spell(rlimits: &[Rlimit]) -> Option<RLimitInfo> {
+    let one = |one: &Rlimit| RLimit {
+        r#type: Some(kind(one.of).into()),
+        soft: one.values.map(|values| values.soft),
+        hard: one.values.map(|values| values.hard),
+    };
+    (!rlimits.is_empty()).then(|| RLimitInfo { rlimits: rlimits.iter().map(one).collect() })
+}
+
+const ALL: [(Type, Rlimited); 16] = [
+    (Type::RlmtAs, Rlimited::AddressSpace),
+    (Type::RlmtCore, Rlimited::CoreFile),
+    (Type::RlmtCpu, Rlimited::CpuTime),
+    (Type::RlmtData, Rlimited::Data),
+    (Type::RlmtFsize, Rlimited::FileSize),
+    (Type::RlmtLocks, Rlimited::Locks),
+    (Type::RlmtMemlock, Rlimited::LockedMemory),
+    (Type::RlmtMsgqueue, Rlimited::MessageQueues),
+    (Type::RlmtNice, Rlimited::Nice),
+    (Type::RlmtNofile, Rlimited::OpenFiles),
+    (Type::RlmtNproc, Rlimited::Processes),
+    (Type::RlmtRss, Rlimited::ResidentSet),
+    (Type::RlmtRtprio, Rlimited::RealtimePriority),
+    (Type::RlmtRttime, Rlimited::RealtimeTime),
+    (Type::RlmtSigpending, Rlimited::PendingSignals),
+    (Type::RlmtStack, Rlimited::Stack),
+];
+
+fn limited(kind: Type) -> Option<Rlimited> {
+    ALL.iter().find(|(spelled, _)| *spelled == kind).map(|(_, limited)| *limited)
+}
+
+fn kind(limited: Rlimited) -> Type {
+    let known = ALL.iter().find(|(_, one)| *one == limited);
+    known.expect("all are listed").0
+}
