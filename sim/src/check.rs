@@ -64,12 +64,16 @@ fn the_books_balance(kernel: &kernel::view::View) {
     let mut held: BTreeMap<&AgentId, Resources> = BTreeMap::new();
     let mut executors = BTreeSet::new();
     let doubles = kernel.doubles.values().flat_map(|of| of.values());
+    for (id, agent) in &kernel.agents {
+        let programs = agent.executors.iter().map(|executor| &executor.info.resources);
+        programs.for_each(|resources| held.entry(id).or_default().add(resources));
+    }
     for task in kernel.tasks.values().flat_map(|tasks| tasks.values()).chain(doubles) {
         if !task.state.is_terminal() {
             let held = held.entry(&task.agent).or_default();
             held.add(&task.resources);
             // Once for all of its tasks on an agent.
-            let executor = task.executor.as_ref();
+            let executor = task.executor.as_ref().filter(|one| one.program.is_none());
             let is_new = |one: &&ExecutorInfo| {
                 executors.insert((task.agent.clone(), task.framework.clone(), one.id.clone()))
             };
@@ -90,7 +94,10 @@ fn what_runs_fits_its_machine(world: &World) {
         let alive = || host.containers.values().filter(|one| one.is_alive());
         let of_tasks = alive().map(|one| &one.task.resources);
         let executors = pod::executors(alive().filter_map(|one| one.executor.as_deref()));
-        for resources in of_tasks.chain(executors.into_iter().map(|one| &one.resources)) {
+        let programs = host.programs.values().filter(|one| one.is_alive());
+        let programs: Vec<Resources> = programs.map(|one| one.resources()).collect();
+        let of_executors = executors.into_iter().map(|one| &one.resources);
+        for resources in of_tasks.chain(of_executors).chain(&programs) {
             assert!(
                 !held.ports().intersects(&resources.ports()),
                 "{} runs two tasks on one port",
@@ -121,23 +128,24 @@ fn no_task_runs_twice(world: &World) {
 fn nothing_runs_unknown(world: &World) {
     for host in &world.hosts {
         let Some(machine) = host.process.machine() else { continue };
-        let held = machine.view().held;
-        let unknown =
-            host.containers.iter().find(|(id, one)| one.is_alive() && !held.contains_key(*id));
-        assert!(
-            unknown.is_none(),
-            "{} runs what it does not know: {unknown:?}",
-            host.info.hostname
-        );
+        let (view, name) = (machine.view(), &host.info.hostname);
+        let mut tasks = host.containers.iter().filter(|(_, one)| one.is_alive());
+        let unknown = tasks.find(|(id, _)| !view.held.contains_key(*id));
+        assert!(unknown.is_none(), "{name} runs what it does not know: {unknown:?}");
+        let mut programs = host.programs.iter().filter(|(_, one)| one.is_alive());
+        let unknown = programs.find(|(id, _)| !view.executors.contains_key(*id));
+        assert!(unknown.is_none(), "{name} runs what it does not know: {unknown:?}");
     }
 }
 
-/// Of what an agent was told to launch together, nothing goes on once one has failed or is to end.
+/// Of what an agent was told to launch together, nothing goes on once one has failed or is to end. What becomes of
+/// groups in an executor of a framework's own is that executor's business.
 fn launches_end_whole(world: &World) {
     for view in world.hosts.iter().filter_map(|host| Some(host.process.machine()?.view())) {
         let mut launches: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for held in view.held.values() {
-            let launch = held.group.as_ref().map(|group| group.launch);
+            let ours = held.group.as_ref().filter(|group| group.executor.program.is_none());
+            let launch = ours.map(|group| group.launch);
             launches.entry(launch).or_default().push(held);
         }
         launches.remove(&None);
@@ -307,6 +315,9 @@ pub fn unsettled(world: &World) -> Option<String> {
             let (theirs, open) = (&brain.claims, &brain.operations);
             return Some(format!("{id} has {theirs} and {open:?}, known is {}", agent.claims));
         }
+        if let Some(why) = check_shares::books_differ(&brain, agent) {
+            return Some(why);
+        }
     }
     let wanted: BTreeSet<&TaskId> = view.services.tasks.keys().collect();
     world.hosts.iter().find_map(|host| leftovers(host, &wanted))
@@ -347,6 +358,9 @@ fn leftovers(host: &Machine, wanted: &BTreeSet<&TaskId>) -> Option<String> {
         host.containers.values().find(|one| one.is_alive() && !wanted.contains(&one.task.id))
     {
         return Some(format!("{name} runs {}, which nobody wants", one.task.id));
+    }
+    if let Some(one) = host.programs.values().find(|one| one.is_alive()) {
+        return Some(format!("{name} runs {:?}, which nobody wants", one.executor));
     }
     let held = host.process.machine()?.view().held;
     for (container, one) in &held {

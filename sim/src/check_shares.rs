@@ -1,7 +1,7 @@
 //! What roles may have: what is reserved for one is offered to no other, a limit is not exceeded by anything that is
 //! decided while it holds, and no conversion loses or makes anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kernel::state::Standing;
@@ -48,6 +48,22 @@ fn nothing_is_lost(view: &View) {
         let (total, own) = (agent.total().unlabelled(), agent.agent.info.resources.unlabelled());
         assert_eq!(total, own, "agent {id} has come to have something else");
     }
+}
+
+/// What the kernel charges an agent with is what the agent itself would, once both are at rest.
+pub fn books_differ(brain: &node::View, agent: &AgentView) -> Option<String> {
+    let (mut own, mut executors) = (Resources::default(), BTreeSet::new());
+    for held in brain.held.values().filter(|held| !held.is_ended()) {
+        own.add(&held.info.resources);
+        let shared = held.group.as_ref().filter(|group| group.executor.program.is_none());
+        let first = shared.filter(|group| executors.insert(group.container.clone()));
+        first.into_iter().for_each(|group| own.add(&group.executor.resources));
+    }
+    brain.executors.values().for_each(|program| own.add(&program.info.resources));
+    let mut charged = Resources::default();
+    agent.in_use.values().for_each(|resources| charged.add(resources));
+    let name = &agent.agent.info.hostname;
+    (own != charged).then(|| format!("{name} holds {own} and is charged with {charged}"))
 }
 
 fn limits_hold(used: &mut Used, view: &View) {

@@ -1,5 +1,7 @@
-//! A framework of somebody else, and a badly behaved one: it answers offers that are gone, asks for more than it was
-//! offered, uses a task id twice, names agents that are not there, forgets to acknowledge, floods. The kernel must bear all of it.
+//! A framework of somebody else, and a badly behaved one: it answers offers that are gone or another's, asks for more than
+//! it was offered, uses a task id twice, names agents and roles that are not there, kills what is not its own, forgets to
+//! acknowledge, floods, subscribes over itself, and ends in the middle of it all to come back as another. The kernel must
+//! bear all of it.
 
 use std::time::Duration;
 
@@ -14,10 +16,13 @@ use model::task::{ExecutorInfo, TaskInfo};
 use model::wishes::Wishes;
 
 use crate::parcel::Parcel;
+use crate::programs;
 use crate::world::World;
 
 /// Calls in one flood.
 const FLOOD_CALLS: u32 = 200;
+/// How ids begin that no master has given.
+const NOBODY: &str = "id-of-nobody-";
 /// It holds no more than this, so that there is room for the apps.
 const TASKS_MAX: usize = 4;
 
@@ -26,6 +31,8 @@ pub struct Foreign {
     pub id: Option<FrameworkId>,
     is_subscribed: bool,
     is_over: bool,
+    /// It asked to be torn down, and comes back under a new id once it is.
+    is_leaving: bool,
     old_offers: Vec<Offer>,
     tasks: Vec<TaskId>,
     launched: u64,
@@ -44,13 +51,17 @@ impl World {
         if !self.master.is_running() || self.foreign.is_over {
             return;
         }
+        self.come_back();
         if !self.foreign.is_subscribed {
-            let (info, seed) = (info(self.foreign.id.clone()), self.dice.roll());
-            self.tell_master(None, Input::Subscribe { info, wishes: Wishes::default(), seed });
+            self.subscribe_foreign(self.foreign.id.clone());
+        } else if self.foreign.is_leaving {
+            self.foreign_calls(Call::Teardown);
         } else if self.weather.loss_permille == 0 {
             self.lift_quotas();
             self.foreign.is_over = true;
             self.foreign_calls(Call::Teardown);
+        } else if self.dice.chance(100) {
+            self.misbehave();
         } else if self.dice.chance(200) {
             self.change_quota();
         } else if self.dice.chance(50) {
@@ -65,6 +76,67 @@ impl World {
         }
         let pause = self.dice.between(1_000, 15_000);
         self.send_in(pause, Parcel::ForeignActs);
+    }
+
+    fn subscribe_foreign(&mut self, id: Option<FrameworkId>) {
+        let (info, seed) = (info(id), self.dice.roll());
+        self.tell_master(None, Input::Subscribe { info, wishes: Wishes::default(), seed });
+    }
+
+    /// A framework that was torn down is not admitted again.
+    fn come_back(&mut self) {
+        let Some(cluster) = self.master.machine().filter(|_| self.master.is_settled()) else {
+            return;
+        };
+        let view = cluster.view().kernel;
+        let is_gone = |id: &FrameworkId| !view.frameworks.contains_key(id);
+        if self.foreign.is_leaving && self.foreign.id.as_ref().is_some_and(is_gone) {
+            let old_offers = std::mem::take(&mut self.foreign.old_offers);
+            let launched = self.foreign.launched;
+            self.foreign = Foreign { old_offers, launched, ..Foreign::default() };
+        }
+    }
+
+    /// What no framework has any business to do.
+    fn misbehave(&mut self) {
+        match self.dice.between(0, 6) {
+            0 => self.foreign.is_leaving = true,
+            1 => self.subscribe_foreign(self.foreign.id.clone()),
+            2 => {
+                // A framework may know its id from a master that has forgotten it.
+                let from = FrameworkId::new(format!("{NOBODY}{}", self.dice.roll()));
+                self.subscribe_foreign(Some(from.clone()));
+                let (call, seed) = (Call::Teardown, self.dice.roll());
+                self.tell_master(None, Input::Framework { from, call, seed });
+            }
+            3 => {
+                let roles = vec![Role::new("nobody"), Role::new("foreign/child")];
+                self.foreign_calls(Call::Suppress { roles: roles.clone() });
+                self.foreign_calls(Call::Revive { roles });
+            }
+            4 => {
+                let Some(cluster) = self.master.machine() else { return };
+                let theirs: Vec<TaskId> = cluster.view().services.tasks.keys().cloned().collect();
+                let Some(task) = self.dice.pick(&theirs).cloned() else { return };
+                self.foreign_calls(Call::Kill { task: task.clone(), agent: None, grace: None });
+                self.foreign_calls(Call::Reconcile { tasks: vec![(task, None)] });
+            }
+            _ => {
+                let last = self.foreign.old_offers.last();
+                let Some(agent) = last.map(|offer| offer.agent_id.clone()) else { return };
+                let executor = programs::described(self.dice.between(0, 1), cpus(10)).id;
+                self.foreign_calls(Call::Shutdown { agent, executor });
+            }
+        }
+    }
+
+    /// An offer that was made to another framework.
+    fn offer_of_another(&mut self) -> Vec<OfferId> {
+        let Some(cluster) = self.master.machine() else { return vec![] };
+        let (view, own) = (cluster.view().kernel, self.foreign.id.as_ref());
+        let theirs = view.offers.values().filter(|one| Some(&one.framework) != own);
+        let theirs: Vec<OfferId> = theirs.map(|offer| offer.id.clone()).collect();
+        self.dice.pick(&theirs).cloned().into_iter().collect()
     }
 
     /// More calls than anybody has a use for.
@@ -90,7 +162,13 @@ impl World {
 
     pub fn hear_kernel(&mut self, framework: FrameworkId, event: Event) {
         match event {
-            Event::Subscribed { framework } => {
+            Event::Subscribed { framework }
+                if self
+                    .foreign
+                    .id
+                    .as_ref()
+                    .map_or(!is_nobody(&framework), |id| *id == framework) =>
+            {
                 self.foreign.id = Some(framework);
                 self.foreign.is_subscribed = true;
             }
@@ -105,9 +183,13 @@ impl World {
                     self.foreign_calls(Call::Acknowledge { agent, task: status.task, uuid });
                 }
             }
-            Event::Error(cause) => self.trace(|| format!("{framework} hears an error: {cause}")),
+            Event::Error(cause) => {
+                self.trace(|| format!("{framework} hears an error: {cause}"));
+                self.foreign.is_subscribed &= self.foreign.id.as_ref() != Some(&framework);
+            }
             Event::UpdateOperation(status) => self.hear_operation(status),
-            Event::Rescind(_)
+            Event::Subscribed { .. }
+            | Event::Rescind(_)
             | Event::Used(_)
             | Event::Checked { .. }
             | Event::Message { .. }
@@ -125,7 +207,9 @@ impl World {
             return;
         }
         let old = self.dice.pick(&self.foreign.old_offers).map(|offer| offer.id.clone());
-        let (offers, task): (Vec<OfferId>, TaskInfo) = match self.dice.between(0, 11) {
+        let (offers, task): (Vec<OfferId>, TaskInfo) = match self.dice.between(0, 13) {
+            12 => (self.offer_of_another(), self.task(&offer)),
+            13 => (vec![id], TaskInfo { role: Role::new("nobody"), ..self.task(&offer) }),
             0 => (old.into_iter().collect(), self.task(&offer)),
             1 => (vec![id.clone(), id], self.task(&offer)),
             2 => (vec![id], TaskInfo { resources: cpus(1_000_000), ..self.task(&offer) }),
@@ -159,6 +243,15 @@ impl World {
         }
         let id = ExecutorId::new(format!("foreign-pod-{}", self.dice.between(0, 1)));
         let resources = if self.dice.chance(900) { cpus(10) } else { cpus(20) };
+        if self.dice.chance(500) {
+            let executor = programs::described(self.dice.between(0, 1), resources);
+            let other = self.dice.chance(300).then(|| self.task(offer));
+            let tasks = [task].into_iter().chain(other).collect();
+            return match self.dice.chance(700) {
+                true => Operation::LaunchIn { executor, tasks },
+                false => Operation::LaunchGroup { executor, tasks },
+            };
+        }
         let executor = ExecutorInfo { id, resources, labels: vec![], program: None };
         let other = self.dice.chance(700).then(|| self.task(offer));
         Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
@@ -192,6 +285,10 @@ impl World {
             discovery: None,
         }
     }
+}
+
+fn is_nobody(id: &FrameworkId) -> bool {
+    id.as_str().starts_with(NOBODY)
 }
 
 fn cpus(milli: u64) -> Resources {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::agent::AgentInfo;
+use model::agent::{AgentInfo, FromAgent};
 use model::attributes;
 use model::check::PageAnswer;
 use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term, Uuid};
@@ -15,12 +15,13 @@ use node::{Answer, Effect, Finding, Happened, Input, Look, Node};
 use crate::dice::Dice;
 use crate::parcel::{Host, Parcel};
 use crate::process::{Life, Process};
+use crate::programs::Program;
 use crate::world::World;
 
 /// One in so many thousand containers never starts.
-const FAILS_PERMILLE: u64 = 20;
+pub const FAILS_PERMILLE: u64 = 20;
 /// One in so many thousand ends by itself.
-const EXITS_PERMILLE: u64 = 120;
+pub const EXITS_PERMILLE: u64 = 120;
 /// One in so many thousand probes of a container fails.
 const UNHEALTHY_PERMILLE: u64 = 150;
 /// One in so many thousand looks finds a container that is not ready yet.
@@ -28,13 +29,14 @@ const UNREADY_PERMILLE: u64 = 500;
 
 /// What `wait` says of a process that a signal ended, and of one that exited with 1.
 const SIGTERM: i32 = 15;
-const FAILURE: i32 = 1 << 8;
+pub const FAILURE: i32 = 1 << 8;
 
 #[derive(Debug)]
 pub struct Machine {
     pub process: Process<Node, ()>,
     pub info: AgentInfo,
     pub containers: BTreeMap<ContainerId, Container>,
+    pub programs: BTreeMap<ContainerId, Program>,
     /// The stream as this end sees it, and the term it was opened in.
     pub connection: Option<(Connection, Term)>,
     alarm: Option<Time>,
@@ -87,9 +89,19 @@ impl Machine {
             process: Process::default(),
             info,
             containers: BTreeMap::new(),
+            programs: BTreeMap::new(),
             connection: None,
             alarm: None,
         }
+    }
+
+    /// The end of a task that nobody is left to acknowledge is not repeated. Were it lost, so would be the stream.
+    pub fn is_said_once(&self, message: &FromAgent) -> bool {
+        let FromAgent::Update { framework, status, .. } = message else { return false };
+        let Some(machine) = self.process.machine() else { return false };
+        let held = machine.view().held;
+        let mut same = held.values().filter(|held| held.framework == *framework);
+        status.state.is_terminal() && !same.any(|held| held.info.id == status.task)
     }
 
     /// The id it was admitted under, as its brain remembers.
@@ -106,15 +118,14 @@ impl World {
         let own = &mut self.hosts[host];
         own.process.start(Node::new(node_config()));
         own.alarm = None;
-        let alive = own.containers.keys().cloned().collect();
-        let exited: Vec<_> = own
-            .containers
-            .iter()
-            .filter_map(|(id, one)| match one.life {
-                Alive::Exited { wait_status } => Some((id.clone(), wait_status)),
-                Alive::Starting | Alive::Running => None,
-            })
-            .collect();
+        let of_tasks = own.containers.iter().map(|(id, one)| (id, one.life));
+        let all = of_tasks.chain(own.programs.iter().map(|(id, one)| (id, one.life)));
+        let all: Vec<(ContainerId, Alive)> = all.map(|(id, life)| (id.clone(), life)).collect();
+        let alive = all.iter().map(|(id, _)| id.clone()).collect();
+        let exited = all.into_iter().filter_map(|(id, life)| match life {
+            Alive::Exited { wait_status } => Some((id, wait_status)),
+            Alive::Starting | Alive::Running => None,
+        });
         let info = own.info.clone();
         self.trace(|| format!("host {host} starts"));
         let seed = self.dice.roll();
@@ -124,6 +135,7 @@ impl World {
             let happened = Happened::Exited { wait_status, limitation: None };
             self.tell_host(host, Input::Container { container, happened, seed });
         }
+        self.find_agent_again(host);
         let life = self.hosts[host].process.life;
         self.send_in(20, Parcel::Connects { host, life });
     }
@@ -141,6 +153,7 @@ impl World {
         own.connection = None;
         // What had not begun to run dies with whoever was preparing it.
         own.containers.retain(|_, one| one.life != Alive::Starting);
+        own.programs.retain(|_, one| one.life != Alive::Starting);
     }
 
     pub fn tell_host(&mut self, host: Host, input: Input) {
@@ -202,6 +215,11 @@ impl World {
                 let one = Container { framework, task, executor, life: Alive::Starting };
                 self.launch(host, container, one)
             }
+            Effect::Stop { container, .. }
+                if self.hosts[host].programs.contains_key(&container) =>
+            {
+                self.stop_program(host, container);
+            }
             Effect::Stop { container, grace } => self.stop(host, container, grace),
             Effect::Probe { container, check, .. } => {
                 let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
@@ -214,13 +232,19 @@ impl World {
             Effect::Collect { container, .. } => {
                 drop(self.hosts[host].containers.remove(&container))
             }
-            Effect::CollectExecutor { .. } => (),
+            Effect::CollectExecutor { group, .. } => {
+                drop(self.hosts[host].programs.remove(&group.container));
+            }
             Effect::MakeVolumes { operation, .. } | Effect::RemoveVolumes { operation, .. } => {
                 let (delay, life) = (self.dice.between(1, 500), self.hosts[host].process.life);
                 self.send_in(delay, Parcel::Volumes { host, life, operation });
             }
-            Effect::LaunchExecutor { .. } | Effect::Resize { .. } | Effect::ToExecutor { .. } => {
-                unreachable!("no framework here has executors of its own")
+            Effect::LaunchExecutor { container, executor, .. } => {
+                self.launch_program(host, container, executor);
+            }
+            Effect::Resize { .. } => (),
+            Effect::ToExecutor { container, said } => {
+                self.hear_agent_in_program(host, container, said);
             }
         }
     }
@@ -276,6 +300,12 @@ impl World {
 
     /// The world's side of a container comes first: it changes whether or not the agent lives to hear of it.
     pub fn hear_container(&mut self, host: Host, container: ContainerId, happened: Happened) {
+        if self.hosts[host].programs.contains_key(&container) {
+            if self.change_program(host, &container, &happened) {
+                self.tell_container(host, container, happened);
+            }
+            return;
+        }
         let Some(own) = self.hosts[host].containers.get_mut(&container) else {
             if let Happened::Failed { .. } | Happened::Preparing = happened {
                 self.tell_container(host, container, happened);
@@ -346,7 +376,7 @@ impl World {
     }
 }
 
-fn started(container: &ContainerId) -> Happened {
+pub fn started(container: &ContainerId) -> Happened {
     Happened::Started {
         status: ContainerStatus {
             id: container.clone(),

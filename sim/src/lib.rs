@@ -18,6 +18,7 @@ pub mod operator;
 pub mod parcel;
 pub mod pod;
 pub mod process;
+pub mod programs;
 pub mod reasons;
 pub mod specs;
 pub mod witness;

@@ -9,6 +9,7 @@ use model::time::{Duration, Time};
 use node::{Happened, Look};
 
 use crate::process::Life;
+use crate::programs::Deed;
 
 /// Which agent of the world, whatever id it has been given.
 pub type Host = usize;
@@ -86,8 +87,14 @@ pub enum Parcel {
         life: Life,
         operation: Uuid,
     },
+    Program {
+        host: Host,
+        container: ContainerId,
+        deed: Deed,
+    },
     /// To the framework of somebody else.
     ToForeign {
+        term: Term,
         framework: FrameworkId,
         event: Event,
     },
@@ -187,10 +194,11 @@ pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
         // It tells what the agent has by now, which what comes later builds upon.
         FromAgent::Register { .. } | FromAgent::Operated { .. } => true,
+        // Said once: were it lost, so would be the stream.
+        FromAgent::ExecutorEnded { .. } => true,
         FromAgent::Update { .. }
         | FromAgent::Checked { .. }
         | FromAgent::Used { .. }
-        | FromAgent::ExecutorEnded { .. }
         | FromAgent::Message { .. }
         | FromAgent::Pong => false,
     }

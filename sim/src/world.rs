@@ -147,7 +147,12 @@ impl World {
             Parcel::Volumes { host, life, operation } => {
                 self.hear_volumes(host, life, operation);
             }
-            Parcel::ToForeign { framework, event } => self.hear_kernel(framework, event),
+            Parcel::Program { host, container, deed } => self.act_program(host, container, deed),
+            Parcel::ToForeign { term, framework, event } if term == self.term => {
+                self.hear_kernel(framework, event);
+            }
+            // The stream broke with the master at its other end.
+            Parcel::ToForeign { .. } => (),
             Parcel::ForeignActs => self.act_foreign(),
             Parcel::OperatorActs => self.operate(),
             Parcel::GaugesAreRead => self.read_gauges(),
@@ -264,7 +269,8 @@ impl World {
         match effect {
             Effect::Event(framework, event) => {
                 let delay = self.delay();
-                self.send_in(delay, Parcel::ToForeign { framework, event });
+                let term = self.term;
+                self.send_in(delay, Parcel::ToForeign { term, framework, event });
             }
             Effect::ToAgent(connection, message) => self.send_down(connection, message),
             Effect::Disconnect(connection) => {
@@ -342,7 +348,7 @@ impl World {
 
     pub fn send_up(&mut self, host: Host, message: FromAgent) {
         let Some((connection, _)) = self.hosts[host].connection else { return };
-        let keeps_order = keeps_order_up(&message);
+        let keeps_order = keeps_order_up(&message) || self.hosts[host].is_said_once(&message);
         let parcel = Parcel::ToMaster { connection, message };
         self.send_through(host, connection, true, keeps_order, parcel);
     }

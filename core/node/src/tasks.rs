@@ -140,8 +140,8 @@ impl Node {
         let (ended, live): (Vec<_>, Vec<_>) =
             all.map(|id| (held(&id), id)).partition(|(held, _)| held.is_ended());
         for (held, container) in ended {
-            // Behind another update its end has not been told yet.
-            if let [_, .., end] = held.pending.as_slice() {
+            // Perhaps it was told before: nobody has said that he has heard.
+            if let Some(end) = held.pending.last() {
                 self.tell_end(&held, end.clone(), turn);
             }
             self.forget(&container, &held, turn);

@@ -136,7 +136,7 @@ fn a_kill_of_what_is_not_held_is_refused() {
 }
 
 #[test]
-fn the_end_of_a_task_whose_framework_is_gone_is_told_once() {
+fn the_end_of_a_task_whose_framework_is_gone_is_told_and_not_repeated() {
     let shutdown = || ToAgent::Shutdown { framework: framework() };
     let mut world = World::running(task("t"));
     assert_eq!(world.master(shutdown()), ["stop 3s"]);
@@ -146,7 +146,12 @@ fn the_end_of_a_task_whose_framework_is_gone_is_told_once() {
     assert_eq!(world.pass(3600), NOTHING);
     let mut world = World::running(task("t"));
     world.exited(0);
-    assert_eq!(world.master(shutdown()), ["collect t in 48h"], "its end has been told");
+    let finished = "t Finished Command exited with status 0";
+    assert_eq!(
+        world.master(shutdown()),
+        [finished, "collect t in 48h"],
+        "nobody has said he heard"
+    );
     assert_eq!(world.pass(3600), NOTHING);
 }
 
