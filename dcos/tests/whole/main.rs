@@ -1,5 +1,6 @@
 //! The whole binary, as users run it: a real cluster on a loopback address of its own, real containers. Needs root.
 
+mod attach;
 mod autoscale;
 mod clients;
 mod cluster;
