@@ -26,6 +26,7 @@ mod rivals;
 mod rootfs;
 mod subscribers;
 mod up;
+mod updates;
 mod upgrade;
 mod usage;
 
@@ -92,6 +93,8 @@ enum Driver {
     Upgrade(upgrade::Flags),
     /// Many readers of the event stream, and one that does not read.
     Subscribers(subscribers::Flags),
+    /// Status updates through schedulers' streams, each acknowledged over HTTP.
+    Updates(updates::Flags),
     /// Long lists, idle and while instances are placed.
     Reads(reads::Flags),
     /// Kills the master of a full cluster and waits until it serves again.
@@ -142,6 +145,7 @@ async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
         Driver::Group(flags) => group::run(flags, place).await.map(Some),
         Driver::Upgrade(flags) => upgrade::run(flags, place).await.map(Some),
         Driver::Subscribers(flags) => subscribers::run(flags, place).await.map(Some),
+        Driver::Updates(flags) => updates::run(flags, place).await.map(Some),
         Driver::Reads(flags) => reads::run(flags, place).await.map(Some),
         Driver::Recovery(flags) => recovery::run(flags, place).await.map(Some),
         Driver::Launch(flags) => launch::run(flags, place).await.map(Some),

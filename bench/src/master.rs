@@ -13,6 +13,7 @@ use store::Embedded;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use wire::mesos::master::MasterInfo;
 
 /// A look at the snapshot costs next to nothing; this is how exact the figures are.
 const LOOK_MS: u64 = 2;
@@ -32,6 +33,8 @@ pub(crate) struct Master {
     pub(crate) handle: Handle,
     /// Marathon's API.
     pub(crate) api: SocketAddr,
+    /// Mesos' API.
+    pub(crate) mesos: SocketAddr,
     /// Where agents connect.
     pub(crate) stream: SocketAddr,
     _servers: JoinSet<()>,
@@ -61,7 +64,9 @@ impl Master {
             api::marathon::router(handle.clone(), info(api), logging)
         };
         let api = serve(&mut servers, (ip, ports.api).into(), marathon).await?;
-        Ok(Self { engine, handle, api, stream, _servers: servers })
+        let mesos = |at: SocketAddr| api::mesos::router(handle.clone(), master_info(at));
+        let mesos = serve(&mut servers, (ip, 0).into(), mesos).await?;
+        Ok(Self { engine, handle, api, mesos, stream, _servers: servers })
     }
 
     pub(crate) async fn stop(self) {
@@ -121,5 +126,15 @@ fn info(api: SocketAddr) -> MarathonInfo {
         http_port: api.port(),
         mesos_master: SocketAddr::new(api.ip(), 5050).to_string(),
         config: services::Config::default(),
+    }
+}
+
+fn master_info(mesos: SocketAddr) -> MasterInfo {
+    MasterInfo {
+        ip: mesos.ip().to_string(),
+        port: mesos.port(),
+        hostname: mesos.ip().to_string(),
+        cluster: "bench".to_owned(),
+        started_at: model::time::Time(0),
     }
 }

@@ -225,18 +225,14 @@ impl Node {
         }
     }
 
-    /// Their framework is gone: nobody hears how they went.
+    /// Their framework is gone: nobody but the master hears how they went, and it needs to: it counts with what comes of
+    /// them, and waits for the end of those that have no name as well.
     pub(crate) fn abandon_operations(&mut self, framework: &FrameworkId, turn: &mut Turn<'_>) {
         for (operation, operated) in &self.state.operations().clone() {
-            if operated.framework.as_ref() != Some(framework) {
-                continue;
+            if operated.framework.as_ref() == Some(framework) {
+                let nobodys = Operated { framework: None, ..Operated::clone(operated) };
+                self.commit(Record::Operation(*operation, Some(Arc::new(nobodys))), turn);
             }
-            let rest = (!operated.latest.state.is_terminal())
-                .then(|| Arc::new(Operated { framework: None, ..Operated::clone(operated) }));
-            if rest.is_none() {
-                self.repeats.settled(*operation);
-            }
-            self.commit(Record::Operation(*operation, rest), turn);
         }
     }
 }

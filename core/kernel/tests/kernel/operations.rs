@@ -323,6 +323,23 @@ fn operations_are_reconciled() {
 }
 
 #[test]
+fn an_operation_without_a_name_ends_though_its_framework_is_gone() {
+    let mut scene = Scene::new();
+    let told = scene.accept(vec![nameless(reserve(vec![space(10)]))]);
+    scene.stage.call(&scene.framework.clone(), Call::Teardown);
+    for operated in scene.operated(&told, OperationState::Finished) {
+        let (claims, operated) = (scene.claims(), Operated { framework: None, ..operated });
+        let said = FromAgent::Operated { operated: Box::new(operated), claims };
+        let answer = scene.stage.hear(1, said);
+        let acknowledged = |effect: &Effect| {
+            matches!(effect, Effect::ToAgent(_, ToAgent::AcknowledgeOperation { .. }))
+        };
+        assert!(answer.iter().any(acknowledged), "{answer:?}");
+    }
+    assert!(scene.stage.kernel.view().operations.is_empty());
+}
+
+#[test]
 fn an_operator_takes_back_the_offers_that_are_in_the_way_and_no_others() {
     let check = |cpus: u64, lines: &[&str]| {
         let mut scene = Scene::new();

@@ -123,10 +123,11 @@ impl World {
         }
     }
 
-    /// The operations of a framework that is gone are nobody's.
+    /// The operations of a framework that is gone are nobody's: the kernel alone hears how they went.
     pub(super) fn forget_operations(&mut self, at: usize, framework: &FrameworkId) {
-        let books = &mut self.agents[at].books;
-        books.operations.retain(|known| known.framework.as_ref() != Some(framework));
+        let operations = &mut self.agents[at].books.operations;
+        let its = operations.iter_mut().filter(|known| known.framework.as_ref() == Some(framework));
+        its.for_each(|known| known.framework = None);
     }
 
     /// The kernel and its agents know of the same claims and operations.
