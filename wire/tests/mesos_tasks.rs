@@ -297,7 +297,9 @@ fn one_fault_in_a_group_is_the_fault_of_all() {
         operations(json!({ "type": "LAUNCH_GROUP", "launch_group": group })).remove(0)
     };
     let executor = |changes: Value| {
-        let mut one = json!({ "type": "DEFAULT", "executor_id": { "value": "e" } });
+        let resources = [scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 1.0)];
+        let mut one =
+            json!({ "type": "DEFAULT", "executor_id": { "value": "e" }, "resources": resources });
         let members = changes.as_object().expect("an object").clone();
         one.as_object_mut().expect("an object").extend(members);
         one
@@ -331,7 +333,7 @@ fn one_fault_in_a_group_is_the_fault_of_all() {
     );
     check(executor(docker), task(), "Docker ContainerInfo is not supported on the executor");
     check(executor(json!({ "framework_id": { "value": "g" } })), task(), "invalid FrameworkID");
-    let found = group(executor(json!({ "resources": [scalar("cpus", 0.1)] })), json!([task()]));
+    let found = group(sound(), json!([task()]));
     assert!(matches!(found, Operation::LaunchGroup { tasks, .. } if tasks.len() == 1));
 }
 

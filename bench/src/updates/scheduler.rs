@@ -156,20 +156,25 @@ impl Scheduler {
                 self.acknowledge(status, said)?;
             }
             Type::Error => bail!("{:?}", event.error),
-            _ => (),
+            Type::Unknown
+            | Type::InverseOffers
+            | Type::RescindInverseOffer
+            | Type::UpdateOperationStatus
+            | Type::Message
+            | Type::Failure
+            | Type::Heartbeat => (),
         }
         Ok(())
     }
 
     fn acknowledge(&mut self, status: TaskStatus, said: &mut Vec<u8>) -> Result<()> {
         let agent_id = status.agent_id.clone().context("no agent")?;
-        match status.state() {
-            TaskState::TaskStarting | TaskState::TaskKilled => (),
-            TaskState::TaskRunning => {
-                self.running.push_back((status.task_id.clone(), agent_id.clone()));
-            }
-            other => bail!("{other:?}: {:?}", status.message),
+        if status.state() == TaskState::TaskRunning {
+            self.running.push_back((status.task_id.clone(), agent_id.clone()));
         }
+        let is_good = [TaskState::TaskStarting, TaskState::TaskRunning, TaskState::TaskKilled]
+            .contains(&status.state());
+        ensure!(is_good, "{:?}: {:?}", status.state(), status.message);
         let uuid = status.uuid.context("nothing to acknowledge")?;
         let seen = Acknowledge { agent_id, task_id: status.task_id, uuid };
         let call = Call { acknowledge: Some(seen), ..self.call(CallType::Acknowledge) };
@@ -192,7 +197,7 @@ impl Scheduler {
             let accept = Accept {
                 offer_ids: vec![offer.id],
                 operations: vec![operation],
-                filters: Some(Filters { refuse_seconds: Some(0.0), ..Filters::default() }),
+                filters: Some(Filters { refuse_seconds: Some(0.0) }),
             };
             let call = Call { accept: Some(accept), ..self.call(CallType::Accept) };
             self.say(&call, said)?;

@@ -245,6 +245,7 @@ impl Kernel {
                 .or_else(|| self.executor_fault(agent, &client, executor))
         };
         let fault = of_executor().or_else(|| self.fault(lot, task));
+        let fault = fault.or_else(|| fault_together([&task.resources, &executor.resources]));
         fault.or_else(|| {
             let mut rest = lot.rest.clone();
             rest.subtract(&task.resources);
@@ -301,6 +302,10 @@ impl Kernel {
         if let Some(twice) = tasks.iter().find(|task| !ids.insert(&task.id)) {
             return Some(format!("the group has two tasks {}", twice.id));
         }
+        let of_tasks = tasks.iter().map(|task| &task.resources);
+        if let Some(fault) = fault_together(of_tasks.chain([&executor.resources])) {
+            return Some(fault);
+        }
         if let Some(fault) = tasks.iter().find_map(|task| self.fault(lot, task)) {
             return Some(fault);
         }
@@ -355,6 +360,13 @@ impl Kernel {
         let fits = lot.rest.contains(&task.resources);
         (!fits).then(|| format!("the task needs {} and {} are offered", task.resources, lot.rest))
     }
+}
+
+/// What is wrong with what tasks and their executor use together.
+fn fault_together<'a>(all: impl IntoIterator<Item = &'a Resources>) -> Option<String> {
+    let mut sum = Resources::default();
+    all.into_iter().for_each(|one| sum.add(one));
+    judge::used_together(&sum).err()
 }
 
 pub(crate) fn id_fault(of: &str, text: &str) -> Option<String> {

@@ -10,7 +10,7 @@ use model::scheduler::{Call, Event};
 use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
-use crate::accept::Answer;
+use crate::accept::{Answer, id_fault};
 use crate::constraints::Constraints;
 use crate::demand::Client;
 use crate::state::Framework;
@@ -47,8 +47,14 @@ impl Kernel {
             None => self.state.new_framework_id(&self.view.cluster),
         };
         let known = self.state.frameworks.get(&id);
+        let mut info = FrameworkInfo { id: Some(id.clone()), ..info };
+        if let Some(known) = known {
+            // As in Mesos, a framework that comes back keeps what it cannot change.
+            info.user.clone_from(&known.info.user);
+            info.checkpoint = known.info.checkpoint;
+        }
         let framework = Framework {
-            info: Arc::new(FrameworkInfo { id: Some(id.clone()), ..info }),
+            info: Arc::new(info),
             registered_at: known.map_or(now, |known| known.registered_at),
             completed_at: None,
         };
@@ -80,10 +86,13 @@ impl Kernel {
             return invalid("several roles need the capability MULTI_ROLE".to_owned());
         }
         let Some(id) = &info.id else { return Ok(()) };
-        if id.as_str().is_empty() || id.as_str().contains(|c: char| c.is_control() || c == '/') {
-            return invalid(format!("{:?} is not a framework id", id.as_str()));
+        if let Some(fault) = id_fault("framework", id.as_str()) {
+            return invalid(fault);
         }
         let known = self.state.frameworks.get(id);
+        if known.is_some_and(|known| known.info.principal != info.principal) {
+            return invalid("Changing framework's principal is not allowed.".to_owned());
+        }
         if known.is_some_and(|known| known.completed_at.is_some()) {
             return Err(Refusal::CompletedFramework(id.clone()));
         }

@@ -1,7 +1,7 @@
 //! What is wrong with resources and with what is to become of them, as strictly as Mesos' master judges. Each fault
 //! names the field.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use model::framework::{Capability, FrameworkInfo};
 use model::id::Role;
@@ -60,9 +60,9 @@ pub(crate) fn conversion(conversion: &Conversion, case: &Case<'_>) -> Judgement 
         Conversion::GrowVolume { volume, addition } => grow(volume, addition),
         Conversion::ShrinkVolume { volume, subtract } => shrink(volume, *subtract),
         Conversion::CreateDisk { source, .. } | Conversion::DestroyDisk { source } => {
-            one(source).map_err(|fault| format!("source: {fault}"))?;
-            Err("source: no resource provider of this agent has it, and only one could do this"
-                .to_owned())
+            one(source).map_err(|fault| format!("source.{fault}"))?;
+            // Only a provider could make a disk or take it away, and agents have none.
+            Err("'source' is not managed by a resource provider".to_owned())
         }
     }
 }
@@ -221,7 +221,7 @@ fn create(volumes: &[Resource], case: &Case<'_>) -> Judgement {
     all("volumes", volumes)?;
     each("volumes", volumes, is_persistent)?;
     let mut taken = case.claims.clone();
-    taken.add(&Resources::new(volumes.iter().cloned()));
+    taken.add(&Resources::new(volumes.iter().map(|one| Resource { shared: false, ..one.clone() })));
     judge_unique(&taken).map_err(|fault| format!("volumes: {fault}"))?;
     each("volumes", volumes, |one| {
         if let Applicant::Framework { info, .. } = &case.applicant {
@@ -290,19 +290,27 @@ fn is_persistent(one: &Resource) -> Judgement {
     judge(matches!(one.amount, Amount::Scalar(_)), || "type: a disk is a SCALAR".to_owned())
 }
 
-/// No two volumes of a role share a name.
+/// No two volumes of a role share a name. What is shared may be held several times.
 fn judge_unique(resources: &Resources) -> Judgement {
-    let mut seen = BTreeSet::new();
-    let mut named = resources.iter().filter_map(|one| Some((one.role(), &one.persistence()?.id)));
-    match named.find(|name| !seen.insert(*name)) {
-        Some((_, id)) => Err(format!("the role has two volumes of the id {id:?}")),
-        None => Ok(()),
+    let mut seen: BTreeMap<_, &Resource> = BTreeMap::new();
+    for one in resources.iter() {
+        let Some(persistence) = one.persistence() else { continue };
+        let before = seen.insert((one.role(), &persistence.id), one);
+        if before.is_some_and(|before| !(one.shared && before.is_same_as(one))) {
+            return Err(format!("the role has two volumes of the id {:?}", persistence.id));
+        }
     }
+    Ok(())
 }
 
 /// What can be wrong with the resources of tasks, whoever offers them; each volume may be named once.
 pub(crate) fn used(resources: &Resources) -> Judgement {
     resources.iter().try_for_each(one).map_err(|fault| format!("resources.{fault}"))?;
+    used_together(resources)
+}
+
+/// The same of what tasks and their executor use together, each of which was judged.
+pub(crate) fn used_together(resources: &Resources) -> Judgement {
     judge_unique(resources).map_err(|fault| format!("resources: {fault}"))?;
     let mixed = resources.iter().find(|one| {
         one.revocable && resources.iter().any(|other| other.name == one.name && !other.revocable)

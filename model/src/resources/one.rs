@@ -176,6 +176,15 @@ impl Resource {
         self.is_dynamically_reserved() || self.is_persistent_volume()
     }
 
+    /// The same volume, or the same but for where a task sees it.
+    pub fn is_same_as(&self, other: &Resource) -> bool {
+        let unseen = |one: &Resource| {
+            let disk = one.disk.as_deref().map(|disk| DiskInfo { volume: None, ..disk.clone() });
+            Resource { disk: disk.map(Box::new), ..one.clone() }
+        };
+        unseen(self) == unseen(other)
+    }
+
     /// It is used whole or not at all, and never becomes one with another: a volume, a disk with a file system.
     pub fn is_whole(&self) -> bool {
         let source = |source: &DiskSource| match source.kind {

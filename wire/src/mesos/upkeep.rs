@@ -39,7 +39,7 @@ pub fn drain(asked: &DrainAgent) -> Result<Order, Fault> {
 
 /// What comes of it is told once the agent has done it.
 pub fn convert(id: &SpelledAgentId, asked: &Operation) -> Result<Order, Fault> {
-    let conversion = operation::conversion(asked)?;
+    let conversion = operation::conversion(asked, None)?;
     Ok(Order::Convert { agent: agent(id), conversion, principal: None })
 }
 

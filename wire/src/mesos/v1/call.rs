@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::program;
 use super::task::{self, Launch};
-use super::{Fault, framework, nanoseconds, operation, wishes};
+use super::{Fault, framework, group, nanoseconds, operation, wishes};
 
 /// A call that makes sense by itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -268,7 +268,7 @@ fn operations(spelled: &SpelledOperation, launch: Launch<'_>) -> Vec<Operation> 
         | OperationType::DestroyDisk
         | OperationType::Unknown => {
             let id = spelled.id.as_ref().map(|id| OperationId::new(id.value.as_str()));
-            vec![match operation::conversion(spelled) {
+            vec![match operation::conversion(spelled, Some(launch.role)) {
                 Ok(conversion) => Operation::Convert { id, conversion },
                 Err(Fault(cause)) => Operation::NoConversion { id, cause },
             }]
@@ -303,6 +303,7 @@ fn launch_group(group: &mesos_v1::offer::operation::LaunchGroup, launch: Launch<
     let members = &group.task_group.tasks;
     let read = || {
         let executor = task::read_executor(&group.executor, launch)?;
+        group::judge(group)?;
         let tasks = members.iter().map(|one| match executor.program {
             None => task::read_member(one, launch),
             Some(_) => program::read_member(one, launch),

@@ -11,6 +11,7 @@ pub mod command;
 pub mod container;
 pub mod event;
 pub mod framework;
+mod group;
 pub mod offer;
 pub mod operation;
 mod program;

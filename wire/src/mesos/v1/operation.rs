@@ -5,17 +5,33 @@ use mesos_v1::offer::operation::Type;
 use mesos_v1::{
     OperationId, OperationState as SpelledState, OperationStatus as SpelledStatus, Uuid,
 };
+use model::id::Role;
 use model::operation::{Conversion, OperationState, OperationStatus};
 use model::resources::{Resource, Scalar};
 
 use super::resource::{self, Dialect};
 use super::{Fault, agent_id};
 
-/// One that turns resources into others.
-pub(in crate::mesos) fn conversion(operation: &Spelled) -> Result<Conversion, Fault> {
+/// One that turns resources into others; `role` is that of the offers, unset for what operators want.
+pub(in crate::mesos) fn conversion(
+    operation: &Spelled,
+    role: Option<&Role>,
+) -> Result<Conversion, Fault> {
     let absent = |field: &str| Fault::new(format!("Expecting '{field}' to be present"));
     let all = |spelled: &[mesos_v1::Resource]| -> Result<Vec<Resource>, Fault> {
-        Ok(resource::read(spelled)?.all)
+        let read = resource::read(spelled)?;
+        match read.role.as_ref().filter(|told| Some(*told) != role) {
+            None => Ok(read.all),
+            Some(told) => Err(Fault::new(match role {
+                Some(role) => format!(
+                    "The resources are allocated to role '{told}', but the offer is to role '{role}'"
+                ),
+                None => format!("The resources are allocated to role '{told}': name unallocated ones"),
+            })),
+        }
+    };
+    let one = |spelled: &mesos_v1::Resource| {
+        Ok(all(std::slice::from_ref(spelled))?.pop().expect("one of one"))
     };
     match operation.r#type() {
         Type::Reserve => {
@@ -37,27 +53,27 @@ pub(in crate::mesos) fn conversion(operation: &Spelled) -> Result<Conversion, Fa
         }
         Type::GrowVolume => {
             let grow = operation.grow_volume.as_ref().ok_or_else(|| absent("grow_volume"))?;
-            let volume = resource::read_one(&grow.volume)?;
-            Ok(Conversion::GrowVolume { volume, addition: resource::read_one(&grow.addition)? })
+            let volume = one(&grow.volume)?;
+            Ok(Conversion::GrowVolume { volume, addition: one(&grow.addition)? })
         }
         Type::ShrinkVolume => {
             let shrink = operation.shrink_volume.as_ref().ok_or_else(|| absent("shrink_volume"))?;
             let subtract = Scalar::from_f64(shrink.subtract.value);
             let subtract =
                 subtract.ok_or_else(|| Fault::new("'subtract' is no sensible number"))?;
-            Ok(Conversion::ShrinkVolume { volume: resource::read_one(&shrink.volume)?, subtract })
+            Ok(Conversion::ShrinkVolume { volume: one(&shrink.volume)?, subtract })
         }
         Type::CreateDisk => {
             let create = operation.create_disk.as_ref().ok_or_else(|| absent("create_disk"))?;
             Ok(Conversion::CreateDisk {
-                source: resource::read_one(&create.source)?,
+                source: one(&create.source)?,
                 target: resource::kind(create.target_type()),
                 profile: create.target_profile.clone(),
             })
         }
         Type::DestroyDisk => {
             let destroy = operation.destroy_disk.as_ref().ok_or_else(|| absent("destroy_disk"))?;
-            Ok(Conversion::DestroyDisk { source: resource::read_one(&destroy.source)? })
+            Ok(Conversion::DestroyDisk { source: one(&destroy.source)? })
         }
         Type::Unknown | Type::Launch | Type::LaunchGroup => {
             Err(Fault::new("the operation is of no known type"))

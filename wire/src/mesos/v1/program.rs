@@ -9,7 +9,7 @@ use model::executor::{Given, Program};
 use model::task::{ExecutorInfo, TaskInfo};
 
 use super::task::{self, Launch, common};
-use super::{Fault, command, container, nanoseconds};
+use super::{Fault, command, container, group, nanoseconds};
 
 /// What framework and executor tell each other by way of the agent; a letter to an agent has room for several.
 const GIVEN_BYTES_MAX: usize = 1 << 20;
@@ -52,6 +52,8 @@ pub(super) fn read_executor(spelled: &Spelled, launch: Launch<'_>) -> Result<Exe
     let invalid =
         |fault: Fault| Fault::new(format!("Executor's `ContainerInfo` is invalid: {}", fault.0));
     let container = spelled.container.as_ref().map(container::read).transpose().map_err(invalid)?;
+    let linux = spelled.container.as_ref().and_then(|container| container.linux_info.as_ref());
+    group::judge_around(linux)?;
     let grace = spelled.shutdown_grace_period.as_ref();
     let shutdown_grace = grace
         .map(|grace| nanoseconds("ExecutorInfo.shutdown_grace_period", grace.nanoseconds))

@@ -11,7 +11,9 @@ use model::limits::{Limit, Limits};
 use model::resources::{Resource, Resources, Scalar};
 use model::task::{ExecutorInfo, TaskInfo};
 
-use super::{Fault, check, command, container, nanoseconds, pairs, program, resource, unset};
+use super::{
+    Fault, check, command, container, group, nanoseconds, pairs, program, resource, unset,
+};
 
 /// In what a task is launched.
 #[derive(Debug, Clone, Copy)]
@@ -49,9 +51,6 @@ pub fn read_member(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fa
     let of =
         |cause: &str| Fault::new(format!("Task '{}' is invalid: {cause}", spelled.task_id.value));
     let task = common(spelled, launch).map_err(|fault| of(&fault.0))?;
-    if spelled.executor.is_some() {
-        return Err(of("'TaskInfo.executor' must not be set"));
-    }
     if spelled.command.is_none() {
         return Err(of("'TaskInfo.command' must be set"));
     }
@@ -159,7 +158,9 @@ fn resources(spelled: &Spelled, launch: Launch<'_>) -> Result<(Resources, Role),
 fn judge_together(all: &[Resource]) -> Result<(), Fault> {
     let mut ids = std::collections::BTreeSet::new();
     for one in all {
-        let volume = one.persistence().map(|volume| (one.role(), volume.id.as_str()));
+        // What is shared may be seen at several places.
+        let volume = one.persistence().filter(|_| !one.shared);
+        let volume = volume.map(|volume| (one.role(), volume.id.as_str()));
         if let Some((_, id)) = volume.filter(|volume| !ids.insert(*volume)) {
             return Err(Fault::new(format!(
                 "Task uses duplicate persistence ID: Persistence ID '{id}' is not unique"
@@ -206,6 +207,10 @@ pub(super) fn read_shared(
             other.value, launch.framework
         )));
     }
+    let grace = spelled.shutdown_grace_period.as_ref();
+    if grace.is_some_and(|grace| grace.nanoseconds < 0) {
+        return Err(Fault::new("ExecutorInfo's 'shutdown_grace_period' must be non-negative"));
+    }
     let invalid =
         |fault: Fault| Fault::new(format!("Executor uses invalid resources: {}", fault.0));
     let read = resource::read(&spelled.resources).map_err(invalid)?;
@@ -233,6 +238,7 @@ fn surrounding(container: &SpelledContainer) -> Result<(), Fault> {
             "'ContainerInfo.mesos.image' must not be set for 'DEFAULT' executor",
         ));
     }
+    group::judge_around(container.linux_info.as_ref())?;
     super::empty("executor.container.volumes", &container.volumes)?;
     unset("executor.container.hostname", container.hostname.as_ref())?;
     unset("executor.container.rlimit_info", container.rlimit_info.as_ref())?;
