@@ -59,12 +59,11 @@ impl Master {
         let door = engine::agents::service(handle.clone());
         let agents = Router::new().route_service(wire::agent::METHOD, door);
         let stream = serve(&mut servers, (ip, ports.stream).into(), |_| agents).await?;
-        let marathon = |api| {
-            let logging = Logging::new(Levels::new(), Box::new(|_| ()));
-            api::marathon::router(handle.clone(), info(api), logging)
-        };
+        let logging = Logging::new(Levels::new(), Box::new(|_| ()));
+        let marathon = |api| api::marathon::router(handle.clone(), info(api), logging.clone());
         let api = serve(&mut servers, (ip, ports.api).into(), marathon).await?;
-        let mesos = |at: SocketAddr| api::mesos::router(handle.clone(), master_info(at));
+        let mesos =
+            |at: SocketAddr| api::mesos::router(handle.clone(), master_info(at), logging.clone());
         let mesos = serve(&mut servers, (ip, 0).into(), mesos).await?;
         Ok(Self { engine, handle, api, mesos, stream, _servers: servers })
     }
@@ -136,5 +135,6 @@ fn master_info(mesos: SocketAddr) -> MasterInfo {
         hostname: mesos.ip().to_string(),
         cluster: "bench".to_owned(),
         started_at: model::time::Time(0),
+        flags: Default::default(),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agent::{AgentConfig, Machine, machine_resources};
 use anyhow::{Context, Result, anyhow};
@@ -17,6 +18,9 @@ use crate::shares;
 
 /// Sandboxes go earlier the nearer the disk comes to this; as Mesos ships it.
 const DISK_HEADROOM: f64 = 0.1;
+
+/// From one measurement of what tasks leave idle to the next.
+const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// For what need not outlive the machine; paths of sockets have to be short.
 const RUN_DIR: &str = "/run/dcos";
@@ -115,6 +119,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
             hostname: settings.agent_address(number).ip().to_string(),
             resources: Some(resources),
             attributes: settings.attributes.clone(),
+            reconfiguration: settings.reconfiguration(),
             domain: settings.fault_domain(number).cloned(),
             containers: containers::Config {
                 allow_privileged: settings.allow_privileged,
@@ -124,6 +129,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
             fetcher: fetcher.clone(),
             stop_tasks: settings.stop_tasks,
             node: settings.executors.config(),
+            oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
             gc_disk_headroom: DISK_HEADROOM,
         });
     }

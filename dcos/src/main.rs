@@ -12,6 +12,7 @@ mod logs;
 mod master;
 mod placement;
 mod preflight;
+mod resources;
 mod serve;
 mod settings;
 mod shares;

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use agent::Reconfiguration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use model::attributes::{Attribute, FaultDomain};
@@ -15,6 +16,7 @@ use crate::allocator::Allocator;
 use crate::executors::Executors;
 use crate::fault_domain::Where;
 use crate::placement::Placement;
+use crate::resources;
 
 /// More agents than this on one machine try out nothing that fewer would not.
 const AGENTS_MAX: u16 = 100;
@@ -35,7 +37,8 @@ pub(crate) struct Flags {
     /// So many agents share the machine's resources, for trying out placement [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(AGENTS_MAX)))]
     agents: Option<u16>,
-    /// What an agent offers, such as 'cpus:4;mem:8192;disk:20480;ports:[31000-32000]' [default: what the machine has].
+    /// What an agent offers, such as 'cpus:4;mem:8192;disk:20480;ports:[31000-32000]', as JSON with its disks, or in a
+    /// file ('file:///etc/dcos/resources.json') [default: what the machine has].
     #[arg(long, value_name = "RESOURCES")]
     resources: Option<String>,
     /// What an agent says of itself, such as 'rack:a;ssd:true'.
@@ -53,6 +56,9 @@ pub(crate) struct Flags {
     /// Stop all tasks when the cluster is stopped.
     #[arg(long)]
     stop_tasks: bool,
+    /// Lend processors that tasks leave idle to frameworks that take revocable resources.
+    #[arg(long)]
+    oversubscribe: bool,
     /// Only this half of the cluster; the other is in a process with a data directory of its own. For tests, which end
     /// one and not the other.
     #[arg(long, value_enum, hide = true)]
@@ -85,6 +91,18 @@ struct File {
     allow_privileged: bool,
     insecure_no_auth: bool,
     stop_tasks: bool,
+    reconfiguration_policy: Policy,
+    oversubscribe: bool,
+}
+
+/// What may have changed when an agent starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    Any,
+    #[default]
+    Additive,
+    Equal,
 }
 
 /// The classic ports, so that unmodified clients find everything.
@@ -160,6 +178,9 @@ pub(crate) struct Settings {
     pub(crate) stop_tasks: bool,
     /// `None`: both.
     pub(crate) only: Option<Half>,
+    pub(crate) reconfiguration_policy: Policy,
+    /// Processors that tasks leave idle are lent.
+    pub(crate) oversubscribe: bool,
 }
 
 impl Settings {
@@ -172,7 +193,7 @@ impl Settings {
     }
 
     fn of(flags: Flags, file: File) -> Result<Self> {
-        let resources = flags.resources.or(file.resources);
+        let given = flags.resources.or(file.resources);
         let attributes = flags.attributes.or(file.attributes).unwrap_or_default();
         let said = file.fault_domain;
         let region = flags.region.or(said.region);
@@ -185,9 +206,7 @@ impl Settings {
             bind: flags.bind.or(file.bind).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             ports: file.ports,
             agents: flags.agents.or(file.agents).unwrap_or(1),
-            resources: resources
-                .map(|text| text.parse().with_context(|| format!("in the resources {text:?}")))
-                .transpose()?,
+            resources: given.as_deref().map(resources::parse).transpose()?,
             attributes: model::attributes::parse(&attributes)
                 .with_context(|| format!("in the attributes {attributes:?}"))?,
             master_region: said.master_region.or(first),
@@ -201,6 +220,8 @@ impl Settings {
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
             stop_tasks: flags.stop_tasks || file.stop_tasks,
             only: flags.only,
+            reconfiguration_policy: file.reconfiguration_policy,
+            oversubscribe: flags.oversubscribe || file.oversubscribe,
         };
         settings.check()?;
         Ok(settings)
@@ -218,6 +239,15 @@ impl Settings {
         SocketAddr::new(ip, self.ports.agent + number)
     }
 
+    pub(crate) fn reconfiguration(&self) -> Reconfiguration {
+        match self.reconfiguration_policy {
+            Policy::Any => Reconfiguration::Any,
+            Policy::Additive if self.resources.is_none() => Reconfiguration::AdditiveDetected,
+            Policy::Additive => Reconfiguration::Additive,
+            Policy::Equal => Reconfiguration::Equal,
+        }
+    }
+
     pub(crate) fn fault_domain(&self, number: u16) -> Option<&FaultDomain> {
         self.fault_domains.iter().cycle().nth(number.into())
     }
@@ -227,6 +257,9 @@ impl Settings {
             bail!("agents: {} is not between 1 and {AGENTS_MAX}", self.agents);
         }
         self.executors.check()?;
+        if let Some(given) = self.resources.as_ref().filter(|_| self.agents > 1) {
+            resources::judge_shared(given)?;
+        }
         if self.ping.interval_seconds == 0 || self.ping.missed_max == 0 {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }

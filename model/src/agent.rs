@@ -273,6 +273,12 @@ pub enum FromAgent {
         #[n(2)]
         data: Given,
     },
+    /// What its tasks have and do not use, in all. Lost if nobody listens: the next registration tells it again.
+    #[n(30)]
+    Lends {
+        #[n(0)]
+        revocable: Resources,
+    },
 }
 
 /// What an agent knows of its resources beyond its configuration.
@@ -286,6 +292,9 @@ pub struct Books {
     /// Executors that are programs.
     #[cbor(n(2), default)]
     pub executors: Vec<HeldExecutor>,
+    /// What its tasks have and do not use.
+    #[cbor(n(7), default)]
+    pub revocable: Resources,
 }
 
 /// How much one task uses of what it is allotted, since the last time: thousandths of it.

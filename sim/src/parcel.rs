@@ -200,6 +200,7 @@ pub fn keeps_order_up(message: &FromAgent) -> bool {
         | FromAgent::Checked { .. }
         | FromAgent::Used { .. }
         | FromAgent::Message { .. }
+        | FromAgent::Lends { .. }
         | FromAgent::Pong => false,
     }
 }

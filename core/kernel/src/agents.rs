@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::agent::{AgentInfo, Books, FromAgent, HeldTask, PROTOCOL, ToAgent, Used};
 use model::id::{AgentId, Connection, FrameworkId, OfferId, TaskId, Uuid};
-use model::resources::{Amount, Resource};
+use model::resources::{Amount, Resource, Resources};
 use model::scheduler::Event;
 use model::time::Time;
 
@@ -35,6 +35,8 @@ pub(crate) struct LiveAgent {
     pub(crate) executors: BTreeMap<ExecutorKey, BTreeSet<TaskId>>,
     /// Executors that are programs: they are here with tasks or without.
     pub(crate) programs: BTreeMap<ExecutorKey, Program>,
+    /// What it lends of what its tasks have.
+    pub(crate) revocable: Resources,
     /// The version of the agents' protocol that it speaks.
     pub(crate) protocol: u32,
     /// Kills that were asked for, with their grace periods, until the tasks have ended.
@@ -107,6 +109,7 @@ impl Kernel {
             FromAgent::Message { framework, executor, data } => {
                 self.tell(&framework, Event::Message { agent, executor, data }, out);
             }
+            FromAgent::Lends { revocable } => self.lends(&agent, &revocable, out),
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),
         }
@@ -136,6 +139,7 @@ impl Kernel {
         out.effects.push(Effect::ToAgent(connection, ToAgent::Registered { agent: id.clone() }));
         let executors = std::mem::take(&mut books.executors);
         self.settle(now, &id, Holds { tasks, executors }, out);
+        self.agents.get_mut(&id).expect("it was attached").lend(&books.revocable);
         self.settle_books(&id, books, out);
         if was_unreachable {
             self.tell_again(now, &id, out);

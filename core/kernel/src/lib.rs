@@ -3,7 +3,8 @@
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`] and `refresh`, this file (who
 //! may say what), then one file per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`,
 //! `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`, `operator`, `duty`,
-//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge` and `claims`.
+//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge`, `claims`
+//! and `lent`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -25,6 +26,7 @@ pub mod history;
 mod introduce;
 mod inverse;
 mod judge;
+mod lent;
 pub mod maintenance;
 mod offers;
 mod operations;

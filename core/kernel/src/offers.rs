@@ -326,6 +326,7 @@ impl Kernel {
             return Resources::default();
         }
         let mut free = self.state.total(id).into_owned();
+        self.agents.get(id).into_iter().for_each(|live| free.add(&live.revocable));
         if let Some(stock) = self.offers.stock(id) {
             stock.offers.iter().for_each(|(_, offer)| free.take(&offer.resources));
         }

@@ -182,7 +182,7 @@ impl Kernel {
 
     /// The agent registers: what was on its way and did not arrive will not be done.
     pub(crate) fn settle_books(&mut self, agent: &AgentId, books: Books, out: &mut Out) {
-        let Books { claims, operations, executors: _ } = books;
+        let Books { claims, operations, executors: _, revocable: _ } = books;
         for key in self.operations_of(agent) {
             let Some(known) = self.forget_operation(&key) else { continue };
             let is_there = operations.iter().any(|told| told.uuid == known.uuid);

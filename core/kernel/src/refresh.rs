@@ -37,6 +37,7 @@ impl Kernel {
             reregistered_at: live.and_then(|live| live.returned_at),
             executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
             answers: self.inverse.answers(id),
+            revocable: live.map(|live| live.revocable.clone()).unwrap_or_default(),
         };
         let seen = Arc::new(seen);
         let before = self.view.agents.insert(id.clone(), Arc::clone(&seen));

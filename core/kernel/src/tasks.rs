@@ -116,6 +116,7 @@ impl Kernel {
         out: &mut Out,
     ) {
         status.agent.get_or_insert_with(|| agent.clone());
+        self.spell_preempted(&framework, &mut status);
         let latest = self.as_drained(agent, &framework, &mut status, latest);
         if status.state == TaskState::Dropped {
             // An agent does not know who is partition-aware.

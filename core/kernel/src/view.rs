@@ -60,6 +60,8 @@ pub struct AgentView {
     pub reregistered_at: Option<Time>,
     /// Executors that are programs, with tasks or without.
     pub executors: Vec<HeldExecutor>,
+    /// What its tasks have and do not use, beside its total.
+    pub revocable: Resources,
     /// What those said who were asked to let go of it before it goes down.
     pub answers: Vec<Answered>,
 }

@@ -3,8 +3,9 @@
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
 //! its end), [`groups`] (tasks that live and die together), [`executor`] and [`hears`]
 //! (executors that are programs), [`updates`] (what is told until acknowledged),
-//! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and what it means), [`looks`] (what
-//! else is probed for), [`start`] (what a restarted agent does about what it finds), [`view`] (what can be asked).
+//! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and
+//! what it means), [`looks`] (what else is probed for), [`lend`] (what tasks leave idle), [`start`] (what a restarted
+//! agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
@@ -12,6 +13,7 @@ mod checks;
 mod executor;
 mod groups;
 mod hears;
+mod lend;
 mod looks;
 mod operations;
 mod queue;
@@ -41,6 +43,8 @@ use checks::Checks;
 use executor::Programs;
 pub use executor::{EndedBy, Ending, Executor};
 pub use hears::{FromExecutor, ToExecutor, Told};
+use lend::Lending;
+pub use lend::Load;
 use looks::Looks;
 pub use looks::{Finding, Look};
 use operations::Repeats;
@@ -151,6 +155,10 @@ pub enum Input {
     Measured {
         tasks: Vec<Measured>,
     },
+    /// What the containers of all running tasks use, where what they leave idle is lent.
+    Loaded {
+        loads: Vec<Load>,
+    },
     /// The operator wants nothing left behind: all tasks end.
     StopTasks,
     Tick,
@@ -254,6 +262,7 @@ pub struct Node {
     programs: Programs,
     /// When tasks must have ended by themselves.
     deadlines: Queue<ContainerId>,
+    lending: Lending,
 }
 
 impl Node {
@@ -267,6 +276,7 @@ impl Node {
             looks: Looks::default(),
             programs: Programs::default(),
             deadlines: Queue::default(),
+            lending: Lending::default(),
         }
     }
 
@@ -362,6 +372,7 @@ impl Machine for Node {
                 self.hear_executor(&container, said, turn);
             }
             Input::Measured { tasks } => self.tell_use(tasks, turn),
+            Input::Loaded { loads } => self.loaded(&loads, turn),
             Input::StopTasks => self.stop_tasks(turn),
             Input::Tick => self.tick(turn),
         }
@@ -392,6 +403,7 @@ fn seed(input: &Input) -> u64 {
         Input::Connected { .. }
         | Input::Disconnected
         | Input::Measured { .. }
+        | Input::Loaded { .. }
         | Input::StopTasks
         | Input::Tick => 0,
     }

@@ -61,6 +61,7 @@ impl Node {
             claims: self.state.claims().clone(),
             operations: operations.map(|operated| Operated::clone(operated)).collect(),
             executors: self.state.executors().values().map(|one| one.told()).collect(),
+            revocable: self.lending.resources(),
         }
     }
 

@@ -123,6 +123,9 @@ pub enum KilledBy {
     /// The time that it has said it needs.
     #[n(3)]
     Time,
+    /// What it had borrowed is needed by those whom it belongs to.
+    #[n(7)]
+    Preemption,
 }
 
 /// This machine's keys begin so.

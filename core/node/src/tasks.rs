@@ -348,6 +348,15 @@ fn exited(held: &Held, wait_status: i32, limitation: Option<(Reason, String)>) -
             ..News::of(TaskState::Failed)
         };
     }
+    if held.killed.is_some_and(|killed| killed.by == KilledBy::Preemption) {
+        return News {
+            source: Source::Agent,
+            reason: Some(Reason::ContainerPreempted),
+            message: Some("Those whom its processors belong to need them again".to_owned()),
+            wait_status: Some(wait_status),
+            ..News::of(TaskState::Gone)
+        };
+    }
     let ended = Ended::of(wait_status);
     if held.killed.is_some_and(|killed| killed.by == KilledBy::Time) {
         return News {

@@ -37,7 +37,9 @@ impl Node {
         turn: &mut Turn<'_>,
     ) -> bool {
         let promised = needed(held).claims();
-        if self.state.claims().contains(&promised) {
+        // One by one, for a task may see what is shared at several places.
+        let claims = self.state.claims();
+        if promised.iter().all(|one| claims.contains(&Resources::new([one.clone()]))) {
             return false;
         }
         let cause = format!("The agent does not have all that the task is to use of {promised}");

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
+
+use crate::reconfigure::Reconfiguration;
 
 /// One agent of this process.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub struct AgentConfig {
     /// What the machine has, as Mesos detects it, if unset.
     pub resources: Option<Resources>,
     pub attributes: Vec<Attribute>,
+    /// Which changes of these a restart may bring.
+    pub reconfiguration: Reconfiguration,
     pub domain: Option<FaultDomain>,
     pub containers: containers::Config,
     /// May be shared by the agents of a process.
@@ -28,6 +33,8 @@ pub struct AgentConfig {
     /// Ends all tasks when the agent is stopped; otherwise they run on.
     pub stop_tasks: bool,
     pub node: node::Config,
+    /// How often it is measured what tasks leave idle, so that it can be lent to others; unset, nothing is lent.
+    pub oversubscribe: Option<Duration>,
     /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.
     pub gc_disk_headroom: f64,
 }

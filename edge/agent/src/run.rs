@@ -43,6 +43,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let store = spawn_blocking(move || Embedded::open(&dir)).await??;
     let disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
     let info = describe(&config)?;
+    let (volumes, resources) = (Volumes::new(&config.dir), info.resources.clone());
+    spawn_blocking(move || volumes.prepare(&resources)).await??;
     let seeds = Arc::new(Seeds::random());
     let publisher = Publisher::new();
     let board = publisher.board();
@@ -62,6 +64,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         seeds: seeds.clone(),
         guests: guests.clone(),
         streams: streams.clone(),
+        oversubscribe: config.oversubscribe,
         due: due.clone(),
     };
     let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
@@ -69,6 +72,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         setup: Setup {
             info: info.clone(),
             node: config.node.clone(),
+            reconfiguration: config.reconfiguration,
             stop_tasks: config.stop_tasks,
             keeps_inputs: true,
         },
@@ -77,8 +81,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         runtime: Real::open(tools, events, called).await?,
         seeds: seeds.clone(),
         publisher,
-    })
-    .context("reading the agent's checkpoints")?;
+    })?;
     let held = containers_of(&board.view());
     let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
     let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains(id), delay));

@@ -13,6 +13,7 @@ use model::container::Volume;
 use model::id::Uuid;
 use model::resources::{DiskKind, Resource, Resources};
 use node::Input;
+use procfs::process::Process;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -60,8 +61,7 @@ impl Volumes {
         let persistence = volume.persistence().context("it is no persistent volume")?;
         let role = volume.role().context("a volume that is not reserved has no place")?;
         let source = volume.source();
-        let root = source.and_then(|source| source.root.as_ref());
-        let root = root.map_or(self.dir.clone(), |root| self.dir.join(root));
+        let root = self.root(volume);
         if source.is_some_and(|source| source.kind == DiskKind::Mount) {
             return Ok(Place::Mount(root));
         }
@@ -69,6 +69,28 @@ impl Volumes {
         let role = role.as_str().replace('/', " ");
         let dir = volumes.join("roles").join(name(&role)?).join(name(&persistence.id)?);
         Ok(Place::Own { dir, removed: volumes.join("removed") })
+    }
+
+    /// The disk that it is on: the agent's own, or another. What is not absolute is below the agent's.
+    fn root(&self, one: &Resource) -> PathBuf {
+        let root = one.source().and_then(|source| source.root.as_ref());
+        root.map_or_else(|| self.dir.clone(), |root| self.dir.join(root))
+    }
+
+    /// Makes the directories that are disks, and looks for those that are to be mounted. Blocks.
+    pub(crate) fn prepare(&self, resources: &Resources) -> anyhow::Result<()> {
+        for one in resources.iter() {
+            let (Some(source), root) = (one.source(), self.root(one)) else { continue };
+            let named = || format!("the disk {} of the resources", root.display());
+            match source.kind {
+                DiskKind::Path => fs::create_dir_all(&root).with_context(named)?,
+                DiskKind::Mount => judge_mount(&root).with_context(named)?,
+                DiskKind::Unknown | DiskKind::Block | DiskKind::Raw => {
+                    bail!("{} is neither of type PATH nor MOUNT", named())
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Blocks.
@@ -83,9 +105,9 @@ impl Volumes {
             fs::set_permissions(&dir, fs::Permissions::from_mode(VOLUME_MODE)).with_context(say)?;
         }
         // A machine that loses its power must not lose what its master was promised.
-        let all =
-            dir.ancestors().take_while(|above| *above != self.dir).chain([self.dir.as_path()]);
-        for above in all.filter(|above| above.starts_with(&self.dir)) {
+        let root = self.root(volume);
+        let all = dir.ancestors().take_while(|above| *above != root).chain([root.as_path()]);
+        for above in all {
             File::open(above).and_then(|opened| opened.sync_all()).with_context(say)?;
         }
         if !dir.is_dir() {
@@ -227,6 +249,18 @@ impl Volumes {
     }
 }
 
+/// A volume on it would otherwise fill the disk that it is not on.
+fn judge_mount(root: &Path) -> anyhow::Result<()> {
+    let root = root.canonicalize().context("looking for it")?;
+    let mounts =
+        Process::myself().and_then(|own| own.mountinfo()).context("asking what is mounted")?;
+    let is_mounted = mounts.into_iter().any(|one| one.mount_point == root);
+    if !is_mounted {
+        bail!("nothing is mounted there: mount a file system of its own, or give it the type PATH");
+    }
+    Ok(())
+}
+
 /// Whatever it is; what a link leads to stays.
 fn remove_all(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
@@ -247,7 +281,9 @@ fn unless_missing(cause: io::Error) -> io::Result<()> {
 mod tests {
     use model::container::VolumeMode;
     use model::id::Role;
-    use model::resources::{Amount, DiskInfo, DiskVolume, Persistence, ResourceName, Scalar};
+    use model::resources::{
+        Amount, DiskInfo, DiskSource, DiskVolume, Persistence, ResourceName, Scalar,
+    };
 
     use super::*;
 
@@ -283,6 +319,49 @@ mod tests {
         symlink(&outside, &at).expect("a link");
         volumes.remove(&one, "x").expect("removed");
         assert!(!at.exists() && outside.join("kept").exists());
+    }
+
+    fn on(kind: DiskKind, root: &Path) -> Resource {
+        let mut one = volume("db", "v");
+        let root = Some(root.display().to_string());
+        let metadata = model::resources::Labels::new();
+        let source = DiskSource { kind, root, vendor: None, id: None, metadata, profile: None };
+        one.disk.as_mut().expect("it is a volume").source = Some(source);
+        one
+    }
+
+    #[test]
+    fn a_volume_on_another_disk_lies_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let volumes = Volumes::new(&dir.path().join("agent"));
+        fs::create_dir_all(dir.path().join("agent")).expect("made");
+        for (root, at) in
+            [("agent/fast", "fast"), ("other", dir.path().join("other").to_str().expect("text"))]
+        {
+            let one = on(DiskKind::Path, Path::new(at));
+            volumes.prepare(&Resources::new([one.without_volume()])).expect("prepared");
+            let lies = dir.path().join(root).join("volumes/roles/db/v");
+            volumes.make(&one).expect("made");
+            assert!(lies.is_dir());
+            volumes.remove(&one, "x").expect("removed");
+            assert!(!lies.exists());
+        }
+    }
+
+    #[test]
+    fn a_disk_of_its_own_must_be_mounted_and_is_emptied() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let volumes = Volumes::new(dir.path());
+        let one = on(DiskKind::Mount, dir.path());
+        let cause =
+            volumes.prepare(&Resources::new([one.without_volume()])).expect_err("a directory");
+        assert!(format!("{cause:#}").contains("nothing is mounted there"), "{cause:#}");
+        let proc = on(DiskKind::Mount, Path::new("/proc"));
+        volumes.prepare(&Resources::new([proc.without_volume()])).expect("it is mounted");
+        fs::create_dir_all(dir.path().join("deep/er")).expect("made");
+        volumes.make(&one).expect("made");
+        volumes.remove(&one, "x").expect("emptied");
+        assert_eq!(fs::read_dir(dir.path()).expect("it stays").count(), 0);
     }
 
     #[test]

@@ -415,6 +415,7 @@ mod tests {
                 reregistered_at: None,
                 answers: Vec::new(),
                 executors: vec![],
+                revocable: Resources::default(),
             };
             assert_eq!(silence(&AgentId::new("S1"), &agent, &resources(offered)).why, expected);
         };

@@ -107,11 +107,18 @@ pub fn used(agent: &AgentView) -> Resources {
     used
 }
 
+/// What it has, and what its tasks do not use of that.
+pub fn everything(agent: &AgentView) -> Resources {
+    let mut all = agent.total().into_owned();
+    all.add(&agent.revocable);
+    all
+}
+
 /// What is offered of each agent.
 pub type Offered<'a> = BTreeMap<&'a AgentId, Resources>;
 
 pub fn agent<'a>(id: &'a AgentId, agent: &'a AgentView, offered: &Offered<'_>) -> Agent<'a> {
-    let (info, total) = (&agent.agent.info, agent.total());
+    let (info, total) = (&agent.agent.info, everything(agent));
     Agent {
         id: id.as_str(),
         hostname: &info.hostname,
@@ -141,7 +148,7 @@ pub fn part(id: &AgentId, offered: &Offered<'_>) -> Resources {
 }
 
 pub fn full<'a>(id: &'a AgentId, view: &'a AgentView, offered: &Offered<'_>) -> FullAgent<'a> {
-    let total = view.total();
+    let total = everything(view);
     FullAgent {
         agent: agent(id, view, offered),
         reserved_resources_full: resource::reserved_full(&total),

@@ -50,7 +50,7 @@ const NAMES: [ResourceName; 4] =
 fn resources(view: &View, put: &mut impl FnMut(&str, f64)) {
     let mut sums: [[Scalars; 2]; 2] = Default::default();
     for one in view.agents.values().filter(|one| agent::is_registered(one)) {
-        let (total, used) = (one.total(), agent::used(one));
+        let (total, used) = (agent::everything(one), agent::used(one));
         for (nth, is_revocable) in [false, true].into_iter().enumerate() {
             sums[nth][0].add(&only(&total, is_revocable));
             sums[nth][1].add(&only(&used, is_revocable));

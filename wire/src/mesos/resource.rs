@@ -11,13 +11,15 @@ use model::resources::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+/// What may be taken away again is apart, as `cpus_revocable`.
+///
 /// `{"cpus": 4.0, "disk": 0.0, "gpus": 0.0, "mem": 128.0, "ports": "[31000-32000]"}`: the four scalars are always there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Sum(Map<String, Value>);
 
 pub fn sum(resources: &Resources) -> Sum {
-    let plain = resources.unlabelled();
+    let plain = resources.only(|one| !one.revocable).unlabelled();
     let mut all = Map::new();
     for name in [ResourceName::Cpus, ResourceName::Disk, ResourceName::Gpus, ResourceName::Mem] {
         all.insert(name.to_string(), json!(plain.scalar(&name).as_f64()));
@@ -31,6 +33,11 @@ pub fn sum(resources: &Resources) -> Sum {
             }
         };
         all.insert(one.name.to_string(), amount);
+    }
+    let revocable = resources.only(|one| one.revocable);
+    for one in revocable.iter() {
+        let amount = revocable.scalar(&one.name).as_f64();
+        all.insert(format!("{}_revocable", one.name), json!(amount));
     }
     Sum(all)
 }

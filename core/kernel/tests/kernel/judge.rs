@@ -254,8 +254,11 @@ fn removing_and_resizing_a_volume_is_judged() {
         ..space()
     };
     let (target, profile) = (DiskKind::Mount, Some("fast".to_owned()));
-    check(Conversion::CreateDisk { source: raw.clone(), target, profile }, "source: ");
-    check(Conversion::DestroyDisk { source: raw }, "source: ");
+    check(
+        Conversion::CreateDisk { source: raw.clone(), target, profile },
+        "'source' is not managed",
+    );
+    check(Conversion::DestroyDisk { source: raw }, "'source' is not managed");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn a_refined_reservation_and_a_shared_volume_are_for_those_who_know_them() {
         let books = Books {
             claims: Resources::new([refined, shared]),
             operations: vec![],
-            executors: vec![],
+            ..Books::default()
         };
         let (protocol, tasks) = (PROTOCOL, vec![]);
         let message =
@@ -270,8 +270,12 @@ fn what_never_reached_the_agent_is_dropped_and_what_it_did_is_told_until_acknowl
     let done = scene.operated(&effects, OperationState::Finished).remove(0);
     scene.accept(vec![named("lost", create(10))]);
     scene.stage.lose(1);
-    let books =
-        Books { claims: reserved.clone(), operations: vec![done.clone()], executors: vec![] };
+    let books = Books {
+        claims: reserved.clone(),
+        operations: vec![done.clone()],
+        executors: vec![],
+        ..Books::default()
+    };
     let lines = told(&scene.come_back(books));
     assert!(lines.contains(&"Dropped lost".to_owned()), "{lines:?}");
     assert_eq!(scene.claims(), reserved);
@@ -291,7 +295,12 @@ fn a_new_leader_knows_what_is_reserved_before_the_agent_is_back_and_then_believe
         scene.stage.restart();
         assert_eq!(scene.claims(), known);
         let claims = if agent_knows { known } else { Resources::default() };
-        scene.come_back(Books { claims: claims.clone(), operations: vec![], executors: vec![] });
+        scene.come_back(Books {
+            claims: claims.clone(),
+            operations: vec![],
+            executors: vec![],
+            ..Books::default()
+        });
         assert_eq!(scene.claims(), claims);
     };
     check(true);

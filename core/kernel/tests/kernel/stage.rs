@@ -278,6 +278,8 @@ impl Stage {
             let mut taken = offered;
             agent.in_use.values().for_each(|held| taken.add(&held.only(|one| !one.shared)));
             let total = agent.total();
+            // What is lent may be less by now than what is used of it.
+            let taken = taken.only(|one| !one.revocable);
             assert!(total.contains(&taken), "{id} has {total}, but {taken} are taken");
             if agent.connected {
                 assert_eq!(agent.in_use, held_by_tasks(&view, id), "{id}: held by tasks");

@@ -3,6 +3,7 @@
 mod checks;
 mod groups;
 mod killing;
+mod lending;
 mod looks;
 mod operations;
 mod programs;

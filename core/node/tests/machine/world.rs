@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) readiness: Vec<Readiness>,
     /// What was told last of an operation.
     pub(crate) operated: Option<Operated>,
+    /// What was lent when the agent last registered.
+    pub(crate) revocable: Resources,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -110,6 +112,7 @@ impl World {
             tallies: Vec::new(),
             readiness: Vec::new(),
             operated: None,
+            revocable: Resources::default(),
         };
         world.start(&[]);
         world.connect(1);
@@ -331,6 +334,7 @@ impl World {
                     .iter()
                     .map(|held| format!("{} {:?}", held.task.id, held.task.state))
                     .collect();
+                self.revocable = books.revocable;
                 let executors: Vec<_> =
                     books.executors.iter().map(|held| held.info.id.to_string()).collect();
                 match executors.as_slice() {
@@ -356,6 +360,7 @@ impl World {
                 format!("message from {executor}: {data:?}")
             }
             FromAgent::Pong => "pong".to_owned(),
+            FromAgent::Lends { revocable } => format!("lends {revocable}"),
             FromAgent::Operated { operated, claims } => {
                 let latest = &operated.latest;
                 let id = latest.operation.as_ref().map_or("", |id| id.as_str());

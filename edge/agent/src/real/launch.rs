@@ -26,6 +26,8 @@ use crate::volumes::Volumes;
 /// A launch that takes longer is told as slow.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
 const TERMINAL: WindowSize = WindowSize { rows: 24, columns: 80 };
+/// Who has borrowed processors has them after all others: its weight is smaller by so much.
+const BORROWER_DIVISOR: u64 = 100;
 /// In a scalar's thousandths of MiB.
 const BYTES_PER_MIB: u64 = 1 << 20;
 
@@ -268,7 +270,10 @@ pub(crate) fn root(image: Prepared) -> Root {
 /// As DC/OS ships it: CPU time is limited, not only shared; memory always. The weight among containers is what is set
 /// aside, whatever the limit.
 pub(crate) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
-    let Scalar(cpu_millis) = resources.cpus();
+    let Scalar(cpu_millis) = match resources.iter().any(|one| one.revocable) {
+        true => Scalar(resources.cpus().0 / BORROWER_DIVISOR),
+        false => resources.cpus(),
+    };
     let most = |limit: Option<Limit>, set_aside: Scalar| match limit {
         None => (!set_aside.is_zero()).then_some(set_aside.0),
         Some(Limit::Unlimited) => None,

@@ -2,6 +2,7 @@
 
 mod books;
 pub(crate) mod launch;
+mod load;
 mod measure;
 
 use std::future::Future;
@@ -52,6 +53,8 @@ pub(crate) struct Tools {
     pub(crate) seeds: Arc<Seeds>,
     pub(crate) guests: Guests,
     pub(crate) streams: Streams,
+    /// From one measurement of what may be lent to the next.
+    pub(crate) oversubscribe: Option<Duration>,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
 }
@@ -117,6 +120,9 @@ impl Real {
             }
         });
         hands.deeds.spawn(measure::measure(hands.clone(), ending.clone()));
+        if let Some(interval) = hands.tools.oversubscribe {
+            hands.deeds.spawn(load::weigh(hands.clone(), interval, ending.clone()));
+        }
         let (errands, wanted) = mpsc::unbounded_channel();
         let (working, ended) = (hands.clone(), ending.clone());
         hands.deeds.spawn(async move {

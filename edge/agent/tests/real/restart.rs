@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::task::TaskState;
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, shell};
 
@@ -17,6 +18,27 @@ pub(crate) async fn tasks_outlive_their_agent() {
     assert_eq!(held.len(), 1);
     let after = held[0].task.status.clone().expect("it runs").container.expect("still");
     assert_eq!((held[0].task.state, after), (TaskState::Running, before));
+    world.kill("t").await;
+    world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn an_agent_that_has_shrunk_is_refused_and_one_that_has_grown_goes_on() {
+    let mut world = World::open().await;
+    world.run(shell("t", "sleep 1000")).await;
+    world.expect(TaskState::Running).await;
+    world.stop().await;
+    let shrunk = agent::AgentConfig {
+        resources: Some("cpus:2;mem:1024;ports:[31000-31010]".parse().expect("well formed")),
+        ..world.config.clone()
+    };
+    let refused = agent::run(shrunk, CancellationToken::new()).await.expect_err("it has less");
+    let cause = format!("{refused:#}");
+    assert!(cause.contains("this is agent S0, and it had cpus:4"), "{cause}");
+    world.config.resources =
+        Some("cpus:8;mem:1024;gpus:1;ports:[31000-31020]".parse().expect("well formed"));
+    let held = world.start().await;
+    assert_eq!((held.len(), held[0].task.state), (1, TaskState::Running));
     world.kill("t").await;
     world.expect(TaskState::Killed).await;
     world.close().await;

@@ -298,6 +298,8 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
     let images = images::Store::open(&dir.join("images"), images::Config::default()).await;
     let fetcher = images::Fetcher::new(&dir.join("fetched"), images::FetchLimits::default());
     AgentConfig {
+        reconfiguration: agent::Reconfiguration::Additive,
+        oversubscribe: None,
         dir: slot,
         master,
         ip,

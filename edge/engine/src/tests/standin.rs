@@ -104,6 +104,7 @@ impl Machine for StandIn {
                     | FromAgent::ExecutorEnded { .. }
                     | FromAgent::Message { .. }
                     | FromAgent::Used { .. }
+                    | FromAgent::Lends { .. }
                     | FromAgent::Operated { .. },
                 ..
             }

@@ -26,7 +26,7 @@ pub fn agent(id: &AgentId, view: &AgentView, offered: &Resources) -> Agent {
         pid: Some(pid(view)),
         registered_time: Some(time(view.agent.registered_at)),
         reregistered_time: view.reregistered_at.map(time),
-        total_resources: shown(&view.total(), None),
+        total_resources: shown(&crate::mesos::agent::everything(view), None),
         allocated_resources: allocated(view),
         offered_resources: shown(offered, None),
         capabilities: capabilities(),
