@@ -24,6 +24,7 @@ mod registry;
 mod report;
 mod rivals;
 mod rootfs;
+mod state;
 mod subscribers;
 mod up;
 mod updates;
@@ -97,6 +98,8 @@ enum Driver {
     Updates(updates::Flags),
     /// Long lists, idle and while instances are placed.
     Reads(reads::Flags),
+    /// The whole state of a large cluster through the API of the Mesos master.
+    State(state::Flags),
     /// Kills the master of a full cluster and waits until it serves again.
     Recovery(recovery::Flags),
     /// Containers through a real `dcos up`, beside crun, runc and docker. Needs root.
@@ -147,6 +150,7 @@ async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
         Driver::Subscribers(flags) => subscribers::run(flags, place).await.map(Some),
         Driver::Updates(flags) => updates::run(flags, place).await.map(Some),
         Driver::Reads(flags) => reads::run(flags, place).await.map(Some),
+        Driver::State(flags) => state::run(flags, place).await.map(Some),
         Driver::Recovery(flags) => recovery::run(flags, place).await.map(Some),
         Driver::Launch(flags) => launch::run(flags, place).await.map(Some),
         Driver::Idle(flags) => idle::run(flags, place).await.map(Some),

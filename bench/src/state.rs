@@ -17,6 +17,7 @@ use model::id::{AgentId, Connection, FrameworkId, Role, TaskId, Uuid};
 use model::resources::Scalar;
 use model::task::{ContainerStatus, Source, Task, TaskState, TaskStatus};
 use model::time::Time;
+use model::wishes::Wishes;
 use store::Embedded;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -198,9 +199,10 @@ async fn populate(engine: &Engine, flags: &Flags) -> Result<()> {
         webui_url: None,
         capabilities: vec![Capability::MultiRole, Capability::PartitionAware],
         labels: vec![],
+        offer_minima: std::collections::BTreeMap::new(),
     };
-    let suppressed = vec![Role::new("bench")];
-    handle.post(cluster::Input::Subscribe { info: framework, suppressed, seed: 1 }).await?;
+    let wishes = Wishes { suppressed: vec![Role::new("bench")], ..Wishes::default() };
+    handle.post(cluster::Input::Subscribe { info: framework, wishes, seed: 1 }).await?;
     ensure!(flags.agents > 0, "a cluster has agents");
     let each = flags.tasks / flags.agents;
     for nth in 0..flags.agents {

@@ -13,6 +13,7 @@ mod marathon;
 mod node;
 mod quota;
 pub mod screen;
+mod service;
 pub mod settings;
 mod table;
 mod task;
@@ -45,6 +46,9 @@ pub enum Command {
     /// Limit what groups may use of the cluster.
     #[command(subcommand)]
     Quota(quota::Command),
+    /// Look at the frameworks of the cluster, and end them.
+    #[command(subcommand)]
+    Service(service::Command),
     /// Look into tasks: files, logs, commands inside.
     #[command(subcommand)]
     Task(task::Command),
@@ -108,6 +112,7 @@ pub async fn execute(command: Command, world: &mut World<'_>) -> Result<u8> {
         Command::Marathon(command) => marathon::run(command, world).await?,
         Command::Node(command) => node::run(command, world).await?,
         Command::Quota(command) => quota::run(command, world).await?,
+        Command::Service(command) => service::run(command, world).await?,
         Command::Task(command) => return task::run(command, world).await,
         Command::Completion { shell } => {
             let mut binary = world.binary.clone();

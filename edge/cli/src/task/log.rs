@@ -17,7 +17,7 @@ const TAIL_BYTES_MAX: u64 = 16 << 20;
 const POLL_MS: u64 = 500;
 
 #[derive(Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     pub file: String,
     pub lines: usize,
     pub follow: bool,
@@ -30,7 +30,7 @@ struct Tail<'a> {
     offset: u64,
 }
 
-pub(super) async fn run(
+pub(crate) async fn run(
     screen: &mut Screen<'_>,
     client: &Client,
     filter: &Filter,

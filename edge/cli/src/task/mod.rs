@@ -5,7 +5,7 @@ mod files;
 pub(crate) mod find;
 mod keys;
 mod list;
-mod log;
+pub(crate) mod log;
 mod sandbox;
 mod stream;
 mod terminal;

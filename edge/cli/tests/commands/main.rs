@@ -5,4 +5,5 @@ mod groups;
 mod marathon;
 mod pods;
 mod quota;
+mod service;
 mod tasks;
