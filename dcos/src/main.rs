@@ -1,5 +1,6 @@
 //! The roof: one binary that is a whole cluster (`dcos up`), its command line, and a service for demos.
 
+mod access;
 mod allocator;
 mod banner;
 mod crew;

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use api::logging::Logging;
 use api::marathon::MarathonInfo;
+use api::mesos::access::{Wanted, guard};
 use axum::Router;
 use engine::{Engine, Handle};
 use gateway::GatewayConfig;
+use kernel::{Gpus, Sorter};
 use model::time::Time;
 use store::{Embedded, Store};
 use tokio::net::TcpListener;
@@ -81,6 +83,10 @@ impl Master {
         let info = marathon_info(settings);
         let marathon = api::marathon::router(handle.clone(), info, doors.logging.clone());
         let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?, doors.logging);
+        let mesos = match settings.mesos_authentication.access()? {
+            Some(access) => guard(mesos, access),
+            None => mesos,
+        };
         let front_door = gateway::router(GatewayConfig {
             handle: handle.clone(),
             marathon: marathon.clone(),
@@ -121,22 +127,35 @@ fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
         hostname: settings.bind.to_string(),
         cluster: settings.cluster_name.clone(),
         started_at: Time(u64::try_from(since.as_millis()).context("the clock stands far ahead")?),
-        flags: mesos_flags(settings),
+        flags: mesos_flags(settings)?,
     })
 }
 
 /// What tools of Mesos look up: durations are spelled as Mesos spells them.
-fn mesos_flags(settings: &Settings) -> Vec<(&'static str, String)> {
-    let kernel = kernel::Config::default();
+fn mesos_flags(settings: &Settings) -> Result<Vec<(&'static str, String)>> {
+    let kernel = settings.allocator.config(settings.master_region.clone())?;
+    let access = settings.mesos_authentication.access()?.map(|access| access.wanted);
+    let of_frameworks = matches!(access, Some(Wanted::OfFrameworks | Wanted::OfBoth)).to_string();
+    let of_operators = matches!(access, Some(Wanted::OfOperators | Wanted::OfBoth)).to_string();
+    let sorter = |sorter: Sorter| match sorter {
+        Sorter::Drf => "drf".to_owned(),
+        Sorter::Random => "random".to_owned(),
+    };
+    let gpus_are_scarce = (kernel.offers.gpus == Gpus::Scarce).to_string();
     let secs = |time: Duration| format!("{}secs", time.as_secs());
-    vec![
+    Ok(vec![
+        ("filter_gpu_resources", gpus_are_scarce),
+        ("role_sorter", sorter(kernel.fairness.roles)),
+        ("framework_sorter", sorter(kernel.fairness.frameworks)),
         ("agent_ping_timeout", format!("{}secs", settings.ping.interval_seconds)),
         ("agent_reregister_timeout", secs(kernel.reregister_timeout)),
         ("max_agent_ping_timeouts", settings.ping.missed_max.to_string()),
         ("offer_timeout", secs(kernel.offer_timeout)),
         ("authenticate_agents", "false".to_owned()),
         ("authenticate_frameworks", "false".to_owned()),
-        ("authenticate_http_readwrite", "false".to_owned()),
+        ("authenticate_http_frameworks", of_frameworks),
+        ("authenticate_http_readonly", of_operators.clone()),
+        ("authenticate_http_readwrite", of_operators),
         ("root_submissions", "true".to_owned()),
-    ]
+    ])
 }

@@ -12,6 +12,7 @@ use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 use serde::Deserialize;
 
+use crate::access::MesosAuthentication;
 use crate::allocator::Allocator;
 use crate::executors::Executors;
 use crate::fault_domain::Where;
@@ -85,6 +86,7 @@ struct File {
     fault_domain: Where,
     ping: Ping,
     allocator: Allocator,
+    mesos_authentication: MesosAuthentication,
     placement: Placement,
     executors: Executors,
     registries: Registries,
@@ -169,6 +171,7 @@ pub(crate) struct Settings {
     pub(crate) master_region: Option<String>,
     pub(crate) ping: Ping,
     pub(crate) allocator: Allocator,
+    pub(crate) mesos_authentication: MesosAuthentication,
     pub(crate) placement: Placement,
     pub(crate) executors: Executors,
     pub(crate) registries: Registries,
@@ -212,6 +215,7 @@ impl Settings {
             master_region: said.master_region.or(first),
             ping: file.ping,
             allocator: file.allocator,
+            mesos_authentication: file.mesos_authentication,
             placement: file.placement,
             executors: file.executors,
             registries: file.registries,
@@ -264,6 +268,7 @@ impl Settings {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }
         self.allocator.config(None)?;
+        self.mesos_authentication.access()?;
         if self.ports.agent.checked_add(self.agents - 1).is_none() {
             bail!("ports.agent: {} leaves no room for {} agents", self.ports.agent, self.agents);
         }

@@ -1,6 +1,8 @@
 //! The Mesos master's API: the v0 endpoints (here, [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`]
-//! with [`orders`] and [`follow`]), and the scheduler API ([`scheduler`], with [`stream`] for its events).
+//! with [`orders`] and [`follow`]), and the scheduler API ([`scheduler`], with [`stream`] for its events). [`access`] is the
+//! guard in front of them.
 
+pub mod access;
 mod follow;
 mod logging;
 mod operator;

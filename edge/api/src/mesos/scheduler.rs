@@ -21,6 +21,7 @@ use wire::mesos::master::MasterInfo;
 use wire::mesos::v1::Fault;
 use wire::mesos::v1::call::{self, Said, Speaker};
 
+use super::access::Principal;
 use super::stream;
 use super::stream::Events;
 use crate::answer;
@@ -54,26 +55,51 @@ pub(super) async fn serve(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
+    let principal = request.extensions().get::<Principal>().cloned();
     let request = match Request::read(request).await {
         Ok(request) => request,
         Err(failure) => return turned((failure.status(), failure.body().message)),
     };
-    api.answer(&request.headers, request.body).await.unwrap_or_else(turned)
+    let sender = Sender { headers: &request.headers, principal };
+    api.answer(sender, request.body).await.unwrap_or_else(turned)
 }
 
 fn turned((status, text): Turned) -> Response<Body> {
     answer::with_body(status, HeaderValue::from_static("text/plain; charset=utf-8"), text.into())
 }
 
+/// Where a call comes from.
+struct Sender<'a> {
+    headers: &'a HeaderMap,
+    /// If it had to prove who it is.
+    principal: Option<Principal>,
+}
+
+impl Sender<'_> {
+    /// The framework is the sender's own, or has not said whose it is.
+    fn require_own(&self, principal: Option<&String>) -> Result<(), Turned> {
+        match (&self.principal, principal) {
+            (Some(Principal(proved)), Some(said)) if proved != said => Err(bad(format!(
+                "Authenticated principal '{proved}' does not match principal '{said}' set in `FrameworkInfo`"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Schedulers {
-    async fn answer(&self, headers: &HeaderMap, body: Bytes) -> Result<Response<Body>, Turned> {
+    async fn answer(&self, sender: Sender<'_>, body: Bytes) -> Result<Response<Body>, Turned> {
+        let headers = sender.headers;
         let call = read(headers, &body)?;
         let invalid = |fault: Fault| bad(format!("Failed to validate scheduler::Call: {fault}"));
         call::judge(&call).map_err(invalid)?;
         if call.r#type() == Type::Subscribe {
-            return self.subscribe(headers, &call).await;
+            return self.subscribe(sender, &call).await;
         }
         let framework = call::speaker(&call).expect("the call was judged");
+        if let Some(known) = self.handle.read().kernel.frameworks.get(&framework) {
+            sender.require_own(known.framework.info.principal.as_ref())?;
+        }
         self.require_stream(headers, &framework)?;
         let said = self.understand(&framework, &call).map_err(invalid)?;
         self.carry_out(framework, said).await
@@ -117,15 +143,21 @@ impl Schedulers {
 
     async fn subscribe(
         &self,
-        headers: &HeaderMap,
+        sender: Sender<'_>,
         call: &Spelled,
     ) -> Result<Response<Body>, Turned> {
+        let headers = sender.headers;
         let wanted = negotiate::stream(headers).ok_or_else(not_acceptable)?;
         if headers.contains_key(STREAM_ID) {
             return Err(bad("Subscribe calls should not include the 'Mesos-Stream-Id' header"));
         }
         let subscribed = match call::subscription(call) {
-            Ok((info, wishes)) => self.handle.subscribe(Subscription { info, wishes }).await,
+            Ok((info, wishes)) => {
+                sender.require_own(info.principal.as_ref())?;
+                let proved = sender.principal.map(|Principal(proved)| proved);
+                let info = FrameworkInfo { principal: info.principal.or(proved), ..info };
+                self.handle.subscribe(Subscription { info, wishes }).await
+            }
             // Who cannot be subscribed hears so as a scheduler does: by an event.
             Err(fault) => return Ok(stream::refused(wanted, &fault.to_string())),
         };
@@ -186,11 +218,13 @@ impl Schedulers {
     async fn update_framework(
         &self,
         from: FrameworkId,
-        info: FrameworkInfo,
+        mut info: FrameworkInfo,
         wishes: Wishes,
     ) -> Result<Response<Body>, Turned> {
         let known = self.handle.read().kernel.frameworks.get(&from).cloned();
         if let Some(known) = known {
+            // Who does not repeat whose it is stays who it is.
+            info.principal = info.principal.or_else(|| known.framework.info.principal.clone());
             immutable(&known.framework.info, &info)?;
         }
         let call = Call::UpdateFramework { info, wishes: Some(wishes) };

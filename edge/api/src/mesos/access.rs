@@ -1,0 +1,116 @@
+//! Who may speak to the Mesos master: those who know a secret, by HTTP's basic authentication, as Mesos has it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::middleware::{self, Next};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::answer;
+
+/// Nobody has to say who asks for these: who watches over the master knows no secrets.
+const OPEN_PATHS: [&str; 3] = ["/health", "/redirect", "/version"];
+
+/// Whoever has proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal(pub String);
+
+/// What nobody is to read in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Of whom it is wanted that they prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    OfFrameworks,
+    OfOperators,
+    OfBoth,
+}
+
+/// Secrets by principal, and who needs one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub credentials: BTreeMap<String, Secret>,
+    pub wanted: Wanted,
+}
+
+/// Only those are let in who prove who they are.
+pub fn guard(router: Router, access: Access) -> Router {
+    router.layer(middleware::from_fn_with_state(Arc::new(access), judge))
+}
+
+async fn judge(
+    State(access): State<Arc<Access>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    if let Some(principal) = access.principal(request.headers()) {
+        request.extensions_mut().insert(principal);
+    } else if let Some(realm) = access.realm(request.method(), request.uri().path()) {
+        return unauthorized(realm);
+    }
+    next.run(request).await
+}
+
+fn unauthorized(realm: &'static str) -> Response<Body> {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    let why =
+        "say who you are, as one of the principals of the credentials, by basic authentication";
+    let mut response = answer::with_body(StatusCode::UNAUTHORIZED, text, why.into());
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(realm));
+    response
+}
+
+impl Access {
+    /// What is to be proved for this; nothing if everybody may have it.
+    fn realm(&self, method: &Method, path: &str) -> Option<&'static str> {
+        let path = path.trim_end_matches('/');
+        let path = path.strip_prefix("/master").unwrap_or(path);
+        let (of_frameworks, of_operators) = match self.wanted {
+            Wanted::OfFrameworks => (true, false),
+            Wanted::OfOperators => (false, true),
+            Wanted::OfBoth => (true, true),
+        };
+        if path == "/api/v1/scheduler" {
+            return of_frameworks.then_some(r#"Basic realm="mesos-master-scheduler""#);
+        }
+        if !of_operators || OPEN_PATHS.contains(&path) {
+            return None;
+        }
+        Some(match *method == Method::GET {
+            true => r#"Basic realm="mesos-master-readonly""#,
+            false => r#"Basic realm="mesos-master-readwrite""#,
+        })
+    }
+
+    fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+        let said = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, coded) = said.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let plain = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+        let (principal, secret) = plain.split_once(':')?;
+        let known = self.credentials.get(principal)?;
+        is_same(known.0.as_bytes(), secret.as_bytes()).then(|| Principal(principal.to_owned()))
+    }
+}
+
+/// In a time that does not tell how much of it is right.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let differing = one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other));
+    one.len() == other.len() && differing == 0
+}
