@@ -60,7 +60,7 @@ async fn a_user_takes_over_the_terminal_of_a_task_and_leaves_it_again() {
 }
 
 /// What the agent answers through the front door.
-async fn agent(cluster: &Cluster, id: &str, call: &Value) -> (u16, Value) {
+pub(crate) async fn agent(cluster: &Cluster, id: &str, call: &Value) -> (u16, Value) {
     let url = format!("http://{}/agent/{id}/api/v1", cluster.ip);
     let request = reqwest::Client::new().post(url).header("content-type", "application/json");
     let answer = request.body(call.to_string()).send().await.expect("an answer");

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, urls};
+use crate::attach::agent;
+use crate::cluster::{Cluster, Tasks, urls};
 use crate::registry::Registry;
 
 const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
@@ -19,7 +20,7 @@ async fn nginx_serves_from_an_image_of_a_registry() {
         .output()
         .expect("sh");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let cluster = Cluster::start("127.80.14.2", &[]).await;
+    let mut cluster = Cluster::start("127.80.14.2", &[]).await;
     let app = json!({
         "id": "/nginx", "instances": 2, "cpus": 0.1, "mem": 64,
         "container": {"type": "DOCKER", "docker": {"image": format!("{}/nginx", registry.address)}},
@@ -35,6 +36,29 @@ async fn nginx_serves_from_an_image_of_a_registry() {
     }
     let inside = cluster.told(&["task", "exec", &urls(&app)[0].0, "cat", "/proc/1/comm"]).await;
     assert!(!inside.is_empty(), "the container has a process 1 of its own");
+
+    // Another container in the task's has a root of its own, and nothing that is in use is pruned.
+    let state = cluster.fetch(&format!("http://{}/mesos/state", cluster.ip)).await;
+    let state: Value = serde_json::from_str(&state.expect("a state")).expect("JSON");
+    let task = &state["frameworks"][0]["tasks"][0];
+    let id = task["slave_id"].as_str().expect("an id");
+    let own = json!({"value": "own",
+        "parent": task["statuses"][0]["container_status"]["container_id"]});
+    let image =
+        json!({"type": "DOCKER", "docker": {"name": format!("{}/nginx", registry.address)}});
+    let launch = json!({"type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": {
+        "container_id": own, "container": {"type": "MESOS", "mesos": {"image": image}},
+        "command": {"value": "test -d /mnt/mesos/sandbox && exit 4"}}});
+    let (status, cause) = agent(&cluster, id, &launch).await;
+    assert_eq!(status, 200, "{cause}");
+    let wait = json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": own}});
+    let (_, ended) = agent(&cluster, id, &wait).await;
+    assert_eq!(ended["wait_container"]["exit_status"], 4 << 8, "{ended}");
+    cluster.kill();
+    cluster.run(Tasks::RunOn).await;
+    assert_eq!(agent(&cluster, id, &json!({"type": "PRUNE_IMAGES"})).await.0, 200);
+    let words = ["task", "exec", &urls(&app)[0].0, "ls", "/etc/nginx"];
+    assert!(cluster.told(&words).await.contains("mime.types"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
