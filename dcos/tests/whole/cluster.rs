@@ -105,7 +105,8 @@ impl Cluster {
         let Ok(answer) = self.http.get(url).send().await else { return false };
         let summary: Value = answer.json().await.unwrap_or_default();
         summary["slaves"].as_array().is_some_and(|agents| {
-            !agents.is_empty() && agents.iter().all(|agent| agent["active"] == true)
+            let is_there = |agent: &Value| agent["active"] == true || agent["deactivated"] == true;
+            !agents.is_empty() && agents.iter().all(is_there)
         })
     }
 

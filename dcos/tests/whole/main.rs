@@ -4,6 +4,7 @@ mod attach;
 mod autoscale;
 mod clients;
 mod cluster;
+mod draining;
 mod frameworks;
 mod images;
 mod life;

@@ -68,6 +68,13 @@ pub fn is_registered(agent: &AgentView) -> bool {
     }
 }
 
+pub fn is_unreachable(agent: &AgentView) -> bool {
+    match agent.agent.standing {
+        Standing::Unreachable { .. } => true,
+        Standing::Admitted | Standing::Gone { .. } => false,
+    }
+}
+
 /// Its resources are offered.
 pub fn is_active(agent: &AgentView) -> bool {
     agent.connected && !is_deactivated(agent)

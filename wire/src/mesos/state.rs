@@ -10,7 +10,7 @@ use model::time::Time;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::agent::{self, is_registered};
+use super::agent::{self, is_registered, is_unreachable};
 use super::framework;
 use super::master::{self, MasterInfo, seconds};
 use super::sums::{Sum, sums};
@@ -58,7 +58,7 @@ pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
         capabilities: master::CAPABILITIES,
         activated_slaves: active.len(),
         deactivated_slaves: inactive.len(),
-        unreachable_slaves: view.agents.len() - active.len() - inactive.len(),
+        unreachable_slaves: view.agents.values().filter(|one| is_unreachable(one)).count(),
         leader: info.pid(),
         leader_info: master::leader(info, &view.cluster),
         cluster: &info.cluster,

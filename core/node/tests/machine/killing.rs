@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::world::{World, check, task};
-use model::agent::TellKilling;
+use crate::world::{World, check, framework, task};
+use model::agent::{TellKilling, ToAgent};
+use model::id::TaskId;
 use model::task::TaskInfo;
 
 const NOTHING: [&str; 0] = [];
@@ -111,4 +112,26 @@ fn who_has_completed_in_time_is_left_alone() {
     assert_eq!(world.exited(0), ["t Finished Command exited with status 0"]);
     world.acknowledge();
     assert_eq!(world.pass(100), NOTHING);
+}
+
+#[test]
+fn a_drain_leaves_no_task_longer_than_it_says() {
+    let check = |policy: Option<u64>, asked: Option<u64>, max: u64, stop: &str| {
+        let kill_grace = policy.map(Duration::from_secs);
+        let mut world = running(TaskInfo { kill_grace, ..task("t") });
+        let kill = |grace: Option<u64>, max: Option<u64>| ToAgent::Kill {
+            framework: framework(),
+            task: TaskId::new("t"),
+            grace: grace.map(Duration::from_secs),
+            grace_max: max.map(Duration::from_secs),
+        };
+        let said = world.master(kill(asked, Some(max)));
+        assert_eq!(said, ["t Killing", stop], "{policy:?} {asked:?} {max}");
+    };
+    check(None, None, 60, "stop 3s");
+    check(None, None, 1, "stop 1s");
+    check(Some(30), None, 60, "stop 30s");
+    check(Some(30), None, 10, "stop 10s");
+    check(Some(30), Some(5), 10, "stop 5s");
+    check(Some(30), None, 0, "stop 0s");
 }

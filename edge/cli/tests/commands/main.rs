@@ -3,6 +3,7 @@
 mod fake;
 mod groups;
 mod marathon;
+mod nodes;
 mod pods;
 mod quota;
 mod service;

@@ -111,16 +111,8 @@ pub fn read(call: &Spelled, speaker: &Speaker<'_>) -> Result<Said, Fault> {
             });
         }
         Type::Message => message(call.message.as_ref().ok_or_else(absent)?)?,
-        Type::AcceptInverseOffers => {
-            let accept = call.accept_inverse_offers.as_ref().ok_or_else(absent)?;
-            let offers = offers(&accept.inverse_offer_ids);
-            Call::AcceptInverse { offers, filters: filters(accept.filters.as_ref()) }
-        }
-        Type::DeclineInverseOffers => {
-            let decline = call.decline_inverse_offers.as_ref().ok_or_else(absent)?;
-            let offers = offers(&decline.inverse_offer_ids);
-            Call::DeclineInverse { offers, filters: filters(decline.filters.as_ref()) }
-        }
+        Type::AcceptInverseOffers => accept_inverse(call).ok_or_else(absent)?,
+        Type::DeclineInverseOffers => decline_inverse(call).ok_or_else(absent)?,
         // The allocator takes no hints, as Mesos' own does not.
         Type::Request | Type::Unknown => return Ok(Said::Heard),
         Type::Teardown => Call::Teardown,
@@ -158,6 +150,18 @@ pub fn read(call: &Spelled, speaker: &Speaker<'_>) -> Result<Said, Fault> {
             Call::ReconcileOperations { operations: asked_operations(call) }
         }
     }))
+}
+
+fn accept_inverse(call: &Spelled) -> Option<Call> {
+    let accept = call.accept_inverse_offers.as_ref()?;
+    let offers = offers(&accept.inverse_offer_ids);
+    Some(Call::AcceptInverse { offers, filters: filters(accept.filters.as_ref()) })
+}
+
+fn decline_inverse(call: &Spelled) -> Option<Call> {
+    let decline = call.decline_inverse_offers.as_ref()?;
+    let offers = offers(&decline.inverse_offer_ids);
+    Some(Call::DeclineInverse { offers, filters: filters(decline.filters.as_ref()) })
 }
 
 fn asked_tasks(call: &Spelled) -> Vec<(TaskId, Option<AgentId>)> {

@@ -1,10 +1,14 @@
 //! `dcos node`: the machines of the cluster.
 
+mod drain;
+
 use anyhow::Result;
 use clap::Subcommand;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::World;
+use crate::client::Client;
 use crate::table::Table;
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +27,39 @@ pub enum Command {
         #[arg(long)]
         mesos_id: Option<String>,
     },
+    /// End all tasks of an agent and start nothing new there, so that its machine can be taken down.
+    #[command(
+        after_help = "Services start replacements on other agents. Once nothing is left, the status in \
+        `dcos node list` is DRAINED.
+
+Examples:
+  dcos node drain 0b1c-S3 --wait
+  dcos node drain 0b1c-S3 --max-grace-period 5m
+  dcos node drain 0b1c-S3 --decommission --wait --timeout 900"
+    )]
+    Drain(#[command(flatten)] drain::Drain),
+    /// Start nothing new on an agent; what runs there goes on.
+    Deactivate {
+        /// As `dcos node list` shows it.
+        mesos_id: String,
+    },
+    /// Use an agent again that was deactivated or drained.
+    Reactivate {
+        /// As `dcos node list` shows it.
+        mesos_id: String,
+    },
+    /// Give up an agent for good, with all that runs on it and all data of its services.
+    #[command(
+        after_help = "The agent cannot come back under this id. `dcos node drain --decommission` ends its \
+        tasks in order before.
+
+Examples:
+  dcos node decommission 0b1c-S3"
+    )]
+    Decommission {
+        /// As `dcos node list` shows it.
+        mesos_id: String,
+    },
 }
 
 const HEADER: [&str; 8] =
@@ -31,8 +68,37 @@ const HEADER: [&str; 8] =
 const UNKNOWN: &str = "N/A";
 
 pub(crate) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
-    let Command::List { json, field, mesos_id } = command;
     let client = world.client()?;
+    match command {
+        Command::List { json, field, mesos_id } => {
+            list(&client, Asked { json, field, mesos_id }, world).await
+        }
+        Command::Drain(drain) => drain::run(&client, &drain, world).await,
+        Command::Deactivate { mesos_id } => order(&client, "DEACTIVATE_AGENT", &mesos_id).await,
+        Command::Reactivate { mesos_id } => order(&client, "REACTIVATE_AGENT", &mesos_id).await,
+        Command::Decommission { mesos_id } => order(&client, "MARK_AGENT_GONE", &mesos_id).await,
+    }
+}
+
+async fn order(client: &Client, kind: &str, id: &str) -> Result<()> {
+    call(client, kind, json!({ "agent_id": { "value": id } })).await
+}
+
+async fn call(client: &Client, kind: &str, asked: Value) -> Result<()> {
+    let call = json!({ "type": kind, kind.to_lowercase(): asked });
+    client.open(client.request(Method::POST, "/mesos/api/v1").json(&call)).await?;
+    Ok(())
+}
+
+/// What is to be listed, and how.
+struct Asked {
+    json: bool,
+    field: Vec<String>,
+    mesos_id: Option<String>,
+}
+
+async fn list(client: &Client, asked: Asked, world: &mut World<'_>) -> Result<()> {
+    let Asked { json, field, mesos_id } = asked;
     let state: Value = client.json(client.get("/mesos/state")).await?;
     let wanted = |node: &Value| mesos_id.as_ref().is_none_or(|id| node["id"] == id.as_str());
     let agents = state["slaves"].as_array().cloned().unwrap_or_default();
