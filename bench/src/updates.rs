@@ -43,7 +43,7 @@ pub(crate) struct Flags {
     crew: Crew,
 }
 
-/// What became of one run: TASK_STARTING and TASK_RUNNING of all tasks, then TASK_KILLED of all.
+/// What became of one run: TASK_RUNNING of all tasks, then TASK_KILLED of all.
 #[derive(Debug, Clone, Copy)]
 struct Took {
     launched: Span,
@@ -105,7 +105,7 @@ async fn once(flags: &Flags, place: &Place) -> Result<Took> {
     }
     let tasks = u64::from(flags.frameworks) * u64::from(flags.tasks);
     let mut acted = Vec::new();
-    for (wanted, updates) in [(Act::Launch, 2 * tasks), (Act::Kill, tasks)] {
+    for (wanted, updates) in [(Act::Launch, tasks), (Act::Kill, tasks)] {
         let before = (Cpu::own()?, crew.cpu()?, tally.acknowledged());
         let begun = Instant::now();
         act.send(wanted).context("all schedulers have ended")?;
