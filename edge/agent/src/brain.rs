@@ -22,7 +22,6 @@ use crate::board::Publisher;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::line::{Heard, Line};
-use crate::reconfigure::{self, Reconfiguration};
 use crate::runtime::Runtime;
 use crate::seeds::Seeds;
 
@@ -38,7 +37,6 @@ const STOP_LATE_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Setup {
     pub(crate) info: AgentInfo,
     pub(crate) node: node::Config,
-    pub(crate) reconfiguration: Reconfiguration,
     pub(crate) stop_tasks: bool,
     /// Of the lost inputs of a failed commit, those that nobody repeats are kept. Not needed where commits cannot fail.
     pub(crate) keeps_inputs: bool,
@@ -75,9 +73,6 @@ impl<R: Runtime> Brain<R> {
     pub(crate) fn new(parts: Parts<R>) -> anyhow::Result<Self> {
         let Parts { setup, mut disk, line, runtime, seeds, publisher } = parts;
         let node = disk.load(setup.node.clone()).context("reading the agent's checkpoints")?;
-        if let Some(before) = node.view().own {
-            reconfigure::judge(&before, &setup.info, setup.reconfiguration)?;
-        }
         publisher.publish(node.view());
         let mut brain = Self {
             setup,

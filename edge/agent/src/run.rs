@@ -26,6 +26,7 @@ use crate::guests::{self, Guests};
 use crate::line::{self, Line};
 use crate::probe::Prober;
 use crate::real::{Real, Tools};
+use crate::reconfigure;
 use crate::sandbox::Sandboxes;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
@@ -41,10 +42,9 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
     let dir = config.dir.clone();
     let store = spawn_blocking(move || Embedded::open(&dir)).await??;
-    let disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
+    let mut disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
     let info = describe(&config)?;
-    let (volumes, resources) = (Volumes::new(&config.dir), info.resources.clone());
-    spawn_blocking(move || volumes.prepare(&resources)).await??;
+    prepare(&config, &info, &mut disk).await?;
     let seeds = Arc::new(Seeds::random());
     let publisher = Publisher::new();
     let board = publisher.board();
@@ -72,7 +72,6 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         setup: Setup {
             info: info.clone(),
             node: config.node.clone(),
-            reconfiguration: config.reconfiguration,
             stop_tasks: config.stop_tasks,
             keeps_inputs: true,
         },
@@ -107,6 +106,16 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Gu
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
     })
+}
+
+/// Before anything is begun: whether it may be what it is now, and whether its disks are there.
+async fn prepare(config: &AgentConfig, info: &AgentInfo, disk: &mut Disk) -> anyhow::Result<()> {
+    let known = disk.load(config.node.clone()).context("reading the agent's checkpoints")?;
+    if let Some(before) = known.view().own {
+        reconfigure::judge(&before, info, config.reconfiguration)?;
+    }
+    let (volumes, resources) = (Volumes::new(&config.dir), info.resources.clone());
+    spawn_blocking(move || volumes.prepare(&resources)).await?
 }
 
 async fn end(helpers: [JoinHandle<()>; 2]) {

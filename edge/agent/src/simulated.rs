@@ -13,7 +13,6 @@ use crate::brain::{Brain, Parts, Setup};
 use crate::disk::Disk;
 use crate::idle::Idle;
 use crate::line::Line;
-use crate::reconfigure::Reconfiguration;
 use crate::seeds::Seeds;
 
 /// One simulated agent.
@@ -31,7 +30,6 @@ pub async fn simulated(agent: Simulated, shutdown: CancellationToken) -> anyhow:
     let setup = Setup {
         info: agent.info,
         node: node::Config::default(),
-        reconfiguration: Reconfiguration::Any,
         stop_tasks: false,
         keeps_inputs: false,
     };
