@@ -18,9 +18,9 @@ pub(crate) async fn what_a_task_leaves_idle_is_lent_until_it_is_used() {
     owner.resources = "cpus:0.3;mem:64".parse().expect("well formed");
     world.run(owner).await;
     world.expect(TaskState::Running).await;
-    let enough = |message| match message {
-        FromAgent::Lends { revocable } => (revocable.cpus() >= Scalar(200)).then_some(revocable),
-        _ => None,
+    let enough = |message| {
+        let FromAgent::Lends { revocable } = message else { return None };
+        (revocable.cpus() >= Scalar(200)).then_some(revocable)
     };
     let lent = world.hear(enough).await;
     assert!(lent.iter().all(|one| one.revocable), "{lent}");

@@ -12,6 +12,20 @@ use model::resources::{Resource, Scalar};
 use super::resource::{self, Dialect};
 use super::{Fault, agent_id};
 
+/// Resources that say whom they are allocated to say so truly.
+fn judge_role(told: Option<&Role>, role: Option<&Role>) -> Result<(), Fault> {
+    match (told, role) {
+        (None, _) => Ok(()),
+        (Some(told), Some(role)) if told == role => Ok(()),
+        (Some(told), Some(role)) => Err(Fault::new(format!(
+            "The resources are allocated to role '{told}', but the offer is to role '{role}'"
+        ))),
+        (Some(told), None) => Err(Fault::new(format!(
+            "The resources are allocated to role '{told}': name unallocated ones"
+        ))),
+    }
+}
+
 /// One that turns resources into others; `role` is that of the offers, unset for what operators want.
 pub(in crate::mesos) fn conversion(
     operation: &Spelled,
@@ -20,15 +34,8 @@ pub(in crate::mesos) fn conversion(
     let absent = |field: &str| Fault::new(format!("Expecting '{field}' to be present"));
     let all = |spelled: &[mesos_v1::Resource]| -> Result<Vec<Resource>, Fault> {
         let read = resource::read(spelled)?;
-        match read.role.as_ref().filter(|told| Some(*told) != role) {
-            None => Ok(read.all),
-            Some(told) => Err(Fault::new(match role {
-                Some(role) => format!(
-                    "The resources are allocated to role '{told}', but the offer is to role '{role}'"
-                ),
-                None => format!("The resources are allocated to role '{told}': name unallocated ones"),
-            })),
-        }
+        judge_role(read.role.as_ref(), role)?;
+        Ok(read.all)
     };
     let one = |spelled: &mesos_v1::Resource| {
         Ok(all(std::slice::from_ref(spelled))?.pop().expect("one of one"))
