@@ -12,6 +12,7 @@ use model::resources::{
     ResourceName, Resources, Scalar,
 };
 use model::scheduler::{Call, Offer, Operation};
+use model::task::TaskInfo;
 
 use crate::world::World;
 
@@ -64,6 +65,25 @@ impl World {
             volume: Some(DiskVolume { container_path, mode, host_path: None }),
             source: None,
         }
+    }
+
+    /// Perhaps the task uses a volume, also one that is about to be made and may never be.
+    pub fn with_volume(
+        &mut self,
+        task: TaskInfo,
+        offer: &Offer,
+        before: Option<&Operation>,
+    ) -> TaskInfo {
+        let made = match before {
+            Some(Operation::Convert { conversion: Conversion::Create { volumes }, .. }) => {
+                volumes.clone()
+            }
+            _ => offer.resources.iter().filter(|one| one.is_persistent_volume()).cloned().collect(),
+        };
+        let volume = self.dice.pick(&made).filter(|_| self.weather.loss_permille > 0).cloned();
+        let mut task = task;
+        volume.into_iter().for_each(|volume| task.resources.add(&Resources::new([volume])));
+        task
     }
 
     /// A task's cpus, some of them reserved ones.

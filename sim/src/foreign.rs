@@ -227,11 +227,11 @@ impl World {
             }
             _ => (vec![id], self.task(&offer)),
         };
+        let conversion = if self.dice.chance(400) { self.conversion(&offer) } else { None };
+        let task = self.with_volume(task, &offer, conversion.as_ref());
         let operation = self.operation(task, &offer);
-        let answered = offer.clone();
         self.foreign.old_offers.push(offer);
         self.foreign.tasks.extend(operation.tasks().iter().map(|task| task.id.clone()));
-        let conversion = if self.dice.chance(400) { self.conversion(&answered) } else { None };
         let operations = conversion.into_iter().chain([operation]).collect();
         self.foreign_calls(Call::Accept { offers, operations, filters });
     }

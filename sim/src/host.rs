@@ -20,6 +20,8 @@ use crate::world::World;
 
 /// One in so many thousand containers never starts.
 pub const FAILS_PERMILLE: u64 = 20;
+/// One in so many thousand volumes cannot be made or removed.
+const FULL_PERMILLE: u64 = 150;
 /// One in so many thousand ends by itself.
 pub const EXITS_PERMILLE: u64 = 120;
 /// One in so many thousand probes of a container fails.
@@ -369,7 +371,7 @@ impl World {
         if self.hosts[host].process.life != life {
             return;
         }
-        let is_full = self.weather.loss_permille > 0 && self.dice.chance(FAILS_PERMILLE);
+        let is_full = self.weather.loss_permille > 0 && self.dice.chance(FULL_PERMILLE);
         let done = if is_full { Err("no space left on device".to_owned()) } else { Ok(()) };
         let seed = self.dice.roll();
         self.tell_host(host, Input::Volumes { operation, done, seed });

@@ -186,7 +186,11 @@ impl World {
     }
 
     pub fn hear_agent_in_program(&mut self, host: Host, container: ContainerId, said: ToExecutor) {
-        let Some(program) = self.hosts[host].program(&container) else { return };
+        let own = &mut self.hosts[host];
+        let life = own.process.life;
+        // Who does not listen yet is told again when it does.
+        let listening = own.program(&container).filter(|program| program.agent == Some(life));
+        let Some(program) = listening else { return };
         match said {
             ToExecutor::Subscribed { .. } | ToExecutor::Message(_) => (),
             ToExecutor::Launch(task) => self.begin(host, container, task),

@@ -10,7 +10,7 @@ use services::autoscale::{Autoscale, Metric};
 use services::spec::network::{Network, NetworkMode};
 use services::spec::{
     AppHealthCheck, AppId, AppSpec, Backoff, CheckKind, CheckPort, KillSelection, PortDefinition,
-    Process, UnreachableStrategy, UpgradeStrategy,
+    Process, ReadinessCheck, UnreachableStrategy, UpgradeStrategy,
 };
 
 use crate::dice::Dice;
@@ -105,12 +105,13 @@ fn app(id: &AppId, dice: &mut Dice) -> AppSpec {
         mem: Scalar::whole(dice.between(16, 64)),
         ports: vec![PortDefinition {
             port: 0,
-            name: None,
+            name: Some("http".to_owned()),
             protocol: "tcp".to_owned(),
             labels: BTreeMap::new(),
             mapping: None,
         }],
         health_checks: if dice.chance(500) { vec![health_check(dice)] } else { vec![] },
+        readiness: dice.chance(250).then(|| readiness(dice)),
         autoscale: dice.chance(200).then(|| autoscale(id, dice)),
         ..AppSpec::new(id.clone(), process)
     }
@@ -127,6 +128,19 @@ fn autoscale(id: &AppId, dice: &mut Dice) -> Autoscale {
         target: Scalar(500),
         scale_up_delay: delay(dice),
         scale_down_delay: delay(dice),
+    }
+}
+
+fn readiness(dice: &mut Dice) -> ReadinessCheck {
+    ReadinessCheck {
+        name: "ready".to_owned(),
+        scheme: Scheme::Http,
+        path: "/".to_owned(),
+        port_name: "http".to_owned(),
+        interval: Duration::from_secs(dice.between(1, 5)),
+        timeout: Duration::from_secs(1),
+        statuses: vec![200],
+        preserve_last_response: false,
     }
 }
 
