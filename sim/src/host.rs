@@ -97,13 +97,18 @@ impl Machine {
         }
     }
 
-    /// The end of a task that nobody is left to acknowledge is not repeated. Were it lost, so would be the stream.
+    /// The end of a task that nobody is left to acknowledge is not repeated, and the tasks of a program are told of before
+    /// its end. Were any of that lost, so would be the stream.
     pub fn is_said_once(&self, message: &FromAgent) -> bool {
         let FromAgent::Update { framework, status, .. } = message else { return false };
         let Some(machine) = self.process.machine() else { return false };
         let held = machine.view().held;
         let mut same = held.values().filter(|held| held.framework == *framework);
-        status.state.is_terminal() && !same.any(|held| held.info.id == status.task)
+        let same = same.find(|held| held.info.id == status.task);
+        let in_program = |held: &node::Held| {
+            held.group.as_ref().is_some_and(|group| group.executor.program.is_some())
+        };
+        same.map_or(status.state.is_terminal(), |held| in_program(held))
     }
 
     /// The id it was admitted under, as its brain remembers.
