@@ -113,6 +113,11 @@ fn a_faulty_task_is_refused_by_its_fault() {
         one
     };
     check(json!({ "resources": [allocated("a"), allocated("b")] }), "multiple allocation roles");
+}
+
+#[test]
+fn a_faulty_bound_of_a_task_is_refused_by_its_fault() {
+    let check = |changes: Value, text: &str| is_refused(&changes, text);
     check(json!({ "limits": { "disk": { "value": 1 } } }), "Only cpus and mem");
     check(json!({ "limits": { "cpus": { "value": 0.01 } } }), "The cpu limit must be greater");
     check(json!({ "limits": { "mem": { "value": 1 } } }), "The memory limit must be greater");

@@ -173,9 +173,8 @@ impl Kernel {
         let duty = self.state.duty(agent);
         let Some(drain) = duty.drain() else { return latest };
         let for_good = drain.mark_gone && self.is_partition_aware(framework);
-        let as_told = |state| match state {
-            TaskState::Killed if for_good => TaskState::GoneByOperator,
-            other => other,
+        let as_told = |state: TaskState| {
+            if for_good && state == TaskState::Killed { TaskState::GoneByOperator } else { state }
         };
         if matches!(status.state, TaskState::Killing | TaskState::Killed) {
             status.reason = Some(Reason::AgentDraining);
@@ -192,7 +191,7 @@ impl Kernel {
         out: &mut Out,
     ) {
         let known = registration.agent.as_ref().and_then(|id| self.state.agents.get(id));
-        let is_gone = known.is_some_and(|known| is_gone(known));
+        let is_gone = known.is_some_and(is_gone);
         if is_gone || self.state.is_down(&registration.info) {
             let Registration { tasks, books, .. } = registration;
             let of_tasks = tasks.iter().map(|held| &held.task.framework);

@@ -1,6 +1,6 @@
 //! `dcos service`: the frameworks of the cluster.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -162,14 +162,9 @@ fn identified(services: &[Value], wanted: &str) -> Result<String> {
 fn confirmed(screen: &mut Screen<'_>, service: &str) -> Result<bool> {
     let question = format!("Do you really want to end {service} with all its tasks? [yes/no] ");
     screen.remark_bytes(question.as_bytes())?;
-    let mut answer = Vec::new();
-    for byte in screen.input.bytes() {
-        match byte? {
-            b'\n' => break,
-            other => answer.push(other),
-        }
-    }
-    Ok(matches!(String::from_utf8_lossy(&answer).trim(), "yes" | "y"))
+    let mut answer = String::new();
+    BufReader::new(&mut screen.input).read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "yes" | "y"))
 }
 
 /// The id of the task that the service's scheduler runs as.

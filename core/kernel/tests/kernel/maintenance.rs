@@ -87,7 +87,7 @@ fn a_schedule_is_judged() {
     let windows = vec![window(&[host()]), window(&[host()])];
     let twice = Order::UpdateSchedule(windows);
     check("in two windows", &mut up, twice, "appears more than once in the schedule");
-    check("it is down", &mut down(), schedule(&[other.clone()]), "cannot be removed");
+    check("it is down", &mut down(), schedule(std::slice::from_ref(&other)), "cannot be removed");
     let start = |machines: &[MachineId]| Order::StartMaintenance(machines.to_vec());
     check("nothing to start", &mut up, start(&[]), "List of machines is empty");
     check("unplanned", &mut up, start(&[host()]), "is not part of a maintenance schedule");

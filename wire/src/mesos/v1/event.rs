@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use mesos_v1::scheduler::{Event as Spelled, event};
 use mesos_v1::{Address, MasterInfo as SpelledMaster, master_info};
 use model::framework::FrameworkInfo;
-use model::scheduler::Event;
+use model::id::{AgentId, FrameworkId};
+use model::scheduler::{Ended, Event};
 
 use super::offer::{inverse_offer, offer, offer_id};
 use super::resource::Dialect;
@@ -30,15 +31,10 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
     let spelled = Spelled::default();
     let of = |kind: event::Type| Some(kind as i32);
     Some(match told {
-        Event::Subscribed { framework } => Spelled {
-            r#type: of(event::Type::Subscribed),
-            subscribed: Some(event::Subscribed {
-                framework_id: framework_id(framework),
-                heartbeat_interval_seconds: Some(greeting.heartbeat_seconds),
-                master_info: Some(master_info(greeting.master, greeting.cluster)),
-            }),
-            ..spelled
-        },
+        Event::Subscribed { framework } => {
+            let subscribed = Some(subscribed(framework, greeting));
+            Spelled { r#type: of(event::Type::Subscribed), subscribed, ..spelled }
+        }
         Event::Offers(offers) => {
             let offers = offers.iter().map(|one| offer(one, dialect)).collect();
             let offers = Some(event::Offers { offers });
@@ -50,11 +46,8 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
         }
         Event::InverseOffers(offers) => {
             let inverse_offers = offers.iter().map(inverse_offer).collect();
-            Spelled {
-                r#type: of(event::Type::InverseOffers),
-                inverse_offers: Some(event::InverseOffers { inverse_offers }),
-                ..spelled
-            }
+            let inverse_offers = Some(event::InverseOffers { inverse_offers });
+            Spelled { r#type: of(event::Type::InverseOffers), inverse_offers, ..spelled }
         }
         Event::RescindInverse(id) => Spelled {
             r#type: of(event::Type::RescindInverseOffer),
@@ -83,16 +76,28 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
             Spelled { r#type: of(event::Type::Message), message: Some(message), ..spelled }
         }
         Event::Failure { agent, executor } => {
-            let failure = event::Failure {
-                agent_id: Some(agent_id(agent)),
-                executor_id: executor.as_ref().map(|ended| executor_id(&ended.executor)),
-                status: executor.as_ref().map(|ended| ended.wait_status.unwrap_or(UNKNOWN_STATUS)),
-            };
-            Spelled { r#type: of(event::Type::Failure), failure: Some(failure), ..spelled }
+            let failure = Some(failure(agent, executor.as_ref()));
+            Spelled { r#type: of(event::Type::Failure), failure, ..spelled }
         }
         Event::Error(message) => error(message),
         Event::Checked { .. } | Event::Used(_) => return None,
     })
+}
+
+fn subscribed(framework: &FrameworkId, greeting: Greeting<'_>) -> event::Subscribed {
+    event::Subscribed {
+        framework_id: framework_id(framework),
+        heartbeat_interval_seconds: Some(greeting.heartbeat_seconds),
+        master_info: Some(master_info(greeting.master, greeting.cluster)),
+    }
+}
+
+fn failure(agent: &AgentId, executor: Option<&Ended>) -> event::Failure {
+    event::Failure {
+        agent_id: Some(agent_id(agent)),
+        executor_id: executor.map(|ended| executor_id(&ended.executor)),
+        status: executor.map(|ended| ended.wait_status.unwrap_or(UNKNOWN_STATUS)),
+    }
 }
 
 pub fn error(message: &str) -> Spelled {
