@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     dir: TempDir,
     flags: Vec<String>,
     child: Option<Child>,
+    /// What the daemon that runs, or ran last, does with them.
+    tasks: Tasks,
     http: reqwest::Client,
     /// As far as it is in the names of what lies outside the data directory.
     id: String,
@@ -57,6 +59,7 @@ impl Cluster {
             dir,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             child: None,
+            tasks: Tasks::Stop,
             http: reqwest::Client::new(),
             id: String::new(),
         };
@@ -82,6 +85,7 @@ impl Cluster {
         }
         command.stdout(Stdio::null()).stderr(log.expect("a log beside the data"));
         self.child = Some(command.spawn().expect("the binary starts"));
+        self.tasks = tasks;
     }
 
     /// Starts the daemon and waits until it has an agent.
@@ -229,8 +233,11 @@ fn terminate(child: &Child) {
 }
 
 impl Drop for Cluster {
-    /// Tasks outlive a daemon that was killed, so it is started once more to stop them.
+    /// Tasks outlive a daemon that was killed or spares them, so it is started once more to stop them.
     fn drop(&mut self) {
+        if self.child.is_some() && self.tasks == Tasks::RunOn {
+            self.stop();
+        }
         if self.child.is_none() {
             self.spawn(Tasks::Stop);
         }

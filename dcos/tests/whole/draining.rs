@@ -46,4 +46,10 @@ async fn a_drained_agent_is_left_by_all_tasks_though_the_cluster_is_killed_meanw
     let again = cluster.dcos(&["node", "reactivate", &agent]).await;
     let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(!again.status.success() && refusal.contains("is not deactivated"), "{refusal}");
+    let other = app["tasks"][0]["slaveId"].as_str().expect("an agent");
+    for agent in [&agent, other] {
+        cluster.told(&["node", "drain", agent, "--max-grace-period", "1s", "--wait"]).await;
+    }
+    let left = cluster.app_when("stubborn", |app| app["tasksRunning"] == 0).await;
+    assert!(task_ids(&left).is_empty(), "{left:#}");
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
 
 const END_SECS_MAX: u64 = 20;
 const POLL_MS: u64 = 50;
@@ -42,7 +45,7 @@ pub(crate) async fn ended(ids: &[String]) {
     }
 }
 
-/// Removes the empty cgroups and the run directories of a cluster whose data is about to be removed.
+/// Ends what still runs for a cluster whose data is about to be removed, and removes its cgroups and run directories.
 pub(crate) fn sweep(cluster: &str) {
     let ours = |dir: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -62,12 +65,29 @@ pub(crate) fn sweep(cluster: &str) {
     }
 }
 
-/// From the leaves to the root. One that still has processes stays, as evidence.
+/// From the leaves to the root.
 fn remove_cgroups(cgroup: &Path) {
     for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_cgroups(&entry.path());
         }
     }
-    let _ = fs::remove_dir(cgroup);
+    let deadline = Instant::now() + Duration::from_secs(END_SECS_MAX);
+    while let Err(error) = fs::remove_dir(cgroup) {
+        if error.kind() != ErrorKind::ResourceBusy || Instant::now() >= deadline {
+            // A test that has failed already is told of with its own cause.
+            assert!(std::thread::panicking(), "{} stays: {error}", cgroup.display());
+            return;
+        }
+        kill_all(cgroup);
+        std::thread::sleep(Duration::from_millis(POLL_MS));
+    }
+}
+
+fn kill_all(cgroup: &Path) {
+    let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    for pid in pids.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        // It may have ended just now.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
 }
