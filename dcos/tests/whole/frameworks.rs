@@ -14,14 +14,14 @@ use mesos_v1::{
 
 use crate::cluster::{Cluster, Tasks};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// A scheduler and what it has heard of its tasks.
-struct Scheduler {
+pub(crate) struct Scheduler {
     url: String,
     http: reqwest::Client,
-    id: Option<FrameworkId>,
+    pub(crate) id: Option<FrameworkId>,
     stream: String,
     response: Option<reqwest::Response>,
     reader: Reader,
@@ -29,7 +29,7 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    fn new(cluster: &Cluster) -> Self {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
         Self {
             url: format!("http://{}:5050/api/v1/scheduler", cluster.ip),
             http: reqwest::Client::new(),
@@ -65,7 +65,7 @@ impl Scheduler {
     }
 
     /// Until it is subscribed: a cluster that has just been started may take a while.
-    async fn subscribe(&mut self) {
+    pub(crate) async fn subscribe(&mut self) {
         let subscribe =
             call::Subscribe { framework_info: self.info(), ..call::Subscribe::default() };
         let call = Call {
@@ -101,7 +101,7 @@ impl Scheduler {
     }
 
     /// Acknowledges and notes what it hears of tasks on the way.
-    async fn until(&mut self, kind: event::Type) -> Event {
+    pub(crate) async fn until(&mut self, kind: event::Type) -> Event {
         loop {
             let event = self.next().await;
             if let Some(update) = &event.update {
@@ -126,14 +126,14 @@ impl Scheduler {
             .await;
     }
 
-    async fn says(&self, call: Call) {
+    pub(crate) async fn says(&self, call: Call) {
         let call = Call { framework_id: self.id.clone(), ..call };
         let response = self.post(&call).await.expect("the cluster answers");
         let (status, text) = (response.status(), response.text().await.unwrap_or_default());
         assert_eq!((status.as_u16(), text.as_str()), (202, ""), "{call:?}");
     }
 
-    async fn until_all_are(&mut self, count: usize, state: TaskState) {
+    pub(crate) async fn until_all_are(&mut self, count: usize, state: TaskState) {
         while self.states.values().filter(|one| **one == state).count() < count {
             self.until(event::Type::Update).await;
         }
@@ -157,7 +157,7 @@ impl Scheduler {
     }
 
     /// Asks for all its tasks, and notes only what it hears then.
-    async fn reconcile(&mut self) {
+    pub(crate) async fn reconcile(&mut self) {
         self.states.clear();
         let reconcile = Some(call::Reconcile::default());
         self.says(Call { r#type: Some(Type::Reconcile as i32), reconcile, ..Call::default() })
@@ -171,13 +171,16 @@ impl Scheduler {
     }
 }
 
-fn sleeper(offer: &Offer, name: &str) -> TaskInfo {
-    let scalar = |name: &str, value: f64| Resource {
+pub(crate) fn scalar(name: &str, value: f64) -> Resource {
+    Resource {
         name: name.to_owned(),
         r#type: value::Type::Scalar as i32,
         scalar: Some(value::Scalar { value }),
         ..Resource::default()
-    };
+    }
+}
+
+pub(crate) fn sleeper(offer: &Offer, name: &str) -> TaskInfo {
     TaskInfo {
         name: name.to_owned(),
         task_id: TaskId { value: name.to_owned() },

@@ -5,6 +5,7 @@ mod autoscale;
 mod clients;
 mod cluster;
 mod draining;
+mod executors;
 mod frameworks;
 mod images;
 mod life;
