@@ -51,6 +51,7 @@ pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
     let kernel = kernel::Config {
         ping_interval: Duration::from_secs(settings.ping.interval_seconds),
         pings_missed_max: settings.ping.missed_max,
+        removal_interval: settings.ping.removal_interval(),
         ..settings.allocator.config(settings.master_region.clone())?
     };
     let config = engine::Config {
@@ -150,6 +151,7 @@ fn mesos_flags(settings: &Settings) -> Result<Vec<(&'static str, String)>> {
         ("agent_ping_timeout", format!("{}secs", settings.ping.interval_seconds)),
         ("agent_reregister_timeout", secs(kernel.reregister_timeout)),
         ("max_agent_ping_timeouts", settings.ping.missed_max.to_string()),
+        ("agent_removal_rate_limit", format!("{}/1mins", settings.ping.removals_per_minute_max)),
         ("offer_timeout", secs(kernel.offer_timeout)),
         ("authenticate_agents", "false".to_owned()),
         ("authenticate_frameworks", "false".to_owned()),

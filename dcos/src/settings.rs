@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agent::Reconfiguration;
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,7 @@ use crate::resources;
 const AGENTS_MAX: u16 = 100;
 const PING_SECS_DEFAULT: u64 = 15;
 const PINGS_MISSED_DEFAULT: u32 = 20;
+const REMOVALS_PER_MINUTE_DEFAULT: u32 = 100;
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
@@ -133,11 +135,24 @@ pub(crate) struct Ping {
     pub(crate) interval_seconds: u64,
     /// So many in a row, and it counts as unreachable.
     pub(crate) missed_max: u32,
+    /// Agents that become unreachable in a minute; 0 for as many as there are.
+    pub(crate) removals_per_minute_max: u32,
+}
+
+impl Ping {
+    pub(crate) fn removal_interval(self) -> Duration {
+        let minute = Duration::from_secs(60);
+        minute.checked_div(self.removals_per_minute_max).unwrap_or_default()
+    }
 }
 
 impl Default for Ping {
     fn default() -> Self {
-        Self { interval_seconds: PING_SECS_DEFAULT, missed_max: PINGS_MISSED_DEFAULT }
+        Self {
+            interval_seconds: PING_SECS_DEFAULT,
+            missed_max: PINGS_MISSED_DEFAULT,
+            removals_per_minute_max: REMOVALS_PER_MINUTE_DEFAULT,
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct LiveAgent {
     pub(crate) kills: BTreeMap<(FrameworkId, TaskId), Option<Duration>>,
     /// Conversions that it was told of and has not answered.
     pub(crate) converting: BTreeSet<Uuid>,
+    /// When it is to be given up, for nothing was heard of it for too long.
+    pub(crate) removal: Option<Time>,
     pub(crate) pings: Pings,
 }
 
@@ -80,8 +82,8 @@ impl Kernel {
             out.effects.push(Effect::Disconnect(connection));
             return Err(Refusal::UnknownConnection(connection));
         };
-        let pings = &mut self.agents.get_mut(&agent).expect("connected agents are live").pings;
-        (pings.unanswered, pings.missed) = (false, 0);
+        let live = self.agents.get_mut(&agent).expect("connected agents are live");
+        (live.pings.unanswered, live.pings.missed, live.removal) = (false, 0, None);
         match message {
             FromAgent::Update { framework, status, latest } => {
                 self.update(&agent, Report { framework, status, latest }, out);
@@ -212,7 +214,7 @@ impl Kernel {
             self.commit(Record::Agent(id.clone(), Some(agent)), out);
         }
         let live = self.agents.get_mut(id).expect("it was attached");
-        live.returned_at = returned_at;
+        (live.returned_at, live.removal) = (returned_at, None);
         if let Some(by) = live.return_by.take() {
             self.awaited -= 1;
             self.timers.cancel(by, Timer::Return(id.clone()));
@@ -260,23 +262,34 @@ impl Kernel {
         if pings.unanswered || live.connection.is_none() {
             pings.missed += 1;
         }
+        let mut next = now + self.config.ping_interval.max(Duration::from_millis(1));
         if pings.missed >= missed_max {
-            pings.due = None;
-            self.lose(now, id, "health check timed out", out);
-            return;
+            let at = self.turn_to_go(now, id);
+            if at <= now {
+                self.agents.get_mut(id).expect("it was pinged").pings.due = None;
+                self.lose(now, id, "health check timed out", out);
+                return;
+            }
+            next = next.min(at);
         }
+        let live = self.agents.get_mut(id).expect("it was pinged");
         if let Some(connection) = live.connection {
-            pings.unanswered = true;
+            live.pings.unanswered = true;
             out.effects.push(Effect::ToAgent(connection, ToAgent::Ping));
         }
-        let next = now + self.config.ping_interval.max(Duration::from_millis(1));
-        pings.due = Some(next);
+        live.pings.due = Some(next);
         self.timers.set(next, Timer::Ping(id.clone()));
     }
 
     /// An earlier leader admitted the agent, and it has not come back to this one.
     pub(crate) fn missed_return(&mut self, now: Time, id: &AgentId, out: &mut Out) {
+        let at = self.turn_to_go(now, id);
         let live = self.agents.get_mut(id).expect("whoever is awaited is live");
+        if now < at {
+            live.return_by = Some(at);
+            self.timers.set(at, Timer::Return(id.clone()));
+            return;
+        }
         live.return_by = None;
         self.awaited -= 1;
         self.lose(now, id, "did not register again after a change of leader", out);

@@ -183,6 +183,31 @@ fn a_disconnected_agent_is_not_offered_and_is_unreachable_in_the_end() {
 }
 
 #[test]
+fn agents_are_given_up_one_after_the_other_and_who_answers_before_stays() {
+    let check = |silent: Duration, fall_silent: &dyn Fn(&mut Stage)| {
+        let removal_interval = Duration::from_secs(60);
+        let mut stage = Stage::with(Config { removal_interval, ..Config::default() });
+        let ids: Vec<AgentId> = (1..=3).map(|n| stage.agent(n, BIG)).collect();
+        fall_silent(&mut stage);
+        let left = |stage: &Stage| {
+            let standing = |id: &&AgentId| stage.kernel.state().agents[*id].standing;
+            ids.iter().filter(|id| standing(id) == Standing::Admitted).cloned().collect::<Vec<_>>()
+        };
+        stage.pass(silent);
+        let second = left(&stage);
+        assert_eq!(second.len(), 2, "the first goes without delay");
+        stage.pass(removal_interval);
+        let third = left(&stage);
+        assert_eq!(third.len(), 1, "the second when it is its turn");
+        stage.hear(9, register(Some(&third[0]), BIG, vec![]));
+        stage.pass(removal_interval * 2);
+        assert_eq!(left(&stage), third, "the third has answered in time");
+    };
+    check(Duration::from_secs(15 * 21), &|_| ());
+    check(Duration::from_secs(601), &Stage::restart);
+}
+
+#[test]
 fn after_a_change_of_leader_agents_have_time_to_return() {
     let mut stage = Stage::new();
     let (agent, framework) = stage.running(AWARE);
