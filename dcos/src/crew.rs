@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use agent::{AgentConfig, Machine, machine_resources};
 use anyhow::{Context, Result, anyhow};
-use images::{FetchLimits, Fetcher};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +95,7 @@ pub(crate) fn own_id(settings: &Settings) -> Result<String> {
 async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
     let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
-    let fetcher = Fetcher::new(&data.join("fetched"), FetchLimits::default())?;
+    let fetcher = settings.fetcher.open(&data.join("fetched"))?;
     let resources = match &settings.resources {
         Some(resources) => resources.clone(),
         None => machine_resources(Machine::detect(data)?),

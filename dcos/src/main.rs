@@ -8,6 +8,7 @@ mod cross_site;
 mod demo_web;
 mod executors;
 mod fault_domain;
+mod fetching;
 mod listen;
 mod logs;
 mod master;

@@ -17,6 +17,7 @@ use crate::access::MesosAuthentication;
 use crate::allocator::Allocator;
 use crate::executors::Executors;
 use crate::fault_domain::Where;
+use crate::fetching::Fetching;
 use crate::placement::Placement;
 use crate::resources;
 
@@ -91,6 +92,7 @@ struct File {
     mesos_authentication: MesosAuthentication,
     placement: Placement,
     executors: Executors,
+    fetcher: Fetching,
     registries: Registries,
     allow_privileged: bool,
     insecure_no_auth: bool,
@@ -189,6 +191,7 @@ pub(crate) struct Settings {
     pub(crate) mesos_authentication: MesosAuthentication,
     pub(crate) placement: Placement,
     pub(crate) executors: Executors,
+    pub(crate) fetcher: Fetching,
     pub(crate) registries: Registries,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
@@ -233,6 +236,7 @@ impl Settings {
             mesos_authentication: file.mesos_authentication,
             placement: file.placement,
             executors: file.executors,
+            fetcher: file.fetcher,
             registries: file.registries,
             fault_domains,
             allow_privileged: file.allow_privileged,
@@ -276,6 +280,7 @@ impl Settings {
             bail!("agents: {} is not between 1 and {AGENTS_MAX}", self.agents);
         }
         self.executors.check()?;
+        self.fetcher.check()?;
         if let Some(given) = self.resources.as_ref().filter(|_| self.agents > 1) {
             resources::judge_shared(given)?;
         }
@@ -365,6 +370,8 @@ mod tests {
         refused(Flags::default(), "ping: {missed_max: 0}", &["missed_max"]);
         let silence = "executors: {registration_timeout_seconds: 0}";
         refused(Flags::default(), silence, &["registration_timeout_seconds"]);
+        let silence = "fetcher: {stall_timeout_seconds: 0}";
+        refused(Flags::default(), silence, &["stall_timeout_seconds"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{FetchError, PullError};
-pub use fetch::Fetcher;
+pub use fetch::{Clients, Fetcher};
 pub use store::{Keep, Store};
 
 /// How images are named, found and fetched.

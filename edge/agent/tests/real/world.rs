@@ -296,7 +296,11 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
     let cgroup = format!("/dcos-test-agent-{}-{port}", std::process::id());
     let containers = containers::Config::new(dir.join("run"), dir.join("layers"), cgroup);
     let images = images::Store::open(&dir.join("images"), images::Config::default()).await;
-    let fetcher = images::Fetcher::new(&dir.join("fetched"), images::FetchLimits::default());
+    let fetcher = images::Fetcher::new(
+        &dir.join("fetched"),
+        images::FetchLimits::default(),
+        images::Clients::default(),
+    );
     AgentConfig {
         reconfiguration: agent::Reconfiguration::Additive,
         oversubscribe: None,

@@ -1,4 +1,4 @@
-//! Files that several tasks fetch: downloaded once, forgotten when the space is needed, gone with the last user.
+//! Files that several tasks fetch: downloaded once, forgotten when the space is needed and nobody uses them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -82,20 +82,20 @@ impl Cache {
         Some(Arc::clone(&entry.file))
     }
 
-    /// Makes room by what was not used for longest; a file that is too big for the cache is not kept.
+    /// Makes room by what was not used for longest and is not in use. A file for which there is no room is not kept.
     fn keep(&self, key: &str, file: &Arc<Downloaded>) {
-        if file.bytes > self.bytes_max {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = |entry: &Entry| Arc::strong_count(&entry.file) > 1;
+        let bound = held.files.values().filter(|entry| in_use(entry));
+        let bound: u64 = bound.map(|entry| entry.file.bytes).sum();
+        if bound.saturating_add(file.bytes) > self.bytes_max {
             return;
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while held.bytes + file.bytes > self.bytes_max {
-            let oldest = held
-                .files
-                .iter()
-                .min_by_key(|(_, entry)| entry.last_use)
-                .map(|(key, _)| key.clone());
-            let oldest = oldest.expect("an empty cache has room for a file of its size");
-            let entry = held.files.remove(&oldest).expect("it was just found");
+            let free = held.files.iter().filter(|(_, entry)| !in_use(entry));
+            let oldest = free.min_by_key(|(_, entry)| entry.last_use).map(|(key, _)| key.clone());
+            // One of them may have come into use meanwhile.
+            let Some(entry) = oldest.and_then(|oldest| held.files.remove(&oldest)) else { return };
             held.bytes -= entry.file.bytes;
         }
         held.uses += 1;

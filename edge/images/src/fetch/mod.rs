@@ -4,6 +4,7 @@
 //! does not come through the cache stays in the sandbox beside what was in it.
 
 mod cache;
+mod client;
 mod source;
 mod unpack;
 
@@ -24,6 +25,8 @@ use tokio::task::spawn_blocking;
 use crate::tree::{Attributes, Purpose, Tree, UnpackError};
 use crate::{FetchError, FetchLimits, files};
 use cache::{Cache, Downloaded};
+pub use client::Clients;
+use client::{Errand, Failure};
 use source::{Order, Source};
 
 const FILE_MODE: u32 = 0o644;
@@ -38,6 +41,7 @@ struct Inner {
     dir: PathBuf,
     limits: FetchLimits,
     client: reqwest::Client,
+    clients: Clients,
     cache: Cache,
     downloads: AtomicU64,
 }
@@ -50,7 +54,7 @@ enum Held {
 
 impl Fetcher {
     /// The cache directory is emptied: only what this process has fetched is trusted.
-    pub fn new(cache_dir: &Path, limits: FetchLimits) -> anyhow::Result<Self> {
+    pub fn new(cache_dir: &Path, limits: FetchLimits, clients: Clients) -> anyhow::Result<Self> {
         files::make_empty(cache_dir)
             .with_context(|| format!("emptying the cache {}", cache_dir.display()))?;
         // Archives come as they are, whatever the server thinks of compressing them once more.
@@ -65,7 +69,14 @@ impl Fetcher {
             .build()
             .context("making a web client")?;
         let (dir, cache) = (cache_dir.to_owned(), Cache::new(limits.cache_bytes_max));
-        Ok(Self(Arc::new(Inner { dir, limits, client, cache, downloads: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Inner {
+            dir,
+            limits,
+            client,
+            clients,
+            cache,
+            downloads: AtomicU64::new(0),
+        })))
     }
 
     /// Brings one URI into the directory `into`; `owner` (uid, gid) gets what is written, or it stays ours. Files of
@@ -125,8 +136,31 @@ impl Inner {
                     error => FetchError::Refused { uri: shown, cause: error.to_string() },
                 })?;
             }
+            Source::Client(by, uri) => {
+                let stall_timeout = self.limits.stall_timeout;
+                let errand = Errand { by: *by, uri, owner, stall_timeout };
+                let fetched = self.clients.fetch(errand, &downloaded.path).await;
+                downloaded.bytes =
+                    fetched.map_err(|failure| self.failed(failure, order, &downloaded.path))?;
+            }
         }
         Ok(downloaded)
+    }
+
+    fn failed(&self, failure: Failure, order: &Order, to: &Path) -> FetchError {
+        let uri = order.shown.clone();
+        match failure {
+            Failure::Refused(cause) => FetchError::Refused { uri, cause },
+            Failure::Stalled => {
+                FetchError::Stalled { uri, secs: self.limits.stall_timeout.as_secs() }
+            }
+            Failure::Disk(error) if files::is_full(&error) => {
+                FetchError::NoSpace { uri, dir: self.dir.clone() }
+            }
+            Failure::Disk(error) => {
+                FetchError::Write { uri, path: to.to_owned(), cause: error.to_string() }
+            }
+        }
     }
 
     async fn download(&self, url: &Url, order: &Order, to: &Path) -> Result<u64, FetchError> {
@@ -138,13 +172,7 @@ impl Inner {
                 FetchError::Unreachable { uri: uri(), cause: causes(&error) }
             }
         };
-        let disk = |error: io::Error| {
-            if files::is_full(&error) {
-                FetchError::NoSpace { uri: uri(), dir: self.dir.clone() }
-            } else {
-                FetchError::Write { uri: uri(), path: to.to_owned(), cause: error.to_string() }
-            }
-        };
+        let disk = |error: io::Error| self.failed(Failure::Disk(error), order, to);
         let mut answer = self.client.get(url.clone()).send().await.map_err(web)?;
         if !answer.status().is_success() {
             return Err(FetchError::Status { uri: uri(), status: answer.status().as_u16() });

@@ -11,6 +11,53 @@ use crate::FetchError;
 pub(super) enum Source {
     Web(Url),
     Local(PathBuf),
+    /// By a program of this machine.
+    Client(By, String),
+}
+
+/// The programs that read URIs of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// What Hadoop has a file system for; as Mesos does, we leave to it whatever we do not know.
+    Hadoop,
+    S3,
+    Ftp,
+}
+
+/// Stands for the URI among a program's words.
+pub(super) const URI: &str = "{}";
+
+/// A program's name and what it is told.
+type Program = (&'static str, &'static [&'static str]);
+
+const AWS: Program = ("aws", &["s3", "cp", "--only-show-errors", URI, "-"]);
+const CURL: Program =
+    ("curl", &["--silent", "--show-error", "--fail", "--location", "--globoff", "--", URI]);
+const HADOOP: Program = ("hadoop", &["fs", "-cat", URI]);
+
+impl By {
+    /// The one that is preferred first.
+    pub(super) fn programs(self) -> &'static [Program] {
+        match self {
+            By::Hadoop => &[HADOOP],
+            By::S3 => &[AWS, HADOOP],
+            By::Ftp => &[CURL],
+        }
+    }
+
+    /// What to do if none of them is there.
+    pub(super) fn missing(self) -> String {
+        match self {
+            By::Hadoop => "that takes the program hadoop, which is not on the agent's machine: install it there, or say \
+                           by fetcher.hadoop_home where it is"
+                .into(),
+            By::S3 => "that takes the program aws or hadoop, and neither is on the agent's machine: install one there"
+                .into(),
+            By::Ftp => {
+                "that takes the program curl, which is not on the agent's machine: install it there".into()
+            }
+        }
+    }
 }
 
 /// A URI that has been understood.
@@ -62,22 +109,32 @@ fn source(value: &str) -> Result<Source, String> {
         "docker" => {
             Err("images are named by container.docker.image, not fetched into the sandbox".into())
         }
-        other => Err(format!(
-            "{other}:// is not supported; put the file on a web server or on the agent's machine"
-        )),
+        "s3" => Ok(Source::Client(By::S3, value.to_owned())),
+        "ftp" | "ftps" => Ok(Source::Client(By::Ftp, value.to_owned())),
+        other if is_scheme(other) => Ok(Source::Client(By::Hadoop, value.to_owned())),
+        other => Err(format!("{other:?} is no scheme of a URI")),
     }
+}
+
+fn is_scheme(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    begins && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 fn last_part(source: &Source) -> Option<String> {
     let name = match source {
         Source::Web(url) => url.path_segments()?.next_back()?.to_owned(),
         Source::Local(path) => path.file_name()?.to_str()?.to_owned(),
+        // It is no file if it ends with its host.
+        Source::Client(_, uri) => {
+            uri.split_once("://")?.1.split_once('/')?.1.rsplit('/').next()?.to_owned()
+        }
     };
     (!name.is_empty()).then_some(name)
 }
 
 /// Messages are read by more people than the URI is written by.
-fn without_password(value: &str) -> String {
+pub(super) fn without_password(value: &str) -> String {
     match Url::parse(value) {
         Ok(mut url) if url.password().is_some() => {
             // It fails for URLs that can have no password, and this one has.
@@ -108,6 +165,11 @@ mod tests {
         check(" HTTPS://h/a", None, web("https://h/a"), "a");
         check("file:///opt/a.jar", None, Source::Local("/opt/a.jar".into()), "a.jar");
         check("file://localhost/opt/a.jar", None, Source::Local("/opt/a.jar".into()), "a.jar");
+        let by = |by, uri: &str| Source::Client(by, uri.to_owned());
+        check("hdfs://h:9000/d/a.jar", None, by(By::Hadoop, "hdfs://h:9000/d/a.jar"), "a.jar");
+        check("s3n://b/a.jar", None, by(By::Hadoop, "s3n://b/a.jar"), "a.jar");
+        check("s3://bucket/d/a", None, by(By::S3, "s3://bucket/d/a"), "a");
+        check("ftp://h/a", Some("b"), by(By::Ftp, "ftp://h/a"), "b");
         check("/opt/a.jar", Some("lib/b.jar"), Source::Local("/opt/a.jar".into()), "lib/b.jar");
     }
 
@@ -117,9 +179,9 @@ mod tests {
             let refusal = parse(&uri(value, output)).expect_err(value).to_string();
             assert!(refusal.contains(cause) && refusal.starts_with(value.trim()), "{refusal}");
         };
-        check("hdfs://h/a", None, "hdfs:// is not supported; put the file on a web server");
-        check("s3://bucket/a", None, "s3:// is not supported");
-        check("ftp://h/a", None, "ftp:// is not supported");
+        check("hdfs://h/", None, "output_file");
+        check("hdfs://h", None, "output_file");
+        check("-x://h/a", None, "no scheme");
         check("docker://nginx", None, "container.docker.image");
         check("a/b.tgz", None, "neither an absolute path");
         check("file://host/a", None, "an absolute path of the agent's machine");

@@ -31,9 +31,11 @@ pub(super) enum Compression {
     Gzip,
     Bzip2,
     Xz,
+    Zstd,
 }
 
-const ENDS: [(&str, Kind); 9] = [
+/// Mesos knows them but for zstd.
+const ENDS: [(&str, Kind); 11] = [
     (".tar", Kind::Tar(Compression::None)),
     (".tar.gz", Kind::Tar(Compression::Gzip)),
     (".tgz", Kind::Tar(Compression::Gzip)),
@@ -41,6 +43,8 @@ const ENDS: [(&str, Kind); 9] = [
     (".tbz2", Kind::Tar(Compression::Bzip2)),
     (".tar.xz", Kind::Tar(Compression::Xz)),
     (".txz", Kind::Tar(Compression::Xz)),
+    (".tar.zst", Kind::Tar(Compression::Zstd)),
+    (".tzst", Kind::Tar(Compression::Zstd)),
     (".zip", Kind::Zip),
     (".gz", Kind::Gzip),
 ];
@@ -86,12 +90,16 @@ fn decompressed(file: File, compression: Compression) -> Result<Box<dyn Read>, U
         Compression::Gzip => buffered(flate2::bufread::MultiGzDecoder::new(file)),
         Compression::Bzip2 => buffered(bzip2::bufread::MultiBzDecoder::new(file)),
         Compression::Xz => {
-            let stream = xz2::stream::Stream::new_stream_decoder(
+            let stream = liblzma::stream::Stream::new_stream_decoder(
                 XZ_MEMORY_BYTES_MAX,
-                xz2::stream::CONCATENATED,
+                liblzma::stream::CONCATENATED,
             );
             let stream = stream.map_err(|error| UnpackError::Broken(error.to_string()))?;
-            buffered(xz2::bufread::XzDecoder::new_stream(file, stream))
+            buffered(liblzma::bufread::XzDecoder::new_stream(file, stream))
+        }
+        Compression::Zstd => {
+            let zstd = zstd::stream::read::Decoder::with_buffer(file);
+            buffered(zstd.map_err(|error| UnpackError::Broken(error.to_string()))?)
         }
     })
 }
@@ -163,6 +171,7 @@ mod tests {
         check("a.tar", Some(Kind::Tar(Compression::None)));
         check("a.tar.gz", Some(Kind::Tar(Compression::Gzip)));
         check("a.txz", Some(Kind::Tar(Compression::Xz)));
+        check("a.tar.zst", Some(Kind::Tar(Compression::Zstd)));
         check("a.gz", Some(Kind::Gzip));
         check("a.zip", Some(Kind::Zip));
         check("a.jar", None);

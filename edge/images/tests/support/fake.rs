@@ -17,6 +17,8 @@ use super::support::{Image, digest};
 #[derive(Debug, Clone)]
 pub enum Fault {
     Status(u16),
+    /// It is at another path.
+    Moved(String),
     Hang,
     HangAfter(usize),
     CutAfter(usize),
@@ -132,6 +134,10 @@ async fn answer(
         return refusal;
     }
     let fault = handle.with(|shared| shared.faults.get_mut(&path).and_then(VecDeque::pop_front));
+    if let Some(Fault::Moved(to)) = &fault {
+        let moved = response(StatusCode::FOUND).header(header::LOCATION, to);
+        return moved.body(Body::empty()).expect("a response");
+    }
     let Some((media_type, contents)) = handle.with(|shared| shared.files.get(&path).cloned())
     else {
         return response(StatusCode::NOT_FOUND).body(Body::empty()).expect("a response");
@@ -152,6 +158,7 @@ async fn answer(
             let status = StatusCode::from_u16(code).expect("a status");
             return response(status).body(Body::empty()).expect("a response");
         }
+        Some(Fault::Moved(_)) => unreachable!("it has been answered"),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::HangAfter(bytes)) => {
             (rest.len(), start_of(&rest, bytes, stream::pending().boxed()))
