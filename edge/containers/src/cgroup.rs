@@ -200,11 +200,19 @@ fn is_gone(e: &std::io::Error) -> bool {
     e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV)
 }
 
-/// Removes the group and those that processes in it have made.
+/// Removes the group and those that processes in it have made. Most have none: only who is refused looks for them.
 fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    if remove_dir(dir).is_ok() {
+        return Ok(());
+    }
     for below in groups_in(dir) {
         remove_tree(&below)?;
     }
+    remove_dir(dir)
+}
+
+/// One that is not there is removed.
+fn remove_dir(dir: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         other => other,

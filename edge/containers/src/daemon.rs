@@ -20,7 +20,7 @@ use crate::session::{Attached, Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Limits, Spec, Usage, WITHIN};
 use crate::watch::{self, Watched};
 use crate::zygote::Zygote;
-use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, packet};
+use crate::{Config, Containers, Event, Exited, Found, LaunchError, Started, packet, skeleton};
 
 /// Ends that wait for the agent; beyond that the watching waits.
 const EVENTS_WAITING_MAX: usize = 1024;
@@ -53,6 +53,8 @@ impl Containers {
         for dir in [&config.run_dir, &config.layer_dir] {
             make_private(dir).with_context(|| format!("creating {}", dir.display()))?;
         }
+        skeleton::make(&config.layer_dir)
+            .with_context(|| format!("preparing {}", config.layer_dir.display()))?;
         let zygote = Zygote::start(&config.zygote_program, &home(&config))?;
         let (watched, new) = mpsc::unbounded_channel();
         let (events, ends) = mpsc::channel(EVENTS_WAITING_MAX);

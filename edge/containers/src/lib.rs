@@ -17,6 +17,7 @@ mod reach;
 mod run_dir;
 pub mod session;
 mod shim;
+mod skeleton;
 pub mod spec;
 mod watch;
 mod zygote;

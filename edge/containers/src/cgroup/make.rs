@@ -1,6 +1,7 @@
 //! A container's groups, made and limited before anybody is in them.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -76,12 +77,20 @@ impl Hierarchies {
             }
             Some(_) | None => settings_v1(limits, devices, self.limits_swap()),
         };
-        for Setting { controller, file, value } in settings {
-            let path = self.dir(controller, cgroup)?.join(file);
-            fs::write(&path, &value)
-                .with_context(|| format!("writing {value:?} to {}", path.display()))?;
-        }
-        Ok(())
+        let is_same = |a: &Setting, b: &Setting| (a.controller, a.file) == (b.controller, b.file);
+        settings.chunk_by(is_same).try_for_each(|same| self.write(cgroup, same))
+    }
+
+    /// One value after the other, all for the same file.
+    fn write(&self, cgroup: &str, same: &[Setting]) -> anyhow::Result<()> {
+        let Some(Setting { controller, file, .. }) = same.first() else { return Ok(()) };
+        let path = self.dir(controller, cgroup)?.join(file);
+        let opened = OpenOptions::new().write(true).open(&path);
+        let mut opened = opened.with_context(|| format!("opening {}", path.display()))?;
+        same.iter().try_for_each(|Setting { value, .. }| {
+            let written = opened.write_all(value.as_bytes());
+            written.with_context(|| format!("writing {value:?} to {}", path.display()))
+        })
     }
 
     /// Makes a group in another's, which has to be there and limits both.

@@ -136,6 +136,13 @@ impl Inside {
 
     /// What is at the path; a directory or an empty file is made there if nothing is, and the directories above.
     pub(crate) fn find_or_make(&self, path: &Path, kind: Kind) -> rustix::io::Result<OwnedFd> {
+        match self.find(path) {
+            Err(Errno::NOENT) => self.make_step_by_step(path, kind),
+            found => found,
+        }
+    }
+
+    fn make_step_by_step(&self, path: &Path, kind: Kind) -> rustix::io::Result<OwnedFd> {
         let mut links = 0;
         // What is still to be gone through, the next part last.
         let mut rest: Vec<PathBuf> = parts(path);

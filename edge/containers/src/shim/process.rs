@@ -4,8 +4,8 @@ use std::path::Path;
 
 use model::container::Run;
 
-use super::root::SANDBOX_IN_IMAGE;
 use super::users::{Accounts, Identity, set_variable};
+use crate::skeleton::SANDBOX_IN_IMAGE;
 use crate::spec::{ImageConfig, Root, Spec, WindowSize};
 
 pub(crate) const PATH_DEFAULT: &str =

@@ -14,19 +14,14 @@ use super::mounts::{Detached, Inside, Kind, is_dir};
 use super::rights::Reach;
 use crate::cgroup::Hierarchies;
 use crate::protocol::Launch;
+use crate::skeleton::{self, NETWORK_FILES, SANDBOX_IN_IMAGE};
 use crate::spec::{Root, Spec};
-
-/// Where Mesos mounts the sandbox in a container with an image.
-pub(crate) const SANDBOX_IN_IMAGE: &str = "/mnt/mesos/sandbox";
 
 /// The kernel takes one page of mount options.
 const MOUNT_OPTIONS_BYTES_MAX: usize = 4095;
 
 /// Controllers whose files programs read to learn their own limits.
 const CONTROLLERS_SHOWN: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
-
-/// Files of the host that name its network, which containers share.
-const NETWORK_FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 
 /// For POSIX shared memory in a container with an image, as Docker and DC/OS have it.
 const SHM_SIZE: &str = "64m";
@@ -305,7 +300,11 @@ fn overlay(layers: &[PathBuf], writable: &Path, root: &Path, flags: MountFlags) 
     let lower: Vec<String> = layers
         .iter()
         .rev()
-        .map(|layer| escaped(layer.strip_prefix(&common).expect("all begin with what they share")))
+        .map(|layer| {
+            layer.strip_prefix(&common).expect("all begin with what they share").to_owned()
+        })
+        .chain(skeleton::beside(writable))
+        .map(|layer| escaped(&layer))
         .collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",

@@ -2,11 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
-use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
+use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow};
-use nix::unistd::{ForkResult, Gid, Pid, Uid};
+use nix::unistd::{Gid, Pid, Uid};
 use rustix::pty::OpenptFlags;
 
 use super::init::EXIT_NOT_STARTED;
@@ -18,28 +18,34 @@ pub(super) struct Child {
     pub(super) terminal: Option<OwnedFd>,
 }
 
+/// For a process that has not executed its program yet. It looks for it, and describes what went wrong.
+const STACK_BYTES: usize = 128 * 1024;
+
 /// Returns when the program has been executed.
+///
+/// Until then the new process works in our memory, while we wait: a copy of it would cost more than all else here.
 pub(super) fn spawn(process: &Process, stdio: Vec<OwnedFd>) -> Result<Child, String> {
     let terminal = process.terminal.map(open_terminal).transpose()?;
-    let (mut failure, failing) = std::io::pipe().map_err(|e| format!("a pipe: {e}"))?;
-    // SAFETY: this process has one thread, so the child may do whatever its parent may.
-    match unsafe { nix::unistd::fork() }.map_err(|e| format!("a new process: {e}"))? {
-        ForkResult::Child => {
-            let inner = terminal.map(|(_, inner)| inner);
-            let Err(cause) = become_process(process, stdio, inner);
-            let _ = (&failing).write_all(cause.as_bytes());
-            std::process::exit(EXIT_NOT_STARTED)
+    let (terminal, inner) = terminal.unzip();
+    let mut failure = None;
+    let become_it = Box::new(|| {
+        let Err(cause) = become_process(process, &stdio, inner.as_ref());
+        failure = Some(cause);
+        EXIT_NOT_STARTED as isize
+    });
+    let mut stack = vec![0; STACK_BYTES];
+    let (flags, exit_signal) = (CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, libc::SIGCHLD);
+    // SAFETY: this process has one thread, which waits until the child has a memory of its own or has ended. Till then
+    // the child has a stack of its own, and owns nothing that it shares with us: it closes, and frees, what it opens and
+    // allocates itself. Descriptors, directory, user and signals are its own from the beginning.
+    let child = unsafe { nix::sched::clone(become_it, &mut stack, flags, Some(exit_signal)) };
+    let pid = child.map_err(|e| format!("a new process: {e}"))?;
+    match failure {
+        Some(cause) => {
+            let _ = nix::sys::wait::waitpid(pid, None);
+            Err(cause)
         }
-        ForkResult::Parent { child } => {
-            drop((failing, stdio));
-            let mut cause = String::new();
-            failure.read_to_string(&mut cause).map_err(|e| format!("waiting for exec: {e}"))?;
-            if !cause.is_empty() {
-                let _ = nix::sys::wait::waitpid(child, None);
-                return Err(cause);
-            }
-            Ok(Child { pid: child, terminal: terminal.map(|(outer, _)| outer) })
-        }
+        None => Ok(Child { pid, terminal }),
     }
 }
 
@@ -59,8 +65,8 @@ fn open_terminal(size: WindowSize) -> Result<(OwnedFd, OwnedFd), String> {
 /// Runs in the child. Comes back only if it fails.
 fn become_process(
     process: &Process,
-    stdio: Vec<OwnedFd>,
-    terminal: Option<OwnedFd>,
+    stdio: &[OwnedFd],
+    terminal: Option<&OwnedFd>,
 ) -> Result<std::convert::Infallible, String> {
     set_up(process, stdio, terminal).map_err(|e| format!("preparing the process: {e}"))?;
     let dir = &process.working_dir;
@@ -83,18 +89,14 @@ fn become_process(
     Err(format!("executing {program}: {}", refused.desc()))
 }
 
-fn set_up(
-    process: &Process,
-    stdio: Vec<OwnedFd>,
-    terminal: Option<OwnedFd>,
-) -> std::io::Result<()> {
+fn set_up(process: &Process, stdio: &[OwnedFd], terminal: Option<&OwnedFd>) -> std::io::Result<()> {
     nix::unistd::setsid()?;
-    if let Some(inner) = &terminal {
+    if let Some(inner) = terminal {
         rustix::process::ioctl_tiocsctty(inner)?;
         nix::unistd::dup2_stdin(inner)?;
         nix::unistd::dup2_stdout(inner)?;
         nix::unistd::dup2_stderr(inner)?;
-    } else if let [input, output, errors] = &stdio[..] {
+    } else if let [input, output, errors] = stdio {
         nix::unistd::dup2_stdin(input)?;
         nix::unistd::dup2_stdout(output)?;
         nix::unistd::dup2_stderr(errors)?;
