@@ -126,6 +126,7 @@ async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfi
             },
             images: images.clone(),
             fetcher: fetcher.clone(),
+            logs: settings.task_logs.policy()?,
             stop_tasks: settings.stop_tasks,
             node: settings.executors.config(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),

@@ -19,6 +19,7 @@ mod serve;
 mod settings;
 mod shares;
 mod store_dump;
+mod task_logs;
 mod up;
 
 use std::process::ExitCode;

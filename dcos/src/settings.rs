@@ -20,6 +20,7 @@ use crate::fault_domain::Where;
 use crate::fetching::Fetching;
 use crate::placement::Placement;
 use crate::resources;
+use crate::task_logs::TaskLogs;
 
 /// More agents than this on one machine try out nothing that fewer would not.
 const AGENTS_MAX: u16 = 100;
@@ -93,6 +94,7 @@ struct File {
     placement: Placement,
     executors: Executors,
     fetcher: Fetching,
+    task_logs: TaskLogs,
     registries: Registries,
     allow_privileged: bool,
     insecure_no_auth: bool,
@@ -192,6 +194,7 @@ pub(crate) struct Settings {
     pub(crate) placement: Placement,
     pub(crate) executors: Executors,
     pub(crate) fetcher: Fetching,
+    pub(crate) task_logs: TaskLogs,
     pub(crate) registries: Registries,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
@@ -237,6 +240,7 @@ impl Settings {
             placement: file.placement,
             executors: file.executors,
             fetcher: file.fetcher,
+            task_logs: file.task_logs,
             registries: file.registries,
             fault_domains,
             allow_privileged: file.allow_privileged,
@@ -281,6 +285,7 @@ impl Settings {
         }
         self.executors.check()?;
         self.fetcher.check()?;
+        self.task_logs.policy()?;
         if let Some(given) = self.resources.as_ref().filter(|_| self.agents > 1) {
             resources::judge_shared(given)?;
         }

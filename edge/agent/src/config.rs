@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 
+use crate::logger::LogPolicy;
 use crate::reconfigure::Reconfiguration;
 
 /// One agent of this process.
@@ -30,6 +31,8 @@ pub struct AgentConfig {
     /// May be shared by the agents of a process.
     pub images: images::Store,
     pub fetcher: images::Fetcher,
+    /// Of output, for tasks that do not say it themselves.
+    pub logs: LogPolicy,
     /// Ends all tasks when the agent is stopped; otherwise they run on.
     pub stop_tasks: bool,
     pub node: node::Config,

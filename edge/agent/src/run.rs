@@ -59,6 +59,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         containers: containers.clone(),
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
+        logs: config.logs.clone(),
         prober: Arc::new(Prober::new(config.ip)?),
         board: board.clone(),
         seeds: seeds.clone(),
@@ -105,6 +106,7 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Gu
         board: board.clone(),
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
+        logs: config.logs.clone(),
     })
 }
 

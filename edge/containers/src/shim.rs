@@ -6,6 +6,7 @@ mod confine;
 mod connections;
 mod ending;
 mod init;
+mod journal;
 mod logs;
 mod machine;
 mod mounts;
@@ -29,7 +30,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use self::connections::Connections;
-use self::logs::LogFile;
+use self::logs::Log;
 pub(crate) use self::machine::Machine;
 use crate::cgroup::Hierarchies;
 use crate::packet;
@@ -68,7 +69,7 @@ struct Shim<'a> {
     kill_at: Option<Instant>,
     outputs: Vec<Output>,
     /// For the terminal, which arrives with init's first report.
-    terminal_log: Option<LogFile>,
+    terminal_log: Option<Log>,
     buffer: Vec<u8>,
 }
 
@@ -83,7 +84,7 @@ struct Place {
 struct Output {
     stream: Stream,
     from: OwnedFd,
-    log: LogFile,
+    log: Log,
     /// Who looks on, by connection.
     watchers: Vec<(u64, OwnedFd)>,
 }
@@ -96,7 +97,7 @@ enum Stream {
 }
 
 impl Output {
-    fn new(stream: Stream, from: OwnedFd, log: LogFile) -> Output {
+    fn new(stream: Stream, from: OwnedFd, log: Log) -> Output {
         Output { stream, from, log, watchers: Vec::new() }
     }
 
@@ -200,7 +201,7 @@ impl Shim<'_> {
             Source::Signals => self.reap(),
             Source::Output(n) => {
                 if !self.keep_output(n) {
-                    self.outputs.remove(n);
+                    self.outputs.remove(n).log.close();
                 }
             }
             Source::Listener => self.connections.accept(),

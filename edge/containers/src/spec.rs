@@ -97,9 +97,34 @@ pub struct Limits {
     pub processes_max: Option<u64>,
 }
 
-/// How much output of each stream is kept: `stdout`, `stdout.1` and so on.
+/// Where output goes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Logs {
+    /// To files of the sandbox, or not.
+    #[n(2)]
+    pub stdout: Option<LogFiles>,
+    #[n(3)]
+    pub stderr: Option<LogFiles>,
+    #[n(4)]
+    pub journal: Option<Journal>,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self::in_files(LogFiles::default())
+    }
+}
+
+impl Logs {
+    /// Both streams alike.
+    pub fn in_files(files: LogFiles) -> Self {
+        Self { stdout: Some(files.clone()), stderr: Some(files), journal: None }
+    }
+}
+
+/// How much of a stream is kept: `stdout`, `stdout.1` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct LogFiles {
     #[n(0)]
     pub file_bytes_max: u64,
     /// Older files beside the current one.
@@ -107,11 +132,21 @@ pub struct Logs {
     pub old_files_max: u32,
 }
 
-impl Default for Logs {
+impl Default for LogFiles {
     /// As DC/OS ships it.
     fn default() -> Self {
         Self { file_bytes_max: 2 * 1024 * 1024, old_files_max: 9 }
     }
+}
+
+/// The machine's journal, and what is said of each line besides its text and stream.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Journal {
+    /// Where it listens.
+    #[n(0)]
+    pub socket: PathBuf,
+    #[n(1)]
+    pub fields: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, anyhow, bail};
-use containers::spec::{Limits, Logs, Root, Spec, WITHIN, WindowSize};
+use containers::spec::{Limits, Root, Spec, WITHIN, WindowSize};
 use containers::{Found as Recovered, FoundState};
 use futures::future::try_join_all;
 use images::PullRequest;
 use model::container::{CommandInfo, ContainerInfo, Run, Volume};
-use model::id::ContainerId;
+use model::id::{ContainerId, ExecutorId};
 use model::limits;
 use model::resources::Resources;
 use node::Held;
@@ -21,6 +21,7 @@ use super::ledger::Entry;
 use super::lineage::within;
 use super::{Found, Guest, Guests, Kind, Lineage, Refusal};
 use crate::environment::of_guest;
+use crate::logger::Origin;
 use crate::real::launch;
 use crate::sandbox::{Owner, Tenant, owner};
 
@@ -161,6 +162,19 @@ impl Guests {
             Some(_) => Limits::default(),
             None => launch::limits(&wanted.resources, &limits::Limits::default()),
         };
+        let environment = wanted.command.as_ref().map_or(&[][..], |command| &command.environment);
+        let view = self.0.board.view();
+        let agent = view.own.as_ref().and_then(|own| own.agent.as_ref());
+        let held = host.and_then(|host| host.task.as_deref());
+        let executor = held.map(Held::executor);
+        let origin = Origin {
+            agent: agent.map_or("", |agent| agent.as_str()),
+            framework: held.map(|held| held.framework.as_str()),
+            executor: executor.as_ref().map(ExecutorId::as_str),
+            container: guest.container.as_str(),
+            labels: &[],
+        };
+        let logs = self.0.logs.changed_by(environment)?.logs(&origin);
         Ok(Spec {
             container: guest.container.clone(),
             run,
@@ -172,7 +186,7 @@ impl Guests {
             limits,
             terminal: wanted.terminal,
             privileged: around.is_some_and(|around| around.privileged),
-            logs: Logs::default(),
+            logs,
             hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
             rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
         })

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
+use crate::logger::LogPolicy;
 use crate::sandbox::Sandboxes;
 pub(crate) use exits::Exits;
 pub(crate) use launch::Wanted;
@@ -46,6 +47,7 @@ struct Parts {
     board: Board,
     images: images::Store,
     fetcher: images::Fetcher,
+    logs: LogPolicy,
     sandboxes: Sandboxes,
     ledger: Ledger,
     exits: Exits,
@@ -85,6 +87,7 @@ pub(crate) struct Doors {
     pub(crate) board: Board,
     pub(crate) images: images::Store,
     pub(crate) fetcher: images::Fetcher,
+    pub(crate) logs: LogPolicy,
 }
 
 /// Where what is typed goes.
@@ -138,12 +141,13 @@ pub(crate) enum Refusal {
 
 impl Guests {
     pub(crate) fn new(doors: Doors) -> Self {
-        let Doors { dir, containers, board, images, fetcher } = doors;
+        let Doors { dir, containers, board, images, fetcher, logs } = doors;
         Self(Arc::new(Parts {
             containers,
             board,
             images,
             fetcher,
+            logs,
             sandboxes: Sandboxes::new(&dir),
             ledger: Ledger::new(&dir),
             exits: Exits::new(),

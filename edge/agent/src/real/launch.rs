@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use containers::spec::{ImageConfig, Limits, Logs, Root, Spec, WindowSize};
+use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
 use futures::future::try_join_all;
 use images::{Keep, Prepared, PullRequest};
 use model::container::{Run, Volume};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Hands;
 use crate::environment::{Inhabitant, environment, of_executor};
+use crate::logger::Origin;
 use crate::sandbox::{Owner, Tenant, owner};
 use crate::volumes::Volumes;
 
@@ -159,7 +160,7 @@ impl Hands {
         };
         let ((), image) = tokio::try_join!(fetched, pulled)?;
         let keep = image.as_ref().map(|image| image.keep.clone());
-        Ok((self.spec(job, sandbox, image, shared), keep))
+        Ok((self.spec(job, sandbox, image, shared)?, keep))
     }
 
     /// Whose the sandbox is. A user that only the image knows leaves it ours.
@@ -233,14 +234,22 @@ impl Hands {
         sandbox: PathBuf,
         image: Option<Prepared>,
         shared: Vec<Volume>,
-    ) -> Spec {
+    ) -> anyhow::Result<Spec> {
         let Job { container, framework, task, group, .. } = job;
         let surroundings = task.container.as_ref();
         let executor = group.as_ref().map_or(task.id.as_str(), |one| one.executor.id.as_str());
         let inhabitant = Inhabitant { framework, container, task, executor, sandbox: &sandbox };
         let bounds = surroundings.and_then(|info| info.bounds.as_deref());
         let own = surroundings.into_iter().flat_map(|info| info.volumes.iter().cloned());
-        Spec {
+        let origin = Origin {
+            agent: task.agent.as_str(),
+            framework: Some(framework.as_str()),
+            executor: Some(executor),
+            container: container.as_str(),
+            labels: &task.labels,
+        };
+        let logs = self.tools.logs.changed_by(&task.command.environment)?.logs(&origin);
+        Ok(Spec {
             container: container.clone(),
             run: task.command.run.clone(),
             environment: match &job.executor {
@@ -254,10 +263,10 @@ impl Hands {
             limits: limits(&task.resources, &task.limits),
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
             privileged: surroundings.is_some_and(|info| info.privileged),
-            logs: Logs::default(),
+            logs,
             hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
             rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
-        }
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::board::Board;
 use crate::collect::Due;
 use crate::environment::Place;
 use crate::guests::Guests;
+use crate::logger::LogPolicy;
 use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
@@ -48,6 +49,7 @@ pub(crate) struct Tools {
     pub(crate) containers: Containers,
     pub(crate) images: images::Store,
     pub(crate) fetcher: images::Fetcher,
+    pub(crate) logs: LogPolicy,
     pub(crate) prober: Arc<Prober>,
     pub(crate) board: Board,
     pub(crate) seeds: Arc<Seeds>,

@@ -8,6 +8,7 @@ mod executors;
 mod full;
 mod groups;
 mod lending;
+mod logs;
 mod master;
 mod restart;
 mod tasks;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 36] = scenarios![
+    let all: [Scenario; 38] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -57,6 +58,8 @@ fn main() -> ExitCode {
         groups::one_that_fails_takes_its_group_with_it,
         groups::a_group_that_cannot_be_prepared_does_not_stay_in_part,
         lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
+        logs::a_task_says_where_its_output_goes,
+        logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,
         restart::an_agent_that_has_shrunk_is_refused_and_one_that_has_grown_goes_on,
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,

@@ -315,6 +315,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         containers,
         images: images.expect("opened"),
         fetcher: fetcher.expect("made"),
+        logs: agent::LogPolicy::default(),
         stop_tasks: false,
         node: node::Config::default(),
         gc_disk_headroom: 0.1,

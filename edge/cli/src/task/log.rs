@@ -12,6 +12,8 @@ use crate::task::sandbox::Sandbox;
 
 /// Agents answer a read with no more than this.
 const PIECE_BYTES_MAX: u64 = 60_000;
+/// Of one task, before others have their turn.
+const PIECES_AT_ONCE_MAX: usize = 64;
 /// So far back the last lines are looked for.
 const TAIL_BYTES_MAX: u64 = 16 << 20;
 const POLL_MS: u64 = 500;
@@ -68,15 +70,17 @@ async fn follow(screen: &mut Screen<'_>, tails: &mut [Tail<'_>], file: &str) -> 
     loop {
         sleep(Duration::from_millis(POLL_MS)).await;
         for tail in tails.iter_mut() {
-            let text = tail.more(file).await?;
-            if text.is_empty() {
-                continue;
+            for _ in 0..PIECES_AT_ONCE_MAX {
+                let text = tail.more(file).await?;
+                if text.is_empty() {
+                    break;
+                }
+                if several && last != tail.id {
+                    title(screen, tail.id)?;
+                    last = tail.id;
+                }
+                screen.bytes(text.as_bytes())?;
             }
-            if several && last != tail.id {
-                title(screen, tail.id)?;
-                last = tail.id;
-            }
-            screen.bytes(text.as_bytes())?;
         }
     }
 }
@@ -85,8 +89,12 @@ impl Tail<'_> {
     async fn more(&mut self, file: &str) -> Result<String> {
         let size = self.sandbox.size(file).await?;
         if size < self.offset {
-            // It was rotated: what it holds now is all new.
+            // It was rotated: what it holds now is all new, and its rest is in the youngest of the old ones.
+            let rest = self.rest(&format!("{file}.1")).await;
             self.offset = 0;
+            if !rest.is_empty() {
+                return Ok(rest);
+            }
         }
         let length = (size - self.offset).min(PIECE_BYTES_MAX);
         if length == 0 {
@@ -95,6 +103,20 @@ impl Tail<'_> {
         let text = self.sandbox.read(file, self.offset, length).await?;
         self.offset += length;
         Ok(text)
+    }
+
+    /// What is in an old file beyond what has been printed. It may be gone, or older than it should be: then there is
+    /// nothing.
+    async fn rest(&self, old: &str) -> String {
+        let size = self.sandbox.size(old).await.unwrap_or(0);
+        let (mut text, mut offset) = (String::new(), self.offset);
+        while offset < size {
+            let length = (size - offset).min(PIECE_BYTES_MAX);
+            let Ok(piece) = self.sandbox.read(old, offset, length).await else { break };
+            text.push_str(&piece);
+            offset += length;
+        }
+        text
     }
 }
 

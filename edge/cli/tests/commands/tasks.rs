@@ -66,6 +66,26 @@ async fn the_end_of_a_log_is_printed() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_followed_may_be_rotated() {
+    let size = format!("{}&offset=-1", file("read", "%2Fstdout"));
+    let read = |file_name: &str, offset: u64, length: u64| {
+        let file = file("read", &format!("%2F{file_name}"));
+        format!("{file}&offset={offset}&length={length}")
+    };
+    let fake = fake()
+        .at_first(&size, r#"{"data":"","offset":6}"#)
+        .at_first(&size, r#"{"data":"","offset":2}"#)
+        .at_first(&size, r#"{"data":"","offset":2}"#)
+        .answer(&format!("{}&offset=-1", file("read", "%2Fstdout.1")), 200, r#"{"offset":10}"#)
+        .answer(&read("stdout", 0, 6), 200, r#"{"data":"a\nb\nc\n","offset":0}"#)
+        .answer(&read("stdout.1", 6, 4), 200, r#"{"data":"d\ne\n","offset":6}"#)
+        .answer(&read("stdout", 0, 2), 200, r#"{"data":"f\n","offset":0}"#);
+    // It ends when the file is gone.
+    let told = fake.run(&["task", "log", "--follow", "--lines", "1", "web"], "").await;
+    assert_eq!(told.out, "c\nd\ne\nf\n", "{told:?}");
+}
+
+#[tokio::test]
 async fn files_are_listed_and_downloaded() {
     let entries = r#"[{"path":"/x/stdout","mode":"-rw-r--r--","nlink":1,"uid":"root","gid":"root","size":3,
         "mtime":0},{"path":"/x/pipe","mode":"prw-r--r--","nlink":1,"uid":"root","gid":"root","size":0,"mtime":0}]"#;

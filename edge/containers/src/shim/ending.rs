@@ -34,6 +34,7 @@ impl Shim<'_> {
         while let Ok(length @ 1..) = rustix::io::read(&output.from, &mut self.buffer[..]) {
             output.keep(&self.buffer[..length]);
         }
+        output.log.close();
     }
 
     /// Out of memory only if that can have ended it: a program may survive the death of a child.

@@ -1,4 +1,4 @@
-//! The `stdout` and `stderr` files of a sandbox and their older brothers.
+//! Where output goes: the `stdout` and `stderr` files of a sandbox and their older brothers, the machine's journal, or both.
 //!
 //! The sandbox belongs to the task, which may have put anything in a file's place: links are not followed, and only
 //! regular files are written to.
@@ -11,23 +11,55 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::fs::{FileType, Mode, OFlags};
 
-use crate::spec::Logs;
+use super::Stream;
+use super::journal::Journal;
+use crate::spec::{LogFiles, Logs};
 
-pub(crate) struct LogFile {
+/// Of one stream.
+pub(crate) struct Log {
+    files: Option<LogFile>,
+    journal: Option<Journal>,
+}
+
+impl Log {
+    pub(crate) fn open(sandbox: &Path, stream: Stream, logs: &Logs) -> anyhow::Result<Self> {
+        let (name, limits) = match stream {
+            Stream::Output | Stream::Terminal => ("stdout", &logs.stdout),
+            Stream::Errors => ("stderr", &logs.stderr),
+        };
+        let files = limits.as_ref().map(|limits| LogFile::open(sandbox, name, limits));
+        let journal = logs.journal.as_ref().map(|journal| Journal::new(journal, stream));
+        Ok(Self { files: files.transpose()?, journal: journal.transpose()? })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if let Some(files) = &mut self.files {
+            files.write(bytes);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.write(bytes);
+        }
+    }
+
+    /// Nothing follows.
+    pub(crate) fn close(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.flush();
+        }
+    }
+}
+
+struct LogFile {
     sandbox: OwnedFd,
     name: &'static str,
-    limits: Logs,
+    limits: LogFiles,
     file: Option<File>,
     written: u64,
 }
 
 impl LogFile {
     /// Appends if it is there already.
-    pub(crate) fn open(
-        sandbox: &Path,
-        name: &'static str,
-        limits: &Logs,
-    ) -> anyhow::Result<LogFile> {
+    fn open(sandbox: &Path, name: &'static str, limits: &LogFiles) -> anyhow::Result<LogFile> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let dir = rustix::fs::open(sandbox, flags, Mode::empty())
             .with_context(|| format!("opening the sandbox {}", sandbox.display()))?;
@@ -38,7 +70,7 @@ impl LogFile {
     }
 
     /// Output must never hold up its program: what cannot be written (no space left) is lost.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         let more = u64::try_from(bytes.len()).expect("lengths fit in 64 bits");
         if self.written > 0 && self.written + more > self.limits.file_bytes_max {
             self.rotate();
@@ -104,7 +136,7 @@ mod tests {
     #[test]
     fn the_newest_output_is_kept_in_a_bounded_number_of_files() {
         let dir = tempfile::tempdir().expect("a directory");
-        let limits = Logs { file_bytes_max: 4, old_files_max: 2 };
+        let limits = LogFiles { file_bytes_max: 4, old_files_max: 2 };
         let mut log = LogFile::open(dir.path(), "stdout", &limits).expect("opened");
         for text in ["aaaa", "bb", "bb", "cccc", "ddddddd", "e"] {
             log.write(text.as_bytes());
@@ -123,10 +155,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("victim"), "precious").expect("written");
         std::os::unix::fs::symlink("victim", dir.path().join("stdout")).expect("linked");
-        assert!(LogFile::open(dir.path(), "stdout", &Logs::default()).is_err());
+        assert!(LogFile::open(dir.path(), "stdout", &LogFiles::default()).is_err());
         std::fs::remove_file(dir.path().join("stdout")).expect("removed");
         std::fs::hard_link(dir.path().join("victim"), dir.path().join("stdout")).expect("linked");
-        assert!(LogFile::open(dir.path(), "stdout", &Logs::default()).is_err());
+        assert!(LogFile::open(dir.path(), "stdout", &LogFiles::default()).is_err());
         assert_eq!(contents(dir.path(), "victim").as_deref(), Some("precious"));
     }
 }

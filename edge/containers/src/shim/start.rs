@@ -17,7 +17,7 @@ use rustix::process::Pid;
 
 use super::connections::Connections;
 use super::init::{self, Stdio};
-use super::logs::LogFile;
+use super::logs::Log;
 use super::rights::Reach;
 use super::{
     Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, confine,
@@ -144,15 +144,15 @@ fn listen(run_dir: &Path) -> anyhow::Result<OwnedFd> {
 
 struct Streams {
     outputs: Vec<Output>,
-    terminal_log: Option<LogFile>,
+    terminal_log: Option<Log>,
 }
 
 impl Streams {
     /// The container's ends come back beside ours.
     fn open(spec: &Spec) -> anyhow::Result<(Streams, Stdio)> {
         let nothing: OwnedFd = File::open("/dev/null").context("/dev/null")?.into();
-        let stdout_log = LogFile::open(&spec.sandbox, "stdout", &spec.logs)?;
-        let stderr_log = LogFile::open(&spec.sandbox, "stderr", &spec.logs)?;
+        let log = |stream| Log::open(&spec.sandbox, stream, &spec.logs);
+        let (stdout_log, stderr_log) = (log(Stream::Output)?, log(Stream::Errors)?);
         if spec.terminal.is_some() {
             let (stdout, stderr) = (nothing.try_clone()?, nothing.try_clone()?);
             let streams = Streams { outputs: Vec::new(), terminal_log: Some(stdout_log) };

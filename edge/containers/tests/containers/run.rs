@@ -1,6 +1,6 @@
 //! A container without image: what its processes see, what is kept of them, and what is refused.
 
-use containers::spec::{Logs, WindowSize};
+use containers::spec::{LogFiles, Logs, WindowSize};
 use model::container::{Rlimit, Rlimited, Run, SoftHard, Volume, VolumeMode};
 use model::task::Reason;
 
@@ -97,7 +97,7 @@ async fn another_user_has_no_capabilities_and_its_own_groups() {
 async fn logs_are_rotated() {
     let mut world = World::open().await;
     let mut spec = world.spec(shell("for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.05; done"));
-    spec.logs = Logs { file_bytes_max: 4, old_files_max: 2 };
+    spec.logs = Logs::in_files(LogFiles { file_bytes_max: 4, old_files_max: 2 });
     world.run(&spec).await;
     assert_eq!(world.log(&spec, "stdout"), "7\n8\n");
     assert_eq!(world.log(&spec, "stdout.1"), "5\n6\n");
@@ -110,7 +110,7 @@ async fn output_larger_than_every_buffer_arrives_whole() {
     const LENGTH: usize = 3_000_000;
     let mut world = World::open().await;
     let mut spec = world.spec(shell(&format!("head -c {LENGTH} /dev/zero")));
-    spec.logs = Logs { file_bytes_max: 10_000_000, old_files_max: 1 };
+    spec.logs = Logs::in_files(LogFiles { file_bytes_max: 10_000_000, old_files_max: 1 });
     world.run(&spec).await;
     assert_eq!(world.log(&spec, "stdout").len(), LENGTH);
 }
