@@ -57,7 +57,14 @@ pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
     let config = engine::Config {
         cluster: cluster_id.clone(),
         kernel,
-        services: settings.placement.config(),
+        services: services::Config {
+            hostname: settings.bind.to_string(),
+            webui_url: Some(format!(
+                "http://{}",
+                SocketAddr::new(settings.bind, settings.ports.marathon)
+            )),
+            ..settings.placement.config()
+        },
     };
     let engine = engine::start(Box::new(store), config).context("recovering the cluster")?;
     Ok(Master { engine, cluster_id })

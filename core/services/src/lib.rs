@@ -90,6 +90,9 @@ pub struct Config {
     pub home_region: Option<String>,
     /// An agent gets nothing new so long before its maintenance: 0 s, from its beginning on.
     pub draining_time: Duration,
+    /// Where it answers, as it introduces itself to the kernel: the host, and the address of its API.
+    pub hostname: String,
+    pub webui_url: Option<String>,
 }
 
 /// Marathon's `--accepted_resource_roles_default_behavior`.
@@ -121,6 +124,8 @@ impl Default for Config {
             gpus: GpuUse::Restricted,
             home_region: None,
             draining_time: Duration::ZERO,
+            hostname: String::new(),
+            webui_url: None,
         }
     }
 }

@@ -244,9 +244,9 @@ impl Services {
             roles: self.roles().into_iter().collect(),
             failover_timeout: FAILOVER_TIMEOUT,
             checkpoint: true,
-            hostname: String::new(),
+            hostname: self.config.hostname.clone(),
             principal: Some(PRINCIPAL.to_owned()),
-            webui_url: None,
+            webui_url: self.config.webui_url.clone(),
             capabilities: vec![
                 Capability::PartitionAware,
                 Capability::TaskKillingState,

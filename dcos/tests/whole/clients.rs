@@ -21,6 +21,8 @@ async fn the_command_line_manages_apps() {
     let list = cluster.told(&["marathon", "app", "list"]).await;
     assert!(list.starts_with("ID        MEM  CPUS  TASKS"), "{list}");
     assert!(list.contains("/sleeper  16   0.01  2/2"), "{list}");
+    let services = cluster.told(&["service", "list"]).await;
+    assert!(services.contains(&format!("marathon  {}", cluster.ip)), "{services}");
     let again = cluster.dcos(&["marathon", "app", "add", file]).await;
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     for (words, running) in [
@@ -86,6 +88,25 @@ async fn a_command_inside_takes_standard_input() {
     shell.args(["-c", &script]).env("DCOS", crate::cluster::DCOS);
     let output = shell.output().await.expect("a shell");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "50000\n", "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_writes_while_it_reads_gets_all_and_loses_nothing() {
+    let cluster = Cluster::start("127.80.12.5", &[]).await;
+    let app = json!({"id": "/cat", "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32});
+    assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+    cluster.settled("cat", 1).await;
+    // More than fits into all the pipes and sockets between here and there.
+    let script = format!(
+        "seq 3000000 | DCOS_URL=http://{} $DCOS task exec -i cat cat | cksum; seq 3000000 | cksum",
+        cluster.ip
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env("DCOS", crate::cluster::DCOS);
+    let output = shell.output().await.expect("a shell");
+    let sums = String::from_utf8(output.stdout).expect("sums are text");
+    let sums: Vec<&str> = sums.lines().collect();
+    assert!(sums.len() == 2 && sums[0] == sums[1], "{sums:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

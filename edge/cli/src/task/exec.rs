@@ -1,6 +1,7 @@
 //! `dcos task exec` and `dcos task attach`: a process in a container, with this terminal as its own.
 
 use std::future::pending;
+use std::pin::Pin;
 
 use anyhow::{Context, Result};
 use mesos_v1::agent::call::LaunchNestedContainerSession;
@@ -216,42 +217,29 @@ async fn window_changed(resized: &mut Signal, terminal: Terminal) {
     }
 }
 
-/// Carries input and output until the output has ended.
+/// Carries input and output until the output has ended. Neither waits for the other: a process that does not read before
+/// what it wrote is taken would wait for ever.
 async fn talk(
     screen: &mut Screen<'_>,
     output: &mut Output,
-    mut keyboard: Keyboard,
+    keyboard: Keyboard,
     (input, sent): (Input, impl Future<Output = Result<()>>),
     refused: Refused,
 ) -> Result<Left> {
     // Without them the terminal would stay as it is now.
     let mut signals = Signals::new()?;
-    let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-    if keyboard.terminal == Terminal::Redrawn {
-        input.resize(0, 0).await;
-    }
-    if keyboard.terminal != Terminal::Kept {
-        resize(&input).await;
-    }
+    let mut typing = Some(Box::pin(pass_on(keyboard, input)));
     let mut sent = std::pin::pin!(sent);
-    let mut is_sent = false;
     loop {
         tokio::select! {
             written = output.next() => match written? {
                 Some(written) => show(screen, written)?,
                 None => return Ok(Left::AtItsEnd),
             },
-            // It takes nothing more once it has answered.
-            typed = keyboard.next(), if !is_sent => match typed? {
-                Typed::Bytes(bytes) if bytes.is_empty() => (),
-                Typed::Bytes(bytes) => input.bytes(&bytes).await,
-                Typed::Closed => input.bytes(&[]).await,
-                Typed::Leaves => return Ok(Left::ByKeys),
-                Typed::Resized => resize(&input).await,
-            },
-            answered = &mut sent, if !is_sent => {
-                is_sent = true;
-                keyboard.raw = None;
+            left = left(&mut typing) => return left.map(|()| Left::ByKeys),
+            answered = &mut sent, if typing.is_some() => {
+                // It takes nothing more once it has answered, and the terminal is as it was.
+                typing = None;
                 match answered {
                     // What was written last is still on its way.
                     Err(cause) if is_over(&cause) => (),
@@ -259,8 +247,38 @@ async fn talk(
                     answered => answered?,
                 }
             }
-            _ = beats.tick(), if !is_sent => input.beat().await,
             number = signals.next() => return Ok(Left::BySignal(number)),
+        }
+    }
+}
+
+/// Never returns once nothing is typed any more.
+async fn left(typing: &mut Option<Pin<Box<impl Future<Output = Result<()>>>>>) -> Result<()> {
+    match typing {
+        Some(typing) => typing.await,
+        None => pending().await,
+    }
+}
+
+/// Passes on what is typed until the keys are that leave.
+async fn pass_on(mut keyboard: Keyboard, input: Input) -> Result<()> {
+    let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    if keyboard.terminal == Terminal::Redrawn {
+        input.resize(0, 0).await;
+    }
+    if keyboard.terminal != Terminal::Kept {
+        resize(&input).await;
+    }
+    loop {
+        tokio::select! {
+            typed = keyboard.next() => match typed? {
+                Typed::Bytes(bytes) if bytes.is_empty() => (),
+                Typed::Bytes(bytes) => input.bytes(&bytes).await,
+                Typed::Closed => input.bytes(&[]).await,
+                Typed::Leaves => return Ok(()),
+                Typed::Resized => resize(&input).await,
+            },
+            _ = beats.tick() => input.beat().await,
         }
     }
 }
