@@ -1,5 +1,6 @@
 //! Resources: summed up by name, and in full.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use model::container::VolumeMode;
@@ -8,38 +9,100 @@ use model::resources::{
     Amount, DiskInfo, DiskKind, DiskSource, Labels, Ranges, Reservation, ReservationKind, Resource,
     ResourceName, Resources,
 };
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::v1::resource::is_plain;
 
 /// What may be taken away again is apart, as `cpus_revocable`.
 ///
 /// `{"cpus": 4.0, "disk": 0.0, "gpus": 0.0, "mem": 128.0, "ports": "[31000-32000]"}`: the four scalars are always there.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Sum(Map<String, Value>);
+/// By name, in order. No map, because the state of a large cluster has one of these for each task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sum(Vec<(Cow<'static, str>, Shown)>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Shown {
+    Number(f64),
+    Text(String),
+}
+
+impl Serialize for Sum {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_map(self.0.iter().map(|(name, shown)| (name, shown)))
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Shown::Number(number) => out.serialize_f64(*number),
+            Shown::Text(text) => out.serialize_str(text),
+        }
+    }
+}
+
+impl Shown {
+    fn of(amount: &Amount) -> Self {
+        match amount {
+            Amount::Scalar(scalar) => Shown::Number(scalar.as_f64()),
+            Amount::Ranges(ranges) => Shown::Text(ranges.to_string()),
+            Amount::Set(set) => {
+                let items: Vec<&str> = set.iter().map(String::as_str).collect();
+                Shown::Text(format!("{{{}}}", items.join(", ")))
+            }
+        }
+    }
+}
+
+impl Sum {
+    fn set(&mut self, name: Cow<'static, str>, shown: Shown) {
+        match self.0.binary_search_by(|(known, _)| known.cmp(&name)) {
+            Ok(at) => self.0[at].1 = shown,
+            Err(at) => self.0.insert(at, (name, shown)),
+        }
+    }
+}
+
+/// The names that every bag has, in order.
+const ALWAYS: [(&str, ResourceName); 4] = [
+    ("cpus", ResourceName::Cpus),
+    ("disk", ResourceName::Disk),
+    ("gpus", ResourceName::Gpus),
+    ("mem", ResourceName::Mem),
+];
+
+fn name(name: &ResourceName) -> Cow<'static, str> {
+    match name {
+        ResourceName::Ports => "ports".into(),
+        ResourceName::Cpus => "cpus".into(),
+        ResourceName::Mem => "mem".into(),
+        ResourceName::Disk => "disk".into(),
+        ResourceName::Gpus => "gpus".into(),
+        ResourceName::Other(other) => other.to_string().into(),
+    }
+}
 
 pub fn sum(resources: &Resources) -> Sum {
+    let mut all = Vec::with_capacity(ALWAYS.len() + 1);
+    all.extend(ALWAYS.map(|(name, _)| (Cow::Borrowed(name), Shown::Number(0.0))));
+    let mut sum = Sum(all);
+    // Most bags are plain, and no two of their entries are one once they are unlabelled.
+    if resources.iter().all(is_plain) {
+        resources.iter().for_each(|one| sum.set(name(&one.name), Shown::of(&one.amount)));
+        return sum;
+    }
     let plain = resources.only(|one| !one.revocable).unlabelled();
-    let mut all = Map::new();
-    for name in [ResourceName::Cpus, ResourceName::Disk, ResourceName::Gpus, ResourceName::Mem] {
-        all.insert(name.to_string(), json!(plain.scalar(&name).as_f64()));
+    for (name, kind) in ALWAYS {
+        sum.set(name.into(), Shown::Number(plain.scalar(&kind).as_f64()));
     }
-    for one in plain.iter() {
-        let amount = match &one.amount {
-            Amount::Scalar(scalar) => json!(scalar.as_f64()),
-            Amount::Ranges(ranges) => json!(ranges.to_string()),
-            Amount::Set(set) => {
-                json!(format!("{{{}}}", set.iter().cloned().collect::<Vec<_>>().join(", ")))
-            }
-        };
-        all.insert(one.name.to_string(), amount);
-    }
+    plain.iter().for_each(|one| sum.set(name(&one.name), Shown::of(&one.amount)));
     let revocable = resources.only(|one| one.revocable);
     for one in revocable.iter() {
         let amount = revocable.scalar(&one.name).as_f64();
-        all.insert(format!("{}_revocable", one.name), json!(amount));
+        sum.set(format!("{}_revocable", one.name).into(), Shown::Number(amount));
     }
-    Sum(all)
+    sum
 }
 
 /// What is set aside, by role.

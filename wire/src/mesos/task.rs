@@ -51,7 +51,7 @@ pub struct Status<'a> {
     pub state: &'static str,
     pub timestamp: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub container_status: Option<Value>,
+    pub container_status: Option<SpelledContainer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,24 +127,54 @@ fn status(status: &TaskStatus) -> Status<'_> {
     }
 }
 
-fn container_status(status: &ContainerStatus) -> Value {
-    let mut spelled = json!({ "container_id": { "value": status.id.as_str() } });
-    if let Some(parent) = &status.parent {
-        spelled["container_id"]["parent"] = json!({ "value": parent.as_str() });
-    }
-    if !status.addresses.is_empty() {
-        let addresses: Vec<Value> = status.addresses.iter().map(address).collect();
-        spelled["network_infos"] = json!([{ "ip_addresses": addresses }]);
-    }
-    if let Some(pid) = status.pid {
-        spelled["executor_pid"] = json!(pid);
-    }
-    spelled
+/// Where a task runs, field by field: nearly every task of a large cluster has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SpelledContainer<'a> {
+    container_id: Nested<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executor_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_infos: Option<[Network; 1]>,
 }
 
-fn address(address: &model::task::Address) -> Value {
-    let spelled = marathon::ip_address(address);
-    json!({ "ip_address": spelled.ip_address, "protocol": spelled.protocol })
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Nested<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<Outer<'a>>,
+    value: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Outer<'a> {
+    value: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Network {
+    ip_addresses: Vec<Ip>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Ip {
+    ip_address: String,
+    protocol: &'static str,
+}
+
+fn container_status(status: &ContainerStatus) -> SpelledContainer<'_> {
+    let addresses: Vec<Ip> = status.addresses.iter().map(address).collect();
+    SpelledContainer {
+        container_id: Nested {
+            parent: status.parent.as_ref().map(|parent| Outer { value: parent.as_str() }),
+            value: status.id.as_str(),
+        },
+        executor_pid: status.pid,
+        network_infos: (!addresses.is_empty()).then(|| [Network { ip_addresses: addresses }]),
+    }
+}
+
+fn address(address: &model::task::Address) -> Ip {
+    let marathon::IpAddress { ip_address, protocol } = marathon::ip_address(address);
+    Ip { ip_address, protocol }
 }
 
 fn discovery(info: &DiscoveryInfo) -> Value {

@@ -3,9 +3,10 @@
 //! The types and their protobuf come from the files in `proto/` by prost; [`json`] spells them as Mesos does, by code
 //! that the build script writes from the same files; [`schema`] says what a message must have. [`codec`] puts the two
 //! encodings behind one door, [`negotiate`] finds out which is meant, [`recordio`] cuts streams into records, and
-//! [`lists`] writes what is too long to be held.
+//! [`lists`] writes what is too long to be held, with entries that [`direct`] spells if there are very many of them.
 
 pub mod codec;
+pub mod direct;
 pub mod json;
 pub mod lists;
 pub mod negotiate;

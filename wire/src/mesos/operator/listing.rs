@@ -11,7 +11,7 @@ use model::id::FrameworkId;
 use model::resources::Resources;
 use model::task::{Task, TaskState};
 
-use super::{agent, executor, framework, master, operation, task};
+use super::{agent, direct, executor, framework, master, operation, task};
 use crate::mesos::agent::is_registered;
 use crate::mesos::sums::{self, Sum};
 
@@ -109,14 +109,20 @@ fn at(path: &[Field], name: &'static str, number: u32) -> Vec<Field> {
 }
 
 fn tasks<W: Write>(out: &mut Lists<W>, path: &[Field], view: &View) -> io::Result<()> {
-    let spell = |one: &Arc<Task>| task::task(one);
     let all = || view.tasks.values().flat_map(|tasks| tasks.values());
     let is_unreachable = |one: &&Arc<Task>| one.state == TaskState::Unreachable;
-    let reachable = all().filter(|one| !is_unreachable(one));
-    out.list(&at(path, "tasks", 2), reachable.map(spell))?;
-    out.list(&at(path, "unreachable_tasks", 5), all().filter(is_unreachable).map(spell))?;
+    some_tasks(out, &at(path, "tasks", 2), all().filter(|one| !is_unreachable(one)))?;
+    some_tasks(out, &at(path, "unreachable_tasks", 5), all().filter(is_unreachable))?;
     let completed = view.completed.values().flatten();
-    out.list(&at(path, "completed_tasks", 3), completed.map(spell))
+    some_tasks(out, &at(path, "completed_tasks", 3), completed)
+}
+
+fn some_tasks<'a, W: Write>(
+    out: &mut Lists<W>,
+    path: &[Field],
+    some: impl Iterator<Item = &'a Arc<Task>>,
+) -> io::Result<()> {
+    out.long_list(path, some.map(Arc::as_ref), task::task, direct::task)
 }
 
 fn executors<W: Write>(out: &mut Lists<W>, path: &[Field], view: &View) -> io::Result<()> {

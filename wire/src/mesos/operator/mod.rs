@@ -1,11 +1,12 @@
 //! What the v1 operator API of the master tells: the messages of `mesos.v1.master`, made of what the view shows.
 //!
 //! [`master`] and [`role`] make whole answers, which are short; [`listing`] writes the long ones while they are sent, each
-//! entry made by [`agent`], [`executor`], [`framework`], [`operation`] or [`task`]. [`event`] is what those hear who follow
+//! entry made by [`agent`], [`executor`], [`framework`], [`operation`] or [`task`] ([`direct`] where there are very many). [`event`] is what those hear who follow
 //! the cluster.
 
 pub mod agent;
 mod container;
+mod direct;
 pub mod event;
 pub mod executor;
 pub mod framework;

@@ -34,7 +34,7 @@ pub fn task(task: &Task) -> Spelled {
     }
 }
 
-fn limits(limits: &Limits) -> BTreeMap<String, value::Scalar> {
+pub(super) fn limits(limits: &Limits) -> BTreeMap<String, value::Scalar> {
     let named = [("cpus", limits.cpus), ("mem", limits.mem)];
     let spell = |limit| match limit {
         Limit::Unlimited => f64::INFINITY,

@@ -38,12 +38,18 @@ pub const SHOWN: Dialect = Dialect { is_refined: true, is_allocated: true };
 /// As operators are shown them: as a stack of reservations, and the last one as before stacks were invented as well.
 /// `role` is the one they are allocated to.
 pub fn shown(resources: &Resources, role: Option<&Role>) -> Vec<Spelled> {
-    let spell = |one| {
-        let mut spelled = spell_one(one, SHOWN, role);
-        spell_plainly(one, &mut spelled);
-        spelled
-    };
-    resources.iter().map(spell).collect()
+    resources.iter().map(|one| shown_one(one, role)).collect()
+}
+
+pub(crate) fn shown_one(one: &Resource, role: Option<&Role>) -> Spelled {
+    let mut spelled = spell_one(one, SHOWN, role);
+    spell_plainly(one, &mut spelled);
+    spelled
+}
+
+/// Set aside for nobody, and nothing special.
+pub(crate) fn is_plain(one: &Resource) -> bool {
+    one.reservations.is_empty() && one.disk.is_none() && !one.shared && !one.revocable
 }
 
 /// `role` is the one they are allocated to.

@@ -15,11 +15,6 @@ use super::agent_id;
 use crate::mesos::master;
 
 pub fn status(status: &TaskStatus) -> Spelled {
-    let source = match status.source {
-        Source::Master => SpelledSource::Master,
-        Source::Agent => SpelledSource::Agent,
-        Source::Executor => SpelledSource::Executor,
-    };
     // A task that has no executor of its own is run by one that is called as it is.
     let executor = status.executor.as_ref().map(model::id::ExecutorId::as_str);
     let own = (status.source != Source::Master).then(|| status.task.as_str());
@@ -32,7 +27,7 @@ pub fn status(status: &TaskStatus) -> Spelled {
         task_id: TaskId { value: status.task.as_str().to_owned() },
         state: state(status.state) as i32,
         message: status.message.clone(),
-        source: Some(source as i32),
+        source: Some(source(status.source) as i32),
         reason: status.reason.map(|one| reason(one) as i32).or(given_reason),
         agent_id: status.agent.as_ref().map(agent_id),
         executor_id: executor.or(own).map(|id| ExecutorId { value: id.to_owned() }),
@@ -45,7 +40,15 @@ pub fn status(status: &TaskStatus) -> Spelled {
     }
 }
 
-fn check(status: CheckStatus) -> CheckStatusInfo {
+pub(crate) fn source(source: Source) -> SpelledSource {
+    match source {
+        Source::Master => SpelledSource::Master,
+        Source::Agent => SpelledSource::Agent,
+        Source::Executor => SpelledSource::Executor,
+    }
+}
+
+pub(crate) fn check(status: CheckStatus) -> CheckStatusInfo {
     let spelled = CheckStatusInfo::default();
     let of = |kind: CheckType| Some(kind as i32);
     match status {
