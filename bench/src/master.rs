@@ -135,6 +135,7 @@ fn master_info(mesos: SocketAddr) -> MasterInfo {
         hostname: mesos.ip().to_string(),
         cluster: "bench".to_owned(),
         started_at: model::time::Time(0),
+        domain: None,
         flags: Default::default(),
     }
 }

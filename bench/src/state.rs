@@ -101,6 +101,7 @@ async fn serve(handle: Handle, place: &Place) -> Result<SocketAddr> {
         hostname: address.ip().to_string(),
         cluster: "bench".to_owned(),
         started_at: Time(0),
+        domain: None,
         flags: Vec::new(),
     };
     let logging = Logging::new(Levels::new(), Box::new(|_| ()));

@@ -13,6 +13,19 @@ pub(crate) struct Where {
     pub(crate) zone: Option<String>,
     /// Of the master, if that is elsewhere than the agents.
     pub(crate) master_region: Option<String>,
+    pub(crate) master_zone: Option<String>,
+}
+
+/// Where the master is: with the first of the agents, unless it is said to be elsewhere. Of a region without a zone
+/// nobody is told.
+pub(crate) fn of_master(
+    region: Option<String>,
+    zone: Option<String>,
+    first: Option<&FaultDomain>,
+) -> Option<FaultDomain> {
+    let region = region.or_else(|| first.map(|first| first.region.clone()))?;
+    let with_agents = first.filter(|first| first.region == region).map(|first| first.zone.clone());
+    Some(FaultDomain { zone: zone.or(with_agents)?, region })
 }
 
 impl Where {
@@ -40,10 +53,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_master_is_with_the_first_agent_unless_it_is_elsewhere() {
+        let first = FaultDomain { region: "eu".to_owned(), zone: "a".to_owned() };
+        let check = |region: Option<&str>, zone: Option<&str>, expected: Option<(&str, &str)>| {
+            let [region, zone] = [region, zone].map(|text| text.map(str::to_owned));
+            let found = of_master(region, zone, Some(&first));
+            let found = found.as_ref().map(|one| (one.region.as_str(), one.zone.as_str()));
+            assert_eq!(found, expected);
+        };
+        check(None, None, Some(("eu", "a")));
+        check(Some("eu"), None, Some(("eu", "a")));
+        check(None, Some("b"), Some(("eu", "b")));
+        check(Some("us"), Some("b"), Some(("us", "b")));
+        check(Some("us"), None, None);
+        assert_eq!(of_master(None, None, None), None);
+    }
+
+    #[test]
     fn a_region_and_its_zones_are_named_together() {
         let check = |region: Option<&str>, zone: Option<&str>, expected: Result<&[&str], &str>| {
             let [region, zone] = [region, zone].map(|text| text.map(str::to_owned));
-            let domains = Where { region, zone, master_region: None }.fault_domains();
+            let domains = Where { region, zone, ..Where::default() }.fault_domains();
             match (domains, expected) {
                 (Ok(domains), Ok(expected)) => {
                     assert!(domains.iter().all(|domain| domain.region == "eu"));

@@ -9,6 +9,7 @@ mod demo_web;
 mod executors;
 mod fault_domain;
 mod fetching;
+mod gone_agents;
 mod listen;
 mod logs;
 mod master;

@@ -52,6 +52,7 @@ pub(crate) fn start(settings: &Settings, data_dir: &Path) -> Result<Master> {
         ping_interval: Duration::from_secs(settings.ping.interval_seconds),
         pings_missed_max: settings.ping.missed_max,
         removal_interval: settings.ping.removal_interval(),
+        remembered: settings.gone_agents.config()?,
         ..settings.allocator.config(settings.master_region.clone())?
     };
     let config = engine::Config {
@@ -135,6 +136,7 @@ fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
         hostname: settings.bind.to_string(),
         cluster: settings.cluster_name.clone(),
         started_at: Time(u64::try_from(since.as_millis()).context("the clock stands far ahead")?),
+        domain: settings.master_domain.clone(),
         flags: mesos_flags(settings)?,
     })
 }
@@ -142,6 +144,7 @@ fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
 /// What tools of Mesos look up: durations are spelled as Mesos spells them.
 fn mesos_flags(settings: &Settings) -> Result<Vec<(&'static str, String)>> {
     let kernel = settings.allocator.config(settings.master_region.clone())?;
+    let remembered = settings.gone_agents.config()?;
     let access = settings.mesos_authentication.access()?.map(|access| access.wanted);
     let of_frameworks = matches!(access, Some(Wanted::OfFrameworks | Wanted::OfBoth)).to_string();
     let of_operators = matches!(access, Some(Wanted::OfOperators | Wanted::OfBoth)).to_string();
@@ -159,6 +162,9 @@ fn mesos_flags(settings: &Settings) -> Result<Vec<(&'static str, String)>> {
         ("agent_reregister_timeout", secs(kernel.reregister_timeout)),
         ("max_agent_ping_timeouts", settings.ping.missed_max.to_string()),
         ("agent_removal_rate_limit", format!("{}/1mins", settings.ping.removals_per_minute_max)),
+        ("registry_gc_interval", secs(remembered.look_interval)),
+        ("registry_max_agent_age", secs(remembered.age_max)),
+        ("registry_max_agent_count", remembered.count_max.to_string()),
         ("offer_timeout", secs(kernel.offer_timeout)),
         ("authenticate_agents", "false".to_owned()),
         ("authenticate_frameworks", "false".to_owned()),

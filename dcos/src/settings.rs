@@ -16,8 +16,9 @@ use serde::Deserialize;
 use crate::access::MesosAuthentication;
 use crate::allocator::Allocator;
 use crate::executors::Executors;
-use crate::fault_domain::Where;
+use crate::fault_domain::{self, Where};
 use crate::fetching::Fetching;
+use crate::gone_agents::GoneAgents;
 use crate::placement::Placement;
 use crate::resources;
 use crate::task_logs::TaskLogs;
@@ -89,6 +90,7 @@ struct File {
     attributes: Option<String>,
     fault_domain: Where,
     ping: Ping,
+    gone_agents: GoneAgents,
     allocator: Allocator,
     mesos_authentication: MesosAuthentication,
     placement: Placement,
@@ -188,7 +190,9 @@ pub(crate) struct Settings {
     pub(crate) fault_domains: Vec<FaultDomain>,
     /// Where the master is.
     pub(crate) master_region: Option<String>,
+    pub(crate) master_domain: Option<FaultDomain>,
     pub(crate) ping: Ping,
+    pub(crate) gone_agents: GoneAgents,
     pub(crate) allocator: Allocator,
     pub(crate) mesos_authentication: MesosAuthentication,
     pub(crate) placement: Placement,
@@ -222,7 +226,7 @@ impl Settings {
         let said = file.fault_domain;
         let region = flags.region.or(said.region);
         let zone = flags.zone.or(said.zone);
-        let fault_domains = Where { region, zone, master_region: None }.fault_domains()?;
+        let fault_domains = Where { region, zone, ..Where::default() }.fault_domains()?;
         let first = fault_domains.first().map(|domain| domain.region.clone());
         let settings = Self {
             cluster_name: file.cluster_name.unwrap_or_else(|| "dcos".into()),
@@ -233,8 +237,14 @@ impl Settings {
             resources: given.as_deref().map(resources::parse).transpose()?,
             attributes: model::attributes::parse(&attributes)
                 .with_context(|| format!("in the attributes {attributes:?}"))?,
+            master_domain: fault_domain::of_master(
+                said.master_region.clone(),
+                said.master_zone,
+                fault_domains.first(),
+            ),
             master_region: said.master_region.or(first),
             ping: file.ping,
+            gone_agents: file.gone_agents,
             allocator: file.allocator,
             mesos_authentication: file.mesos_authentication,
             placement: file.placement,

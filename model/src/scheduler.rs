@@ -242,6 +242,8 @@ pub enum Event {
         agent: AgentId,
         executor: Option<Ended>,
     },
+    /// An agent is away: it cannot be reached, or its machine is down. It may come back, with its data.
+    Away(AgentId),
     /// From an executor that is a program. Neither kept nor repeated.
     Message {
         agent: AgentId,

@@ -194,6 +194,7 @@ impl World {
             | Event::Checked { .. }
             | Event::Message { .. }
             | Event::Failure { .. }
+            | Event::Away(_)
             | Event::InverseOffers(_)
             | Event::RescindInverse(_) => {}
         }

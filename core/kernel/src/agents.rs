@@ -320,6 +320,7 @@ impl Kernel {
         self.commit(Record::Agent(id.clone(), Some(lost)), out);
         self.lose_tasks(now, id, &cause, out);
         self.lose_operations(id, &cause, out);
+        self.tell_all(&Event::Away(id.clone()), out);
         self.count_free(id);
         // Should it only have been slow, it must register again before it counts.
         out.effects.extend(connection.map(Effect::Disconnect));

@@ -220,7 +220,10 @@ impl Kernel {
             self.commit(Record::InUse(id.clone(), role, None), out);
         }
         match exit {
-            Exit::Down => self.lose_operations(id, &cause, out),
+            Exit::Down => {
+                self.lose_operations(id, &cause, out);
+                self.tell_all(&Event::Away(id.clone()), out);
+            }
             Exit::Gone => self.forget_books(id, &cause, out),
         }
         self.count_free(id);
@@ -234,9 +237,13 @@ impl Kernel {
         if self.state.claims.contains_key(id) {
             self.commit(Record::Claims(id.clone(), None), out);
         }
-        let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();
-        for framework in frameworks {
-            self.tell(&framework, Event::Failure { agent: id.clone(), executor: None }, out);
+        self.tell_all(&Event::Failure { agent: id.clone(), executor: None }, out);
+    }
+
+    /// Whether or not they have anything there, as Mesos does: some keep books of where they might be.
+    pub(crate) fn tell_all(&self, event: &Event, out: &mut Out) {
+        for framework in self.frameworks.keys() {
+            self.tell(framework, event.clone(), out);
         }
     }
 

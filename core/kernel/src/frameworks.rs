@@ -25,6 +25,8 @@ const COMPLETED_FRAMEWORKS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Subscription {
     pub(crate) connected: bool,
+    /// It was subscribed to an earlier leader, and has yet to return to this one.
+    pub(crate) recovered: bool,
     /// When it is torn down unless it has subscribed again.
     pub(crate) failover_at: Option<Time>,
     /// Of which agents it wants offers.
@@ -63,7 +65,7 @@ impl Kernel {
         }
         self.end_subscription(&id);
         let live = self.frameworks.entry(id.clone()).or_default();
-        live.connected = true;
+        (live.connected, live.recovered) = (true, false);
         live.constraints = Constraints::default();
         if let Some(at) = live.failover_at.take() {
             self.timers.cancel(at, Timer::Failover(id.clone()));

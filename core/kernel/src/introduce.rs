@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::framework::FrameworkInfo;
-use model::id::{OfferId, Role};
-use model::scheduler::Event;
+use model::id::{FrameworkId, OfferId, Role};
+use model::scheduler::{Event, Offer};
 use model::wishes::Wishes;
 
 use crate::constraints::Constraints;
@@ -38,10 +38,16 @@ impl Kernel {
         }
         let suppressed = wishes.map(|(suppressed, constraints)| {
             let live = self.frameworks.get_mut(&id).expect("it is subscribed");
-            sees_others |= live.constraints.said != constraints.said;
+            let is_other = live.constraints.said != constraints.said;
+            sees_others |= is_other;
             live.constraints = constraints;
-            suppressed
+            (suppressed, is_other)
         });
+        let is_other = suppressed.as_ref().is_some_and(|(_, is_other)| *is_other);
+        let suppressed = suppressed.map(|(suppressed, _)| suppressed);
+        if is_other {
+            self.take_back_unwanted(&id, out);
+        }
         let kept = self.clients(&id, &[]);
         kept.iter().for_each(|client| self.introduce_again(*client));
         for role in now.difference(&before) {
@@ -77,17 +83,35 @@ impl Kernel {
         demand.constraints = self.frameworks[framework].constraints.of(role);
     }
 
-    fn leave_role(&mut self, client: &Client, out: &mut Out) {
-        let offers = self.view.offers.values();
-        let of_role =
-            offers.filter(|one| one.framework == client.framework && one.role == client.role);
-        let offers: Vec<OfferId> = of_role.map(|offer| offer.id.clone()).collect();
+    /// Offers that are out, of agents that it does not want any more.
+    fn take_back_unwanted(&mut self, id: &FrameworkId, out: &mut Out) {
+        let constraints = &self.frameworks[id].constraints;
+        let is_unwanted = |offer: &Offer| {
+            let tests = constraints.of(&offer.role);
+            tests.is_some_and(|tests| !tests.are_met_by(&offer.agent))
+        };
+        let offers = self.offers_which(|one| one.framework == *id && is_unwanted(one));
+        self.take_back(id, offers, out);
+    }
+
+    fn offers_which(&self, is_meant: impl Fn(&Offer) -> bool) -> Vec<OfferId> {
+        let offers = self.view.offers.values().filter(|offer| is_meant(offer));
+        offers.map(|offer| offer.id.clone()).collect()
+    }
+
+    fn take_back(&mut self, from: &FrameworkId, offers: Vec<OfferId>, out: &mut Out) {
         for offer in offers {
-            let Some(taken) = self.take_offer(&client.framework, &offer) else { continue };
+            let Some(taken) = self.take_offer(from, &offer) else { continue };
             self.count_free(&taken.agent_id);
             self.offer_again(&taken.agent_id);
-            self.tell(&client.framework, Event::Rescind(offer), out);
+            self.tell(from, Event::Rescind(offer), out);
         }
+    }
+
+    fn leave_role(&mut self, client: &Client, out: &mut Out) {
+        let offers =
+            self.offers_which(|one| one.framework == client.framework && one.role == client.role);
+        self.take_back(&client.framework, offers, out);
         if let Some(number) = self.shares.find(client) {
             self.forget_client(number);
         }

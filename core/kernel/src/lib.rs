@@ -1,10 +1,10 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`] and `refresh`, this file (who
-//! may say what), then one file per noun: `agents` and `settle`, `frameworks` and `introduce`, `offers` with `clients`,
-//! `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`, `operator`, `duty`,
-//! `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`, `judge`, `claims`
-//! and `lent`.
+//! may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks` and `introduce`,
+//! `offers` with `clients`, `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`,
+//! `operator`, `duty`, `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`,
+//! `judge`, `claims` and `lent`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -38,6 +38,7 @@ pub mod quota;
 mod reconcile;
 mod record;
 mod refresh;
+pub mod registry;
 mod removals;
 mod settle;
 mod shares;
@@ -68,6 +69,7 @@ use offers::Offers;
 use operations::Operations;
 use operator::Order;
 pub use record::MACHINE;
+use registry::Remembered;
 use removals::Removals;
 use shares::Shares;
 pub use shares::{Fairness, Sorter};
@@ -89,6 +91,7 @@ pub struct Config {
     pub reregister_timeout: Duration,
     /// From one agent that is given up as unreachable to the next: 600 ms, a hundred a minute, as DC/OS ships it.
     pub removal_interval: Duration,
+    pub remembered: Remembered,
     /// An offer that nobody has answered by then is rescinded: 2 min, as DC/OS ships it.
     pub offer_timeout: Duration,
     pub offers: OfferRules,
@@ -102,6 +105,7 @@ impl Default for Config {
             pings_missed_max: 20,
             reregister_timeout: Duration::from_secs(600),
             removal_interval: Duration::from_millis(600),
+            remembered: Remembered::default(),
             offer_timeout: Duration::from_secs(120),
             offers: OfferRules::default(),
             fairness: Fairness::default(),
@@ -217,6 +221,8 @@ pub struct Kernel {
     /// Agents that an earlier leader admitted and that have yet to return.
     awaited: usize,
     removals: Removals,
+    /// Agents that left too long ago.
+    to_forget: Vec<AgentId>,
     frameworks: BTreeMap<FrameworkId, Subscription>,
     offers: Offers,
     operations: Operations,
@@ -270,6 +276,7 @@ impl Kernel {
             connections: BTreeMap::new(),
             awaited: 0,
             removals: Removals::default(),
+            to_forget: Vec::new(),
             frameworks: BTreeMap::new(),
             offers: Offers::default(),
             operations: Operations::default(),
@@ -315,11 +322,13 @@ impl Kernel {
         (self.view.term, self.view.cluster, self.view.elected_at) = (term, cluster, now);
         self.offers.next = Serial::first(term);
         self.operations.next = Serial::first(term);
+        self.look_later(now);
         let by = now + self.config.reregister_timeout;
         for (id, agent) in &self.state.agents {
             if agent.standing == Standing::Admitted {
                 let live = LiveAgent { return_by: Some(by), ..LiveAgent::default() };
                 self.agents.insert(id.clone(), live);
+                self.touched_agents.insert(id.clone());
                 self.timers.set(by, Timer::Return(id.clone()));
                 self.awaited += 1;
             }
@@ -329,8 +338,10 @@ impl Kernel {
                 // Even one without a failover time-out gets the time to notice that the leader has changed.
                 let patience = framework.info.failover_timeout.max(self.config.reregister_timeout);
                 let at = now + patience;
-                let live = Subscription { failover_at: Some(at), ..Subscription::default() };
+                let failover_at = Some(at);
+                let live = Subscription { failover_at, recovered: true, ..Subscription::default() };
                 self.frameworks.insert(id.clone(), live);
+                self.touched_frameworks.insert(id.clone());
                 self.timers.set(at, Timer::Failover(id.clone()));
             }
         }
@@ -346,6 +357,7 @@ impl Kernel {
                 Timer::Offers(agent) => self.end_offers(now, agent, out),
                 Timer::Filters(client) => self.end_filters(now, client),
                 Timer::Inverse(agent) => self.ask_again(&agent),
+                Timer::Forget => self.forget_agents(now, out),
             }
         }
         self.ask_back(now, out);

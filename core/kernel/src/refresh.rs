@@ -23,7 +23,7 @@ impl Kernel {
 
     fn refresh_agent(&mut self, id: &AgentId) {
         let Some(agent) = self.state.agents.get(id) else {
-            if self.view.agents.remove(id).is_some_and(|seen| is_admitted(&seen)) {
+            if self.view.agents.remove(id).is_some_and(|seen| is_registered(&seen)) {
                 self.view.history.push(Told::AgentRemoved(id.clone()));
             }
             return;
@@ -32,6 +32,7 @@ impl Kernel {
         let seen = AgentView {
             agent: agent.clone(),
             connected: live.is_some_and(|live| live.connection.is_some()),
+            recovered: live.is_some_and(|live| live.return_by.is_some()),
             in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
             claims: self.state.claims.get(id).cloned().unwrap_or_default(),
             reregistered_at: live.and_then(|live| live.returned_at),
@@ -41,7 +42,7 @@ impl Kernel {
         };
         let seen = Arc::new(seen);
         let before = self.view.agents.insert(id.clone(), Arc::clone(&seen));
-        match (before.is_some_and(|before| is_admitted(&before)), is_admitted(&seen)) {
+        match (before.is_some_and(|before| is_registered(&before)), is_registered(&seen)) {
             (false, true) => self.view.history.push(Told::AgentAdded(id.clone(), seen)),
             (true, false) => self.view.history.push(Told::AgentRemoved(id.clone())),
             (true, true) | (false, false) => (),
@@ -59,6 +60,7 @@ impl Kernel {
         let seen = Arc::new(FrameworkView {
             framework: framework.clone(),
             connected: live.is_some_and(|live| live.connected),
+            recovered: live.is_some_and(|live| live.recovered),
             constraints: live.map(|live| live.constraints.said.clone()).unwrap_or_default(),
             suppressed: self.is_suppressed(id),
         });
@@ -83,6 +85,7 @@ impl Kernel {
             (Some(before), Some(after)) => {
                 let same = before.framework == after.framework
                     && before.connected == after.connected
+                    && before.recovered == after.recovered
                     && before.constraints == after.constraints;
                 if same {
                     return;
@@ -95,6 +98,7 @@ impl Kernel {
     }
 }
 
-fn is_admitted(agent: &AgentView) -> bool {
-    agent.agent.standing == Standing::Admitted
+/// With this leader.
+fn is_registered(agent: &AgentView) -> bool {
+    agent.agent.standing == Standing::Admitted && !agent.recovered
 }

@@ -194,6 +194,11 @@ impl State {
         first_free(ids, &self.agents)
     }
 
+    /// Nobody has a higher number: without its record the number would be given again.
+    pub(crate) fn is_newest(&self, agent: &AgentId) -> bool {
+        self.agents_next > 0 && after(agent.as_str(), "-S") == self.agents_next
+    }
+
     /// An id that no framework has had. It is taken once the framework's record is written.
     pub fn new_framework_id(&self, cluster: &str) -> FrameworkId {
         let ids = (self.frameworks_next..).map(|n| FrameworkId::new(format!("{cluster}-{n:04}")));

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Filters(Number),
     /// Frameworks on an agent that is to go down may be asked again.
     Inverse(AgentId),
+    /// Some agents may have left too long ago.
+    Forget,
 }
 
 /// A timer is cancelled by whoever knows when it is due.

@@ -53,6 +53,8 @@ pub struct View {
 pub struct AgentView {
     pub agent: Agent,
     pub connected: bool,
+    /// An earlier leader admitted it, and it has yet to return to this one.
+    pub recovered: bool,
     /// By role: what its tasks and executors hold.
     pub in_use: BTreeMap<Role, Resources>,
     /// What was reserved while the cluster ran, and volumes.
@@ -94,6 +96,8 @@ impl AgentView {
 pub struct FrameworkView {
     pub framework: Framework,
     pub connected: bool,
+    /// It was subscribed to an earlier leader, and has yet to return to this one.
+    pub recovered: bool,
     pub suppressed: bool,
     /// Of which agents it wants offers.
     pub constraints: Arc<OfferConstraints>,

@@ -368,6 +368,8 @@ impl Services {
                 self.desk.queue.forget_agent(&agent);
                 self.forget_estates(&agent, turn);
             }
+            // Its data is there when it is back.
+            Event::Away(_) => (),
             // It has no executors of its own.
             Event::Failure { executor: Some(_), .. } | Event::Message { .. } => (),
             // It starts nothing new there, and lets what runs run until the machine goes down: it promises nothing.

@@ -410,6 +410,7 @@ mod tests {
                     duty: Duty::Active,
                 },
                 connected,
+                recovered: false,
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
                 claims: Resources::default(),
                 reregistered_at: None,

@@ -62,9 +62,42 @@ pub struct FullAgent<'a> {
 
 /// Registered agents are listed; one that does not answer or is gone for good is not.
 pub fn is_registered(agent: &AgentView) -> bool {
+    is_admitted(agent) && !agent.recovered
+}
+
+/// An earlier leader admitted it, and it has yet to return: it is listed apart.
+pub fn is_recovered(agent: &AgentView) -> bool {
+    is_admitted(agent) && agent.recovered
+}
+
+fn is_admitted(agent: &AgentView) -> bool {
     match agent.agent.standing {
         Standing::Admitted => true,
         Standing::Unreachable { .. } | Standing::Gone { .. } => false,
+    }
+}
+
+/// As its registration was written down.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recovered<'a> {
+    pub id: &'a str,
+    pub hostname: &'a str,
+    pub port: u16,
+    pub attributes: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Value>,
+    pub resources: Sum,
+}
+
+pub fn recovered<'a>(id: &'a AgentId, agent: &'a AgentView) -> Recovered<'a> {
+    let info = &agent.agent.info;
+    Recovered {
+        id: id.as_str(),
+        hostname: &info.hostname,
+        port: info.port,
+        attributes: info.attributes.iter().map(attribute).collect(),
+        domain: info.domain.as_ref().map(domain),
+        resources: resource::sum(&info.resources),
     }
 }
 
@@ -174,7 +207,7 @@ fn attribute(attribute: &Attribute) -> (String, Value) {
     (attribute.name.clone(), value)
 }
 
-fn domain(domain: &FaultDomain) -> Value {
+pub(super) fn domain(domain: &FaultDomain) -> Value {
     let (region, zone) = (&domain.region, &domain.zone);
     json!({ "fault_domain": { "region": { "name": region }, "zone": { "name": zone } } })
 }

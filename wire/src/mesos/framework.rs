@@ -118,7 +118,7 @@ pub fn framework<'a>(
         webui_url: info.webui_url.as_deref().unwrap_or_default(),
         active: framework.connected && framework.framework.completed_at.is_none(),
         connected: framework.connected,
-        recovered: false,
+        recovered: framework.recovered,
     }
 }
 

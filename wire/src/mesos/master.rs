@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use model::attributes::FaultDomain;
 use model::time::Time;
 use serde_json::{Value, json};
+
+use super::agent::domain;
 
 /// The release of Mesos whose API this is: clients read it as three whole numbers.
 pub const VERSION: &str = "1.11.0";
@@ -20,6 +23,8 @@ pub struct MasterInfo {
     /// The cluster's name.
     pub cluster: String,
     pub started_at: Time,
+    /// Where it is, if that was said.
+    pub domain: Option<FaultDomain>,
     /// How it was started, in Mesos' words, besides what is above.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -32,7 +37,12 @@ impl MasterInfo {
 
 /// `id` is the prefix of all ids that this master gives.
 pub fn leader(info: &MasterInfo, id: &str) -> Value {
-    json!({ "id": id, "pid": info.pid(), "port": info.port, "hostname": info.hostname })
+    let mut leader =
+        json!({ "id": id, "pid": info.pid(), "port": info.port, "hostname": info.hostname });
+    if let Some(place) = &info.domain {
+        leader["domain"] = domain(place);
+    }
+    leader
 }
 
 pub fn version() -> Value {

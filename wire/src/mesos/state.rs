@@ -36,7 +36,9 @@ pub struct State<'a> {
     cluster: &'a str,
     flags: BTreeMap<&'static str, String>,
     slaves: Agents<'a>,
-    recovered_slaves: [(); 0],
+    recovered_slaves: Recovered<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<Value>,
     #[serde(flatten)]
     frameworks: Frameworks<'a>,
     orphan_tasks: [(); 0],
@@ -64,7 +66,8 @@ pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
         cluster: &info.cluster,
         flags: master::flags(info),
         slaves: Agents { view },
-        recovered_slaves: [],
+        recovered_slaves: Recovered { view, only: None },
+        domain: info.domain.as_ref().map(agent::domain),
         frameworks: frameworks(view, None),
         orphan_tasks: [],
     }
@@ -83,11 +86,26 @@ impl Serialize for Agents<'_> {
     }
 }
 
+#[derive(Debug)]
+struct Recovered<'a> {
+    view: &'a View,
+    only: Option<&'a str>,
+}
+
+impl Serialize for Recovered<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let wanted = self.view.agents.iter().filter(|(id, agent)| {
+            agent::is_recovered(agent) && self.only.is_none_or(|only| id.as_str() == only)
+        });
+        out.collect_seq(wanted.map(|(id, view)| agent::recovered(id, view)))
+    }
+}
+
 /// `/slaves`, or one of them.
 #[derive(Debug, Serialize)]
 pub struct Slaves<'a> {
     slaves: FullAgents<'a>,
-    recovered_slaves: [(); 0],
+    recovered_slaves: Recovered<'a>,
 }
 
 #[derive(Debug)]
@@ -107,7 +125,7 @@ impl Serialize for FullAgents<'_> {
 }
 
 pub fn slaves<'a>(view: &'a View, only: Option<&'a str>) -> Slaves<'a> {
-    Slaves { slaves: FullAgents { view, only }, recovered_slaves: [] }
+    Slaves { slaves: FullAgents { view, only }, recovered_slaves: Recovered { view, only } }
 }
 
 #[derive(Debug, Serialize)]

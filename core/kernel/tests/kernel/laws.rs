@@ -145,6 +145,7 @@ impl World {
             | Event::Used(_)
             | Event::Message { .. }
             | Event::Failure { .. }
+            | Event::Away(_)
             | Event::InverseOffers(_)
             | Event::RescindInverse(_)
             | Event::Error(_) => {}

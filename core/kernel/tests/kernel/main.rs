@@ -20,6 +20,7 @@ mod quota;
 mod reconcile;
 mod record;
 mod registration;
+mod registry;
 mod scale;
 mod spelled;
 mod stage;

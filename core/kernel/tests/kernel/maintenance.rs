@@ -197,6 +197,7 @@ fn a_machine_that_is_down_has_no_agents_until_it_is_up() {
         "Rescind",
         "RescindInverse",
         "Gone t AgentRemoved",
+        "Away c-S0",
         "Disconnect 1",
     ];
     assert_eq!(heard, expected);

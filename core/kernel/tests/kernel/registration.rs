@@ -128,7 +128,9 @@ fn a_silent_agent_is_unreachable_and_its_return_is_news() {
         let effects = stage.pass(Duration::from_secs(15 * 22));
         let lost_text = format!("{lost:?} t AgentRemoved");
         // The outstanding rest of the offer ran out on the way.
-        assert_eq!(told(&effects), ["Rescind", "Rescind", "Rescind", &lost_text, "Disconnect 1"]);
+        let rescind = "Rescind";
+        let lost = [lost_text.as_str(), "Away c-S0", "Disconnect 1"];
+        assert_eq!(told(&effects), [[rescind; 3], lost].concat());
         let standing = stage.kernel.state().agents[&agent].standing;
         let Standing::Unreachable { since } = standing else { panic!("{standing:?}") };
         let silent = since.since(before).as_secs();

@@ -473,6 +473,7 @@ pub(crate) fn told(effects: &[Effect]) -> Vec<String> {
             Some(format!("Checked {task} {}", checks.len()))
         }
         Effect::Event(_, Event::Used(tasks)) => Some(format!("Used {}", tasks.len())),
+        Effect::Event(_, Event::Away(agent)) => Some(format!("Away {agent}")),
         Effect::Event(_, Event::Failure { agent, executor }) => Some(match executor {
             None => format!("Failure {agent}"),
             Some(ended) => format!("Failure {} {:?}", ended.executor, ended.wait_status),

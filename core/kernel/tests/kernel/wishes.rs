@@ -130,6 +130,22 @@ fn constraints_are_of_one_role_and_end_with_the_subscription() {
 }
 
 #[test]
+fn offers_that_a_framework_does_not_want_any_more_are_taken_back() {
+    let mut stage = Stage::new();
+    let id = stage.framework("a");
+    join(&mut stage, 1, agent("rack:a"));
+    join(&mut stage, 2, agent("rack:b"));
+    assert_eq!(offers(&stage.settle()).len(), 2);
+    let only = |at: &str| constrained("a", vec![vec![rack(Predicate::TextEquals(text(at)))]]);
+    assert_eq!(told(&update(&mut stage, &id, &["a"], only("b"))), ["Rescind"]);
+    assert_eq!(stage.kernel.view().offers.len(), 1, "the other one is as good as before");
+    assert!(offers(&stage.settle()).is_empty());
+    let effects = update(&mut stage, &id, &["a"], only("a"));
+    assert_eq!(told(&effects), ["Rescind"]);
+    assert_eq!(offers(&stage.settle()).len(), 1, "of the agent in rack a");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_the_reason() {
     let check = |role: &str, groups: Vec<Group>, words: &str| {
         let mut stage = Stage::new();

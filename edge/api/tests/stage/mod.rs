@@ -71,6 +71,7 @@ impl Stage {
             hostname: "127.60.0.1".to_owned(),
             cluster: "test".to_owned(),
             started_at: Time(1_700_000_000_000),
+            domain: None,
             flags: vec![("offer_timeout", "120secs".to_owned())],
         };
         Ok(Self {

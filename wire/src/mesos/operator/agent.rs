@@ -59,7 +59,7 @@ fn allocated(view: &AgentView) -> Vec<mesos_v1::Resource> {
     }
 }
 
-fn info(id: &AgentId, view: &AgentView) -> AgentInfo {
+pub fn info(id: &AgentId, view: &AgentView) -> AgentInfo {
     let info = &view.agent.info;
     AgentInfo {
         id: Some(agent_id(id)),

@@ -10,22 +10,24 @@ use model::id::FrameworkId;
 
 use super::labels;
 use crate::mesos::sums::Sum;
+use crate::mesos::v1::framework::spell_minima;
 use crate::mesos::v1::offer::{inverse_offer, offer};
 use crate::mesos::v1::resource::{SHOWN, shown};
-use crate::mesos::v1::{framework_id, time};
+use crate::mesos::v1::{framework_id, time, wishes};
 
 pub fn framework(id: &FrameworkId, seen: &FrameworkView, sum: &Sum<'_>) -> Framework {
     Framework {
         framework_info: info(id, &seen.framework.info),
         active: seen.connected && seen.framework.completed_at.is_none(),
         connected: seen.connected,
-        recovered: false,
+        recovered: seen.recovered,
         registered_time: Some(time(seen.framework.registered_at)),
         unregistered_time: seen.framework.completed_at.map(time),
         offers: sum.offers.iter().map(|one| offer(one, SHOWN)).collect(),
         inverse_offers: sum.inverse_offers.iter().map(|one| inverse_offer(one)).collect(),
         allocated_resources: shown(&sum.used.resources(), None),
         offered_resources: shown(&sum.offered.resources(), None),
+        offer_constraints: (!seen.constraints.is_empty()).then(|| wishes::spell(&seen.constraints)),
         ..Framework::default()
     }
 }
@@ -51,6 +53,7 @@ pub fn info(id: &FrameworkId, info: &FrameworkInfo) -> Spelled {
         webui_url: info.webui_url.clone(),
         capabilities: info.capabilities.iter().map(capability).collect(),
         labels: labels(&info.labels),
+        offer_filters: spell_minima(&info.offer_minima),
         ..Spelled::default()
     }
 }

@@ -12,7 +12,7 @@ use model::resources::Resources;
 use model::task::{Task, TaskState};
 
 use super::{agent, direct, executor, framework, master, operation, task};
-use crate::mesos::agent::is_registered;
+use crate::mesos::agent::{is_recovered, is_registered};
 use crate::mesos::sums::{self, Sum};
 
 /// Which of the long answers.
@@ -143,7 +143,9 @@ fn agents<W: Write>(out: &mut Lists<W>, path: &[Field], view: &View) -> io::Resu
     let (offered, none) = (view.offered(), Resources::default());
     let registered = view.agents.iter().filter(|(_, seen)| is_registered(seen));
     let all = registered.map(|(id, seen)| agent::agent(id, seen, offered.get(id).unwrap_or(&none)));
-    out.list(&at(path, "agents", 1), all)
+    out.list(&at(path, "agents", 1), all)?;
+    let recovered = view.agents.iter().filter(|(_, seen)| is_recovered(seen));
+    out.list(&at(path, "recovered_agents", 2), recovered.map(|(id, seen)| agent::info(id, seen)))
 }
 
 fn operations<W: Write>(out: &mut Lists<W>, view: &View) -> io::Result<()> {

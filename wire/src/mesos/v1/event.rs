@@ -8,7 +8,7 @@ use model::framework::FrameworkInfo;
 use model::id::{AgentId, FrameworkId};
 use model::scheduler::{Ended, Event};
 
-use super::offer::{inverse_offer, offer, offer_id};
+use super::offer::{domain, inverse_offer, offer, offer_id};
 use super::resource::Dialect;
 use super::{agent_id, framework_id, operation, status};
 use crate::mesos::master::{self, MasterInfo};
@@ -79,6 +79,10 @@ pub fn event(told: &Event, framework: &FrameworkInfo, greeting: Greeting<'_>) ->
             let failure = Some(failure(agent, executor.as_ref()));
             Spelled { r#type: of(event::Type::Failure), failure, ..spelled }
         }
+        Event::Away(agent) => {
+            let failure = Some(failure(agent, None));
+            Spelled { r#type: of(event::Type::Failure), failure, ..spelled }
+        }
         Event::Error(message) => error(message),
         Event::Checked { .. } | Event::Used(_) => return None,
     })
@@ -129,7 +133,7 @@ pub(crate) fn master_info(master: &MasterInfo, cluster: &str) -> SpelledMaster {
             ip: Some(master.ip.clone()),
             port: master.port.into(),
         }),
-        domain: None,
+        domain: master.domain.as_ref().map(domain),
         capabilities: master::CAPABILITIES.map(capability).to_vec(),
     }
 }

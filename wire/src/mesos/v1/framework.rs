@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use mesos_v1::FrameworkInfo as Spelled;
+use mesos_v1::OfferFilters;
 use mesos_v1::framework_info::capability::Type;
-use mesos_v1::offer_filters::MinAllocatableResources;
+use mesos_v1::offer_filters::{MinAllocatableResources, ResourceQuantities};
 use model::framework::{Capability, FrameworkInfo, Minima};
 use model::id::{FrameworkId, Role};
 use model::resources::{ResourceName, Scalar};
@@ -65,6 +66,21 @@ fn offer_minima(spelled: &Spelled, names: &[String]) -> Result<BTreeMap<Role, Mi
         }
     }
     Ok(all)
+}
+
+/// The same as they were said.
+pub fn spell_minima(all: &BTreeMap<Role, Minima>) -> BTreeMap<String, OfferFilters> {
+    let quantity = |(name, least): (&ResourceName, &Scalar)| {
+        (name.to_string(), mesos_v1::value::Scalar { value: least.as_f64() })
+    };
+    let one = |least: &BTreeMap<ResourceName, Scalar>| ResourceQuantities {
+        quantities: least.iter().map(quantity).collect(),
+    };
+    let role = |(role, minima): (&Role, &Minima)| {
+        let least = MinAllocatableResources { quantities: minima.iter().map(one).collect() };
+        (role.to_string(), OfferFilters { min_allocatable_resources: Some(least) })
+    };
+    all.iter().map(role).collect()
 }
 
 fn minima(spelled: &MinAllocatableResources) -> Result<Minima, String> {
