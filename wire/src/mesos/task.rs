@@ -168,7 +168,7 @@ fn container_status(status: &ContainerStatus) -> SpelledContainer<'_> {
             value: status.id.as_str(),
         },
         executor_pid: status.pid,
-        network_infos: (!addresses.is_empty()).then(|| [Network { ip_addresses: addresses }]),
+        network_infos: (!addresses.is_empty()).then_some([Network { ip_addresses: addresses }]),
     }
 }
 

@@ -54,7 +54,6 @@ pub fn info(id: &FrameworkId, info: &FrameworkInfo) -> Spelled {
         capabilities: info.capabilities.iter().map(capability).collect(),
         labels: labels(&info.labels),
         offer_filters: spell_minima(&info.offer_minima),
-        ..Spelled::default()
     }
 }
 
