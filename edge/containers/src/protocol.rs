@@ -3,10 +3,14 @@
 //! A shim lives as long as its container and may be older than the daemon: messages only ever grow at their ends, and
 //! a daemon speaks to shims of its own version and the one before.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use minicbor::{Decode, Encode};
 use model::task::Reason;
+use rustix::fs::MemfdFlags;
 
 use crate::spec::{Exec, Spec};
 
@@ -15,7 +19,8 @@ pub(crate) const VERSION: u16 = 1;
 /// The oldest version that this side still understands.
 pub(crate) const VERSION_MIN: u16 = 1;
 
-/// What the zygote is told. With it come the shim's end of a channel to the daemon and a file that holds a [`Launch`].
+/// What the zygote is told, and what it tells a shim that it has made ahead. With it come the shim's end of a channel to
+/// the daemon and a file that holds a [`Launch`].
 #[derive(Debug, Encode, Decode)]
 pub(crate) enum ToZygote {
     #[n(0)]
@@ -36,6 +41,23 @@ pub(crate) struct Launch {
     /// The container's cgroup below the root of each hierarchy.
     #[n(3)]
     pub(crate) cgroup: String,
+}
+
+impl Launch {
+    /// Into a file in memory: descriptions are longer than packets may be.
+    pub(crate) fn write(&self) -> io::Result<File> {
+        let mut file = File::from(rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC)?);
+        file.write_all(&minicbor::to_vec(self).map_err(io::Error::other)?)?;
+        Ok(file)
+    }
+
+    /// Several read the same file, at the same time.
+    pub(crate) fn read(file: &File) -> io::Result<Launch> {
+        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0)?;
+        minicbor::decode(&bytes).map_err(io::Error::other)
+    }
 }
 
 /// The first packet on a connection to a shim.
@@ -148,6 +170,10 @@ pub(crate) enum ToInit {
     /// Its control groups are made and it is in them.
     #[n(3)]
     Begin,
+    /// The first that it is ever told. With it come standard input, output and errors of the container and a file that
+    /// holds a [`Launch`].
+    #[n(4)]
+    Prepare,
 }
 
 /// What a container's init tells its shim.

@@ -18,6 +18,7 @@ mod spawn;
 mod start;
 mod users;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use self::connections::Connections;
 use self::logs::Log;
 pub(crate) use self::machine::Machine;
+pub(crate) use self::start::Ready;
 use crate::cgroup::Hierarchies;
 use crate::packet;
 use crate::protocol::{Answer, FromInit, Launch, MAIN, ToInit};
@@ -48,9 +50,18 @@ const OUTPUT_BYTES_AT_ONCE: usize = 64 * 1024;
 /// What `wait` returns for a killed process.
 const KILLED: i32 = 9;
 
+/// What a shim is for.
+pub(crate) struct Order {
+    pub(crate) launch: Launch,
+    /// Holds the launch, too.
+    pub(crate) file: File,
+    /// To the daemon.
+    pub(crate) channel: OwnedFd,
+}
+
 /// A shim's whole life: what it returns to the system.
-pub(crate) fn main(launch: Launch, channel: OwnedFd, machine: &Machine) -> i32 {
-    match start::start(&launch, channel, machine) {
+pub(crate) fn main(order: Order, ready: Option<Ready>, machine: &Machine) -> i32 {
+    match start::start(order, ready, machine) {
         Ok(shim) => shim.serve(),
         Err(code) => code,
     }

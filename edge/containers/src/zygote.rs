@@ -5,7 +5,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -14,7 +15,9 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
-use rustix::fs::MemfdFlags;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::packet;
 use crate::protocol::{Launch, ToZygote};
@@ -22,6 +25,12 @@ use crate::shim::{self, Machine};
 
 /// The hidden subcommand.
 pub(crate) const COMMAND: &str = "zygote";
+
+/// Shims that wait for a container. A launch that finds one saves two forks and the namespaces.
+const SPARES_MAX: usize = 4;
+
+/// The daemon has asked for nothing for so long: a good time to make another.
+const REFILL_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// What the zygote returns to the system if it cannot do its work.
 const EXIT_FAILED: i32 = 1;
@@ -52,9 +61,7 @@ impl Zygote {
 
     /// A new shim that sets up what `launch` describes and talks through `channel`. Fails if the zygote is gone.
     pub(crate) fn fork(&self, launch: &Launch, channel: &OwnedFd) -> io::Result<()> {
-        let file = rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC)?;
-        let mut file = std::fs::File::from(file);
-        file.write_all(&minicbor::to_vec(launch).map_err(io::Error::other)?)?;
+        let file = launch.write()?;
         let socket = self.socket.as_ref().expect("nobody asks after the end");
         packet::send(socket, &ToZygote::Fork, &[channel.as_fd(), file.as_fd()])
     }
@@ -101,16 +108,97 @@ fn serve(home: &OsStr) -> anyhow::Result<()> {
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     // Not granted everywhere; then shims are as likely victims as others when memory runs out.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
-    let stdin = io::stdin();
-    while let Some(packet) = packet::receive::<ToZygote>(&stdin).context("the daemon's request")? {
+    let mut spares = Spares::default();
+    loop {
+        let packet = match spares.are_complete() || is_asked(REFILL_AFTER)? {
+            true => packet::receive::<ToZygote>(io::stdin()).context("the daemon's request")?,
+            false => {
+                spares.add(&machine)?;
+                continue;
+            }
+        };
+        let Some(packet) = packet else { break };
         let ToZygote::Fork = packet.message;
-        // SAFETY: this process has one thread, so the child may do whatever its parent may.
-        if let ForkResult::Child = unsafe { nix::unistd::fork() }.context("forking a shim")? {
-            let code = become_shim(packet.fds, &machine);
-            std::process::exit(code)
+        // A child has no spares: they must see the zygote go, even if their brothers live on.
+        if !spares.take(&packet.fds) && fork()?.is_none() {
+            drop(spares);
+            std::process::exit(become_shim(packet.fds, None, &machine))
         }
     }
+    spares.end();
     Ok(())
+}
+
+/// Whether the daemon wants something, or has gone, before this time is over.
+fn is_asked(within: Timespec) -> anyhow::Result<bool> {
+    let stdin = io::stdin();
+    let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+    match rustix::event::poll(&mut polled, Some(&within)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(e) => Err(e).context("waiting for the daemon"),
+    }
+}
+
+/// Shims that were made when nothing else was to be done and wait for a container.
+#[derive(Debug, Default)]
+struct Spares(Vec<Spare>);
+
+#[derive(Debug)]
+struct Spare {
+    /// It ends when this closes.
+    socket: OwnedFd,
+    process: OwnedFd,
+}
+
+impl Spares {
+    fn are_complete(&self) -> bool {
+        self.0.len() >= SPARES_MAX
+    }
+
+    fn add(&mut self, machine: &Machine) -> anyhow::Result<()> {
+        let (ours, theirs) = packet::pair().context("a socket for a shim")?;
+        let Some(pid) = fork()? else {
+            drop(ours);
+            self.0.clear();
+            std::process::exit(be_spare(&theirs, machine))
+        };
+        let process = pidfd_open(pid, PidfdFlags::empty()).context("following a shim")?;
+        self.0.push(Spare { socket: ours, process });
+        Ok(())
+    }
+
+    /// False if there is none.
+    fn take(&mut self, fds: &[OwnedFd]) -> bool {
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        // One that somebody has killed takes nothing.
+        while let Some(spare) = self.0.pop() {
+            if packet::send(&spare.socket, &ToZygote::Fork, &fds).is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits until they are gone, so that nothing is left of us in our control group.
+    fn end(self) {
+        let (sockets, processes): (Vec<_>, Vec<_>) =
+            self.0.into_iter().map(|spare| (spare.socket, spare.process)).unzip();
+        drop(sockets);
+        for process in processes {
+            let mut polled = [PollFd::new(&process, PollFlags::IN)];
+            while rustix::event::poll(&mut polled, None) == Err(Errno::INTR) {}
+        }
+    }
+}
+
+/// `None` in the child.
+fn fork() -> anyhow::Result<Option<Pid>> {
+    // SAFETY: this process has one thread, so the child may do whatever its parent may.
+    match unsafe { nix::unistd::fork() }.context("forking a shim")? {
+        ForkResult::Parent { child } => Ok(Pid::from_raw(child.as_raw())),
+        ForkResult::Child => Ok(None),
+    }
 }
 
 /// What the daemon's parents have left open concerns nobody here.
@@ -120,20 +208,21 @@ fn close_inherited() {
     unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) };
 }
 
-fn become_shim(fds: Vec<OwnedFd>, machine: &Machine) -> i32 {
-    let Ok([channel, file]) = <[OwnedFd; 2]>::try_from(fds) else { return EXIT_FAILED };
-    match read_launch(file) {
-        Ok(launch) => shim::main(launch, channel, machine),
-        // The daemon sees the channel close.
+fn be_spare(socket: &OwnedFd, machine: &Machine) -> i32 {
+    let Ok(ready) = shim::Ready::make(machine) else { return EXIT_FAILED };
+    match packet::receive::<ToZygote>(socket) {
+        Ok(Some(packet)) => become_shim(packet.fds, Some(ready), machine),
+        Ok(None) => ready.end(),
         Err(_) => EXIT_FAILED,
     }
 }
 
-fn read_launch(file: OwnedFd) -> anyhow::Result<Launch> {
-    let mut file = std::fs::File::from(file);
-    // The daemon has written it and shares our position.
-    io::Seek::rewind(&mut file)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(minicbor::decode(&bytes)?)
+fn become_shim(fds: Vec<OwnedFd>, ready: Option<shim::Ready>, machine: &Machine) -> i32 {
+    let Ok([channel, file]) = <[OwnedFd; 2]>::try_from(fds) else { return EXIT_FAILED };
+    let file = File::from(file);
+    match Launch::read(&file) {
+        Ok(launch) => shim::main(shim::Order { launch, file, channel }, ready, machine),
+        // The daemon sees the channel close.
+        Err(_) => EXIT_FAILED,
+    }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::DumpableBehavior;
@@ -49,7 +50,8 @@ pub(super) fn confine(
     stdio: Stdio,
 ) -> Result<(Process, SignalFd), String> {
     let told = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
-    become_init(stdio).map_err(told("becoming a container's first process"))?;
+    take(stdio).map_err(told("standard streams"))?;
+    be_alone(&launch.spec).map_err(told("namespaces"))?;
     let reach = reach(&launch.spec, machine);
     let root = Growing::begin(launch, reach)?;
     let (process, identity) = Process::main(&launch.spec, root.path())?;
@@ -68,11 +70,23 @@ pub(super) fn confine(
     Ok((process, signals))
 }
 
-fn become_init(stdio: Stdio) -> std::io::Result<()> {
-    nix::unistd::setsid()?;
+fn take(stdio: Stdio) -> std::io::Result<()> {
     nix::unistd::dup2_stdin(&stdio.stdin)?;
     nix::unistd::dup2_stdout(&stdio.stdout)?;
     nix::unistd::dup2_stderr(&stdio.stderr)?;
+    Ok(())
+}
+
+/// In the namespaces that are cheap, or whose contents must be those of this moment.
+fn be_alone(spec: &Spec) -> std::io::Result<()> {
+    let mut namespaces = CloneFlags::CLONE_NEWNS;
+    namespaces.set(CloneFlags::CLONE_NEWUTS, spec.hostname.is_some());
+    Ok(nix::sched::unshare(namespaces)?)
+}
+
+/// What it is before it knows its container.
+pub(super) fn become_init() -> std::io::Result<()> {
+    nix::unistd::setsid()?;
     // The zygote's own is not for tasks.
     fs::write("/proc/self/oom_score_adj", "0")?;
     hide_memory()?;
@@ -93,7 +107,7 @@ fn wait_for_groups(shim: &OwnedFd) -> Result<(), String> {
     match packet.map(|packet| packet.message) {
         Some(ToInit::Begin) => Ok(()),
         Some(ToInit::Terminate) => Err("it was stopped before it began".into()),
-        Some(ToInit::Exec { .. } | ToInit::Signal { .. }) => {
+        Some(ToInit::Exec { .. } | ToInit::Signal { .. } | ToInit::Prepare) => {
             Err("it was asked for something before it began".into())
         }
         None => Err("its shim is gone".into()),

@@ -8,6 +8,7 @@
 //! is gone, and the container ends with its init.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use model::container::Run;
@@ -34,8 +35,14 @@ pub(super) struct Stdio {
 }
 
 /// Init's whole life, from the moment at which it is alone in its namespaces: what it returns to the system.
-pub(super) fn main(launch: &Launch, machine: &Machine, shim: OwnedFd, stdio: Stdio) -> i32 {
-    match confine::confine(launch, machine, &shim, stdio) {
+pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
+    let begun = confine::become_init().map_err(|e| format!("a container's first process: {e}"));
+    let confined = match begun.and_then(|()| await_order(&shim)) {
+        Ok(Some((launch, stdio))) => confine::confine(&launch, machine, &shim, stdio),
+        Ok(None) => return EXIT_NOT_STARTED,
+        Err(cause) => Err(cause),
+    };
+    match confined {
         Ok((main, signals)) => {
             let mut running = Running { main, shim, signals, processes: BTreeMap::new() };
             let started = spawn(&running.main, Vec::new());
@@ -48,6 +55,19 @@ pub(super) fn main(launch: &Launch, machine: &Machine, shim: OwnedFd, stdio: Std
             EXIT_NOT_STARTED
         }
     }
+}
+
+/// `None`: nobody needs us.
+fn await_order(shim: &OwnedFd) -> Result<Option<(Launch, Stdio)>, String> {
+    let told = |e: std::io::Error| format!("waiting for the shim: {e}");
+    let Some(packet) = packet::receive::<ToInit>(shim).map_err(told)? else { return Ok(None) };
+    let (ToInit::Prepare, Ok([stdin, stdout, stderr, file])) =
+        (packet.message, <[OwnedFd; 4]>::try_from(packet.fds))
+    else {
+        return Err("it was not told what to prepare".into());
+    };
+    let launch = Launch::read(&File::from(file)).map_err(told)?;
+    Ok(Some((launch, Stdio { stdin, stdout, stderr })))
 }
 
 struct Running {
@@ -116,7 +136,7 @@ impl Running {
             }
             ToInit::Signal { process, signal } => self.signal(process, signal),
             // Heard before the main process was started.
-            ToInit::Begin => {}
+            ToInit::Prepare | ToInit::Begin => {}
             ToInit::Terminate => {
                 // Without effect on processes of other users, if we are not root. They follow by SIGKILL.
                 let _ = nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGTERM);

@@ -1,6 +1,7 @@
 //! From a fork of the zygote to a shim whose container is on its way.
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -13,15 +14,15 @@ use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions};
 
 use super::connections::Connections;
 use super::init::{self, Stdio};
 use super::logs::Log;
 use super::rights::Reach;
 use super::{
-    Machine, OUTPUT_BYTES_AT_ONCE, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, confine,
-    ending,
+    Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream,
+    confine, ending,
 };
 use crate::cgroup::Devices;
 use crate::packet;
@@ -31,24 +32,81 @@ use crate::spec::{Root, Spec, WITHIN};
 
 const EXIT_FAILED: i32 = 1;
 
+/// What the process is called while it has no container, and from then on.
+const SPARE: &CStr = c"dcos-spare";
+const SHIM: &CStr = c"dcos-shim";
+
 const CONNECTIONS_WAITING_MAX: i32 = 64;
 
+/// A shim and its container's init, as far as they are the same for all containers.
+pub(crate) struct Ready {
+    signals: SignalFd,
+    /// Our end of the socket to init, which waits to be told what to prepare.
+    socket: OwnedFd,
+    init: Pid,
+}
+
+impl Ready {
+    /// Makes the calling process a shim.
+    pub(crate) fn make(machine: &Machine) -> anyhow::Result<Ready> {
+        become_parent()?;
+        let mask = SigSet::from(Signal::SIGCHLD);
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let (socket, init) = make_init(machine)?;
+        Ok(Ready { signals, socket, init })
+    }
+
+    /// Somebody may have killed init while it waited.
+    fn mended(self, machine: &Machine) -> anyhow::Result<Ready> {
+        if matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None)) {
+            return Ok(self);
+        }
+        let (socket, init) = make_init(machine)?;
+        Ok(Ready { signals: self.signals, socket, init })
+    }
+
+    /// Nobody needs it: what it returns to the system.
+    pub(crate) fn end(self) -> i32 {
+        drop(self.socket);
+        // Init has seen it.
+        let _ = rustix::process::waitpid(Some(self.init), WaitOptions::empty());
+        0
+    }
+}
+
+fn make_init(machine: &Machine) -> anyhow::Result<(OwnedFd, Pid)> {
+    let (socket, inits_end) = packet::pair().context("a socket for the container's init")?;
+    set_nonblocking(&socket)?;
+    let Some(init) = fork_init()? else {
+        // Or it would never see the shim go.
+        drop(socket);
+        std::process::exit(init::main(machine, inits_end))
+    };
+    Ok((socket, init))
+}
+
 /// On failure the daemon has been told and nothing is left.
-pub(super) fn start<'a>(
-    launch: &Launch,
-    channel: OwnedFd,
-    machine: &'a Machine,
-) -> Result<Shim<'a>, i32> {
+pub(super) fn start(
+    order: Order,
+    ready: Option<Ready>,
+    machine: &Machine,
+) -> Result<Shim<'_>, i32> {
+    let Order { launch, file, channel } = order;
     let tell = |e: anyhow::Error| {
         let cause = format!("{e:#}");
         let failed = Answer::Failed { reason: Reason::ContainerLaunchFailed, cause };
         let _ = packet::send(&channel, &failed, &[]);
         EXIT_FAILED
     };
-    become_parent(&channel).and_then(|()| claim(launch)).map_err(tell)?;
+    let begin = || {
+        set_nonblocking(&channel)?;
+        claim(&launch)
+    };
+    begin().map_err(tell)?;
     let own = channel.try_clone().context("the daemon's socket");
-    own.and_then(|own| assemble(launch, own, machine)).map_err(|e| {
-        ending::clear(&place(launch), &machine.hierarchies);
+    own.and_then(|channel| assemble(&launch, &file, channel, ready, machine)).map_err(|e| {
+        ending::clear(&place(&launch), &machine.hierarchies);
         tell(e)
     })
 }
@@ -62,47 +120,53 @@ fn place(launch: &Launch) -> Place {
 }
 
 /// Out of reach of what is done to the daemon, and heir of all that the container leaves.
-fn become_parent(channel: &OwnedFd) -> anyhow::Result<()> {
+fn become_parent() -> anyhow::Result<()> {
     nix::unistd::setsid().context("a session of its own")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("becoming a subreaper")?;
-    rustix::thread::set_name(c"dcos-shim").context("naming the process")?;
+    rustix::thread::set_name(SPARE).context("naming the process")?;
     // SAFETY: the default action calls no code of ours. The zygote ignores the signal, and so would we.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
-    set_nonblocking(channel)
+    // The zygote's socket to its daemon, which has to see that ends.
+    nix::unistd::dup2_stdin(File::open("/dev/null").context("/dev/null")?)?;
+    Ok(())
 }
 
 fn assemble<'a>(
     launch: &Launch,
+    file: &File,
     channel: OwnedFd,
+    ready: Option<Ready>,
     machine: &'a Machine,
 ) -> anyhow::Result<Shim<'a>> {
     let spec = &launch.spec;
     if matches!(spec.root, Root::Image { .. }) {
         make_private(&launch.layer_dir)?;
     }
+    let ready = match ready {
+        Some(ready) => ready.mended(machine)?,
+        None => Ready::make(machine)?,
+    };
+    rustix::thread::set_name(SHIM).context("naming the process")?;
+    let (mut streams, stdio) = Streams::open(spec)?;
+    let fds = [stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd(), file.as_fd()];
+    // If it does not hear it, it has ended, which we are told.
+    let _ = packet::send(&ready.socket, &ToInit::Prepare, &fds);
+    drop(stdio);
     quieten(&launch.run_dir)?;
     let listener = listen(&launch.run_dir)?;
     packet::send(&channel, &Answer::Preparing, &[]).context("greeting the daemon")?;
-    let mask = SigSet::from(Signal::SIGCHLD);
-    mask.thread_block()?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let (init, inits_end) = packet::pair().context("a socket for the container's init")?;
-    set_nonblocking(&init)?;
-    let (mut streams, stdio) = Streams::open(spec)?;
-    let pid = fork_init(launch, machine, inits_end, stdio)?;
-    admit(launch, machine, pid)?;
-    // If it does not hear it, it has ended, which we are told.
-    let _ = packet::send(&init, &ToInit::Begin, &[]);
+    admit(launch, machine, ready.init)?;
+    let _ = packet::send(&ready.socket, &ToInit::Begin, &[]);
     let give_up_at = Instant::now() + Duration::from_millis(SET_UP_MS_MAX);
     Ok(Shim {
         place: place(launch),
         hierarchies: &machine.hierarchies,
         memory_bytes_max: spec.limits.memory_bytes_max,
-        signals,
+        signals: ready.signals,
         connections: Connections::new(listener, channel),
-        init: Some(init),
-        phase: Phase::Starting { init: pid, give_up_at },
+        init: Some(ready.socket),
+        phase: Phase::Starting { init: ready.init, give_up_at },
         kill_at: None,
         outputs: std::mem::take(&mut streams.outputs),
         terminal_log: streams.terminal_log,
@@ -181,17 +245,10 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever comes into being here is alone: first process of its own namespaces, with a copy of all that we have.
-fn fork_init(
-    launch: &Launch,
-    machine: &Machine,
-    shim: OwnedFd,
-    stdio: Stdio,
-) -> anyhow::Result<Pid> {
-    let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
-    if launch.spec.hostname.is_some() {
-        namespaces |= libc::CLONE_NEWUTS;
-    }
+/// Whoever comes into being here is first process of its own namespaces, with a copy of all that we have. Mounts it sees
+/// like everybody until it is told what to prepare: it shall not miss any that come until then. `None` in the child.
+fn fork_init() -> anyhow::Result<Option<Pid>> {
+    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
     let flags = u64::try_from(namespaces).expect("flags are positive");
     let exit_signal = u64::try_from(libc::SIGCHLD).expect("signals are positive");
     // SAFETY: all zero asks for what `fork` does.
@@ -201,11 +258,8 @@ fn fork_init(
     // may do whatever its parent may.
     let forked =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const asked, size_of::<libc::clone_args>()) };
-    if forked == 0 {
-        std::process::exit(init::main(launch, machine, shim, stdio));
-    }
-    let pid = i32::try_from(forked).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(std::io::Error::last_os_error).context("a process in namespaces of its own")
+    let pid = nix::Error::result(forked).context("a process in namespaces of its own")?;
+    Ok(Pid::from_raw(i32::try_from(pid).context("the number of a process")?))
 }
 
 /// Makes the container's groups, while its init prepares what it will see, and puts it there.

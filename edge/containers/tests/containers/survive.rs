@@ -6,7 +6,7 @@ use containers::{Containers, Found, FoundState};
 use model::task::Reason;
 use rustix::process::{Pid, Signal};
 
-use crate::world::{World, cgroups, shell, shims, wait_until, zygotes};
+use crate::world::{World, cgroups, shell, shims, spares, wait_until, zygotes};
 
 const SIGKILL: i32 = 9;
 
@@ -39,6 +39,32 @@ async fn the_last_to_leave_removes_the_control_groups() {
     assert!(!cgroups(&parent).is_empty());
     world.close().await;
     assert_eq!(cgroups(&parent), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test]
+async fn what_was_made_ahead_may_die_before_it_is_needed() {
+    /// Four shims, and an init of each.
+    const SPARES: usize = 8;
+    let mut world = World::open().await;
+    let parent = world.config.cgroup_parent.clone();
+    let all = || spares(&parent);
+    let is_init = |pid: &String| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+    };
+    for inits in [false, true] {
+        wait_until("spares", || all().len() == SPARES, || format!("{:?}", all())).await;
+        let killed: Vec<String> = all().into_iter().filter(|pid| is_init(pid) == inits).collect();
+        assert_eq!(killed.len(), SPARES / 2);
+        for pid in killed {
+            kill(&pid);
+        }
+        let spec = world.spec(shell("exit 3"));
+        assert_eq!(world.run(&spec).await.wait_status, 3 << 8);
+    }
+    world.close().await;
+    assert_eq!(all(), Vec::<String>::new(), "they end with their zygote");
+    world.check_nothing_is_left().await;
 }
 
 #[tokio::test]

@@ -200,6 +200,11 @@ pub(crate) fn shims(parent: &str) -> Vec<String> {
     members(parent, |name| name == "dcos-shim")
 }
 
+/// Shims and inits that wait for a container.
+pub(crate) fn spares(parent: &str) -> Vec<String> {
+    members(parent, |name| name == "dcos-spare")
+}
+
 pub(crate) fn zygotes(parent: &str) -> Vec<String> {
     members(parent, |name| name == ZYGOTE)
 }
