@@ -277,7 +277,7 @@ impl<'b, C> Decode<'b, C> for Address {
 }
 
 /// Who says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Source {
     #[n(0)]
@@ -289,7 +289,7 @@ pub enum Source {
 }
 
 /// Why: the reasons of Mesos v1 (`mesos.proto`, `TaskStatus.Reason`). The CBOR numbers are ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Reason {
     #[n(0)]

@@ -83,7 +83,8 @@ impl Kernel {
             return Err(Refusal::UnknownConnection(connection));
         };
         let live = self.agents.get_mut(&agent).expect("connected agents are live");
-        (live.pings.unanswered, live.pings.missed, live.removal) = (false, 0, None);
+        (live.pings.unanswered, live.pings.missed) = (false, 0);
+        self.spare(&agent);
         match message {
             FromAgent::Update { framework, status, latest } => {
                 self.update(&agent, Report { framework, status, latest }, out);
@@ -213,8 +214,14 @@ impl Kernel {
         if known != Some(&agent) {
             self.commit(Record::Agent(id.clone(), Some(agent)), out);
         }
+        let counts = &mut self.view.history.counts.agents;
+        match returned_at {
+            None => counts.registrations += 1,
+            Some(_) => counts.reregistrations += 1,
+        }
+        self.spare(id);
         let live = self.agents.get_mut(id).expect("it was attached");
-        (live.returned_at, live.removal) = (returned_at, None);
+        live.returned_at = returned_at;
         if let Some(by) = live.return_by.take() {
             self.awaited -= 1;
             self.timers.cancel(by, Timer::Return(id.clone()));
@@ -292,6 +299,7 @@ impl Kernel {
         }
         live.return_by = None;
         self.awaited -= 1;
+        self.view.history.counts.agents.missed += 1;
         self.lose(now, id, "did not register again after a change of leader", out);
     }
 
@@ -318,6 +326,8 @@ impl Kernel {
         let connection = self.agents.get(id).and_then(|live| live.connection);
         self.detach(id, out);
         self.commit(Record::Agent(id.clone(), Some(lost)), out);
+        self.view.history.counts.agents.lost += 1;
+        self.agents.entry(id.clone()).and_modify(|live| live.removal = None);
         self.lose_tasks(now, id, &cause, out);
         self.lose_operations(id, &cause, out);
         self.tell_all(&Event::Away(id.clone()), out);

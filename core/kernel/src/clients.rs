@@ -56,6 +56,14 @@ impl Kernel {
         !clients.is_empty() && !clients.iter().any(|client| self.offers.wanting.has(*client))
     }
 
+    /// Those for which it wants no offers.
+    pub(crate) fn suppressed_roles(&self, framework: &FrameworkId) -> Vec<Role> {
+        let clients = self.clients(framework, &[]);
+        let suppressed = clients.into_iter().filter(|client| !self.offers.wanting.has(*client));
+        let demands = suppressed.filter_map(|client| self.offers.demand(client));
+        demands.map(|demand| demand.client.role.clone()).collect()
+    }
+
     pub(crate) fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
         for client in self.clients(framework, roles) {
             self.drop_filters(client);
@@ -93,7 +101,9 @@ impl Kernel {
         let slot = self.offers.slots[&offer.agent_id];
         let Some(demand) = self.offers.demand_mut(client) else { return };
         let before = demand.next_end();
-        demand.filter(slot, until);
+        if demand.filter(slot, until) {
+            self.view.history.counts.filters_added(&offer.role);
+        }
         let after = demand.next_end();
         self.offers.stocks[slot].note_refusal(client, refused);
         self.set_filter_timer(client, before, after);
@@ -120,6 +130,7 @@ impl Kernel {
             ended.push(agent);
         }
         let next = demand.next_end();
+        self.view.history.counts.filters_ended(&demand.client.role, ended.len());
         self.set_filter_timer(client, None, next);
         for agent in &ended {
             self.offers.stocks[*agent].forget_refusal(client);
@@ -135,6 +146,7 @@ impl Kernel {
         let Some(demand) = self.offers.demand_mut(client) else { return };
         let end = demand.next_end();
         let agents: Vec<usize> = demand.drop_filters().collect();
+        self.view.history.counts.filters_ended(&demand.client.role, agents.len());
         for agent in agents {
             self.offers.stocks[agent].forget_refusal(client);
         }

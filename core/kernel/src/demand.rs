@@ -116,11 +116,14 @@ impl Demand {
         self.round = (self.round * 2).min(OFFERS_PER_ROUND_MAX);
     }
 
-    pub(crate) fn filter(&mut self, agent: Slot, until: Time) {
-        if let Some(before) = self.filters.insert(agent, until) {
+    /// Whether none held until now.
+    pub(crate) fn filter(&mut self, agent: Slot, until: Time) -> bool {
+        let before = self.filters.insert(agent, until);
+        if let Some(before) = before {
             self.ends.remove(&(before, agent));
         }
         self.ends.insert((until, agent));
+        before.is_none()
     }
 
     pub(crate) fn is_filtered(&self, agent: Slot, now: Time) -> bool {

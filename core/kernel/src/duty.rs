@@ -213,6 +213,7 @@ impl Kernel {
         }
         let left = Agent { standing: exit.standing(self.now), ..agent };
         self.commit(Record::Agent(id.clone(), Some(left)), out);
+        self.view.history.counts.agents.taken_out += 1;
         self.end_tasks(id, exit, &cause, out);
         let roles: Vec<Role> =
             self.state.in_use.get(id).into_iter().flat_map(|held| held.keys().cloned()).collect();

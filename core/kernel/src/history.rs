@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::Vector;
 use model::id::{AgentId, FrameworkId};
 use model::task::{Task, TaskState};
 
+use crate::counts::Counts;
 use crate::view::{AgentView, FrameworkView};
 
 /// Who has not looked for so long that more has happened has to begin anew.
@@ -33,8 +34,7 @@ pub struct History {
     /// The position of the oldest that is kept.
     first: u64,
     told: Vector<Told>,
-    /// How many tasks have ended in each state since this leader was elected.
-    pub ended: OrdMap<TaskState, u64>,
+    pub counts: Counts,
 }
 
 impl History {
@@ -60,7 +60,7 @@ impl History {
     /// News of a task that was in another state, or the same, before.
     pub(crate) fn updated(&mut self, task: &Arc<Task>, before: TaskState) {
         if task.state.is_terminal() && !before.is_terminal() {
-            *self.ended.entry(task.state).or_default() += 1;
+            self.counts.task_ended(task);
         }
         self.push(Told::TaskUpdated(Arc::clone(task)));
     }

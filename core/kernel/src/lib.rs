@@ -1,7 +1,7 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
-//! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`] and `refresh`, this file (who
-//! may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks` and `introduce`,
+//! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`], [`counts`] and `refresh`, this
+//! file (who may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks` and `introduce`,
 //! `offers` with `clients`, `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`,
 //! `operator`, `duty`, `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`,
 //! `judge`, `claims` and `lent`.
@@ -16,6 +16,7 @@ mod bits;
 mod claims;
 mod clients;
 pub mod constraints;
+pub mod counts;
 mod demand;
 mod doubles;
 mod duty;
@@ -247,9 +248,12 @@ impl Machine for Kernel {
 
     fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
         self.now = self.now.max(now);
+        self.count_input(&input);
+        let before = out.effects.len();
         let done = self.handle(self.now, input, out);
         self.follow_drains(out);
         self.rescind_exceeding(out);
+        self.count_effects(&out.effects[before..]);
         self.refresh_view();
         done
     }

@@ -69,6 +69,7 @@ impl Kernel {
         if !self.shares.anyone_waits() {
             return;
         }
+        self.view.history.counts.allocations += 1;
         self.shares.line_up();
         let mut served = Vec::new();
         for _ in 0..LOOKS_PER_TICK_MAX {

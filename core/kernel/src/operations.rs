@@ -12,6 +12,7 @@ use model::scheduler::Event;
 
 use crate::accept::{Lot, id_fault};
 use crate::agents::spread;
+use crate::counts::OperationKind;
 use crate::judge::{self, Applicant, Case};
 use crate::reconcile::Fate;
 use crate::{Effect, Kernel, Out, Refusal};
@@ -54,7 +55,11 @@ impl Kernel {
                 let order = Order { framework: Some(framework), id, conversion };
                 self.send(&lot.offer.agent_id.clone(), order, out);
             }
-            Err(fault) => self.tell_operation(&framework, id, OperationState::Error, &fault, out),
+            Err(fault) => {
+                let kind = Some(OperationKind::of(&conversion));
+                self.view.history.counts.operation_ended(kind, OperationState::Error);
+                self.tell_operation(&framework, id, OperationState::Error, &fault, out);
+            }
         }
     }
 
@@ -157,6 +162,7 @@ impl Kernel {
             self.adopt_claims(agent, claims, out);
         }
         operated.latest.agent = Some(agent.clone());
+        self.note_ended(agent, &operated);
         let (latest, framework) = (operated.latest.clone(), self.listener(&operated));
         if framework.is_some() || !is_over {
             self.know(agent, operated);
@@ -173,6 +179,17 @@ impl Kernel {
         }
     }
 
+    /// Counts it if it went on until now.
+    fn note_ended(&mut self, agent: &AgentId, operated: &Operated) {
+        let known = self.view.operations.get(&(agent.clone(), operated.uuid));
+        if operated.latest.state.is_terminal()
+            && known.is_some_and(|known| !known.latest.state.is_terminal())
+        {
+            let kind = Some(OperationKind::of(&operated.conversion));
+            self.view.history.counts.operation_ended(kind, operated.latest.state);
+        }
+    }
+
     /// Who is to hear of it.
     fn listener(&self, operated: &Operated) -> Option<FrameworkId> {
         let framework = operated.framework.as_ref()?;
@@ -183,16 +200,12 @@ impl Kernel {
     /// The agent registers: what was on its way and did not arrive will not be done.
     pub(crate) fn settle_books(&mut self, agent: &AgentId, books: Books, out: &mut Out) {
         let Books { claims, operations, executors: _, revocable: _ } = books;
+        operations.iter().for_each(|told| self.note_ended(agent, told));
         for key in self.operations_of(agent) {
             let Some(known) = self.forget_operation(&key) else { continue };
-            let is_there = operations.iter().any(|told| told.uuid == known.uuid);
-            if let Some(framework) = self.listener(&known)
-                && !is_there
-                && !known.latest.state.is_terminal()
-            {
+            if !operations.iter().any(|told| told.uuid == known.uuid) {
                 let cause = "the agent registered again without this operation";
-                let id = known.latest.operation.clone();
-                self.tell_operation(&framework, id, OperationState::Dropped, cause, out);
+                self.end_operation(&known, OperationState::Dropped, cause, out);
             }
         }
         let pending = operations.iter().filter(|told| !told.latest.state.is_terminal());
@@ -233,12 +246,25 @@ impl Kernel {
     pub(crate) fn end_operations(&mut self, agent: &AgentId, cause: &str, out: &mut Out) {
         for key in self.operations_of(agent) {
             let known = self.forget_operation(&key).expect("it was just listed");
-            if let Some(framework) = self.listener(&known)
-                && !known.latest.state.is_terminal()
-            {
-                let id = known.latest.operation.clone();
-                self.tell_operation(&framework, id, OperationState::GoneByOperator, cause, out);
-            }
+            self.end_operation(&known, OperationState::GoneByOperator, cause, out);
+        }
+    }
+
+    /// The kernel itself decides what has become of it, unless that is known.
+    fn end_operation(
+        &mut self,
+        known: &Operated,
+        state: OperationState,
+        cause: &str,
+        out: &mut Out,
+    ) {
+        if known.latest.state.is_terminal() {
+            return;
+        }
+        let kind = Some(OperationKind::of(&known.conversion));
+        self.view.history.counts.operation_ended(kind, state);
+        if let Some(framework) = self.listener(known) {
+            self.tell_operation(&framework, known.latest.operation.clone(), state, cause, out);
         }
     }
 

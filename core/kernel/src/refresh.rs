@@ -53,6 +53,7 @@ impl Kernel {
         let before = self.view.frameworks.remove(id);
         self.view.completed_frameworks.remove(id);
         let Some(framework) = self.state.frameworks.get(id) else {
+            self.view.history.counts.frameworks.remove(id);
             self.tell_of_framework(id, before, None);
             return;
         };
@@ -63,6 +64,7 @@ impl Kernel {
             recovered: live.is_some_and(|live| live.recovered),
             constraints: live.map(|live| live.constraints.said.clone()).unwrap_or_default(),
             suppressed: self.is_suppressed(id),
+            suppressed_roles: self.suppressed_roles(id),
         });
         let after = framework.completed_at.is_none().then(|| Arc::clone(&seen));
         match framework.completed_at {

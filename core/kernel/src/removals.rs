@@ -26,7 +26,18 @@ impl Kernel {
     /// When this agent is to be given up, unless something is heard of it. It keeps its turn.
     pub(crate) fn turn_to_go(&mut self, now: Time, id: &AgentId) -> Time {
         let live = self.agents.get_mut(id).expect("whoever is given up was live");
-        let interval = self.config.removal_interval;
-        *live.removal.get_or_insert_with(|| self.removals.turn(now, interval))
+        if let Some(at) = live.removal {
+            return at;
+        }
+        self.view.history.counts.agents.silent += 1;
+        *live.removal.insert(self.removals.turn(now, self.config.removal_interval))
+    }
+
+    /// Something is heard of it: it stays.
+    pub(crate) fn spare(&mut self, id: &AgentId) {
+        let live = self.agents.get_mut(id).expect("whoever speaks is live");
+        if live.removal.take().is_some() {
+            self.view.history.counts.agents.spared += 1;
+        }
     }
 }

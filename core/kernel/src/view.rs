@@ -99,6 +99,8 @@ pub struct FrameworkView {
     /// It was subscribed to an earlier leader, and has yet to return to this one.
     pub recovered: bool,
     pub suppressed: bool,
+    /// Those of its roles for which it wants no offers.
+    pub suppressed_roles: Vec<Role>,
     /// Of which agents it wants offers.
     pub constraints: Arc<OfferConstraints>,
 }

@@ -164,6 +164,9 @@ impl Node {
         let (task, uuid) = (told.task.clone(), told.uuid);
         let id = self.state.container_of(executor.framework(), &task).cloned();
         let held = id.and_then(|id| Some((id.clone(), self.state.held(&id)?.clone())));
+        if held.is_none() {
+            self.counts.updates.count(false);
+        }
         if let Some((id, held)) = held
             && held.program().is_some_and(|group| group.container == *container)
             && !held.is_ended()

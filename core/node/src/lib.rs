@@ -4,12 +4,13 @@
 //! its end), [`groups`] (tasks that live and die together), [`executor`] and [`hears`]
 //! (executors that are programs), [`updates`] (what is told until acknowledged),
 //! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and
-//! what it means), [`looks`] (what else is probed for), [`lend`] (what tasks leave idle), [`start`] (what a restarted
+//! what it means), [`looks`] (what else is probed for), [`lend`] (what tasks leave idle), [`counts`], [`start`] (what a restarted
 //! agent does about what it finds), [`view`] (what can be asked).
 //!
 //! How many tasks are held is bounded by what the agent offers: the kernel launches nothing without resources.
 
 mod checks;
+mod counts;
 mod executor;
 mod groups;
 mod hears;
@@ -40,6 +41,7 @@ use model::time::Time;
 
 pub use checks::Answer;
 use checks::Checks;
+pub use counts::{Counts, Judged};
 use executor::Programs;
 pub use executor::{EndedBy, Ending, Executor};
 pub use hears::{FromExecutor, ToExecutor, Told};
@@ -259,6 +261,7 @@ pub struct Node {
     /// When tasks must have ended by themselves.
     deadlines: Queue<ContainerId>,
     lending: Lending,
+    counts: Counts,
 }
 
 impl Node {
@@ -273,12 +276,47 @@ impl Node {
             programs: Programs::default(),
             deadlines: Queue::default(),
             lending: Lending::default(),
+            counts: Counts::default(),
         }
     }
 
     /// What is durable once the records of the last step are.
     pub fn view(&self) -> View {
-        self.state.view()
+        View {
+            lent: self.lending.resources(),
+            counts: self.counts.clone(),
+            ..self.state.view()
+        }
+    }
+
+    fn handle(&mut self, input: Input, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        match input {
+            Input::Started { info, alive, .. } => self.start(info, alive, turn),
+            Input::Connected { term } => return self.connect(term, turn),
+            Input::Disconnected => {
+                self.updates.disconnect();
+                self.repeats.clear();
+            }
+            Input::Master { term, message, .. } => return self.hear(term, message, turn),
+            Input::Container { container, happened, .. } => {
+                self.happened(&container, happened, turn);
+            }
+            Input::Probed { container, check, answer, .. } => {
+                self.probed(&container, check, answer, turn);
+            }
+            Input::Looked { container, look, finding, .. } => {
+                self.looked(&container, look, finding, turn);
+            }
+            Input::Volumes { operation, done, .. } => self.volumes_done(operation, done, turn),
+            Input::Executor { container, said, .. } => {
+                self.hear_executor(&container, said, turn);
+            }
+            Input::Measured { tasks } => self.tell_use(tasks, turn),
+            Input::Loaded { loads } => self.loaded(&loads, turn),
+            Input::StopTasks => self.stop_tasks(turn),
+            Input::Tick => self.tick(turn),
+        }
+        Ok(())
     }
 
     fn hear(&mut self, term: Term, message: ToAgent, turn: &mut Turn<'_>) -> Result<(), Refusal> {
@@ -345,34 +383,12 @@ impl Machine for Node {
     type Effect = Effect;
 
     fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
-        let turn = &mut Turn { now, seed: seed(&input), minted: 0, out };
-        match input {
-            Input::Started { info, alive, .. } => self.start(info, alive, turn),
-            Input::Connected { term } => return self.connect(term, turn),
-            Input::Disconnected => {
-                self.updates.disconnect();
-                self.repeats.clear();
-            }
-            Input::Master { term, message, .. } => return self.hear(term, message, turn),
-            Input::Container { container, happened, .. } => {
-                self.happened(&container, happened, turn);
-            }
-            Input::Probed { container, check, answer, .. } => {
-                self.probed(&container, check, answer, turn);
-            }
-            Input::Looked { container, look, finding, .. } => {
-                self.looked(&container, look, finding, turn);
-            }
-            Input::Volumes { operation, done, .. } => self.volumes_done(operation, done, turn),
-            Input::Executor { container, said, .. } => {
-                self.hear_executor(&container, said, turn);
-            }
-            Input::Measured { tasks } => self.tell_use(tasks, turn),
-            Input::Loaded { loads } => self.loaded(&loads, turn),
-            Input::StopTasks => self.stop_tasks(turn),
-            Input::Tick => self.tick(turn),
-        }
-        Ok(())
+        self.count_input(&input);
+        let before = out.effects.len();
+        let mut turn = Turn { now, seed: seed(&input), minted: 0, out };
+        let done = self.handle(input, &mut turn);
+        self.count_effects(&turn.out.effects[before..]);
+        done
     }
 
     fn apply(&mut self, record: &Record) {

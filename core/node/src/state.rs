@@ -275,6 +275,7 @@ impl State {
             claims: self.claims.clone(),
             operations: self.operations.clone(),
             executors: self.executors.clone(),
+            ..View::default()
         }
     }
 

@@ -165,6 +165,7 @@ impl Node {
         if ends {
             self.end_checks(container);
         }
+        self.counts.reported(&news, ends && !before.is_ended());
         let status = self.status(before, news, turn);
         if ends && before.abandoned {
             self.tell_end(before, status, turn);

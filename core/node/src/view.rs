@@ -9,6 +9,7 @@ use model::operation::Operated;
 use model::resources::Resources;
 use model::task::{ExecutorInfo, Task, TaskState};
 
+use crate::counts::Counts;
 use crate::executor::Executor;
 use crate::state::{Group, Held, Own};
 
@@ -25,6 +26,16 @@ pub struct View {
     pub operations: OrdMap<Uuid, Arc<Operated>>,
     /// Executors that are programs and have not ended.
     pub executors: OrdMap<ContainerId, Arc<Executor>>,
+    /// What its tasks have and do not use, as the master knows it.
+    pub lent: Resources,
+    pub counts: Counts,
+}
+
+impl View {
+    /// Without what a restart forgets.
+    pub fn durable(&self) -> Self {
+        Self { lent: Resources::default(), counts: Counts::default(), ..self.clone() }
+    }
 }
 
 impl Held {

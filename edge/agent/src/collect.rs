@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::gauges::Gauges;
 use crate::sandbox::{self, Sandboxes};
 
 /// From one look at the disk to the next.
@@ -31,17 +32,23 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// How long sandboxes may stay while so much of the disk is in use, as a share of it.
-    fn age_max(self, used: f64) -> Duration {
+    pub(crate) fn age_max(self, used: f64) -> Duration {
         self.delay.mul_f64((1.0 - self.headroom - used).max(0.0))
     }
 }
 
 /// Removes what is due until nobody can add to it any more.
-pub(crate) async fn collect(dir: PathBuf, policy: Policy, mut added: mpsc::UnboundedReceiver<Due>) {
+pub(crate) async fn collect(
+    dir: PathBuf,
+    policy: Policy,
+    mut added: mpsc::UnboundedReceiver<Due>,
+    gauges: Gauges,
+) {
     let mut queue = Queue::default();
     let mut watch = interval(DISK_WATCH_INTERVAL);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        gauges.due(queue.0.len());
         let first = queue.0.first_key_value().map(|((at, _), _)| *at);
         tokio::select! {
             due = added.recv() => match due {
@@ -50,10 +57,10 @@ pub(crate) async fn collect(dir: PathBuf, policy: Policy, mut added: mpsc::Unbou
             },
             _ = watch.tick() => {
                 let early = policy.delay.saturating_sub(policy.age_max(used(&dir)));
-                remove_all(queue.take(Instant::now() + early)).await;
+                remove_all(queue.take(Instant::now() + early), &gauges).await;
             }
             () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
-                remove_all(queue.take(Instant::now())).await;
+                remove_all(queue.take(Instant::now()), &gauges).await;
             }
         }
     }
@@ -77,18 +84,20 @@ impl Queue {
 }
 
 /// The share of the file system of `dir` that is in use; 0 if it does not say.
-fn used(dir: &Path) -> f64 {
+pub(crate) fn used(dir: &Path) -> f64 {
     let Ok(disk) = rustix::fs::statvfs(dir) else { return 0.0 };
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
     let share = |blocks: u64| blocks as f64 / disk.f_blocks.max(1) as f64;
     1.0 - share(disk.f_bfree)
 }
 
-async fn remove_all(sandboxes: Vec<PathBuf>) {
+async fn remove_all(sandboxes: Vec<PathBuf>, gauges: &Gauges) {
     for sandbox in sandboxes {
         let at = sandbox.clone();
         let removed = spawn_blocking(move || sandbox::remove(&at)).await;
-        match removed.map_err(std::io::Error::other).flatten() {
+        let removed = removed.map_err(std::io::Error::other).flatten();
+        gauges.removed(&removed);
+        match removed {
             Ok(()) => tracing::info!(sandbox = %sandbox.display(), "sandbox removed"),
             Err(cause) => {
                 tracing::warn!(sandbox = %sandbox.display(), %cause, "sandbox cannot be removed");
@@ -147,7 +156,7 @@ mod tests {
             let due = Due { sandbox: sandbox(name), after: Duration::from_secs(secs) };
             add.send(due).expect("open");
         }
-        let collector = tokio::spawn(collect(dir.path().to_owned(), policy, added));
+        let collector = tokio::spawn(collect(dir.path().to_owned(), policy, added, Gauges::default()));
         while sandbox("soon").exists() {
             tokio::time::advance(Duration::from_secs(1)).await;
             tokio::task::yield_now().await;

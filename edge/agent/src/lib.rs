@@ -15,6 +15,7 @@ mod config;
 mod detect;
 mod disk;
 mod environment;
+mod gauges;
 mod guests;
 mod idle;
 mod line;

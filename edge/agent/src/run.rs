@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use containers::Containers;
@@ -22,6 +23,7 @@ use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
 use crate::environment::Place;
+use crate::gauges::Gauges;
 use crate::guests::{self, Guests};
 use crate::line::{self, Line};
 use crate::probe::Prober;
@@ -39,6 +41,7 @@ const CALLS_WAITING_MAX: usize = 256;
 ///
 /// Tasks outlive it unless the config says otherwise.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let (begun, gauges) = (Instant::now(), Gauges::default());
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
     let dir = config.dir.clone();
     let store = spawn_blocking(move || Embedded::open(&dir)).await??;
@@ -67,6 +70,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         streams: streams.clone(),
         oversubscribe: config.oversubscribe,
         due: due.clone(),
+        gauges: gauges.clone(),
     };
     let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
     let brain = Brain::new(Parts {
@@ -82,6 +86,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         seeds: seeds.clone(),
         publisher,
     })?;
+    gauges.recovered(begun.elapsed());
     let held = containers_of(&board.view());
     let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
     let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains(id), delay));
@@ -90,8 +95,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     }
     drop(due);
     let policy = Policy { delay, headroom: config.gc_disk_headroom };
-    let collector = tokio::spawn(collect(config.dir.clone(), policy, added));
-    let doors = Doors { board, containers, guests, streams, calls, seeds };
+    let collector = tokio::spawn(collect(config.dir.clone(), policy, added, gauges.clone()));
+    let doors = Doors { board, containers, guests, streams, calls, seeds, gauges };
     let api = Api::new(&config, info, doors);
     let served = tokio::spawn(api::serve(listener, api));
     let ended = brain.run(shutdown).await;

@@ -2,12 +2,15 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use anyhow::Context;
 use model::id::Term;
 use model::turn::{BATCHES_MAX, Write};
 use store::{Store, StoreError};
 use tokio::sync::mpsc;
+
+use crate::gauges::Gauges;
 
 pub(crate) struct Committer {
     batches: SyncSender<Vec<Write>>,
@@ -16,12 +19,16 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn spawn(store: Box<dyn Store>, term: Term) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(
+        store: Box<dyn Store>,
+        term: Term,
+        gauges: Gauges,
+    ) -> anyhow::Result<Self> {
         let (batches, incoming) = sync_channel(BATCHES_MAX);
         let (outgoing, ends) = mpsc::channel(BATCHES_MAX);
         let thread = std::thread::Builder::new()
             .name("commit".into())
-            .spawn(move || work(store, term, &incoming, &outgoing))
+            .spawn(move || work((store, term), &incoming, &outgoing, &gauges))
             .context("starting the thread that commits")?;
         Ok(Self { batches, ends, thread })
     }
@@ -46,15 +53,27 @@ impl Committer {
     }
 }
 
+fn timed(
+    store: &mut Box<dyn Store>,
+    term: Term,
+    batch: &[Write],
+    gauges: &Gauges,
+) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    store.commit(term, batch)?;
+    gauges.stored(begun.elapsed());
+    Ok(())
+}
+
 /// Until the first failure: no batch may be durable without those before it.
 fn work(
-    mut store: Box<dyn Store>,
-    term: Term,
+    (mut store, term): (Box<dyn Store>, Term),
     batches: &Receiver<Vec<Write>>,
     ends: &mpsc::Sender<Result<(), StoreError>>,
+    gauges: &Gauges,
 ) -> Box<dyn Store> {
     while let Ok(batch) = batches.recv() {
-        let ended = if batch.is_empty() { Ok(()) } else { store.commit(term, &batch) };
+        let ended = if batch.is_empty() { Ok(()) } else { timed(&mut store, term, &batch, gauges) };
         let failed = ended.is_err();
         if ends.blocking_send(ended).is_err() || failed {
             break;

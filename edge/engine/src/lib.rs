@@ -8,6 +8,7 @@ pub mod agents;
 mod clock;
 mod committer;
 pub mod frameworks;
+mod gauges;
 mod lead;
 pub mod notices;
 mod quarantine;
@@ -27,6 +28,8 @@ use store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use frameworks::{Asked, FrameworkError, Registry, Subscription};
+use gauges::Gauges;
+pub use gauges::Took;
 use lead::Subject;
 use notices::{Notices, Published, Views};
 use run::Run;
@@ -70,8 +73,9 @@ fn start_subject<S: Subject>(store: Box<dyn Store>, config: Config) -> anyhow::R
     let (end, ended) = watch::channel(None);
     let streams = Registry::default();
     let run = Run::new(config, messages, (published.clone(), streams.clone()))?;
+    let gauges = run.gauges.clone();
     let thread = run::spawn::<S>(run, store, end)?;
-    let handle = Handle { inbox, published, streams, connections: Arc::default() };
+    let handle = Handle { inbox, published, streams, gauges, connections: Arc::default() };
     Ok(Engine { handle, ended, thread })
 }
 
@@ -104,6 +108,7 @@ pub struct Handle {
     inbox: mpsc::Sender<Message>,
     published: Arc<Published>,
     streams: Registry,
+    gauges: Gauges,
     connections: Arc<AtomicU64>,
 }
 
@@ -172,6 +177,16 @@ impl Handle {
     /// A snapshot and all notices after it, without gap.
     pub fn notices(&self) -> Notices {
         self.published.subscribe()
+    }
+
+    /// How long the engine takes for what.
+    pub fn took(&self) -> Took {
+        self.gauges.read()
+    }
+
+    /// Messages that the loop has yet to take.
+    pub fn waiting(&self) -> usize {
+        INBOX_MAX - self.inbox.capacity()
     }
 
     /// A number for a new stream; never given twice.

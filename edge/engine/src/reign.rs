@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::committer::Committer;
 use crate::frameworks::{Asked, FrameworkError, Frameworks, Subscription};
+use crate::gauges::Tick;
 use crate::lead::{Leader, Subject, Token, Turns};
 use crate::run::Run;
 use crate::streams::Streams;
@@ -43,8 +44,7 @@ pub(crate) struct Reign<S: Subject> {
     committer: Committer,
     /// Messages on their way from the inbox to the turn loop.
     drained: Vec<Message>,
-    /// A tick waits among the inputs.
-    ticking: bool,
+    tick: Tick,
     /// Set once nothing more is to be taken from the inbox: how it falls when all that was taken is decided.
     leaving: Option<Fall>,
 }
@@ -67,9 +67,9 @@ impl<S: Subject> Reign<S> {
             turns: leader.turns,
             streams: Streams::new(leader.term),
             frameworks: Frameworks::new(run.streams.clone()),
-            committer: Committer::spawn(store, leader.term)?,
+            committer: Committer::spawn(store, leader.term, run.gauges.clone())?,
             drained: Vec::new(),
-            ticking: false,
+            tick: Tick::default(),
             leaving: None,
         };
         reign.leave(run, leader.first);
@@ -232,8 +232,8 @@ impl<S: Subject> Reign<S> {
     fn tick(&mut self, run: &mut Run) {
         let now = run.clock.now();
         let due = self.turns.wake_at().is_some_and(|at| at <= now);
-        if due && !self.ticking {
-            self.ticking = true;
+        if due && !self.tick.is_waiting() {
+            self.tick.wait();
             self.turns.push(Token::Nobody, Input::Tick { seed: run.seeds.next() });
         }
     }
@@ -241,13 +241,21 @@ impl<S: Subject> Reign<S> {
     fn decide(&mut self, run: &mut Run) -> Result<(), Fall> {
         let now = run.clock.now();
         let mut told = None;
-        let (turns, ticking) = (&mut self.turns, &mut self.ticking);
+        let mut allocations = 0;
+        let (turns, tick) = (&mut self.turns, &mut self.tick);
         let about = |input: &Input| {
-            *ticking &= !matches!(input, Input::Tick { .. });
+            tick.next(matches!(input, Input::Tick { .. }));
             told = Some(input.clone());
         };
-        let decided = catch_unwind(AssertUnwindSafe(|| turns.decide(now, about, S::view)));
+        let look = |machine: &S| {
+            let view = machine.view();
+            allocations = view.kernel.history.counts.allocations;
+            view
+        };
+        let decided = catch_unwind(AssertUnwindSafe(|| turns.decide(now, about, look)));
         let writes = decided.map_err(|_| Fall::Stumbled(told.map(Box::new)))?;
+        self.tick.decided(&run.gauges, allocations);
+        run.gauges.uncommitted(self.turns.uncommitted());
         if writes.is_empty() && self.turns.uncommitted() == 1 {
             self.release(run);
         } else {
@@ -267,6 +275,7 @@ impl<S: Subject> Reign<S> {
     fn release(&mut self, run: &mut Run) {
         run.stumbles = 0;
         let released = self.turns.committed();
+        run.gauges.uncommitted(self.turns.uncommitted());
         self.leave(run, released);
     }
 

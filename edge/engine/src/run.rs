@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cluster::Input;
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::frameworks::Registry;
+use crate::gauges::Gauges;
 use crate::lead::{Leader, Subject, lead};
 use crate::notices::Published;
 use crate::quarantine::Quarantine;
@@ -40,6 +41,7 @@ pub(crate) struct Run {
     pub(crate) seeds: Seeds,
     pub(crate) clock: Clock,
     pub(crate) quarantine: Quarantine,
+    pub(crate) gauges: Gauges,
     /// Reigns that ended badly since the last commit.
     pub(crate) stumbles: u32,
 }
@@ -73,15 +75,17 @@ impl Run {
         (published, streams): (Arc<Published>, Registry),
     ) -> anyhow::Result<Self> {
         let (seeds, clock, quarantine) = (Seeds::open()?, Clock::new(), Quarantine::default());
-        Ok(Self { config, inbox, published, streams, seeds, clock, quarantine, stumbles: 0 })
+        let gauges = Gauges::default();
+        Ok(Self { config, inbox, published, streams, seeds, clock, quarantine, gauges, stumbles: 0 })
     }
 
     fn lead<S: Subject>(&mut self, store: &mut dyn Store) -> Result<Leader<S>, StoreError> {
         let (seed, now) = (self.seeds.next(), self.clock.now());
-        let config = &self.config;
+        let (config, begun) = (&self.config, Instant::now());
         let led = catch_unwind(AssertUnwindSafe(|| lead(store, config, now, seed)));
         let fault = || Err(anyhow::anyhow!("recovery hits a fault of the program").into());
         let leader = led.unwrap_or_else(|_| fault())?;
+        self.gauges.fetched(begun.elapsed());
         tracing::info!(term = leader.term.0, "leading");
         Ok(leader)
     }

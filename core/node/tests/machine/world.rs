@@ -263,7 +263,8 @@ impl World {
         for record in &out.records {
             self.write(record);
         }
-        assert_eq!(self.recovered().view(), self.node.view(), "replay");
+        let (again, now) = (self.recovered().view(), self.node.view());
+        assert_eq!(again.durable(), now.durable(), "replay");
         for effect in &out.effects {
             if let Effect::ToMaster(FromAgent::Checked { checks, readiness, .. }) = effect {
                 self.tallies.push(checks.clone());

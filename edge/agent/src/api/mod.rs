@@ -25,7 +25,9 @@ use tokio::sync::mpsc;
 
 use crate::board::Board;
 use crate::clock::wall;
+use crate::collect::Policy;
 use crate::config::AgentConfig;
+use crate::gauges::Gauges;
 use crate::guests::Guests;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
@@ -46,7 +48,9 @@ struct Parts {
     calls: mpsc::Sender<Input>,
     seeds: Arc<Seeds>,
     started_at: Time,
-    gc_delay: std::time::Duration,
+    gc: Policy,
+    fetcher: images::Fetcher,
+    gauges: Gauges,
 }
 
 /// What leads to the other parts of the agent.
@@ -58,11 +62,13 @@ pub(crate) struct Doors {
     /// To the brain.
     pub(crate) calls: mpsc::Sender<Input>,
     pub(crate) seeds: Arc<Seeds>,
+    pub(crate) gauges: Gauges,
 }
 
 impl Api {
     pub(crate) fn new(config: &AgentConfig, info: AgentInfo, doors: Doors) -> Self {
-        let Doors { board, containers, guests, streams, calls, seeds } = doors;
+        let Doors { board, containers, guests, streams, calls, seeds, gauges } = doors;
+        let gc = Policy { delay: config.node.gc_delay, headroom: config.gc_disk_headroom };
         Self(Arc::new(Parts {
             info,
             dir: config.dir.clone(),
@@ -74,7 +80,9 @@ impl Api {
             calls,
             seeds,
             started_at: wall(),
-            gc_delay: config.node.gc_delay,
+            gc,
+            fetcher: config.fetcher.clone(),
+            gauges,
         }))
     }
 }
@@ -110,7 +118,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/state" => asked.json(&shown::state(&api)),
         "/flags" => asked.json(&serde_json::json!({"flags": shown::flags(&api)})),
         "/version" => asked.json(&wire::mesos::master::version()),
-        "/metrics/snapshot" => asked.json(&shown::metrics(&api)),
+        "/metrics/snapshot" => asked.json(&shown::figures(&api)),
         "/monitor/statistics" => asked.json(&shown::statistics(&api)),
         "/containers" => shown::containers(&api, &asked),
         "/health" => StatusCode::OK.into_response(),

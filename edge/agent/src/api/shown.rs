@@ -1,22 +1,23 @@
 //! What the agent says of itself and its containers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use containers::spec::Usage;
 use model::id::ContainerId;
-use model::resources::Resources;
-use model::task::TaskState;
 use node::Held;
 use serde_json::{Value, json};
 use wire::agent_api::state::{AgentState, Executor, Life, executor_name, source};
 use wire::agent_api::statistics::{Entry, Statistics, status};
+use wire::mesos::metrics::agent::Own;
+use wire::mesos::metrics::{self, Figures};
 
 use super::Api;
 use super::answer::{Asked, refuse};
 use crate::clock::wall;
+use crate::collect;
 use crate::sandbox::{Sandboxes, Tenant};
 
 pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
@@ -24,7 +25,7 @@ pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
     let attributes = info.attributes.iter().map(|one| format!("{}:{}", one.name, one.value));
     [
         ("attributes", attributes.collect::<Vec<_>>().join(";")),
-        ("gc_delay", format!("{}secs", api.0.gc_delay.as_secs())),
+        ("gc_delay", format!("{}secs", api.0.gc.delay.as_secs())),
         ("hostname", info.hostname.clone()),
         ("ip", info.ip.clone()),
         ("port", info.port.to_string()),
@@ -137,47 +138,10 @@ fn spelled(usage: &Usage, held: &Held) -> Statistics {
     }
 }
 
-pub(super) fn metrics(api: &Api) -> Value {
-    json!(figures(api))
-}
-
-pub(super) fn figures(api: &Api) -> BTreeMap<String, f64> {
-    let view = api.0.board.view();
-    let mut told = BTreeMap::new();
-    let mut add = |name: String, value: f64| told.insert(name, value);
-    let registered = view.own.as_ref().is_some_and(|own| own.agent.is_some());
-    add("slave/registered".to_owned(), f64::from(u8::from(registered)));
-    add("slave/uptime_secs".to_owned(), wall().since(api.0.started_at).as_secs_f64());
-    for (name, state) in [
-        ("staging", TaskState::Staging),
-        ("starting", TaskState::Starting),
-        ("running", TaskState::Running),
-        ("killing", TaskState::Killing),
-    ] {
-        let count = view.held.values().filter(|held| held.state() == state).count();
-        add(format!("slave/tasks_{name}"), u32::try_from(count).unwrap_or(u32::MAX).into());
-    }
-    let mut used = Resources::default();
-    let mut executors = BTreeSet::new();
-    for held in view.held.values().filter(|held| !held.is_ended()) {
-        used.add(&held.info.resources.unlabelled());
-        if let Some(group) = &held.group
-            && executors.insert(&group.container)
-        {
-            used.add(&group.executor.resources.unlabelled());
-        }
-    }
-    let total = &api.0.info.resources;
-    for (name, total, used) in [
-        ("cpus", total.cpus(), used.cpus()),
-        ("gpus", total.gpus(), used.gpus()),
-        ("mem", total.mem(), used.mem()),
-        ("disk", total.disk(), used.disk()),
-    ] {
-        add(format!("slave/{name}_total"), total.as_f64());
-        add(format!("slave/{name}_used"), used.as_f64());
-        let share = if total.is_zero() { 0.0 } else { used.as_f64() / total.as_f64() };
-        add(format!("slave/{name}_percent"), share);
-    }
-    told
+pub(super) fn figures(api: &Api) -> Figures {
+    let parts = &api.0;
+    let own = Own { view: &parts.board.view(), info: &parts.info, started_at: parts.started_at };
+    let cache = parts.fetcher.cache_bytes();
+    let measured = parts.gauges.read(parts.gc, collect::used(&parts.dir), cache);
+    metrics::agent::figures(own, wall(), &measured)
 }

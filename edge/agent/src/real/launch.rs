@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
@@ -156,7 +156,10 @@ impl Hands {
         let pulled = async {
             let Some(image) = image else { return Ok(None) };
             let request = PullRequest { name: &image.name, force: image.force_pull };
-            anyhow::Ok(Some(self.tools.images.pull(request).await?))
+            let begun = Instant::now();
+            let pulled = self.tools.images.pull(request).await?;
+            self.tools.gauges.pulled(begun);
+            anyhow::Ok(Some(pulled))
         };
         let ((), image) = tokio::try_join!(fetched, pulled)?;
         let keep = image.as_ref().map(|image| image.keep.clone());
@@ -224,8 +227,12 @@ impl Hands {
     async fn fetch(&self, job: &Job, sandbox: &Path, owner: Option<Owner>) -> anyhow::Result<()> {
         let owner = owner.map(|Owner { uid, gid }| (uid, gid));
         let all = job.task.command.uris.iter();
-        try_join_all(all.map(|uri| self.tools.fetcher.fetch(uri, sandbox, owner))).await?;
-        Ok(())
+        let fetched = try_join_all(all.map(|uri| self.tools.fetcher.fetch(uri, sandbox, owner)));
+        let fetched = fetched.await.map(drop).map_err(anyhow::Error::from);
+        if !job.task.command.uris.is_empty() {
+            self.tools.gauges.fetched(&fetched);
+        }
+        fetched
     }
 
     fn spec(

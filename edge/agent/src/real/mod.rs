@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::board::Board;
 use crate::collect::Due;
 use crate::environment::Place;
+use crate::gauges::Gauges;
 use crate::guests::Guests;
 use crate::logger::LogPolicy;
 use crate::probe::{Glance, Prober};
@@ -59,6 +60,7 @@ pub(crate) struct Tools {
     pub(crate) oversubscribe: Option<Duration>,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
+    pub(crate) gauges: Gauges,
 }
 
 pub(crate) struct Real {
@@ -306,6 +308,7 @@ impl Hands {
             return;
         }
         if let Err(cause) = self.tools.containers.stop(container, grace).await {
+            self.tools.gauges.not_destroyed();
             tracing::warn!(%container, cause = format!("{cause:#}"), "container cannot be stopped");
         }
     }

@@ -41,6 +41,8 @@ struct Events {
     heartbeat: Interval,
     encoding: Encoding,
     follower: AbortHandle,
+    /// For as long as it is read.
+    _counted: Arc<()>,
 }
 
 impl Drop for Events {
@@ -50,7 +52,11 @@ impl Drop for Events {
 }
 
 /// Begins with the cluster as it is now.
-pub(super) async fn subscribe(handle: &Handle, wanted: Stream) -> Response<Body> {
+pub(super) async fn subscribe(
+    handle: &Handle,
+    wanted: Stream,
+    counted: Arc<()>,
+) -> Response<Body> {
     let encoding = wanted.message;
     let mut views = handle.views();
     let view = views.next().await;
@@ -69,7 +75,8 @@ pub(super) async fn subscribe(handle: &Handle, wanted: Stream) -> Response<Body>
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follower = follower.abort_handle();
     let pieces = snapshot.into_iter();
-    let events = Events { pieces, news, waiting, heartbeat, encoding, follower };
+    let events =
+        Events { pieces, news, waiting, heartbeat, encoding, follower, _counted: counted };
     let pieces = stream::unfold(events, |mut events| async move {
         let piece = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), events))

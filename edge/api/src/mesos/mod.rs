@@ -5,6 +5,7 @@
 pub mod access;
 mod follow;
 mod logging;
+mod measured;
 mod operator;
 mod orders;
 mod quota;
@@ -29,7 +30,7 @@ use serde_json::{json, to_writer};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use wire::mesos::master::MasterInfo;
-use wire::mesos::{master, metrics, roles, state, summary, upkeep as told};
+use wire::mesos::{master, roles, state, summary, upkeep as told};
 
 use self::scheduler::Schedulers;
 use crate::answer::{self, Layout};
@@ -37,7 +38,7 @@ use crate::failure::Failure;
 use crate::logging::Logging;
 use crate::pieces::{self, Pieces};
 use crate::query::Query;
-use crate::request::{Request, now};
+use crate::request::Request;
 
 const SCHEDULER_PATHS: [&str; 4] = [
     "/api/v1/scheduler",
@@ -54,6 +55,8 @@ struct Api {
     handle: Handle,
     info: MasterInfo,
     logging: Arc<Logging>,
+    /// One for each stream of events that an operator reads, and one of its own.
+    followers: Arc<()>,
 }
 
 /// Everything below `/` of port 5050, and of `/mesos` at the front door.
@@ -63,7 +66,7 @@ pub fn router(handle: Handle, info: MasterInfo, logging: Arc<Logging>) -> Router
         info: Arc::new(info.clone()),
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
     });
-    let api = Arc::new(Api { handle, info, logging });
+    let api = Arc::new(Api { handle, info, logging, followers: Arc::default() });
     let rest = Router::new()
         .fallback(serve)
         .layer(CompressionLayer::new().compress_when(AtOnce))
@@ -201,7 +204,7 @@ impl Api {
             Told::Weights => to_writer(out, &roles::weights(view)),
             Told::Version => to_writer(out, &master::version()),
             Told::Flags => to_writer(out, &json!({ "flags": master::flags(info) })),
-            Told::Metrics => to_writer(out, &metrics::figures(view, info, now())),
+            Told::Metrics => to_writer(out, &self.figures(view)),
         }?)
     }
 

@@ -22,7 +22,7 @@ use super::{Api, follow, orders, upkeep};
 use crate::answer;
 use crate::failure::Failure;
 use crate::pieces;
-use crate::request::{Request, now};
+use crate::request::Request;
 
 /// The call and how its answer is to be spelled.
 fn read(request: &Request) -> Result<(Call, Encoding), Failure> {
@@ -75,7 +75,7 @@ impl Api {
                 Ok(self.tell(wanted, |view, api| master::this(view, &api.info)).await)
             }
             Type::GetMetrics => {
-                Ok(self.tell(wanted, |view, api| master::metrics(view, &api.info, now())).await)
+                Ok(self.tell(wanted, |view, api| master::metrics(api.figures(view))).await)
             }
             Type::GetRoles => Ok(self.tell(wanted, |view, _| role::roles(view)).await),
             Type::GetQuota => Ok(self.tell(wanted, |view, _| master::quotas(view)).await),
@@ -96,7 +96,7 @@ impl Api {
             }
             Type::Subscribe => {
                 let stream = negotiate::stream(&request.headers).ok_or_else(not_acceptable)?;
-                Ok(follow::subscribe(&self.handle, stream).await)
+                Ok(follow::subscribe(&self.handle, stream, self.followers.clone()).await)
             }
             Type::ReserveResources
             | Type::UnreserveResources

@@ -53,6 +53,12 @@ impl Cache {
         Self { bytes_max, held: Mutex::default(), downloads: Flights::default() }
     }
 
+    /// What it may take, and what it takes.
+    pub(super) fn bytes(&self) -> [u64; 2] {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        [self.bytes_max, held.bytes]
+    }
+
     /// The file of this key; `download` brings it if it is not here.
     pub(super) async fn get(
         &self,

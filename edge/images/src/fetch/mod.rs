@@ -79,6 +79,11 @@ impl Fetcher {
         })))
     }
 
+    /// What the cache may take, and what it takes.
+    pub fn cache_bytes(&self) -> [u64; 2] {
+        self.0.cache.bytes()
+    }
+
     /// Brings one URI into the directory `into`; `owner` (uid, gid) gets what is written, or it stays ours. Files of
     /// this machine are read with the rights of the owner.
     pub async fn fetch(

@@ -7,11 +7,11 @@ use mesos_v1::master::response::{
     GetMetrics, GetQuota, GetVersion, GetWeights, Type,
 };
 use mesos_v1::{Flag, Metric, VersionInfo};
-use model::time::Time;
 
 use crate::mesos::master::{self, MasterInfo, seconds};
 use crate::mesos::v1::event;
-use crate::mesos::{metrics, quota, upkeep};
+use crate::mesos::metrics::Figures;
+use crate::mesos::{quota, upkeep};
 
 pub(super) fn of(kind: Type) -> Response {
     Response { r#type: Some(kind.into()), ..Response::default() }
@@ -42,8 +42,7 @@ pub fn this(view: &View, info: &MasterInfo) -> Response {
     Response { get_master: Some(told), ..of(Type::GetMaster) }
 }
 
-pub fn metrics(view: &View, info: &MasterInfo, now: Time) -> Response {
-    let figures = metrics::figures(view, info, now);
+pub fn metrics(figures: Figures) -> Response {
     let metric = |(name, value)| Metric { name, value: Some(value) };
     let metrics = figures.into_iter().map(metric).collect();
     Response { get_metrics: Some(GetMetrics { metrics }), ..of(Type::GetMetrics) }

@@ -1,37 +1,82 @@
 //! `/metrics/snapshot`: the figures that dashboards of Mesos show, as many of them as there is something true to say of.
+//! Those of agents are in [`agent`].
+
+pub mod agent;
+mod allocator;
+mod frameworks;
+mod machine;
+mod messages;
+mod names;
+mod samples;
 
 use std::collections::BTreeMap;
 
 use kernel::state::Standing;
 use kernel::view::{AgentView, View};
 use model::resources::{Resource, ResourceName, Resources};
-use model::task::TaskState;
 use model::time::Time;
 
-use super::agent;
+use super::agent as agents_of;
 use super::master::MasterInfo;
 use super::sums::Scalars;
+pub use machine::Machine;
+use names::{ACTIVE, ENDS};
+pub use samples::Samples;
 
 /// By name.
 pub type Figures = BTreeMap<String, f64>;
 
-pub fn figures(view: &View, info: &MasterInfo, now: Time) -> Figures {
+/// What a master's process has measured of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    pub machine: Machine,
+    /// Streams of events that operators read.
+    pub followers: usize,
+    /// Messages that wait to be decided.
+    pub waiting: usize,
+    /// Batches of records that are not durable yet.
+    pub uncommitted: usize,
+    /// From asking the store for the state to having it.
+    pub fetch: Samples,
+    /// From handing over records to their being durable.
+    pub store: Samples,
+    /// Steps that offered what is free.
+    pub allocation: Samples,
+    /// From when there was something to offer until such a step.
+    pub allocation_wait: Samples,
+}
+
+pub fn figures(view: &View, info: &MasterInfo, now: Time, measured: &Measured) -> Figures {
     let mut figures = Figures::new();
+    frameworks::figures(view, &mut figures);
+    allocator::figures(view, measured, &mut figures);
+    measured.machine.spell(&mut figures);
+    registrar(measured, &mut figures);
     let mut put = |name: &str, value: f64| {
         figures.insert(format!("master/{name}"), value);
     };
     resources(view, &mut put);
     agents(view, &mut put);
     tasks(view, &mut put);
-    frameworks(view, &mut put);
-    quotas(view, &mut put);
+    registered(view, &mut put);
+    messages::figures(view, &mut put);
+    put("operator_event_stream_subscribers", count(measured.followers));
+    put("event_queue_messages", count(measured.waiting));
     put("elected", 1.0);
     put("uptime_secs", now.since(info.started_at).as_secs_f64());
     put("outstanding_offers", count(view.offers.len()));
-    put("operations/total", count(view.operations.len()));
-    // What is durable is recovered before anybody is answered.
-    figures.insert("registrar/log/recovered".to_owned(), 1.0);
     figures
+}
+
+fn registrar(measured: &Measured, figures: &mut Figures) {
+    measured.fetch.spell("registrar/state_fetch_ms", figures);
+    measured.store.spell("registrar/state_store_ms", figures);
+    // What is durable is recovered before anybody is answered, and one master keeps it.
+    for (name, value) in
+        [("log/recovered", 1.0), ("log/ensemble_size", 1.0), ("queued_operations", count(measured.uncommitted))]
+    {
+        figures.insert(format!("registrar/{name}"), value);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nobody has so many of anything")]
@@ -49,8 +94,8 @@ const NAMES: [ResourceName; 4] =
 
 fn resources(view: &View, put: &mut impl FnMut(&str, f64)) {
     let mut sums: [[Scalars; 2]; 2] = Default::default();
-    for one in view.agents.values().filter(|one| agent::is_registered(one)) {
-        let (total, used) = (agent::everything(one), agent::used(one));
+    for one in view.agents.values().filter(|one| agents_of::is_registered(one)) {
+        let (total, used) = (agents_of::everything(one), agents_of::used(one));
         for (nth, is_revocable) in [false, true].into_iter().enumerate() {
             sums[nth][0].add(&only(&total, is_revocable));
             sums[nth][1].add(&only(&used, is_revocable));
@@ -76,18 +121,18 @@ fn agents(view: &View, put: &mut impl FnMut(&str, f64)) {
     let number = |wanted: &dyn Fn(&AgentView) -> bool| {
         count(view.agents.values().filter(|one| wanted(one)).count())
     };
-    let connected = number(&|one| agent::is_registered(one) && one.connected);
-    let disconnected = number(&|one| agent::is_registered(one) && !one.connected);
+    let connected = number(&|one| agents_of::is_registered(one) && one.connected);
+    let disconnected = number(&|one| agents_of::is_registered(one) && !one.connected);
     let is_unreachable =
         |one: &AgentView| matches!(one.agent.standing, Standing::Unreachable { .. });
-    put("slaves_active", number(&|one| agent::is_registered(one) && agent::is_active(one)));
+    put("slaves_active", number(&|one| agents_of::is_registered(one) && agents_of::is_active(one)));
     put("slaves_connected", connected);
     put("slaves_disconnected", disconnected);
-    put("slaves_inactive", number(&|one| agent::is_registered(one) && !agent::is_active(one)));
+    put("slaves_inactive", number(&|one| agents_of::is_registered(one) && !agents_of::is_active(one)));
     put("slaves_unreachable", number(&is_unreachable));
 }
 
-fn frameworks(view: &View, put: &mut impl FnMut(&str, f64)) {
+fn registered(view: &View, put: &mut impl FnMut(&str, f64)) {
     let connected = view.frameworks.values().filter(|one| one.connected).count();
     let away = view.frameworks.len() - connected;
     put("frameworks_active", count(connected));
@@ -97,47 +142,17 @@ fn frameworks(view: &View, put: &mut impl FnMut(&str, f64)) {
     put("frameworks_completed", count(view.completed_frameworks.len()));
 }
 
-fn quotas(view: &View, put: &mut impl FnMut(&str, f64)) {
-    for (role, quota) in &view.quotas {
-        for (kind, amounts) in [("guarantee", &quota.guarantees), ("limit", &quota.limits)] {
-            for (name, amount) in amounts.iter() {
-                put(&format!("quota/roles/{role}/resources/{name}/{kind}"), amount.as_f64());
-            }
-        }
-    }
-}
-
-const STATES: [(&str, TaskState); 5] = [
-    ("staging", TaskState::Staging),
-    ("starting", TaskState::Starting),
-    ("running", TaskState::Running),
-    ("killing", TaskState::Killing),
-    ("unreachable", TaskState::Unreachable),
-];
-
-/// Of these all are counted since the leader was elected.
-const ENDS: [(&str, TaskState); 8] = [
-    ("finished", TaskState::Finished),
-    ("failed", TaskState::Failed),
-    ("killed", TaskState::Killed),
-    ("error", TaskState::Error),
-    ("lost", TaskState::Lost),
-    ("dropped", TaskState::Dropped),
-    ("gone", TaskState::Gone),
-    ("gone_by_operator", TaskState::GoneByOperator),
-];
-
 fn tasks(view: &View, put: &mut impl FnMut(&str, f64)) {
-    let mut counts = [0; STATES.len()];
+    let mut counts = [0; ACTIVE.len()];
     for task in view.tasks.values().flat_map(|tasks| tasks.values()) {
-        if let Some(at) = STATES.iter().position(|(_, state)| *state == task.state) {
+        if let Some(at) = ACTIVE.iter().position(|(_, state)| *state == task.state) {
             counts[at] += 1;
         }
     }
-    for ((name, _), number) in STATES.iter().zip(counts) {
+    for ((name, _), number) in ACTIVE.iter().zip(counts) {
         put(&format!("tasks_{name}"), count(number));
     }
     for (name, state) in ENDS {
-        put(&format!("tasks_{name}"), whole(view.history.ended.get(&state).copied().unwrap_or(0)));
+        put(&format!("tasks_{name}"), whole(view.history.counts.ended.get(&state).copied().unwrap_or(0)));
     }
 }
