@@ -206,8 +206,10 @@ fn of_frameworks_roles_and_quotas_it_tells_these() {
     let limits = [(model::resources::ResourceName::Cpus, model::resources::Scalar::whole(2))];
     let limits = kernel::quota::Quantities::from_iter(limits);
     let quota = kernel::quota::Quota { limits, ..Default::default() };
-    let order =
-        kernel::operator::Order::UpdateQuota { quotas: vec![(Role::new("db"), quota)], force: true };
+    let order = kernel::operator::Order::UpdateQuota {
+        quotas: vec![(Role::new("db"), quota)],
+        force: true,
+    };
     scene.step(Input::Operator { order });
     let offers = vec![scene.offer()];
     scene.call(&framework, Call::Decline { offers, filters: Filters::default() });
@@ -353,8 +355,10 @@ fn operations_are_counted_by_what_they_are_and_what_becomes_of_them() {
     let plain: Vec<Resource> = bag("cpus:1").iter().cloned().collect();
     let reserved = Resource { reservations: vec![reservation], ..plain[0].clone() };
     let conversion = Conversion::Reserve { source: vec![], resources: vec![reserved] };
-    let convert =
-        |id: &str| Operation::Convert { id: Some(OperationId::new(id)), conversion: conversion.clone() };
+    let convert = |id: &str| Operation::Convert {
+        id: Some(OperationId::new(id)),
+        conversion: conversion.clone(),
+    };
     let unread = Operation::NoConversion { id: None, cause: "what is it?".to_owned() };
     let effects = scene.accept(&framework, vec![convert("a"), convert("b"), convert("b"), unread]);
     scene.check(&[
@@ -367,7 +371,8 @@ fn operations_are_counted_by_what_they_are_and_what_becomes_of_them() {
         Effect::ToAgent(_, ToAgent::Convert { operation, .. }) => Some(*operation),
         Effect::ToAgent(..) | Effect::Event(..) | Effect::Disconnect(_) => None,
     });
-    let mut latest = OperationStatus::new(Some(OperationId::new("a")), OperationState::Finished, "");
+    let mut latest =
+        OperationStatus::new(Some(OperationId::new("a")), OperationState::Finished, "");
     latest.uuid = Some(Uuid::derive(2, 2));
     let uuid = uuid.expect("the agent is told");
     let operated = Operated { uuid, framework: Some(framework.clone()), conversion, latest };

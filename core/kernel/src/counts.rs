@@ -259,7 +259,12 @@ impl Counts {
         self.count_end(&task.framework, task.state, status);
     }
 
-    fn count_end(&mut self, framework: &FrameworkId, state: TaskState, status: Option<&TaskStatus>) {
+    fn count_end(
+        &mut self,
+        framework: &FrameworkId,
+        state: TaskState,
+        status: Option<&TaskStatus>,
+    ) {
         *self.ended.entry(state).or_default() += 1;
         *self.of_framework(framework).ended.entry(state).or_default() += 1;
         if let Some((source, reason)) = status.and_then(|one| Some((one.source, one.reason?))) {
@@ -365,18 +370,43 @@ impl Kernel {
     }
 
     fn count_call(&mut self, from: &FrameworkId, call: &Call) {
+        let verdict = self.judge_call(from, call);
+        let counts = &mut self.view.history.counts;
+        if let Some((is_good, kinds)) = verdict {
+            counts.judge(is_good, kinds);
+        }
+        let kind = CallKind::of(call);
+        counts.calls.count(kind);
+        if kind == CallKind::Subscribe {
+            // Its own number goes up once it is.
+            counts.subscribed[1] += 1;
+            return;
+        }
+        let own = counts.of_framework(from);
+        own.calls.count(kind);
+        if let Call::Accept { offers, operations, .. } = call {
+            own.offers.accepted += offers.len() as u64;
+            counts.accepted(from, operations);
+        } else if let Call::Decline { offers, .. } = call {
+            own.offers.declined += offers.len() as u64;
+        }
+    }
+
+    /// Of those that are about something that may not be there.
+    fn judge_call(&self, from: &FrameworkId, call: &Call) -> Option<(bool, (Judged, Judged))> {
         let is_here = |agent: &AgentId| {
             self.agents.get(agent).is_some_and(|live: &LiveAgent| live.connection.is_some())
         };
-        let verdict = match call {
+        match call {
             Call::Acknowledge { agent, .. } => {
                 let kinds = (Judged::GoodAcknowledgement, Judged::BadAcknowledgement);
                 Some((is_here(agent), kinds))
             }
             Call::AcknowledgeOperation { operation, .. } => {
                 let known = self.operations.by_id.get(&(from.clone(), operation.clone()));
-                let kinds = (Judged::GoodOperationAcknowledgement, Judged::BadOperationAcknowledgement);
-                Some((known.is_some_and(|(agent, _)| is_here(agent)), kinds))
+                let (good, bad) =
+                    (Judged::GoodOperationAcknowledgement, Judged::BadOperationAcknowledgement);
+                Some((known.is_some_and(|(agent, _)| is_here(agent)), (good, bad)))
             }
             Call::Message { agent, .. } => {
                 Some((is_here(agent), (Judged::GoodToExecutor, Judged::BadToExecutor)))
@@ -394,40 +424,6 @@ impl Kernel {
             | Call::Reconcile { .. }
             | Call::Shutdown { .. }
             | Call::ReconcileOperations { .. } => None,
-        };
-        let counts = &mut self.view.history.counts;
-        if let Some((is_good, kinds)) = verdict {
-            counts.judge(is_good, kinds);
-        }
-        let kind = CallKind::of(call);
-        counts.calls.count(kind);
-        if kind == CallKind::Subscribe {
-            // Its own number goes up once it is.
-            counts.subscribed[1] += 1;
-            return;
-        }
-        let own = counts.of_framework(from);
-        own.calls.count(kind);
-        match call {
-            Call::Accept { offers, operations, .. } => {
-                own.offers.accepted += offers.len() as u64;
-                counts.accepted(from, operations);
-            }
-            Call::Decline { offers, .. } => own.offers.declined += offers.len() as u64,
-            Call::Subscribe { .. }
-            | Call::Teardown
-            | Call::UpdateFramework { .. }
-            | Call::AcceptInverse { .. }
-            | Call::DeclineInverse { .. }
-            | Call::Revive { .. }
-            | Call::Suppress { .. }
-            | Call::Kill { .. }
-            | Call::Acknowledge { .. }
-            | Call::Reconcile { .. }
-            | Call::Shutdown { .. }
-            | Call::Message { .. }
-            | Call::AcknowledgeOperation { .. }
-            | Call::ReconcileOperations { .. } => (),
         }
     }
 

@@ -282,11 +282,7 @@ impl Node {
 
     /// What is durable once the records of the last step are.
     pub fn view(&self) -> View {
-        View {
-            lent: self.lending.resources(),
-            counts: self.counts.clone(),
-            ..self.state.view()
-        }
+        View { lent: self.lending.resources(), counts: self.counts.clone(), ..self.state.view() }
     }
 
     fn handle(&mut self, input: Input, turn: &mut Turn<'_>) -> Result<(), Refusal> {

@@ -156,7 +156,8 @@ mod tests {
             let due = Due { sandbox: sandbox(name), after: Duration::from_secs(secs) };
             add.send(due).expect("open");
         }
-        let collector = tokio::spawn(collect(dir.path().to_owned(), policy, added, Gauges::default()));
+        let collector =
+            tokio::spawn(collect(dir.path().to_owned(), policy, added, Gauges::default()));
         while sandbox("soon").exists() {
             tokio::time::advance(Duration::from_secs(1)).await;
             tokio::task::yield_now().await;

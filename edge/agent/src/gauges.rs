@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use wire::mesos::metrics::agent::Measured;
 use wire::mesos::metrics::Machine;
+use wire::mesos::metrics::agent::Measured;
 
 use crate::collect::Policy;
 

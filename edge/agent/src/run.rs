@@ -74,12 +74,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     };
     let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
     let brain = Brain::new(Parts {
-        setup: Setup {
-            info: info.clone(),
-            node: config.node.clone(),
-            stop_tasks: config.stop_tasks,
-            keeps_inputs: true,
-        },
+        setup: setup(&config, &info),
         disk,
         line: Line::new(line::channel(&config.master)?, seeds.clone()),
         runtime: Real::open(tools, events, called).await?,
@@ -102,6 +97,15 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let ended = brain.run(shutdown).await;
     end([served, collector]).await;
     ended
+}
+
+fn setup(config: &AgentConfig, info: &AgentInfo) -> Setup {
+    Setup {
+        info: info.clone(),
+        node: config.node.clone(),
+        stop_tasks: config.stop_tasks,
+        keeps_inputs: true,
+    }
 }
 
 fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Guests {

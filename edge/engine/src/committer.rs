@@ -19,11 +19,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn spawn(
-        store: Box<dyn Store>,
-        term: Term,
-        gauges: Gauges,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(store: Box<dyn Store>, term: Term, gauges: Gauges) -> anyhow::Result<Self> {
         let (batches, incoming) = sync_channel(BATCHES_MAX);
         let (outgoing, ends) = mpsc::channel(BATCHES_MAX);
         let thread = std::thread::Builder::new()

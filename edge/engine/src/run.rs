@@ -76,7 +76,17 @@ impl Run {
     ) -> anyhow::Result<Self> {
         let (seeds, clock, quarantine) = (Seeds::open()?, Clock::new(), Quarantine::default());
         let gauges = Gauges::default();
-        Ok(Self { config, inbox, published, streams, seeds, clock, quarantine, gauges, stumbles: 0 })
+        Ok(Self {
+            config,
+            inbox,
+            published,
+            streams,
+            seeds,
+            clock,
+            quarantine,
+            gauges,
+            stumbles: 0,
+        })
     }
 
     fn lead<S: Subject>(&mut self, store: &mut dyn Store) -> Result<Leader<S>, StoreError> {

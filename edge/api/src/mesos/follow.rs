@@ -52,11 +52,7 @@ impl Drop for Events {
 }
 
 /// Begins with the cluster as it is now.
-pub(super) async fn subscribe(
-    handle: &Handle,
-    wanted: Stream,
-    counted: Arc<()>,
-) -> Response<Body> {
+pub(super) async fn subscribe(handle: &Handle, wanted: Stream, counted: Arc<()>) -> Response<Body> {
     let encoding = wanted.message;
     let mut views = handle.views();
     let view = views.next().await;
@@ -75,8 +71,7 @@ pub(super) async fn subscribe(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follower = follower.abort_handle();
     let pieces = snapshot.into_iter();
-    let events =
-        Events { pieces, news, waiting, heartbeat, encoding, follower, _counted: counted };
+    let events = Events { pieces, news, waiting, heartbeat, encoding, follower, _counted: counted };
     let pieces = stream::unfold(events, |mut events| async move {
         let piece = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), events))

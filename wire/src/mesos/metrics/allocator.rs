@@ -25,7 +25,8 @@ pub(super) fn figures(view: &View, measured: &Measured, figures: &mut Figures) {
     }
     let mut taken = Scalars::default();
     by_role.values().for_each(|sum| taken.add(&sum.resources()));
-    let mut put = |name: String, value: f64| figures.insert(format!("allocator/mesos/{name}"), value);
+    let mut put =
+        |name: String, value: f64| figures.insert(format!("allocator/mesos/{name}"), value);
     for name in &NAMES {
         put(format!("resources/{name}/total"), total.get(name).as_f64());
         put(format!("resources/{name}/offered_or_allocated"), taken.get(name).as_f64());
@@ -59,10 +60,7 @@ fn dominant(held: &Scalars, total: &Scalars) -> f64 {
     NAMES.iter().filter(|name| **name != ResourceName::Gpus).map(of).fold(0.0, f64::max)
 }
 
-fn quotas<'a>(
-    view: &'a View,
-    by_role: &BTreeMap<&Role, Scalars>,
-) -> Vec<(String, &'a Role, f64)> {
+fn quotas<'a>(view: &'a View, by_role: &BTreeMap<&Role, Scalars>) -> Vec<(String, &'a Role, f64)> {
     let mut told = Vec::new();
     for (role, quota) in &view.quotas {
         let below = by_role.iter().filter(|(held, _)| held.up().any(|up| up == *role));

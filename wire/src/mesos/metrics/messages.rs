@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use kernel::counts::{CallKind, Counts, Judged, Kind, LetterKind, OperationKind};
 use kernel::view::View;
-use mesos_v1::TaskState as SpelledState;
 use mesos_v1::task_status::Reason as SpelledReason;
 use model::operation::OperationState;
 use model::task::Source;
@@ -97,7 +96,7 @@ fn agents(counts: &Counts, put: &mut impl FnMut(&str, f64)) {
 /// Only of what has happened: there are as many names as combinations.
 fn causes(counts: &Counts, put: &mut impl FnMut(&str, f64)) {
     for ((state, source, reason), number) in &counts.causes {
-        let state = SpelledState::from(status::state(*state)).as_str_name().to_lowercase();
+        let state = status::state(*state).as_str_name().to_lowercase();
         let source = match source {
             Source::Master => "source_master",
             Source::Agent => "source_slave",
@@ -136,9 +135,8 @@ fn operations(view: &View, put: &mut impl FnMut(&str, f64)) {
         all += number;
     }
     put("operations/total", whole(all));
-    let is_launch = |kind: &OperationKind| {
-        matches!(kind, OperationKind::Launch | OperationKind::LaunchGroup)
-    };
+    let is_launch =
+        |kind: &OperationKind| matches!(kind, OperationKind::Launch | OperationKind::LaunchGroup);
     for kind in OperationKind::ALL.into_iter().filter(|kind| !is_launch(kind)) {
         let prefix = format!("operations/{}", names::operation(kind));
         let of = |state| numbers.get(&(kind, state)).copied().unwrap_or(0);

@@ -72,9 +72,11 @@ fn registrar(measured: &Measured, figures: &mut Figures) {
     measured.fetch.spell("registrar/state_fetch_ms", figures);
     measured.store.spell("registrar/state_store_ms", figures);
     // What is durable is recovered before anybody is answered, and one master keeps it.
-    for (name, value) in
-        [("log/recovered", 1.0), ("log/ensemble_size", 1.0), ("queued_operations", count(measured.uncommitted))]
-    {
+    for (name, value) in [
+        ("log/recovered", 1.0),
+        ("log/ensemble_size", 1.0),
+        ("queued_operations", count(measured.uncommitted)),
+    ] {
         figures.insert(format!("registrar/{name}"), value);
     }
 }
@@ -128,7 +130,10 @@ fn agents(view: &View, put: &mut impl FnMut(&str, f64)) {
     put("slaves_active", number(&|one| agents_of::is_registered(one) && agents_of::is_active(one)));
     put("slaves_connected", connected);
     put("slaves_disconnected", disconnected);
-    put("slaves_inactive", number(&|one| agents_of::is_registered(one) && !agents_of::is_active(one)));
+    put(
+        "slaves_inactive",
+        number(&|one| agents_of::is_registered(one) && !agents_of::is_active(one)),
+    );
     put("slaves_unreachable", number(&is_unreachable));
 }
 
@@ -153,6 +158,9 @@ fn tasks(view: &View, put: &mut impl FnMut(&str, f64)) {
         put(&format!("tasks_{name}"), count(number));
     }
     for (name, state) in ENDS {
-        put(&format!("tasks_{name}"), whole(view.history.counts.ended.get(&state).copied().unwrap_or(0)));
+        put(
+            &format!("tasks_{name}"),
+            whole(view.history.counts.ended.get(&state).copied().unwrap_or(0)),
+        );
     }
 }

@@ -9,8 +9,8 @@ use mesos_v1::master::response::{
 use mesos_v1::{Flag, Metric, VersionInfo};
 
 use crate::mesos::master::{self, MasterInfo, seconds};
-use crate::mesos::v1::event;
 use crate::mesos::metrics::Figures;
+use crate::mesos::v1::event;
 use crate::mesos::{quota, upkeep};
 
 pub(super) fn of(kind: Type) -> Response {
