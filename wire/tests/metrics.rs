@@ -59,6 +59,7 @@ fn of_master(kernel: &Kernel, now: Time) -> Figures {
         cluster: "c".to_owned(),
         started_at: MASTER_AT,
         flags: vec![],
+        domain: None,
     };
     metrics::figures(&kernel.view(), &info, now, &measured())
 }

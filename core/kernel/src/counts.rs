@@ -211,7 +211,7 @@ impl EventKind {
             Event::RescindInverse(_) => EventKind::RescindInverse,
             Event::Update(_) => EventKind::Update,
             Event::UpdateOperation(_) => EventKind::UpdateOperation,
-            Event::Failure { .. } => EventKind::Failure,
+            Event::Failure { .. } | Event::Away(_) => EventKind::Failure,
             Event::Message { .. } => EventKind::Message,
             Event::Error(_) => EventKind::Error,
             Event::Checked { .. } | Event::Used(_) => return None,
@@ -320,6 +320,7 @@ impl Counts {
             | Event::RescindInverse(_)
             | Event::UpdateOperation(_)
             | Event::Failure { .. }
+            | Event::Away(_)
             | Event::Message { .. }
             | Event::Checked { .. }
             | Event::Used(_)
