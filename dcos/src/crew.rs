@@ -42,12 +42,19 @@ impl Crew {
         cluster_id: &str,
         ports: Vec<TcpListener>,
     ) -> Result<Self> {
-        let configs = configs(settings, cluster_id).await?;
+        let data = &settings.data_dir;
+        let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
+        let configs = configs(settings, cluster_id, &images)?;
         // Each agent binds its own; nothing else of ours wants these ports.
         drop(ports);
         let run_dirs = configs.iter().map(|config| config.containers.run_dir.clone()).collect();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
+        let collecting = stop.clone();
+        running.spawn(async move {
+            images.collect_garbage(collecting).await;
+            Ok(())
+        });
         for (number, config) in configs.into_iter().enumerate() {
             let ended = agent::run(config, stop.clone());
             running.spawn(async move { ended.await.with_context(|| format!("agent {number}")) });
@@ -92,9 +99,12 @@ pub(crate) fn own_id(settings: &Settings) -> Result<String> {
     Ok(id)
 }
 
-async fn configs(settings: &Settings, cluster_id: &str) -> Result<Vec<AgentConfig>> {
+fn configs(
+    settings: &Settings,
+    cluster_id: &str,
+    images: &images::Store,
+) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
-    let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
     let fetcher = settings.fetcher.open(&data.join("fetched"))?;
     let resources = match &settings.resources {
         Some(resources) => resources.clone(),
@@ -149,6 +159,7 @@ fn image_config(settings: &Settings) -> images::Config {
         mirrors: registries.mirrors,
         plain_http: registries.insecure,
         credentials: registries.credentials,
+        garbage: settings.image_gc.policy(),
         ..defaults
     }
 }

@@ -10,6 +10,7 @@ mod executors;
 mod fault_domain;
 mod fetching;
 mod gone_agents;
+mod image_gc;
 mod listen;
 mod logs;
 mod master;

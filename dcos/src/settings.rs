@@ -19,6 +19,7 @@ use crate::executors::Executors;
 use crate::fault_domain::{self, Where};
 use crate::fetching::Fetching;
 use crate::gone_agents::GoneAgents;
+use crate::image_gc::ImageGc;
 use crate::placement::Placement;
 use crate::resources;
 use crate::task_logs::TaskLogs;
@@ -98,6 +99,7 @@ struct File {
     fetcher: Fetching,
     task_logs: TaskLogs,
     registries: Registries,
+    image_gc: ImageGc,
     allow_privileged: bool,
     insecure_no_auth: bool,
     stop_tasks: bool,
@@ -200,6 +202,7 @@ pub(crate) struct Settings {
     pub(crate) fetcher: Fetching,
     pub(crate) task_logs: TaskLogs,
     pub(crate) registries: Registries,
+    pub(crate) image_gc: ImageGc,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
     pub(crate) insecure_no_auth: bool,
@@ -252,6 +255,7 @@ impl Settings {
             fetcher: file.fetcher,
             task_logs: file.task_logs,
             registries: file.registries,
+            image_gc: file.image_gc,
             fault_domains,
             allow_privileged: file.allow_privileged,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
@@ -294,6 +298,7 @@ impl Settings {
             bail!("agents: {} is not between 1 and {AGENTS_MAX}", self.agents);
         }
         self.executors.check()?;
+        self.image_gc.check()?;
         self.fetcher.check()?;
         self.task_logs.policy()?;
         if let Some(given) = self.resources.as_ref().filter(|_| self.agents > 1) {

@@ -46,6 +46,22 @@ pub enum PullError {
 }
 
 impl PullError {
+    /// Whether a login may change the answer: registries do not say that what is not for everybody is there.
+    pub fn may_want_login(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::Unauthorized { .. } => true,
+            Self::BadName { .. }
+            | Self::Digest { .. }
+            | Self::Stalled { .. }
+            | Self::Unsafe { .. }
+            | Self::Broken { .. }
+            | Self::Platform { .. }
+            | Self::NoSpace { .. }
+            | Self::Registry { .. }
+            | Self::Store { .. } => false,
+        }
+    }
+
     /// The same failure, told of the image of another who waited for the same layer.
     pub(crate) fn told_of(mut self, name: &str) -> Self {
         match &mut self {

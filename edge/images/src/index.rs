@@ -20,6 +20,9 @@ pub(crate) struct Contents {
     pub(crate) names: BTreeMap<String, String>,
     /// By digest: the bytes of its files.
     pub(crate) layers: BTreeMap<String, u64>,
+    /// By the digest of the manifest: when an image was used last, in seconds since 1970.
+    #[serde(default)]
+    pub(crate) used: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -89,11 +92,36 @@ impl Index {
         Ok(done)
     }
 
+    pub(crate) fn is_pinned(&self, digest: &str) -> bool {
+        lock(&self.pins).contains_key(digest)
+    }
+
+    /// Images of which these are the digests, and those that are pinned, are in use now. Tells when each was.
+    pub(crate) fn note_uses(
+        &self,
+        in_use: &BTreeSet<String>,
+        now: u64,
+    ) -> io::Result<BTreeMap<String, u64>> {
+        let contents = self.contents();
+        let is_used = |digest: &String| in_use.contains(digest) || self.is_pinned(digest);
+        let images = contents.images.keys();
+        let used: BTreeMap<_, _> = images
+            .map(|digest| {
+                let before = contents.used.get(digest).copied().filter(|_| !is_used(digest));
+                (digest.clone(), before.unwrap_or(now))
+            })
+            .collect();
+        if used != contents.used {
+            self.change(|| Ok(()), |contents, ()| contents.used.clone_from(&used))?;
+        }
+        Ok(used)
+    }
+
     /// Forgets all images but these and those that are pinned, then lets `remove` put the layers away that nobody
     /// needs any more, before the same layers can come back.
     pub(crate) fn prune(
         &self,
-        keep: &BTreeSet<&str>,
+        is_kept: impl Fn(&str) -> bool,
         remove: impl FnOnce(&[String]) -> io::Result<()>,
     ) -> io::Result<()> {
         let _turn = lock(&self.writing);
@@ -101,9 +129,8 @@ impl Index {
         let after = {
             // A pull pins a layer before it looks whether the layer is here: it sees ours, or we see its pin.
             let pins = lock(&self.pins);
-            let after = Arc::new(
-                before.without(|digest| keep.contains(digest) || pins.contains_key(digest)),
-            );
+            let after =
+                Arc::new(before.without(|digest| is_kept(digest) || pins.contains_key(digest)));
             *lock(&self.contents) = Arc::clone(&after);
             after
         };
@@ -137,6 +164,7 @@ impl Contents {
     fn without(&self, is_kept: impl Fn(&str) -> bool) -> Self {
         let mut after = self.clone();
         after.images.retain(|digest, _| is_kept(digest));
+        after.used.retain(|digest, _| after.images.contains_key(digest));
         after.names.retain(|_, digest| after.images.contains_key(digest));
         let used: BTreeSet<_> = after.images.values().flat_map(|image| &image.layers).collect();
         after.layers.retain(|digest, _| used.contains(digest) || is_kept(digest));

@@ -2,7 +2,8 @@
 //!
 //! [`Store`] keeps unpacked layers, each once, however many images share them and however many tasks ask at a time.
 //! Nothing in it is half done: a layer is unpacked beside the store, flushed to the disk, renamed into place and only
-//! then written into the index, so that power may go at any moment. What the index does not know is removed at start.
+//! then written into the index, so that power may go at any moment. What the index does not know is removed at start,
+//! but for downloads, which are gone on with.
 //!
 //! Archives come from strangers. Everything that unpacks goes through one writer (`tree`) that the kernel itself
 //! keeps inside its directory (`openat2` with `RESOLVE_IN_ROOT`): a path that climbs out is refused by name.
@@ -15,7 +16,10 @@ mod error;
 mod fetch;
 mod files;
 mod flight;
+mod flush;
+mod garbage;
 mod index;
+mod install;
 mod layer;
 mod manifest;
 mod name;
@@ -29,6 +33,7 @@ use std::time::Duration;
 
 pub use error::{FetchError, PullError};
 pub use fetch::{Clients, Fetcher};
+pub use garbage::GarbagePolicy;
 pub use store::{Keep, Store};
 
 /// How images are named, found and fetched.
@@ -48,6 +53,7 @@ pub struct Config {
     pub tries_max: u32,
     /// Of one layer, unpacked.
     pub layer_bytes_max: u64,
+    pub garbage: GarbagePolicy,
 }
 
 const STALL_TIMEOUT_SECS: u64 = 30;
@@ -64,6 +70,7 @@ impl Default for Config {
             stall_timeout: Duration::from_secs(STALL_TIMEOUT_SECS),
             tries_max: TRIES_MAX,
             layer_bytes_max: LAYER_BYTES_MAX,
+            garbage: GarbagePolicy::default(),
         }
     }
 }
@@ -75,6 +82,8 @@ pub struct PullRequest<'a> {
     pub name: &'a str,
     /// Asks the registry even if an image of that name is here.
     pub force: bool,
+    /// A docker `config.json` of whoever asks, which goes before the store's own.
+    pub credentials: Option<&'a str>,
 }
 
 /// An image that is ready to run.

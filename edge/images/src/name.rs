@@ -21,6 +21,11 @@ pub(crate) fn parse(name: &str, config: &Config) -> Result<Reference, PullError>
     full.parse().map_err(|error: oci_client::ParseError| bad(error.to_string()))
 }
 
+/// What an image is known by in the store.
+pub(crate) fn full(name: &str, config: &Config) -> Result<String, PullError> {
+    parse(name, config).map(|image| image.whole())
+}
+
 /// Only a first part that looks like a host is one.
 fn has_registry(name: &str) -> bool {
     name.split_once('/')

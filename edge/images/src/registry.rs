@@ -12,13 +12,16 @@ use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufWriter};
 
+use crate::credentials::Sources;
 use crate::manifest::Blob;
-use crate::{Config, PullError, credentials, files, layer, name};
+use crate::{Config, PullError, PullRequest, credentials, files, layer, name};
 
 const MANIFEST_BYTES_MAX: usize = 4 << 20;
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
+/// Each write is a matter for another thread, so it should be worth it.
+const WRITE_BYTES: usize = 1 << 20;
 const CLIENTS_MAX: usize = 32;
 const CAUSE_CHARS_MAX: usize = 300;
 const RETRY_DELAY_MS: u64 = 250;
@@ -44,6 +47,14 @@ pub(crate) struct Registry<'a> {
 /// it reads the certificates of this machine.
 #[derive(Default)]
 pub(crate) struct Clients(Mutex<Vec<(String, RegistryAuth, Client)>>);
+
+/// How a download came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    AtOnce,
+    /// Which may not fit together.
+    InParts,
+}
 
 /// A request that went wrong, and whether it is worth another try.
 struct Failed {
@@ -90,15 +101,15 @@ impl<'a> Registry<'a> {
     /// Logs in, if the registry wants that. Logins are read anew, so that a changed password counts at once.
     pub(crate) async fn connect(
         source: Reference,
-        image: &'a str,
+        request: PullRequest<'a>,
         config: &'a Config,
         clients: &Clients,
     ) -> Result<Self, PullError> {
-        let host = source.registry();
+        let (host, image) = (source.registry(), request.name);
         let refuse =
             |cause| PullError::Unauthorized { image: image.into(), registry: host.into(), cause };
-        let auth = credentials::login(config.credentials.as_deref(), host, source.repository())
-            .map_err(refuse)?;
+        let logins = Sources { own: request.credentials, file: config.credentials.as_deref() };
+        let auth = credentials::login(logins, host, source.repository()).await.map_err(refuse)?;
         let client = clients.get(host, &auth, config).map_err(|error| PullError::Registry {
             image: image.into(),
             registry: host.into(),
@@ -148,35 +159,30 @@ impl<'a> Registry<'a> {
                 Ok(bytes)
             })
             .await?;
-        let actual = layer::digest_of(&mut &bytes[..], &blob.digest).expect("memory can be read");
+        let actual = layer::digest_of(&bytes, &blob.digest);
         if actual == blob.digest { Ok(bytes) } else { Err(self.wrong("the config".into(), actual)) }
     }
 
-    /// Downloads a layer, goes on where a connection was lost, and checks it.
-    pub(crate) async fn layer(&self, blob: &Blob, to: &Path) -> Result<(), PullError> {
-        let (mut have, mut tried) = (0, 0);
-        loop {
+    /// Downloads a layer, and goes on where a connection was lost or an earlier life has ended. What has come is not
+    /// looked at here.
+    pub(crate) async fn layer(&self, blob: &Blob, to: &Path) -> Result<Arrived, PullError> {
+        let (mut have, mut tried) = (have(blob, to).await, 0);
+        let mut arrived = if have > 0 { Arrived::InParts } else { Arrived::AtOnce };
+        while have < blob.size || tried == 0 && have == 0 {
             tried += 1;
-            let failed = match self.append(blob, to, have).await {
-                Ok(()) => match self.check(blob, to).await {
-                    Ok(()) => return Ok(()),
-                    // What was there before may have been wrong, or the registry gave another part than we asked for.
-                    Err(error) => Failed { error, is_transient: have > 0 },
-                },
-                Err(failed) => failed,
-            };
-            let got = match tokio::fs::metadata(to).await {
-                Ok(found) if found.len() < blob.size => found.len(),
-                Ok(_) | Err(_) => 0,
-            };
+            let Err(failed) = self.append(blob, to, have).await else { return Ok(arrived) };
+            // What is all there and has failed nevertheless is wrong.
+            let got = Some(self::have(blob, to).await).filter(|got| *got < blob.size).unwrap_or(0);
             // Less than before is progress too: of a registry that begins anew because it knows no ranges.
             let is_progress = got > 0 && got != have;
             have = got;
             if tried >= self.config.tries_max || !(failed.is_transient || is_progress) {
                 return Err(failed.error);
             }
+            arrived = Arrived::InParts;
             tokio::time::sleep(retry_delay(tried)).await;
         }
+        Ok(arrived)
     }
 
     async fn append(&self, blob: &Blob, to: &Path, have: u64) -> Result<(), Failed> {
@@ -195,7 +201,8 @@ impl<'a> Registry<'a> {
         };
         let disk =
             |error: std::io::Error| Failed { error: self.disk(to, &error), is_transient: false };
-        let mut file = open_at(to, offset).await.map_err(disk)?;
+        let file = open_at(to, offset).await.map_err(disk)?;
+        let mut file = BufWriter::with_capacity(WRITE_BYTES, file);
         let outcome = self.copy(stream, &mut file, blob, offset).await;
         let flushed = file.flush().await;
         outcome.map_err(|failure| match failure {
@@ -217,7 +224,7 @@ impl<'a> Registry<'a> {
     async fn copy(
         &self,
         mut stream: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
-        file: &mut tokio::fs::File,
+        file: &mut BufWriter<tokio::fs::File>,
         blob: &Blob,
         offset: u64,
     ) -> Result<(), CopyFailure> {
@@ -231,14 +238,6 @@ impl<'a> Registry<'a> {
             file.write_all(&bytes).await.map_err(CopyFailure::Disk)?;
         }
         if got < blob.size { Err(CopyFailure::TooLittle { got }) } else { Ok(()) }
-    }
-
-    async fn check(&self, blob: &Blob, path: &Path) -> Result<(), PullError> {
-        let (file, expected) = (path.to_owned(), blob.digest.clone());
-        let hash = move || layer::digest_of(&mut std::fs::File::open(file)?, &expected);
-        let actual = tokio::task::spawn_blocking(hash).await.expect("hashing does not panic");
-        let actual = actual.map_err(|error| self.disk(path, &error))?;
-        if actual == blob.digest { Ok(()) } else { Err(self.wrong(part(blob), actual)) }
     }
 
     async fn retry<T, F: Future<Output = Result<T, OciDistributionError>>>(
@@ -303,7 +302,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    fn wrong(&self, part: String, actual: String) -> PullError {
+    pub(crate) fn wrong(&self, part: String, actual: String) -> PullError {
         PullError::Digest {
             image: self.image.into(),
             registry: self.source.registry().into(),
@@ -426,6 +425,12 @@ fn part(blob: &Blob) -> String {
 fn descriptor(blob: &Blob) -> OciDescriptor {
     let size = i64::try_from(blob.size).unwrap_or(i64::MAX);
     OciDescriptor { digest: blob.digest.clone(), size, ..OciDescriptor::default() }
+}
+
+/// How much of a layer is there; nothing if it is more than the layer has.
+async fn have(blob: &Blob, at: &Path) -> u64 {
+    let found = tokio::fs::metadata(at).await.map_or(0, |found| found.len());
+    if found > blob.size { 0 } else { found }
 }
 
 async fn open_at(path: &Path, offset: u64) -> std::io::Result<tokio::fs::File> {

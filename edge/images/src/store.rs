@@ -14,11 +14,15 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::flight::Flights;
+use crate::flush::Flush;
+use crate::garbage::Need;
 use crate::index::{Image, Index, Pinned};
+use crate::install::{Temporary, install, make_layer};
+use crate::layer::LayerError;
 use crate::manifest::{self, Blob, Manifest};
-use crate::registry::{Clients, Registry};
+use crate::registry::{Arrived, Clients, Registry};
 use crate::tree::{self, UnpackError};
-use crate::{Config, Prepared, PullError, PullRequest, Usage, files, layer, name};
+use crate::{Config, Prepared, PullError, PullRequest, Usage, files, name};
 
 /// Of one image at a time.
 const DOWNLOADS_MAX: usize = 3;
@@ -40,15 +44,16 @@ pub struct Keep {
 }
 
 #[derive(Debug)]
-struct Inner {
-    config: Config,
-    dir: PathBuf,
-    index: Arc<Index>,
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) dir: PathBuf,
+    pub(crate) index: Arc<Index>,
+    pub(crate) flush: Flush,
     clients: Clients,
     pulls: Flights<Result<Prepared, PullError>>,
     layers: Flights<Result<(), PullError>>,
     /// Unpacking is work for a processor: more at a time would only be slower.
-    unpacking: Semaphore,
+    unpacking: Arc<Semaphore>,
     temporary: AtomicU64,
     /// Locked while we live.
     _lock: File,
@@ -73,27 +78,24 @@ impl Store {
         {
             return Ok(prepared);
         }
-        let flight = format!("{full} {}", request.force);
-        let pulled = self.0.pulls.join(&flight, Box::pin(self.0.pull(&image, request))).await;
+        // Who brings another login may be answered otherwise.
+        let flight =
+            format!("{full} {} {}", request.force, request.credentials.unwrap_or_default());
+        let pull = || self.0.pulls.join(&flight, Box::pin(Inner::pull(&self.0, &image, request)));
+        let mut pulled = pull().await;
+        if let Err(PullError::NoSpace { .. }) = &pulled {
+            match self.sweep(Need::Space).await {
+                Ok(()) => pulled = pull().await,
+                Err(cause) => {
+                    tracing::warn!(cause = format!("{cause:#}"), "no image can be removed")
+                }
+            }
+        }
         pulled.map_err(|error| error.told_of(request.name))
     }
 
-    /// Removes the images that are neither named here by digest nor kept, and tells what is left. Layers that are mounted
-    /// anywhere stay.
-    pub async fn prune(&self, keep: &[String]) -> anyhow::Result<Usage> {
-        let (inner, keep) = (Arc::clone(&self.0), keep.to_vec());
-        spawn_blocking(move || inner.prune(&keep)).await.context("pruning images")?
-    }
-
-    /// The same, with those to be spared told by name. A name that is not here is passed over; one that is none fails.
-    pub async fn prune_but(&self, names: &[String]) -> anyhow::Result<Usage> {
-        let contents = self.0.index.contents();
-        let mut keep = Vec::new();
-        for name in names {
-            let whole = name::parse(name, &self.0.config)?.whole();
-            keep.extend(contents.names.get(&whole).cloned());
-        }
-        self.prune(&keep).await
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     pub fn usage(&self) -> Usage {
@@ -115,17 +117,20 @@ impl Inner {
         }
         let index = Arc::new(Index::open(dir.join("index.json"))?);
         files::make_empty(&dir.join("tmp")).with_context(failed)?;
+        files::make_private(&dir.join("partial")).with_context(failed)?;
         make_layer(&dir.join("layers").join(EMPTY_LAYER)).with_context(failed)?;
         remove_unknown(&dir.join("layers"), &index).with_context(failed)?;
+        let flush = Flush::new(File::open(&dir).with_context(failed)?);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             config,
             dir,
             index,
+            flush,
             clients: Clients::default(),
             pulls: Flights::default(),
             layers: Flights::default(),
-            unpacking: Semaphore::new(processors),
+            unpacking: Arc::new(Semaphore::new(processors)),
             temporary: AtomicU64::new(0),
             _lock: lock,
         })
@@ -169,7 +174,7 @@ impl Inner {
     }
 
     async fn pull(
-        &self,
+        self: &Arc<Self>,
         image: &Reference,
         request: PullRequest<'_>,
     ) -> Result<Prepared, PullError> {
@@ -183,7 +188,7 @@ impl Inner {
             Err(PullError::BadName { image: full.clone(), cause: "it names no registry".into() });
         for source in name::sources(image, &self.config) {
             let host = source.registry().to_owned();
-            outcome = self.pull_from(source, &full, request.name).await;
+            outcome = self.pull_from(source, &full, request).await;
             match &outcome {
                 Ok(prepared) => {
                     tracing::info!(image = %full, registry = %host, digest = %prepared.digest, "pulled an image");
@@ -198,12 +203,13 @@ impl Inner {
     }
 
     async fn pull_from(
-        &self,
+        self: &Arc<Self>,
         source: Reference,
         full: &str,
-        asked: &str,
+        request: PullRequest<'_>,
     ) -> Result<Prepared, PullError> {
-        let registry = Registry::connect(source, asked, &self.config, &self.clients).await?;
+        let asked = request.name;
+        let registry = Registry::connect(source, request, &self.config, &self.clients).await?;
         let (digest, config, blobs) = self.manifest(&registry, asked).await?;
         let layers: Vec<String> = blobs.iter().map(|blob| blob.digest.clone()).collect();
         let keep = self.pin(&digest, &layers);
@@ -269,7 +275,7 @@ impl Inner {
     }
 
     async fn layer(
-        &self,
+        self: &Arc<Self>,
         registry: &Registry<'_>,
         blob: &Blob,
         downloads: &Semaphore,
@@ -286,61 +292,93 @@ impl Inner {
 
     /// Downloads and unpacks a layer that is not here.
     async fn bring(
-        &self,
+        self: &Arc<Self>,
         registry: &Registry<'_>,
         blob: &Blob,
         asked: &str,
     ) -> Result<(), PullError> {
-        if self.index.has_layer(&blob.digest) {
-            return Ok(());
+        let archive = self.partial_path(&blob.digest);
+        let brought = self.bring_by(registry, blob, &archive, asked).await;
+        let is_worth_keeping = match &brought {
+            // What has come so far is gone on with, in this life or the next.
+            Err(PullError::Registry { .. } | PullError::Stalled { .. }) => true,
+            Ok(())
+            | Err(
+                PullError::BadName { .. }
+                | PullError::NotFound { .. }
+                | PullError::Unauthorized { .. }
+                | PullError::Digest { .. }
+                | PullError::Unsafe { .. }
+                | PullError::Broken { .. }
+                | PullError::Platform { .. }
+                | PullError::NoSpace { .. }
+                | PullError::Store { .. },
+            ) => false,
+        };
+        if !is_worth_keeping {
+            drop(Temporary::new(archive));
         }
-        let archive = Temporary(self.temporary_path());
-        registry.layer(blob, &archive.0).await?;
-        let _turn = self.unpacking.acquire().await.expect("this semaphore is never closed");
-        let (index, digest, bytes_max) =
-            (Arc::clone(&self.index), blob.digest.clone(), self.config.layer_bytes_max);
-        let (unpacked, target) = (Temporary(self.temporary_path()), self.layer_path(&blob.digest));
-        // Not interrupted: once begun, the layer arrives even if nobody waits for it any more.
-        let install = move || install(&index, &digest, &archive, &unpacked, &target, bytes_max);
-        let broken = |cause| registry.broken(&format!("layer {}", blob.digest), cause);
-        // A stranger's bytes may find a bug in us; that costs this image and not the agent.
-        let installed = spawn_blocking(install).await.map_err(|error| broken(error.to_string()))?;
-        installed.map_err(|error| match error {
-            UnpackError::Unsafe { entry, cause } => {
-                PullError::Unsafe { image: asked.into(), layer: blob.digest.clone(), entry, cause }
-            }
-            UnpackError::Broken(cause) => broken(cause),
-            UnpackError::Disk { what, error } => self.disk(asked, &what, &error),
-        })
+        brought
     }
 
-    fn prune(&self, keep: &[String]) -> anyhow::Result<Usage> {
-        let doomed = Temporary(self.temporary_path());
-        fs::create_dir(&doomed.0).with_context(|| format!("making {}", doomed.0.display()))?;
-        let contents = self.index.contents();
-        // Containers that an earlier life of the agent started are held by nothing else.
-        let mounted = mounted();
-        let in_use = contents.layers.keys().filter(|layer| mounted.contains(layer_name(layer)));
-        let keep = keep.iter().chain(in_use).map(String::as_str).collect::<BTreeSet<_>>();
-        let before = self.index.contents().usage();
-        let put_away = |layers: &[String]| {
-            for layer in layers.iter().map(|layer| self.layer_path(layer)) {
-                fs::rename(&layer, doomed.0.join(layer.file_name().expect("a layer has a name")))?;
+    async fn bring_by(
+        self: &Arc<Self>,
+        registry: &Registry<'_>,
+        blob: &Blob,
+        archive: &Path,
+        asked: &str,
+    ) -> Result<(), PullError> {
+        let mut arrived = registry.layer(blob, archive).await?;
+        loop {
+            let installed = self.install(registry, blob, archive).await?;
+            let failure = match installed {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            match failure {
+                // What was there before may have been wrong, or the registry gave another part than we asked for.
+                LayerError::Digest(_) if arrived == Arrived::InParts => {
+                    drop(Temporary::new(archive.to_owned()));
+                    arrived = registry.layer(blob, archive).await?;
+                }
+                LayerError::Digest(actual) => {
+                    return Err(registry.wrong(format!("layer {}", blob.digest), actual));
+                }
+                LayerError::Unpack(UnpackError::Unsafe { entry, cause }) => {
+                    let layer = blob.digest.clone();
+                    return Err(PullError::Unsafe { image: asked.into(), layer, entry, cause });
+                }
+                LayerError::Unpack(UnpackError::Broken(cause)) => {
+                    return Err(registry.broken(&format!("layer {}", blob.digest), cause));
+                }
+                LayerError::Unpack(UnpackError::Disk { what, error }) => {
+                    return Err(self.disk(asked, &what, &error));
+                }
             }
-            files::sync_directory(&self.dir.join("layers"))
-        };
-        self.index
-            .prune(&keep, put_away)
-            .with_context(|| format!("pruning {}", self.dir.display()))?;
-        let after = self.index.contents().usage();
-        if before != after {
-            tracing::info!(
-                images = before.images - after.images,
-                bytes = before.bytes - after.bytes,
-                "removed unused images"
-            );
         }
-        Ok(after)
+    }
+
+    /// Not interrupted: once begun, the layer arrives even if nobody waits for it any more.
+    async fn install(
+        self: &Arc<Self>,
+        registry: &Registry<'_>,
+        blob: &Blob,
+        archive: &Path,
+    ) -> Result<Result<(), LayerError>, PullError> {
+        let turn = Arc::clone(&self.unpacking).acquire_owned().await;
+        let turn = turn.expect("this semaphore is never closed");
+        let (inner, blob, archive) = (Arc::clone(self), blob.clone(), archive.to_owned());
+        let layer = format!("layer {}", blob.digest);
+        let work = move || {
+            let opened = File::open(&archive);
+            let opened = opened.map_err(|error| {
+                let what = archive.display().to_string();
+                LayerError::Unpack(UnpackError::Disk { what, error })
+            })?;
+            install(&inner, &blob, opened, turn)
+        };
+        // A stranger's bytes may find a bug in us; that costs this image and not the agent.
+        spawn_blocking(work).await.map_err(|error| registry.broken(&layer, error.to_string()))
     }
 
     fn disk(&self, image: &str, what: &str, error: &io::Error) -> PullError {
@@ -352,74 +390,19 @@ impl Inner {
         }
     }
 
-    fn layer_path(&self, digest: &str) -> PathBuf {
+    pub(crate) fn layer_path(&self, digest: &str) -> PathBuf {
         self.dir.join("layers").join(layer_name(digest))
     }
 
-    fn temporary_path(&self) -> PathBuf {
-        self.dir.join("tmp").join(self.temporary.fetch_add(1, Ordering::Relaxed).to_string())
+    /// A layer that is being downloaded: named by its digest, so that whoever wants it next goes on with it.
+    fn partial_path(&self, digest: &str) -> PathBuf {
+        self.dir.join("partial").join(digest.replace(':', "-"))
     }
-}
 
-/// Removed with whatever is in it when it goes out of scope, unless it was renamed.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let removed =
-            if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.0.display(), %error, "a temporary file stays until the next start");
-            }
-            Ok(()) | Err(_) => (),
-        }
+    pub(crate) fn temporary(&self) -> Temporary {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        Temporary::new(self.dir.join("tmp").join(number.to_string()))
     }
-}
-
-/// Unpacks aside, flushes, renames, and only then tells the index.
-fn install(
-    index: &Index,
-    digest: &str,
-    archive: &Temporary,
-    unpacked: &Temporary,
-    target: &Path,
-    bytes_max: u64,
-) -> Result<(), UnpackError> {
-    let disk = |path: &Path| {
-        let what = path.display().to_string();
-        move |error: io::Error| UnpackError::Disk { what, error }
-    };
-    make_layer(&unpacked.0).map_err(disk(&unpacked.0))?;
-    let bytes = layer::unpack(&archive.0, &unpacked.0, bytes_max)?;
-    // One flush of the file system instead of one for each of its files.
-    File::open(&unpacked.0)
-        .and_then(|dir| Ok(rustix::fs::syncfs(&dir)?))
-        .map_err(disk(&unpacked.0))?;
-    let place = || match fs::rename(&unpacked.0, target) {
-        Ok(()) => files::sync_directory(target.parent().expect("a layer lies in the store")),
-        // Whoever began before us and was given up has finished after all.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
-            ) =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    let note = |contents: &mut crate::index::Contents, (): &()| {
-        contents.layers.insert(digest.to_owned(), bytes);
-    };
-    index.change(place, note).map_err(disk(target))
-}
-
-/// The root of a layer, as the root of a file system is: visible for all.
-fn make_layer(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::create_dir_all(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 fn remove_unknown(layers: &Path, index: &Index) -> io::Result<()> {
@@ -435,18 +418,7 @@ fn remove_unknown(layers: &Path, index: &Index) -> io::Result<()> {
     Ok(())
 }
 
-/// What of overlay file systems any process of this machine sees.
-fn mounted() -> String {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let tables = processes.filter_map(|one| fs::read_to_string(one.path().join("mountinfo")).ok());
-    let mut mounts = BTreeSet::new();
-    for table in tables {
-        mounts.extend(table.lines().filter(|line| line.contains("lowerdir=")).map(str::to_owned));
-    }
-    mounts.into_iter().collect()
-}
-
-fn layer_name(digest: &str) -> &str {
+pub(crate) fn layer_name(digest: &str) -> &str {
     let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
     &hex[..LAYER_NAME_CHARS.min(hex.len())]
 }

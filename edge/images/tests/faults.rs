@@ -12,10 +12,11 @@ use base64::Engine;
 use fake::{Fake, Fault};
 use futures::FutureExt;
 use futures::future::join_all;
-use images::{Config, Prepared, PullError, PullRequest, Store};
+use images::{Config, GarbagePolicy, Prepared, PullError, PullRequest, Store};
 use serde_json::json;
 use support::Item::File;
 use support::{Image, tar};
+use tokio_util::sync::CancellationToken;
 
 const IP: &str = "127.50.0.3";
 const STALL_MS: u64 = 1000;
@@ -43,7 +44,9 @@ impl Fixture {
     }
 
     async fn pull(&self, image: &str) -> Result<Prepared, PullError> {
-        self.store.pull(PullRequest { name: &self.name(image), force: false }).await
+        self.store
+            .pull(PullRequest { name: &self.name(image), force: false, credentials: None })
+            .await
     }
 
     /// The text names the image, the registry and these.
@@ -144,7 +147,8 @@ async fn a_pull_that_hangs_holds_no_other_up() {
     for _ in 0..10 {
         let (_, layers) = fixture.fake.image("a", "1", &image(0));
         fixture.fake.fault(&layers[0], Fault::HangAfter(1000));
-        let mut pull = Box::pin(patient.pull(PullRequest { name: &name, force: true }));
+        let mut pull =
+            Box::pin(patient.pull(PullRequest { name: &name, force: true, credentials: None }));
         let before = fixture.fake.count(&layers[0]);
         while hanging.is_empty() && fixture.fake.count(&layers[0]) == before {
             assert!((&mut pull).now_or_never().is_none());
@@ -152,7 +156,7 @@ async fn a_pull_that_hangs_holds_no_other_up() {
         }
         hanging.push(pull);
     }
-    let pulled = patient.pull(PullRequest { name: &good, force: false }).await;
+    let pulled = patient.pull(PullRequest { name: &good, force: false, credentials: None }).await;
     assert!(is_whole(&pulled.expect("another image is not held up")));
     assert!(hanging.into_iter().all(|pull| pull.now_or_never().is_none()));
 }
@@ -231,7 +235,8 @@ async fn logins_come_from_the_docker_config() {
         .await
         .expect("a new store");
     let name = fixture.name("a:1");
-    let pull = async || store.pull(PullRequest { name: &name, force: false }).await;
+    let pull =
+        async || store.pull(PullRequest { name: &name, force: false, credentials: None }).await;
     let refusal = pull().await.expect_err("there is no such file").to_string();
     assert!(refusal.contains("config.json cannot be read"), "{refusal}");
     let wrong = base64::engine::general_purpose::STANDARD.encode("user:wrong");
@@ -256,7 +261,8 @@ async fn a_mirror_is_asked_first_and_the_registry_if_it_fails() {
     config.tries_max = 1;
     let store = Store::open(&store, config).await.expect("a new store");
     let name = fixture.name("a:1");
-    let pull = async || store.pull(PullRequest { name: &name, force: true }).await;
+    let pull =
+        async || store.pull(PullRequest { name: &name, force: true, credentials: None }).await;
     assert!(is_whole(&pull().await.expect("the registry has it")));
     assert_eq!((mirror.count(&manifest), fixture.fake.count(&layers[0])), (1, 1));
     mirror.image("a", "1", &image(1));
@@ -269,8 +275,10 @@ async fn what_an_interrupted_pull_left_is_removed_at_the_next_start() {
     let Fixture { fake, store, dir } = Fixture::new().await;
     fake.image("a", "1", &image(0));
     let name = format!("{}/a:1", fake.address);
-    let prepared =
-        store.pull(PullRequest { name: &name, force: false }).await.expect("the registry is good");
+    let prepared = store
+        .pull(PullRequest { name: &name, force: false, credentials: None })
+        .await
+        .expect("the registry is good");
     let refusal = Store::open(dir.path(), config()).await.expect_err("it is open").to_string();
     assert!(refusal.contains("in use by another process"), "{refusal}");
     drop((store, prepared));
@@ -281,7 +289,10 @@ async fn what_an_interrupted_pull_left_is_removed_at_the_next_start() {
     fs::create_dir_all(at("layers/0123456789abcdef/usr")).expect("a directory");
     fs::write(at("index.next"), b"{\"ima").expect("a file");
     let store = Store::open(dir.path(), config()).await.expect("it opens again");
-    let again = store.pull(PullRequest { name: &name, force: false }).await.expect("it is here");
+    let again = store
+        .pull(PullRequest { name: &name, force: false, credentials: None })
+        .await
+        .expect("it is here");
     assert!(is_whole(&again));
     assert!(
         !at("layers/0123456789abcdef").exists() && !at("tmp/7").exists() && !at("tmp/8").exists()
@@ -295,21 +306,129 @@ async fn what_an_interrupted_pull_left_is_removed_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_later_life_goes_on_with_a_download_and_trusts_none_of_it() {
+    let whole = image(0).layers.remove(0);
+    let mut torn = whole[..150_000].to_vec();
+    torn[4096..100_000].fill(0);
+    let longer = [&whole[..], b"more"].concat();
+    for (left, ranges) in [
+        (&whole[..100_000], &["bytes=100000-"][..]),
+        (&whole[..], &[][..]),
+        (&torn[..], &["bytes=150000-", ""][..]),
+        (&longer[..], &[""][..]),
+    ] {
+        let Fixture { fake, store, dir } = Fixture::new().await;
+        drop(store);
+        let (_, layers) = fake.image("a", "1", &image(0));
+        let digest = layers[0].rsplit('/').next().expect("a digest").replace(':', "-");
+        let partial = dir.path().join("partial").join(digest);
+        fs::write(&partial, left).expect("a file");
+        let store = Store::open(dir.path(), config()).await.expect("it opens again");
+        let name = format!("{}/a:1", fake.address);
+        let request = PullRequest { name: &name, force: false, credentials: None };
+        assert!(is_whole(&store.pull(request).await.expect("the registry is good")));
+        let asked = fake.asked();
+        let asked = asked.iter().filter_map(|asked| asked.strip_prefix(&layers[0]));
+        assert_eq!(asked.map(str::trim).collect::<Vec<_>>(), ranges, "{} bytes", left.len());
+        assert!(!partial.exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_ran_into_a_fault_is_gone_on_with_by_the_next() {
+    let fixture = Fixture::new().await;
+    let (_, layers) = fixture.fake.image("a", "1", &image(0));
+    fixture.fake.fault(&layers[0], Fault::CutAfter(100_000));
+    for _ in 0..3 {
+        fixture.fake.fault(&layers[0], Fault::Status(503));
+    }
+    fixture.fails("a:1", &["layer sha256:", "503"]).await;
+    assert!(is_whole(&fixture.pull("a:1").await.expect("now it is good")));
+    assert_eq!(fixture.fake.asked().last(), Some(&format!("{} bytes=100000-", layers[0])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_may_bring_its_own_login() {
+    let fixture = Fixture::new().await;
+    fixture.fake.image("a", "1", &image(0));
+    let encode = |login: &str| base64::engine::general_purpose::STANDARD.encode(login);
+    fixture.fake.want_login(&format!("Basic {}", encode("user:secret")), "a-token");
+    let name = fixture.name("a:1");
+    for (login, is_right) in [("user:wrong", false), ("user:secret", true)] {
+        let auths = json!({"auths": {fixture.fake.address.as_str(): {"auth": encode(login)}}});
+        let own = auths.to_string();
+        let request = PullRequest { name: &name, force: true, credentials: Some(&own) };
+        assert_eq!(fixture.store.pull(request).await.is_ok(), is_right);
+    }
+    let request = PullRequest { name: &name, force: true, credentials: None };
+    let failure = fixture.store.pull(request).await.expect_err("nobody else's login is used");
+    assert!(matches!(failure, PullError::Unauthorized { .. }), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_that_was_not_used_for_longest_makes_way() {
+    let Fixture { fake, store, dir } = Fixture::new().await;
+    drop(store);
+    for (seed, name) in ["old", "kept", "used", "new"].into_iter().enumerate() {
+        fake.image(name, "1", &image(seed));
+    }
+    let disk = SmallDisk::mount(dir.path().join("small"), "size=1400k");
+    let full = |image: &str| format!("{}/{image}:1", fake.address);
+    let garbage = GarbagePolicy {
+        headroom: 0.25,
+        watch_interval: Duration::from_millis(50),
+        excluded: vec![full("kept")],
+        unused_max: None,
+    };
+    let config = Config { garbage, ..config() };
+    let store = Store::open(&disk.0.join("store"), config).await.expect("a new store");
+    let pull = async |image: &str| {
+        let name = full(image);
+        store.pull(PullRequest { name: &name, force: false, credentials: None }).await
+    };
+    drop((pull("old").await.expect("it fits"), pull("kept").await.expect("it fits")));
+    let used = pull("used").await.expect("it fits");
+    assert!(is_whole(&pull("new").await.expect("old makes way")));
+    assert!(is_whole(&used));
+    assert_eq!(store.usage().layers, 3);
+    let asked = fake.count("/v2/kept/manifests/1");
+    pull("kept").await.expect("it is here");
+    assert_eq!(fake.count("/v2/kept/manifests/1"), asked, "it is excluded");
+    // And without a pull that needs the space.
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move { store.collect_garbage(stop).await }
+    });
+    fs::write(disk.0.join("filler"), vec![1; 250_000]).expect("there is so much space");
+    while store.usage().layers > 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    watching.await.expect("it ends when it is told");
+    drop(store);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_and_left_clean() {
     let fixture = Fixture::new().await;
     fixture.fake.image("a", "1", &image(0));
     let disk = SmallDisk::mount(fixture.dir.path().join("small"), "size=450k");
     let store = Store::open(&disk.0.join("store"), config()).await.expect("a new store");
     let name = fixture.name("a:1");
-    let failure =
-        store.pull(PullRequest { name: &name, force: false }).await.expect_err("it does not fit");
+    let failure = store
+        .pull(PullRequest { name: &name, force: false, credentials: None })
+        .await
+        .expect_err("it does not fit");
     assert!(matches!(failure, PullError::NoSpace { .. }), "{failure}");
     let text = failure.to_string();
     assert!(
         text.contains(&name) && text.contains("small/store") && text.contains("prune"),
         "{text}"
     );
-    assert_eq!(fs::read_dir(disk.0.join("store/tmp")).expect("the store").count(), 0);
+    for dir in ["store/tmp", "store/partial"] {
+        assert_eq!(fs::read_dir(disk.0.join(dir)).expect("the store").count(), 0);
+    }
     drop(store);
 }
 

@@ -37,7 +37,8 @@ impl Fixture {
     async fn pull(&self, layers: Vec<Vec<u8>>) -> Result<Prepared, PullError> {
         self.registry.push("hostile", "1", &Image { layers, config: json!({}) }).await;
         let name = format!("{}/hostile:1", self.registry.address);
-        let pulled = self.store.pull(PullRequest { name: &name, force: true }).await;
+        let pulled =
+            self.store.pull(PullRequest { name: &name, force: true, credentials: None }).await;
         self.assert_untouched();
         pulled
     }
@@ -54,7 +55,7 @@ impl Fixture {
         assert_eq!(names(self.dir.path()), ["outside", "store"]);
         let mut store = names(&self.dir.path().join("store"));
         store.retain(|name| name != "index.json");
-        assert_eq!(store, ["layers", "lock", "tmp"]);
+        assert_eq!(store, ["layers", "lock", "partial", "tmp"]);
         assert!(names(&self.dir.path().join("store/tmp")).is_empty());
         assert_eq!(fs::read_to_string(self.outside.join("canary")).expect("the canary"), CANARY);
         assert_eq!(

@@ -30,7 +30,10 @@ async fn programs_run_in_the_images_that_we_pull() {
         Store::open(&dir.path().join("store"), Config::default()).await.expect("a new store");
     let check = async |image: &str, command: &[&str], expected: &str| {
         let name = format!("{}/{image}", registry.address);
-        let prepared = store.pull(PullRequest { name: &name, force: false }).await.expect(image);
+        let prepared = store
+            .pull(PullRequest { name: &name, force: false, credentials: None })
+            .await
+            .expect(image);
         assert_eq!(prepared.config.entrypoint, ["/entrypoint"], "{image}");
         let root = Root::mount(&dir.path().join(image), &prepared);
         let run = Command::new("chroot").arg(&root.merged).args(command).output().expect("chroot");
@@ -44,7 +47,10 @@ async fn programs_run_in_the_images_that_we_pull() {
     check("python", &["/bin/sh", "-c", "echo hello from $(id -un)"], "hello from root").await;
     let serves = async |image: &str, request: &str, expected: &str| {
         let name = format!("{}/{image}", registry.address);
-        let prepared = store.pull(PullRequest { name: &name, force: false }).await.expect(image);
+        let prepared = store
+            .pull(PullRequest { name: &name, force: false, credentials: None })
+            .await
+            .expect(image);
         let root = Root::mount(&dir.path().join(format!("{image}-serves")), &prepared);
         let address = support::free_address(IP);
         let _service = Service::start(&root, &address);

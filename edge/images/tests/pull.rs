@@ -30,7 +30,7 @@ impl Fixture {
 
     async fn pull(&self, name: &str) -> Result<Prepared, PullError> {
         let name = format!("{}/{name}", self.registry.address);
-        self.store.pull(PullRequest { name: &name, force: true }).await
+        self.store.pull(PullRequest { name: &name, force: true, credentials: None }).await
     }
 }
 
@@ -291,7 +291,9 @@ async fn an_image_that_is_here_needs_no_registry_unless_it_is_forced() {
     let Fixture { registry, store, dir } = Fixture::new().await;
     let old = registry.push("app", "1", &image(&[&[File("v", 0o644, b"old")]])).await;
     let name = format!("{}/app:1", registry.address);
-    let pull = async |store: &Store, force| store.pull(PullRequest { name: &name, force }).await;
+    let pull = async |store: &Store, force| {
+        store.pull(PullRequest { name: &name, force, credentials: None }).await
+    };
     assert_eq!(pull(&store, false).await.expect("pulled").digest, old);
     let new = registry.push("app", "1", &image(&[&[File("v", 0o644, b"new")]])).await;
     assert_eq!(pull(&store, false).await.expect("here").digest, old);

@@ -124,7 +124,8 @@ impl Guests {
         let fetched = try_join_all(uris.map(|uri| self.0.fetcher.fetch(uri, &sandbox, of)));
         let pulled = async {
             let Some(image) = image else { return Ok(None) };
-            let request = PullRequest { name: &image.name, force: image.force_pull };
+            let (name, force) = (&image.name, image.force_pull);
+            let request = PullRequest { name, force, credentials: None };
             anyhow::Ok(Some(self.0.images.pull(request).await?))
         };
         let (_, image) = tokio::try_join!(async { anyhow::Ok(fetched.await?) }, pulled)?;

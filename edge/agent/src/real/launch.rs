@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
 use futures::future::try_join_all;
-use images::{Keep, Prepared, PullRequest};
-use model::container::{Run, Volume};
+use images::{Keep, Prepared, PullError, PullRequest};
+use model::container::{Image, Run, Volume};
 use model::id::{ContainerId, FrameworkId, TaskId};
 use model::limits::{self, Limit};
 use model::resources::{Resources, Scalar};
@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Hands;
+use super::{Hands, login};
 use crate::environment::{Inhabitant, environment, of_executor};
 use crate::logger::Origin;
 use crate::sandbox::{Owner, Tenant, owner};
@@ -152,16 +152,7 @@ impl Hands {
         }
         let owner = self.owner(job)?;
         let (sandbox, shared) = self.sandbox(job, owner).await?;
-        let fetched = self.fetch(job, &sandbox, owner);
-        let pulled = async {
-            let Some(image) = image else { return Ok(None) };
-            let request = PullRequest { name: &image.name, force: image.force_pull };
-            let begun = Instant::now();
-            let pulled = self.tools.images.pull(request).await?;
-            self.tools.gauges.pulled(begun);
-            anyhow::Ok(Some(pulled))
-        };
-        let ((), image) = tokio::try_join!(fetched, pulled)?;
+        let image = self.bring(job, &sandbox, owner, image).await?;
         let keep = image.as_ref().map(|image| image.keep.clone());
         Ok((self.spec(job, sandbox, image, shared)?, keep))
     }
@@ -222,6 +213,43 @@ impl Hands {
             Ok((sandbox, mounted))
         };
         spawn_blocking(make).await.context("making the sandbox")?
+    }
+
+    /// Files and image, side by side. Only if the image is not for everybody is a login awaited among the files.
+    async fn bring(
+        &self,
+        job: &Job,
+        sandbox: &Path,
+        owner: Option<Owner>,
+        image: Option<&Image>,
+    ) -> anyhow::Result<Option<Prepared>> {
+        let fetched = self.fetch(job, sandbox, owner);
+        let Some(image) = image else { return fetched.await.map(|()| None) };
+        let pull = async |credentials| {
+            let request = PullRequest { name: &image.name, force: image.force_pull, credentials };
+            let begun = Instant::now();
+            let pulled = self.tools.images.pull(request).await?;
+            self.tools.gauges.pulled(begun);
+            Ok::<_, PullError>(pulled)
+        };
+        let pulled = async {
+            match pull(None).await {
+                Err(refusal) if refusal.may_want_login() && !job.task.command.uris.is_empty() => {
+                    Ok(Err(refusal))
+                }
+                pulled => pulled.map(Ok),
+            }
+        };
+        let pulled = async { anyhow::Ok(pulled.await?) };
+        let ((), pulled) = tokio::try_join!(fetched, pulled)?;
+        let refusal = match pulled {
+            Ok(prepared) => return Ok(Some(prepared)),
+            Err(refusal) => refusal,
+        };
+        match login::of(sandbox) {
+            Some(login) => Ok(Some(pull(Some(&login)).await?)),
+            None => Err(refusal.into()),
+        }
     }
 
     async fn fetch(&self, job: &Job, sandbox: &Path, owner: Option<Owner>) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod books;
 pub(crate) mod launch;
 mod load;
+mod login;
 mod measure;
 
 use std::future::Future;
