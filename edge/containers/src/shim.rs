@@ -37,7 +37,7 @@ pub(crate) use self::start::Ready;
 use crate::cgroup::Hierarchies;
 use crate::packet;
 use crate::protocol::{Answer, FromInit, Launch, MAIN, ToInit};
-use crate::spec::Exec;
+use crate::spec::{Exec, Limits};
 
 /// Setting up takes milliseconds; what takes this long hangs.
 const SET_UP_MS_MAX: u64 = 60_000;
@@ -70,7 +70,9 @@ pub(crate) fn main(order: Order, ready: Option<Ready>, machine: &Machine) -> i32
 struct Shim<'a> {
     place: Place,
     hierarchies: &'a Hierarchies,
-    memory_bytes_max: Option<u64>,
+    limits: Limits,
+    /// Another container.
+    is_within: bool,
     signals: SignalFd,
     connections: Connections,
     /// Our end of the socket to the container's init, until that has closed.
@@ -278,10 +280,21 @@ impl Shim<'_> {
 
     fn main_executed(&mut self) {
         let Phase::Starting { init, .. } = self.phase else { return };
+        if let Err(cause) = self.limit_cpu() {
+            return self.fail(format!("{cause:#}"));
+        }
         self.phase = Phase::Running { init, ended: None };
         self.connections.started(init.as_raw_nonzero().get().unsigned_abs());
         if self.kill_at.is_some() {
             self.tell_init(&ToInit::Terminate);
+        }
+    }
+
+    /// A container in another uses what that may use.
+    fn limit_cpu(&self) -> anyhow::Result<()> {
+        match self.is_within {
+            true => Ok(()),
+            false => self.hierarchies.limit_cpu(&self.place.cgroup, &self.limits),
         }
     }
 

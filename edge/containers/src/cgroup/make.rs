@@ -13,6 +13,9 @@ use crate::spec::Limits;
 /// processors and take nobody.
 const OWN_V1: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio"];
 
+/// Of both versions.
+const CPU: &str = "cpu";
+
 /// What version 2 has to hand on from group to group before it can be limited.
 const HANDED_ON_V2: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
@@ -60,7 +63,7 @@ fn setting(controller: &'static str, file: &'static str, value: impl ToString) -
 }
 
 impl Hierarchies {
-    /// Makes the group in every tree that limits or counts, with nobody in it.
+    /// Makes the group in every tree that limits or counts, with nobody in it and its CPU time not limited yet.
     pub(crate) fn make(
         &self,
         cgroup: &str,
@@ -70,13 +73,30 @@ impl Hierarchies {
         for dir in self.own_dirs(cgroup) {
             fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         }
-        let settings = match &self.v2 {
-            Some(mount) if self.is_v2() => {
-                hand_on(mount, cgroup)?;
-                settings_v2(limits)
-            }
-            Some(_) | None => settings_v1(limits, devices, self.limits_swap()),
-        };
+        if let Some(mount) = self.v2.as_ref().filter(|_| self.is_v2()) {
+            hand_on(mount, cgroup)?;
+        }
+        let mut settings = self.settings(limits, devices);
+        settings.retain(|one| one.controller != CPU);
+        self.write_all(cgroup, &settings)
+    }
+
+    /// What is left to be limited in a group when the program runs: who prepares it is in the group, too, and would be
+    /// kept waiting by a small share or quota.
+    pub(crate) fn limit_cpu(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
+        let mut settings = self.settings(limits, Devices::All);
+        settings.retain(|one| one.controller == CPU);
+        self.write_all(cgroup, &settings)
+    }
+
+    fn settings(&self, limits: &Limits, devices: Devices) -> Vec<Setting> {
+        match self.is_v2() {
+            true => settings_v2(limits),
+            false => settings_v1(limits, devices, self.limits_swap()),
+        }
+    }
+
+    fn write_all(&self, cgroup: &str, settings: &[Setting]) -> anyhow::Result<()> {
         let is_same = |a: &Setting, b: &Setting| (a.controller, a.file) == (b.controller, b.file);
         settings.chunk_by(is_same).try_for_each(|same| self.write(cgroup, same))
     }
@@ -105,11 +125,8 @@ impl Hierarchies {
 
     /// Changes the limits of a group that is there.
     pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
-        let settings = match self.is_v2() {
-            true => settings_v2(limits),
-            false => settings_v1(limits, Devices::All, self.limits_swap()),
-        };
-        let is_amount = |one: &&Setting| matches!(one.controller, "cpu" | "memory");
+        let settings = self.settings(limits, Devices::All);
+        let is_amount = |one: &&Setting| matches!(one.controller, CPU | "memory");
         let amounts: Vec<&Setting> = settings.iter().filter(is_amount).collect();
         let write = |one: &&Setting| {
             let path = self.dir(one.controller, cgroup)?.join(one.file);

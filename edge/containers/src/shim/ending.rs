@@ -43,7 +43,7 @@ impl Shim<'_> {
         if kills == 0 || wait_status == 0 {
             return None;
         }
-        let limit = self.memory_bytes_max.map_or("none".into(), megabytes);
+        let limit = self.limits.memory_bytes_max.map_or("none".into(), megabytes);
         let peak = self.hierarchies.memory_bytes_peak(&self.place.cgroup);
         let peak = peak.map_or("unknown".into(), megabytes);
         let cause = format!("Memory limit exceeded: Requested: {limit} Maximum Used: {peak}");

@@ -162,7 +162,8 @@ fn assemble<'a>(
     Ok(Shim {
         place: place(launch),
         hierarchies: &machine.hierarchies,
-        memory_bytes_max: spec.limits.memory_bytes_max,
+        limits: spec.limits.clone(),
+        is_within: is_within(spec),
         signals: ready.signals,
         connections: Connections::new(listener, channel),
         init: Some(ready.socket),
@@ -262,6 +263,10 @@ fn fork_init() -> anyhow::Result<Option<Pid>> {
     Ok(Pid::from_raw(i32::try_from(pid).context("the number of a process")?))
 }
 
+fn is_within(spec: &Spec) -> bool {
+    spec.container.as_str().contains(WITHIN)
+}
+
 /// Makes the container's groups, while its init prepares what it will see, and puts it there.
 fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
     let devices = match confine::reach(&launch.spec, machine) {
@@ -269,7 +274,7 @@ fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
         Reach::Confined { .. } => Devices::Harmless,
     };
     let hierarchies = &machine.hierarchies;
-    match launch.spec.container.as_str().contains(WITHIN) {
+    match is_within(&launch.spec) {
         true => hierarchies.make_within(&launch.cgroup)?,
         false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?,
     }
