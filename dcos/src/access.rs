@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use api::mesos::access::{Access, Secret, Wanted};
+use api::mesos::access::{Access, Wanted};
+use mesos_v1::authorization::{Credentials, Secret};
 use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,11 +15,21 @@ pub(crate) struct MesosAuthentication {
     credentials: Option<PathBuf>,
     frameworks: bool,
     operators: bool,
+    /// Of agents: whoever looks at something.
+    agents_readonly: bool,
+    /// Of agents: whoever changes something, and all v1 calls.
+    agents_readwrite: bool,
 }
 
 impl Default for MesosAuthentication {
     fn default() -> Self {
-        Self { credentials: None, frameworks: true, operators: false }
+        Self {
+            credentials: None,
+            frameworks: true,
+            operators: false,
+            agents_readonly: false,
+            agents_readwrite: false,
+        }
     }
 }
 
@@ -38,13 +49,25 @@ struct Credential {
 impl MesosAuthentication {
     /// `None`: everybody may.
     pub(crate) fn access(&self) -> Result<Option<Access>> {
-        let Some(path) = &self.credentials else { return Ok(None) };
+        let Some(credentials) = self.read()? else { return Ok(None) };
         let wanted = match (self.frameworks, self.operators) {
             (true, true) => Wanted::OfBoth,
             (true, false) => Wanted::OfFrameworks,
             (false, true) => Wanted::OfOperators,
             (false, false) => return Ok(None),
         };
+        Ok(Some(Access { credentials, wanted }))
+    }
+
+    /// Without credentials nobody is asked.
+    pub(crate) fn of_agents(&self) -> Result<agent::Access> {
+        let Some(credentials) = self.read()? else { return Ok(agent::Access::default()) };
+        let Self { agents_readonly: readonly, agents_readwrite: readwrite, .. } = *self;
+        Ok(agent::Access { credentials, readonly, readwrite })
+    }
+
+    fn read(&self) -> Result<Option<Credentials>> {
+        let Some(path) = &self.credentials else { return Ok(None) };
         let what = || format!("mesos_authentication: credentials: reading {}", path.display());
         let text = fs::read_to_string(path).with_context(what)?;
         let file: File = serde_json::from_str(&text).with_context(what)?;
@@ -52,7 +75,7 @@ impl MesosAuthentication {
             bail!("{}: it lists nobody", what());
         }
         let known = file.credentials.into_iter().map(|one| (one.principal, Secret(one.secret)));
-        Ok(Some(Access { credentials: known.collect(), wanted }))
+        Ok(Some(Credentials(known.collect())))
     }
 }
 
@@ -78,7 +101,7 @@ mod tests {
             let access = access(settings).expect("it can be read");
             assert_eq!(access.as_ref().map(|access| access.wanted), wanted, "{settings}");
             if let Some(access) = access {
-                assert_eq!(access.credentials["spark"], Secret("s".to_owned()));
+                assert_eq!(access.credentials.0["spark"], Secret("s".to_owned()));
             }
         };
         check("", Some(Wanted::OfFrameworks));

@@ -3,15 +3,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{AgentConfig, Machine, machine_resources};
+use agent::{AgentConfig, Door, Machine, machine_resources};
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::logs::OfAgents;
 use crate::settings::Settings;
 use crate::shares;
 
@@ -41,13 +43,14 @@ impl Crew {
         settings: &Settings,
         cluster_id: &str,
         ports: Vec<TcpListener>,
+        levels: Arc<OfAgents>,
     ) -> Result<Self> {
         let data = &settings.data_dir;
         let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
-        let configs = configs(settings, cluster_id, &images)?;
+        let configs = configs(settings, cluster_id, &images, levels)?;
         // Each agent binds its own; nothing else of ours wants these ports.
         drop(ports);
-        let run_dirs = configs.iter().map(|config| config.containers.run_dir.clone()).collect();
+        let run_dirs = configs.iter().flat_map(run_dirs).collect();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         let collecting = stop.clone();
@@ -99,10 +102,18 @@ pub(crate) fn own_id(settings: &Settings) -> Result<String> {
     Ok(id)
 }
 
+/// That go with the agent, unless something is in them.
+fn run_dirs(config: &AgentConfig) -> impl Iterator<Item = PathBuf> {
+    let socket_dir = config.door.socket.as_ref().and_then(|socket| socket.parent());
+    let own = socket_dir.filter(|dir| dir.starts_with(RUN_DIR)).map(Path::to_owned);
+    [config.containers.run_dir.clone()].into_iter().chain(own)
+}
+
 fn configs(
     settings: &Settings,
     cluster_id: &str,
     images: &images::Store,
+    levels: Arc<OfAgents>,
 ) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
     let fetcher = settings.fetcher.open(&data.join("fetched"))?;
@@ -111,6 +122,7 @@ fn configs(
         None => machine_resources(Machine::detect(data)?),
     };
     let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
+    let access = settings.mesos_authentication.of_agents()?;
     let mut configs = Vec::new();
     for (number, resources) in (0..settings.agents).zip(shares::split(&resources, settings.agents)?)
     {
@@ -120,6 +132,8 @@ fn configs(
         let layer_dir = made(&data.join("layers").join(number.to_string()))?;
         let containers =
             containers::Config::new(run_dir, layer_dir, format!("{CGROUP}/{instance}"));
+        let sockets = Path::new(RUN_DIR).join(format!("{instance}.executors"));
+        let key = settings.executors.key(&dir)?;
         configs.push(AgentConfig {
             dir,
             master: master.to_string(),
@@ -139,6 +153,9 @@ fn configs(
             logs: settings.task_logs.policy()?,
             stop_tasks: settings.stop_tasks,
             node: settings.executors.config(),
+            door: Door { socket: settings.executors.socket(number, &sockets), key },
+            access: access.clone(),
+            levels: levels.clone(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
             gc_disk_headroom: DISK_HEADROOM,
         });

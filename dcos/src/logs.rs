@@ -2,9 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use api::logging::{Levels, Logging};
+use api::mesos::logging::duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -59,6 +61,24 @@ fn targets(levels: &Levels) -> Targets {
     Targets::new()
         .with_default(root)
         .with_targets(named.map(|(name, level)| (name.clone(), *level)))
+}
+
+/// What agents are asked and told of the log.
+#[derive(Debug, Clone)]
+pub(crate) struct OfAgents(pub(crate) Arc<Logging>);
+
+impl agent::Levels for OfAgents {
+    fn level(&self) -> u32 {
+        self.0.level()
+    }
+
+    fn change(&self, level: u32, time: Duration) -> Result<(), String> {
+        self.0.change_level(level, time)
+    }
+
+    fn time(&self, text: &str) -> Option<Duration> {
+        duration(text)
+    }
 }
 
 /// Why the program ends, with its causes.

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::banner;
 use crate::crew::{self, Crew};
 use crate::listen::{self, Listeners};
+use crate::logs::OfAgents;
 use crate::master::{self, Doors, Master};
 use crate::serve::Servers;
 use crate::settings::{Half, Settings};
@@ -91,6 +92,7 @@ async fn start(settings: &Settings, logging: Arc<Logging>) -> Result<Cluster> {
         false => None,
     };
     let mut servers = Servers::new();
+    let levels = Arc::new(OfAgents(logging.clone()));
     let master = doors.map(|doors| {
         let master = master::start(settings, &settings.data_dir)?;
         let Listeners { front_door, mesos_master, marathon, agent_stream } = doors;
@@ -103,7 +105,7 @@ async fn start(settings: &Settings, logging: Arc<Logging>) -> Result<Cluster> {
         Some(ports) => {
             let cluster_id = master.as_ref().map(|master| master.cluster_id.clone());
             let instance = cluster_id.map_or_else(|| crew::own_id(settings), Ok)?;
-            Some(Crew::start(settings, &instance, ports).await?)
+            Some(Crew::start(settings, &instance, ports, levels).await?)
         }
         None => None,
     };

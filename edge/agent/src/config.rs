@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 
+use crate::api::access::Access;
+use crate::api::logging::Levels;
+use crate::door::Door;
 use crate::logger::LogPolicy;
 use crate::reconfigure::Reconfiguration;
 
@@ -36,6 +40,12 @@ pub struct AgentConfig {
     /// Ends all tasks when the agent is stopped; otherwise they run on.
     pub stop_tasks: bool,
     pub node: node::Config,
+    /// For executors that are programs.
+    pub door: Door,
+    /// Of whom else its API wants to know who they are.
+    pub access: Access,
+    /// How much the program logs.
+    pub levels: Arc<dyn Levels>,
     /// How often it is measured what tasks leave idle, so that it can be lent to others; unset, nothing is lent.
     pub oversubscribe: Option<Duration>,
     /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.

@@ -11,6 +11,8 @@ use model::id::{ContainerId, FrameworkId};
 use model::task::TaskInfo;
 use node::Executor;
 
+use crate::door::{Claims, DIR_IN_IMAGE, Door};
+
 /// Where programs are, for tasks without an image; an image says so itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -22,6 +24,7 @@ pub(crate) struct Place {
     pub(crate) hostname: String,
     /// From the word that an executor is to end to SIGKILL, where it does not say itself.
     pub(crate) shutdown_grace: Duration,
+    pub(crate) door: Door,
 }
 
 /// Whose environment it is.
@@ -100,7 +103,27 @@ pub(crate) fn of_executor(
     all.remove("MESOS_TASK_ID");
     all.extend(own.map(|(name, value)| (name.to_owned(), value)));
     all.extend(tenant.task.command.environment.iter().cloned());
+    // Nobody could subscribe with another.
+    all.extend(to_agent(place, tenant, executor));
     all.into_iter().collect()
+}
+
+/// What opens the agent's door.
+fn to_agent(
+    place: &Place,
+    tenant: &Inhabitant<'_>,
+    executor: &Executor,
+) -> impl Iterator<Item = (String, String)> {
+    let Door { socket, key } = &place.door;
+    let socket = socket.as_ref().map(|path| match (executor.has_image(), path.file_name()) {
+        (true, Some(name)) => Path::new(DIR_IN_IMAGE).join(name),
+        (true, None) | (false, _) => path.clone(),
+    });
+    let socket = socket.map(|path| ("MESOS_DOMAIN_SOCKET", path.display().to_string()));
+    let claims = || Claims::of(tenant.framework, &executor.info.id, tenant.container);
+    let token = key.as_ref().map(|key| key.token(&claims()));
+    let token = token.map(|token| ("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", token));
+    socket.into_iter().chain(token).map(|(name, value)| (name.to_owned(), value))
 }
 
 /// As Mesos spells durations.
@@ -145,7 +168,13 @@ mod tests {
 
     fn of(task: &TaskInfo) -> BTreeMap<String, String> {
         let (ip, hostname) = ("127.0.0.9".parse().expect("an ip"), "h".to_owned());
-        let place = Place { ip, port: 5051, hostname, shutdown_grace: Duration::from_secs(7) };
+        let place = Place {
+            ip,
+            port: 5051,
+            hostname,
+            shutdown_grace: Duration::from_secs(7),
+            door: Door::default(),
+        };
         let (framework, container) = (FrameworkId::new("f"), ContainerId::new("c"));
         let (framework, container) = (&framework, &container);
         let (executor, sandbox) = ("e", Path::new("/d/s"));

@@ -22,6 +22,7 @@ use crate::collect::{Policy, collect, left_over};
 use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
+use crate::door;
 use crate::environment::Place;
 use crate::gauges::Gauges;
 use crate::guests::{self, Guests};
@@ -43,6 +44,7 @@ const CALLS_WAITING_MAX: usize = 256;
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let (begun, gauges) = (Instant::now(), Gauges::default());
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
+    let socket = config.door.socket.as_deref().map(door::listen).transpose()?;
     let dir = config.dir.clone();
     let store = spawn_blocking(move || Embedded::open(&dir)).await??;
     let mut disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
@@ -93,9 +95,11 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let collector = tokio::spawn(collect(config.dir.clone(), policy, added, gauges.clone()));
     let doors = Doors { board, containers, guests, streams, calls, seeds, gauges };
     let api = Api::new(&config, info, doors);
+    let within = socket.map(|socket| tokio::spawn(api::serve(socket, api.clone())));
     let served = tokio::spawn(api::serve(listener, api));
     let ended = brain.run(shutdown).await;
-    end([served, collector]).await;
+    end([Some(served), Some(collector), within].into_iter().flatten()).await;
+    config.door.socket.iter().for_each(|socket| door::remove(socket));
     ended
 }
 
@@ -129,7 +133,7 @@ async fn prepare(config: &AgentConfig, info: &AgentInfo, disk: &mut Disk) -> any
     spawn_blocking(move || volumes.prepare(&resources)).await?
 }
 
-async fn end(helpers: [JoinHandle<()>; 2]) {
+async fn end(helpers: impl Iterator<Item = JoinHandle<()>>) {
     for helper in helpers {
         helper.abort();
         // The port is free once its listener is gone.
@@ -162,6 +166,7 @@ fn place(config: &AgentConfig) -> Place {
         port: config.port,
         hostname: config.hostname.clone(),
         shutdown_grace: config.node.shutdown_grace,
+        door: config.door.clone(),
     }
 }
 

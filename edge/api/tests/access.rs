@@ -2,14 +2,13 @@
 
 mod stage;
 
-use std::collections::BTreeMap;
-
-use api::mesos::access::{Access, Secret, Wanted, guard};
+use api::mesos::access::{Access, Wanted, guard};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use mesos_v1::authorization::{Credentials, Secret};
 use serde_json::{Value, json};
 use stage::{Answer, Stage, send};
 use tower::ServiceExt;
@@ -17,7 +16,7 @@ use tower::ServiceExt;
 fn guarded(stage: &Stage, wanted: Wanted) -> Router {
     let credentials = [("ops", "s3cret"), ("app", "other:one")];
     let secret = |(name, secret): (&str, &str)| (name.to_owned(), Secret(secret.to_owned()));
-    let credentials: BTreeMap<_, _> = credentials.map(secret).into();
+    let credentials = Credentials(credentials.map(secret).into());
     guard(stage.mesos.clone(), Access { credentials, wanted })
 }
 

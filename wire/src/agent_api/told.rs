@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_v1::agent::Response;
 use mesos_v1::agent::response::{
-    GetAgent, GetExecutors, GetFlags, GetFrameworks, GetHealth, GetMetrics, GetOperations,
-    GetResourceProviders, GetState, GetTasks, GetVersion, Type, get_executors, get_frameworks,
+    GetAgent, GetExecutors, GetFlags, GetFrameworks, GetHealth, GetLoggingLevel, GetMetrics,
+    GetOperations, GetResourceProviders, GetState, GetTasks, GetVersion, Type, get_executors,
+    get_frameworks,
 };
 use mesos_v1::{
     ExecutorId, ExecutorInfo, Flag, FrameworkInfo, Metric, Task, VersionInfo, executor_info,
@@ -52,6 +53,11 @@ pub fn metrics(figures: BTreeMap<String, f64>) -> Response {
     let metric = |(name, value)| Metric { name, value: Some(value) };
     let metrics = figures.into_iter().map(metric).collect();
     Response { get_metrics: Some(GetMetrics { metrics }), ..of(Type::GetMetrics) }
+}
+
+pub fn logging_level(level: u32) -> Response {
+    let get_logging_level = Some(GetLoggingLevel { level });
+    Response { get_logging_level, ..of(Type::GetLoggingLevel) }
 }
 
 pub fn agent(view: &View) -> Response {

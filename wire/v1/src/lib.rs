@@ -2,9 +2,11 @@
 //!
 //! The types and their protobuf come from the files in `proto/` by prost; [`json`] spells them as Mesos does, by code
 //! that the build script writes from the same files; [`schema`] says what a message must have. [`codec`] puts the two
-//! encodings behind one door, [`negotiate`] finds out which is meant, [`recordio`] cuts streams into records, and
-//! [`lists`] writes what is too long to be held, with entries that [`direct`] spells if there are very many of them.
+//! encodings behind one door, [`negotiate`] finds out which is meant, [`authorization`] who asks, [`recordio`] cuts streams
+//! into records, and [`lists`] writes what is too long to be held, with entries that [`direct`] spells if there are very many
+//! of them.
 
+pub mod authorization;
 pub mod codec;
 pub mod direct;
 pub mod json;

@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use wire::agent_api::executor::{Said, event, heartbeat, read};
 
-use super::Api;
 use super::answer::refuse;
+use super::{Api, access};
+use crate::door::Claims;
 
 /// Of a call. What an executor says goes on to the master in one letter.
 const CALL_BYTES_MAX: usize = 1 << 20;
@@ -30,6 +31,10 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Expecting one of { 'POST' }.\n");
     }
     let (parts, body) = request.into_parts();
+    let claims = match access::executor(api, &parts.headers) {
+        Ok(claims) => claims,
+        Err(refused) => return *refused,
+    };
     let kinds = match kinds(&parts.headers) {
         Ok(kinds) => kinds,
         Err(refused) => return *refused,
@@ -50,6 +55,10 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
     let Some((container, executor)) = known else {
         return refuse(StatusCode::BAD_REQUEST, "Executor cannot be found");
     };
+    let right = Claims::of(executor.framework(), &executor.info.id, container);
+    if claims.is_some_and(|claims| claims != right) {
+        return refuse(StatusCode::FORBIDDEN, "The token is that of another executor");
+    }
     let own = view.own.as_deref().expect("an agent that has executors has started");
     match heard.said {
         Said::Subscribe { tasks, updates } => {

@@ -2,13 +2,16 @@
 //!
 //! Paths are known with and without `/slave(1)` before them and `.json` or a slash behind them, as old clients ask.
 
+pub(crate) mod access;
 mod answer;
 mod attached;
 mod executor;
 mod files;
+pub(crate) mod logging;
 mod shown;
 mod v1;
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,22 +19,25 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use containers::Containers;
 use model::agent::AgentInfo;
 use model::time::Time;
 use node::Input;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::board::Board;
 use crate::clock::wall;
 use crate::collect::Policy;
 use crate::config::AgentConfig;
+use crate::door::Door;
 use crate::gauges::Gauges;
 use crate::guests::Guests;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
+use access::Access;
 use answer::{Asked, refuse};
+use logging::Levels;
 
 /// What the answers are made of. A clone answers the same.
 #[derive(Clone)]
@@ -51,6 +57,9 @@ struct Parts {
     gc: Policy,
     fetcher: images::Fetcher,
     gauges: Gauges,
+    door: Door,
+    access: Access,
+    levels: Arc<dyn Levels>,
 }
 
 /// What leads to the other parts of the agent.
@@ -83,12 +92,15 @@ impl Api {
             gc,
             fetcher: config.fetcher.clone(),
             gauges,
+            door: config.door.clone(),
+            access: config.access.clone(),
+            levels: config.levels.clone(),
         }))
     }
 }
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, api: Api) {
+pub(crate) async fn serve<L: Listener<Addr: Debug>>(listener: L, api: Api) {
     let router = Router::new().fallback(answer).with_state(api);
     if let Err(cause) = axum::serve(listener, router).await {
         tracing::error!(%cause, "the agent's API has ended");
@@ -100,10 +112,15 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     if path == "/api/v1/executor" {
         return executor::answer(&api, request).await;
     }
+    let caller = match access::judge(&api, &path, &request) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
     if path == "/api/v1" {
-        return Box::pin(v1::answer(&api, request)).await;
+        return Box::pin(v1::answer(&api, &caller, request)).await;
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let is_told = *request.method() == Method::POST && path == "/logging/toggle";
+    if !is_told && !matches!(*request.method(), Method::GET | Method::HEAD) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");
     }
     let asked = match Asked::read(request.uri()) {
@@ -121,6 +138,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/metrics/snapshot" => asked.json(&shown::figures(&api)),
         "/monitor/statistics" => asked.json(&shown::statistics(&api)),
         "/containers" => shown::containers(&api, &asked),
+        "/logging/toggle" => logging::toggle(&api, &asked),
         "/health" => StatusCode::OK.into_response(),
         _ => refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n")),
     }

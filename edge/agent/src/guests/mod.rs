@@ -129,6 +129,9 @@ pub(crate) enum Refusal {
     /// The caller's fault.
     #[error("{0}")]
     Bad(String),
+    /// Of others, but not of this caller.
+    #[error("{0}")]
+    Forbidden(String),
     #[error("{0}")]
     Conflict(String),
     #[error("Container {0} is there already")]

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
 use futures::future::try_join_all;
 use images::{Keep, Prepared, PullError, PullRequest};
-use model::container::{Image, Run, Volume};
+use model::container::{Image, Run, Volume, VolumeMode};
 use model::id::{ContainerId, FrameworkId, TaskId};
 use model::limits::{self, Limit};
 use model::resources::{Resources, Scalar};
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hands, login};
+use crate::door::DIR_IN_IMAGE;
 use crate::environment::{Inhabitant, environment, of_executor};
 use crate::logger::Origin;
 use crate::sandbox::{Owner, Tenant, owner};
@@ -263,6 +264,17 @@ impl Hands {
         fetched
     }
 
+    /// The directory and not the socket: that is another one after the agent has started again.
+    fn door(&self, job: &Job) -> Option<Volume> {
+        let socket = self.tools.place.door.socket.as_ref()?;
+        job.executor.as_ref().filter(|executor| executor.has_image())?;
+        Some(Volume {
+            container_path: DIR_IN_IMAGE.to_owned(),
+            host_path: socket.parent()?.display().to_string(),
+            mode: VolumeMode::ReadOnly,
+        })
+    }
+
     fn spec(
         &self,
         job: &Job,
@@ -291,7 +303,7 @@ impl Hands {
                 None => environment(&self.tools.place, &inhabitant),
                 Some(executor) => of_executor(&self.tools.place, &inhabitant, executor),
             },
-            volumes: own.chain(shared).collect(),
+            volumes: own.chain(shared).chain(self.door(job)).collect(),
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),

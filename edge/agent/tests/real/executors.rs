@@ -10,20 +10,27 @@ use model::executor::{Given, Program, Together};
 use model::framework::FrameworkInfo;
 use model::id::{ExecutorId, Role, TaskId};
 use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
+use serde_json::{Value, json};
 
 use crate::world::{World, framework, shell};
 
 /// Subscribes until it is told to end, and says again what nobody has acknowledged.
 const EXECUTOR: &str = r#"exec python3 -c '
-import base64, http.client, json, os, sys, time, uuid
+import base64, http.client, json, os, socket, sys, time, uuid
+json.dump(dict(os.environ), open("environment", "w"))
 host, port = os.environ["MESOS_AGENT_ENDPOINT"].split(":")
 own = {"framework_id": {"value": os.environ["MESOS_FRAMEWORK_ID"]},
        "executor_id": {"value": os.environ["MESOS_EXECUTOR_ID"]}}
 tasks, updates = {}, {}
+headers = {"Content-Type": "application/json", "Accept": "application/json"}
+if "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" in os.environ:
+    headers["Authorization"] = "Bearer " + os.environ["MESOS_EXECUTOR_AUTHENTICATION_TOKEN"]
 def post(call):
     connection = http.client.HTTPConnection(host, int(port))
-    connection.request("POST", "/api/v1/executor", json.dumps({**own, **call}),
-        {"Content-Type": "application/json", "Accept": "application/json"})
+    if "MESOS_DOMAIN_SOCKET" in os.environ:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(os.environ["MESOS_DOMAIN_SOCKET"])
+    connection.request("POST", "/api/v1/executor", json.dumps({**own, **call}), headers)
     return connection.getresponse()
 def update(task, state):
     one = uuid.uuid4().bytes
@@ -180,5 +187,66 @@ pub(crate) async fn messages_reach_an_executor_and_come_back() {
         })
         .await;
     assert_eq!(heard, data);
+    world.close().await;
+}
+
+/// What the executor has found in its environment.
+fn variable(world: &World, name: &str) -> String {
+    let all = std::fs::read_to_string(world.sandbox("e").join("environment")).expect("written");
+    let all: Value = serde_json::from_str(&all).expect("JSON");
+    all[name].as_str().expect(name).to_owned()
+}
+
+async fn call(world: &World, path: &str, token: Option<&str>, call: &Value) -> (u16, String) {
+    let request = reqwest::Client::new().post(world.url(path));
+    let request = request.header("content-type", "application/json").body(call.to_string());
+    let request = token.map_or(request.try_clone(), |token| Some(request.bearer_auth(token)));
+    let answer = request.expect("it can be sent").send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let realm = answer.headers().get("www-authenticate").cloned();
+    let realm = realm.map(|realm| realm.to_str().expect("text").to_owned());
+    (status, realm.unwrap_or_default())
+}
+
+pub(crate) async fn an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_is() {
+    let mut world = World::prepare().await;
+    let socket = world.path().join("door/agent.sock");
+    let key = agent::Key::own(&world.path().join("key")).expect("made");
+    world.config.door = agent::Door { socket: Some(socket.clone()), key: Some(key) };
+    world.start().await;
+    run(&world, EXECUTOR, &["a"]).await;
+    world.expect(TaskState::Running).await;
+    assert_eq!(variable(&world, "MESOS_DOMAIN_SOCKET"), socket.display().to_string());
+    // A new socket in the place of the old one.
+    world.stop().await;
+    assert!(!socket.exists());
+    world.start().await;
+    run(&world, EXECUTOR, &["b"]).await;
+    assert_eq!(world.expect(TaskState::Running).await.task, TaskId::new("b"));
+
+    let token = variable(&world, "MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
+    let own = variable(&world, "MESOS_CONTAINER_ID");
+    let beat =
+        json!({"type": "HEARTBEAT", "framework_id": {"value": "f"}, "executor_id": {"value": "e"}});
+    let nested = |parent: &str| {
+        let id = json!({"value": "nested", "parent": {"value": parent}});
+        let launch = json!({"container_id": id, "command": {"value": "sleep 1000"}});
+        json!({"type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": launch})
+    };
+    let realm = r#"Bearer realm="mesos-agent-executor""#;
+    let executor = "/api/v1/executor";
+    for (path, token, said, status, challenge) in [
+        (executor, Some(token.as_str()), &beat, 202, ""),
+        (executor, None, &beat, 401, realm),
+        (executor, Some("a.b.c"), &beat, 401, realm),
+        ("/api/v1", Some(&token), &nested(&own), 200, ""),
+        ("/api/v1", Some(&token), &nested("other"), 403, ""),
+        ("/api/v1", Some(&token), &json!({"type": "GET_STATE"}), 403, ""),
+        ("/api/v1", Some("a.b.c"), &nested(&own), 401, realm),
+        ("/api/v1", None, &json!({"type": "GET_STATE"}), 200, ""),
+    ] {
+        let answer = call(&world, path, token, said).await;
+        assert_eq!(answer, (status, challenge.to_owned()), "{path} {token:?} {said}");
+    }
     world.close().await;
 }

@@ -3,6 +3,7 @@
 //! This program is its own zygote, so it has no harness: `cargo test -p agent --test real -- <part of a name>`.
 #![allow(clippy::print_stdout)]
 
+mod access;
 mod checks;
 mod executors;
 mod full;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
         executors::an_executor_of_a_framework_runs_its_tasks_and_outlives_its_agent,
         executors::an_executor_that_dies_takes_its_tasks_with_it,
         executors::messages_reach_an_executor_and_come_back,
+        executors::an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_is,
+        access::who_asks_an_agent_proves_who_it_is,
         full::a_full_disk_refuses_tasks_until_there_is_space,
         groups::a_group_shares_directories_and_the_network,
         groups::one_that_fails_takes_its_group_with_it,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::AgentConfig;
@@ -288,6 +288,28 @@ fn remove_group(group: &Path) -> bool {
     emptied && std::fs::remove_dir(group).is_ok()
 }
 
+/// Of no real log.
+#[derive(Debug, Default)]
+struct Level(AtomicU32);
+
+impl agent::Levels for Level {
+    fn level(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, level: u32, _: Duration) -> Result<(), String> {
+        if 3 < level {
+            return Err("too much".to_owned());
+        }
+        self.0.store(level, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn time(&self, text: &str) -> Option<Duration> {
+        text.strip_suffix("secs")?.parse().map(Duration::from_secs).ok()
+    }
+}
+
 async fn config(dir: &Path, master: String) -> AgentConfig {
     let port = PORTS.fetch_add(1, Ordering::Relaxed);
     let ip: IpAddr = IP.parse().expect("an ip");
@@ -318,6 +340,9 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         logs: agent::LogPolicy::default(),
         stop_tasks: false,
         node: node::Config::default(),
+        door: agent::Door::default(),
+        access: agent::Access::default(),
+        levels: std::sync::Arc::new(Level::default()),
         gc_disk_headroom: 0.1,
     }
 }

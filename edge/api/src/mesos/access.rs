@@ -1,36 +1,19 @@
 //! Who may speak to the Mesos master: those who know a secret, by HTTP's basic authentication, as Mesos has it.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::header::{HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{self, Next};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use mesos_v1::authorization::Credentials;
 
 use crate::answer;
 
 /// Nobody has to say who asks for these: who watches over the master knows no secrets.
 const OPEN_PATHS: [&str; 3] = ["/health", "/redirect", "/version"];
-
-/// Whoever has proved who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal(pub String);
-
-/// What nobody is to read in a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 /// Of whom it is wanted that they prove who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +23,10 @@ pub enum Wanted {
     OfBoth,
 }
 
-/// Secrets by principal, and who needs one.
+/// Who can be known, and who has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    pub credentials: BTreeMap<String, Secret>,
+    pub credentials: Credentials,
     pub wanted: Wanted,
 }
 
@@ -57,7 +40,7 @@ async fn judge(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    if let Some(principal) = access.principal(request.headers()) {
+    if let Some(principal) = access.credentials.principal(request.headers()) {
         request.extensions_mut().insert(principal);
     } else if let Some(realm) = access.realm(request.method(), request.uri().path()) {
         return unauthorized(realm);
@@ -95,22 +78,4 @@ impl Access {
             false => r#"Basic realm="mesos-master-readwrite""#,
         })
     }
-
-    fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
-        let said = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, coded) = said.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return None;
-        }
-        let plain = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
-        let (principal, secret) = plain.split_once(':')?;
-        let known = self.credentials.get(principal)?;
-        is_same(known.0.as_bytes(), secret.as_bytes()).then(|| Principal(principal.to_owned()))
-    }
-}
-
-/// In a time that does not tell how much of it is right.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other));
-    one.len() == other.len() && differing == 0
 }

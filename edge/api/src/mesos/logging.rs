@@ -1,6 +1,7 @@
 //! How much the master logs, in Mesos' numbers: 0 is what a user would care about, each step above tells more.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,22 +14,41 @@ use wire::mesos::operator::master;
 use super::{Api, orders};
 use crate::answer;
 use crate::failure::Failure;
+use crate::logging::Logging;
 use crate::request::Request;
 
 /// Above this nothing more is told.
 const LEVEL_MAX: u32 = 3;
 
-impl Api {
-    fn level(&self) -> u32 {
-        match self.logging.root() {
+impl Logging {
+    /// Of the whole program, in Mesos' numbers.
+    pub fn level(&self) -> u32 {
+        match self.root() {
             LevelFilter::TRACE => 2,
             LevelFilter::DEBUG => 1,
             _ => 0,
         }
     }
 
+    /// Changes it for a while; the error says what is wrong with what is wanted.
+    pub fn change_level(self: &Arc<Self>, level: u32, time: Duration) -> Result<(), String> {
+        let wanted = match level {
+            0 => LoggerLevel::Info,
+            1 => LoggerLevel::Debug,
+            2..=LEVEL_MAX => LoggerLevel::Trace,
+            _ => return Err(format!("'level' is to be from 0 to {LEVEL_MAX}, not {level}")),
+        };
+        let seconds = u32::try_from(time.as_secs()).ok().and_then(NonZeroU32::new);
+        let seconds = seconds.ok_or("'duration' is to be from a second to a hundred years")?;
+        let logger = ROOT.to_owned();
+        self.change(&LoggerChange { level: wanted, logger, duration_seconds: Some(seconds) });
+        Ok(())
+    }
+}
+
+impl Api {
     pub(super) fn logging_level(&self) -> Answer {
-        master::logging_level(self.level())
+        master::logging_level(self.logging.level())
     }
 
     pub(super) fn set_logging_level(&self, call: &Call) -> Result<Response<Body>, Failure> {
@@ -36,50 +56,29 @@ impl Api {
         let asked = asked.ok_or_else(|| orders::lacking("set_logging_level"))?;
         let time = u64::try_from(asked.duration.nanoseconds).map(Duration::from_nanos);
         let negative = |_| Failure::BadRequest("'duration' is negative".to_owned());
-        self.change_level(asked.level, time.map_err(negative)?)?;
+        self.logging
+            .change_level(asked.level, time.map_err(negative)?)
+            .map_err(Failure::BadRequest)?;
         Ok(answer::empty(StatusCode::OK))
     }
 
     /// `/logging/toggle`: tells, or changes it for a while.
     pub(super) fn toggle(&self, request: &Request) -> Result<Response<Body>, Failure> {
         let Some(level) = request.query.first("level") else {
-            return Ok(answer::text(format!("{}\n", self.level())));
+            return Ok(answer::text(format!("{}\n", self.logging.level())));
         };
         let bad = |what: &str| Failure::BadRequest(what.to_owned());
         let level = level.parse().map_err(|_| bad("'level' is to be a whole number"))?;
         let time = request.query.first("duration");
         let time = time.ok_or_else(|| bad("Expecting 'duration=value' in query"))?;
         let time = duration(time).ok_or_else(|| bad("'duration' is to be like 10secs or 5mins"))?;
-        self.change_level(level, time)?;
+        self.logging.change_level(level, time).map_err(Failure::BadRequest)?;
         Ok(answer::empty(StatusCode::OK))
-    }
-
-    fn change_level(&self, level: u32, time: Duration) -> Result<(), Failure> {
-        let wanted = match level {
-            0 => LoggerLevel::Info,
-            1 => LoggerLevel::Debug,
-            2..=LEVEL_MAX => LoggerLevel::Trace,
-            _ => {
-                let cause = format!("'level' is to be from 0 to {LEVEL_MAX}, not {level}");
-                return Err(Failure::BadRequest(cause));
-            }
-        };
-        let seconds = u32::try_from(time.as_secs()).ok().and_then(NonZeroU32::new);
-        let seconds = seconds.ok_or_else(|| {
-            Failure::BadRequest("'duration' is to be from a second to a hundred years".to_owned())
-        })?;
-        let logger = ROOT.to_owned();
-        self.logging.change(&LoggerChange {
-            level: wanted,
-            logger,
-            duration_seconds: Some(seconds),
-        });
-        Ok(())
     }
 }
 
 /// `10secs`, `1.5hrs`: as Mesos spells times.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(split);
     let seconds = match unit {

@@ -4,7 +4,7 @@
 
 pub mod access;
 mod follow;
-mod logging;
+pub mod logging;
 mod measured;
 mod operator;
 mod orders;

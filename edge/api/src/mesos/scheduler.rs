@@ -9,6 +9,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use engine::frameworks::{FrameworkError, Subscription};
 use engine::{CallError, Handle};
+use mesos_v1::authorization::Principal;
 use mesos_v1::codec::{Encoding, JSON, PROTOBUF};
 use mesos_v1::negotiate;
 use mesos_v1::scheduler::Call as Spelled;
@@ -21,7 +22,6 @@ use wire::mesos::master::MasterInfo;
 use wire::mesos::v1::Fault;
 use wire::mesos::v1::call::{self, Said, Speaker};
 
-use super::access::Principal;
 use super::stream;
 use super::stream::Events;
 use crate::answer;

@@ -25,6 +25,7 @@ use wire::mesos::v1::container;
 
 use super::{Asker, absent, done, not_acceptable, refused};
 use crate::api::Api;
+use crate::api::access::Caller;
 use crate::guests::{Found, Input, Lineage, Piece, Pieces, Refusal};
 
 /// What a terminal measures until the client says.
@@ -173,9 +174,9 @@ fn heartbeat() -> ProcessIo {
 }
 
 /// What is typed, until the client has done or the process has ended.
-pub(super) async fn input(api: &Api, encoding: Encoding, body: Body) -> Response {
+pub(super) async fn input(api: &Api, caller: &Caller, encoding: Encoding, body: Body) -> Response {
     let mut calls = Calls { body: body.into_data_stream(), reader: Reader::default(), encoding };
-    match carry(api, &mut calls).await {
+    match carry(api, caller, &mut calls).await {
         Ok(()) => done(),
         Err(refusal) => refused(&refusal),
     }
@@ -235,10 +236,11 @@ fn present<T>(field: Option<T>, name: &str) -> Result<T, Refusal> {
     field.ok_or_else(|| Refusal::Bad(absent(name)))
 }
 
-async fn carry(api: &Api, calls: &mut Calls) -> Result<(), Refusal> {
+async fn carry(api: &Api, caller: &Caller, calls: &mut Calls) -> Result<(), Refusal> {
     let Some(Said::Into(id)) = calls.next().await? else {
         return Err(Refusal::Bad(absent("attach_container_input.container_id")));
     };
+    caller.may_use(&Lineage::read(&id).map_err(Refusal::Bad)?)?;
     let (lineage, found) = found(api, &id)?;
     match &found {
         Found::Guest(guest) if guest.is_session() => {

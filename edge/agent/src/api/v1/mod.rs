@@ -17,14 +17,15 @@ use mesos_v1::negotiate::{self, Content};
 
 use wire::agent_api::told as agent;
 
+use super::access::Caller;
 use super::answer::refuse;
-use super::{Api, shown};
+use super::{Api, logging, shown};
 use crate::guests::Refusal;
 
 /// Of a call that is one message.
 const CALL_BYTES_MAX: usize = 4 << 20;
 
-pub(super) async fn answer(api: &Api, request: Request) -> Response {
+pub(super) async fn answer(api: &Api, caller: &Caller, request: Request) -> Response {
     if request.method() != Method::POST {
         let refused = refuse(StatusCode::METHOD_NOT_ALLOWED, "Expecting one of { 'POST' }.\n");
         return ([(header::ALLOW, "POST")], refused).into_response();
@@ -40,7 +41,7 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
         None => return bad("Expecting 'Content-Type' to be present.\n"),
     };
     let encoding = match content {
-        Content::Records(encoding) => return attach::input(api, encoding, body).await,
+        Content::Records(encoding) => return attach::input(api, caller, encoding, body).await,
         Content::Message(encoding) => encoding,
     };
     let Ok(body) = to_bytes(body, CALL_BYTES_MAX).await else {
@@ -49,7 +50,10 @@ pub(super) async fn answer(api: &Api, request: Request) -> Response {
     };
     match encoding.decode::<Call>(&body) {
         Ok(call) => {
-            let done = obey(api, call, &Asker(parts.headers)).await;
+            let done = match caller.may_call(&call) {
+                Ok(()) => obey(api, call, &Asker(parts.headers)).await,
+                Err(refusal) => Err(refusal),
+            };
             done.unwrap_or_else(|refusal| refused(&refusal))
         }
         Err(cause) => bad(&format!("Failed to validate agent::Call: {cause}.\n")),
@@ -98,9 +102,11 @@ async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal>
         Type::GetFrameworks => told::seen(api, agent::frameworks),
         Type::GetContainers => told::containers(api, &call.get_containers.unwrap_or_default()),
         Type::Unknown => return Err(Refusal::Bad(absent("type"))),
-        Type::GetLoggingLevel
-        | Type::SetLoggingLevel
-        | Type::AddResourceProviderConfig
+        Type::GetLoggingLevel => agent::logging_level(api.0.levels.level()),
+        Type::SetLoggingLevel => {
+            return logging::set(api, &need(call.set_logging_level, kind)?);
+        }
+        Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
         | Type::MarkResourceProviderGone => return Err(Refusal::Unsupported(kind.as_str_name())),
@@ -190,6 +196,7 @@ fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::Unknown(_) | Refusal::Missing(_) => StatusCode::NOT_FOUND,
         Refusal::Bad(_) => StatusCode::BAD_REQUEST,
+        Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
         Refusal::Conflict(_) => StatusCode::CONFLICT,
         // As Mesos says that it has been launched before.
         Refusal::Exists(_) => StatusCode::ACCEPTED,
