@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Api, Doors};
 use crate::board::{Board, Publisher};
 use crate::brain::{Brain, Parts, Setup};
-use crate::collect::{Policy, collect, left_over};
+use crate::collect::{Due, Policy, collect, left_over};
 use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
@@ -85,13 +85,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     })?;
     gauges.recovered(begun.elapsed());
     let held = containers_of(&board.view());
-    let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
-    let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains(id), delay));
-    for sandbox in old.await? {
-        due.send(sandbox).context("the collector has ended")?;
-    }
-    drop(due);
-    let policy = Policy { delay, headroom: config.gc_disk_headroom };
+    collect_old(&config, held, due).await?;
+    let policy = Policy { delay: config.node.gc_delay, headroom: config.gc_disk_headroom };
     let collector = tokio::spawn(collect(config.dir.clone(), policy, added, gauges.clone()));
     let doors = Doors { board, containers, guests, streams, calls, seeds, gauges };
     let api = Api::new(&config, info, doors);
@@ -121,6 +116,20 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Gu
         fetcher: config.fetcher.clone(),
         logs: config.logs.clone(),
     })
+}
+
+/// What nobody needs any more of an earlier life.
+async fn collect_old(
+    config: &AgentConfig,
+    held: BTreeSet<ContainerId>,
+    due: mpsc::UnboundedSender<Due>,
+) -> anyhow::Result<()> {
+    let (sandboxes, delay) = (Sandboxes::new(&config.dir), config.node.gc_delay);
+    let old = spawn_blocking(move || left_over(&sandboxes, |id| held.contains(id), delay));
+    for sandbox in old.await? {
+        due.send(sandbox).context("the collector has ended")?;
+    }
+    Ok(())
 }
 
 /// Before anything is begun: whether it may be what it is now, and whether its disks are there.

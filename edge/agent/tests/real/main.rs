@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 38] = scenarios![
+    let all: [Scenario; 40] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
