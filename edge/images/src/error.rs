@@ -41,6 +41,10 @@ pub enum PullError {
         "registry {registry} did not give {awaited} of image {image}: {cause}; check its address, the network and its log"
     )]
     Registry { image: String, registry: String, awaited: String, cause: String },
+    #[error(
+        "image {image} cannot be read from {}: {cause}; save or copy it there again, on each agent", path.display()
+    )]
+    File { image: String, path: PathBuf, cause: String },
     #[error("the layer store in {} failed for image {image}: {cause}; check the disk and that the agent runs as root", dir.display())]
     Store { image: String, dir: PathBuf, cause: String },
 }
@@ -58,6 +62,7 @@ impl PullError {
             | Self::Platform { .. }
             | Self::NoSpace { .. }
             | Self::Registry { .. }
+            | Self::File { .. }
             | Self::Store { .. } => false,
         }
     }
@@ -75,6 +80,7 @@ impl PullError {
             | Self::Platform { image, .. }
             | Self::NoSpace { image, .. }
             | Self::Registry { image, .. }
+            | Self::File { image, .. }
             | Self::Store { image, .. } => name.clone_into(image),
         }
         self

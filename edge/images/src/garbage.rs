@@ -199,7 +199,7 @@ fn is_full(dir: &Path, headroom: f64) -> bool {
     free < headroom
 }
 
-fn secs_since_1970() -> u64 {
+pub(crate) fn secs_since_1970() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

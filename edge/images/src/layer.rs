@@ -1,6 +1,8 @@
 //! One layer: a tar archive, compressed or not, that becomes a directory for overlayfs.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256, Sha512};
@@ -51,7 +53,7 @@ fn untar(archive: &mut dyn Read, into: &Path, bytes_max: u64) -> Result<u64, Unp
 }
 
 /// Goes by the first bytes: media types are not always true.
-fn decompressed<'a>(from: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompressed<'a>(from: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
     let mut from = BufReader::with_capacity(READ_BYTES, from);
     let start = from.fill_buf()?;
     Ok(if start.starts_with(GZIP) {
@@ -61,6 +63,13 @@ fn decompressed<'a>(from: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
     } else {
         Box::new(from)
     })
+}
+
+/// Leaves the place in the file as it is.
+pub(crate) fn is_compressed(file: &File) -> io::Result<bool> {
+    let mut start = [0; ZSTD.len()];
+    let read = file.read_at(&mut start, 0)?;
+    Ok(start[..read].starts_with(GZIP) || start[..read].starts_with(ZSTD))
 }
 
 /// The digest of contents, by the algorithm of the one that is expected.

@@ -11,9 +11,11 @@
 //! [`Fetcher`] does what a task's `fetch` says: URIs into the sandbox, unpacked, executable, through a cache.
 
 mod archive;
+mod bundle;
 mod credentials;
 mod error;
 mod fetch;
+mod filed;
 mod files;
 mod flight;
 mod flush;
@@ -78,7 +80,8 @@ impl Default for Config {
 /// Which image, and whether its tag is looked up again.
 #[derive(Debug, Clone, Copy)]
 pub struct PullRequest<'a> {
-    /// As Docker understands it: `nginx`, `team/app:1.2`, `registry:5000/app@sha256:...`.
+    /// As Docker understands it: `nginx`, `team/app:1.2`, `registry:5000/app@sha256:...`; or `file:///path`, with
+    /// `#name` for one of several.
     pub name: &'a str,
     /// Asks the registry even if an image of that name is here.
     pub force: bool,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use oci_client::Reference;
 
-use crate::{Config, PullError};
+use crate::{Config, PullError, bundle};
 
 const DOCKER_HUB: &str = "docker.io";
 /// Where Docker's own registry answers.
@@ -23,11 +23,14 @@ pub(crate) fn parse(name: &str, config: &Config) -> Result<Reference, PullError>
 
 /// What an image is known by in the store.
 pub(crate) fn full(name: &str, config: &Config) -> Result<String, PullError> {
-    parse(name, config).map(|image| image.whole())
+    match bundle::place(name, config) {
+        Some(place) => Ok(place.whole()),
+        None => parse(name, config).map(|image| image.whole()),
+    }
 }
 
 /// Only a first part that looks like a host is one.
-fn has_registry(name: &str) -> bool {
+pub(crate) fn has_registry(name: &str) -> bool {
     name.split_once('/')
         .is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
 }

@@ -15,19 +15,19 @@ use tokio::task::spawn_blocking;
 
 use crate::flight::Flights;
 use crate::flush::Flush;
-use crate::garbage::Need;
+use crate::garbage::{Need, secs_since_1970};
 use crate::index::{Image, Index, Pinned};
 use crate::install::{Temporary, install, make_layer};
 use crate::layer::LayerError;
 use crate::manifest::{self, Blob, Manifest};
 use crate::registry::{Arrived, Clients, Registry};
 use crate::tree::{self, UnpackError};
-use crate::{Config, Prepared, PullError, PullRequest, Usage, files, name};
+use crate::{Config, Prepared, PullError, PullRequest, Usage, bundle, files, name};
 
 /// Of one image at a time.
 const DOWNLOADS_MAX: usize = 3;
 /// Lists of lists are allowed, but not without end.
-const MANIFEST_LISTS_MAX: usize = 3;
+pub(crate) const MANIFEST_LISTS_MAX: usize = 3;
 /// Layers of a directory are found by so much of their digest: overlayfs wants all their paths in one page.
 const LAYER_NAME_CHARS: usize = 32;
 /// For images that have no layers: overlayfs wants one.
@@ -51,9 +51,9 @@ pub(crate) struct Inner {
     pub(crate) flush: Flush,
     clients: Clients,
     pulls: Flights<Result<Prepared, PullError>>,
-    layers: Flights<Result<(), PullError>>,
+    pub(crate) layers: Flights<Result<(), PullError>>,
     /// Unpacking is work for a processor: more at a time would only be slower.
-    unpacking: Arc<Semaphore>,
+    pub(crate) unpacking: Arc<Semaphore>,
     temporary: AtomicU64,
     /// Locked while we live.
     _lock: File,
@@ -71,8 +71,7 @@ impl Store {
     /// Makes an image ready to run: at once if it is here, by its registry otherwise. Pulls of the same image or
     /// layer share one download, and none waits for that of another.
     pub async fn pull(&self, request: PullRequest<'_>) -> Result<Prepared, PullError> {
-        let image = name::parse(request.name, &self.0.config)?;
-        let full = image.whole();
+        let full = name::full(request.name, &self.0.config)?;
         if !request.force
             && let Some(prepared) = self.0.here(&full)
         {
@@ -81,7 +80,7 @@ impl Store {
         // Who brings another login may be answered otherwise.
         let flight =
             format!("{full} {} {}", request.force, request.credentials.unwrap_or_default());
-        let pull = || self.0.pulls.join(&flight, Box::pin(Inner::pull(&self.0, &image, request)));
+        let pull = || self.0.pulls.join(&flight, Box::pin(Inner::pull(&self.0, request)));
         let mut pulled = pull().await;
         if let Err(PullError::NoSpace { .. }) = &pulled {
             match self.sweep(Need::Space).await {
@@ -136,7 +135,7 @@ impl Inner {
         })
     }
 
-    fn here(&self, full: &str) -> Option<Prepared> {
+    pub(crate) fn here(&self, full: &str) -> Option<Prepared> {
         let contents = self.index.contents();
         let digest = contents.names.get(full)?;
         let image = contents.images.get(digest)?;
@@ -149,12 +148,12 @@ impl Inner {
             .then(|| self.prepared(digest, image, keep))
     }
 
-    fn pin(&self, image: &str, layers: &[String]) -> Keep {
+    pub(crate) fn pin(&self, image: &str, layers: &[String]) -> Keep {
         let digests = layers.iter().cloned().chain([image.to_owned()]).collect();
         Keep { _pinned: Some(self.index.pin(digests)) }
     }
 
-    fn prepared(&self, digest: &str, image: &Image, keep: Keep) -> Prepared {
+    pub(crate) fn prepared(&self, digest: &str, image: &Image, keep: Keep) -> Prepared {
         let mut layers: Vec<PathBuf> = Vec::new();
         // Of a layer that comes twice only the upper one shows; overlayfs refuses the same directory twice.
         for layer in image.layers.iter().rev().map(|layer| self.layer_path(layer)) {
@@ -173,11 +172,11 @@ impl Inner {
         Prepared { digest: digest.to_owned(), layers, config: image.config.clone(), keep }
     }
 
-    async fn pull(
-        self: &Arc<Self>,
-        image: &Reference,
-        request: PullRequest<'_>,
-    ) -> Result<Prepared, PullError> {
+    async fn pull(self: &Arc<Self>, request: PullRequest<'_>) -> Result<Prepared, PullError> {
+        if let Some(place) = bundle::place(request.name, &self.config) {
+            return self.pull_file(&place, request).await;
+        }
+        let image = &name::parse(request.name, &self.config)?;
         let full = image.whole();
         if !request.force
             && let Some(prepared) = self.here(&full)
@@ -259,7 +258,7 @@ impl Inner {
         ))
     }
 
-    async fn remember(&self, full: &str, digest: &str, image: &Image) -> io::Result<()> {
+    pub(crate) async fn remember(&self, full: &str, digest: &str, image: &Image) -> io::Result<()> {
         let (index, full, digest, image) =
             (Arc::clone(&self.index), full.to_owned(), digest.to_owned(), image.clone());
         let write = move || {
@@ -267,6 +266,7 @@ impl Inner {
                 || Ok(()),
                 |contents, ()| {
                     contents.images.insert(digest.clone(), image);
+                    contents.used.insert(digest.clone(), secs_since_1970());
                     contents.names.insert(full, digest);
                 },
             )
@@ -312,6 +312,7 @@ impl Inner {
                 | PullError::Broken { .. }
                 | PullError::Platform { .. }
                 | PullError::NoSpace { .. }
+                | PullError::File { .. }
                 | PullError::Store { .. },
             ) => false,
         };
@@ -381,7 +382,7 @@ impl Inner {
         spawn_blocking(work).await.map_err(|error| registry.broken(&layer, error.to_string()))
     }
 
-    fn disk(&self, image: &str, what: &str, error: &io::Error) -> PullError {
+    pub(crate) fn disk(&self, image: &str, what: &str, error: &io::Error) -> PullError {
         let (image, dir) = (image.to_owned(), self.dir.clone());
         if files::is_full(error) {
             PullError::NoSpace { image, dir }
