@@ -122,6 +122,7 @@ impl Kernel {
             self.offer_again(&offer.agent_id);
         }
         self.forget_asks(id);
+        self.forget_asked(id);
         self.touched_frameworks.insert(id.clone());
     }
 

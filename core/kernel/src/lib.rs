@@ -49,7 +49,7 @@ mod tasks;
 mod timers;
 pub mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +69,7 @@ use inverse::Inverse;
 use offers::Offers;
 use operations::Operations;
 use operator::Order;
+use reconcile::Asked;
 pub use record::MACHINE;
 use registry::Remembered;
 use removals::Removals;
@@ -224,6 +225,8 @@ pub struct Kernel {
     removals: Removals,
     /// Agents that left too long ago.
     to_forget: Vec<AgentId>,
+    /// What frameworks have asked of their tasks and are still to be told.
+    asked: VecDeque<Asked>,
     frameworks: BTreeMap<FrameworkId, Subscription>,
     offers: Offers,
     operations: Operations,
@@ -264,7 +267,8 @@ impl Machine for Kernel {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        let has_work = self.shares.anyone_waits() || self.inverse.is_due();
+        let has_work =
+            self.shares.anyone_waits() || self.inverse.is_due() || !self.asked.is_empty();
         if has_work { Some(self.now) } else { self.timers.next_at() }
     }
 }
@@ -281,6 +285,7 @@ impl Kernel {
             awaited: 0,
             removals: Removals::default(),
             to_forget: Vec::new(),
+            asked: VecDeque::new(),
             frameworks: BTreeMap::new(),
             offers: Offers::default(),
             operations: Operations::default(),
@@ -364,6 +369,7 @@ impl Kernel {
                 Timer::Forget => self.forget_agents(now, out),
             }
         }
+        self.go_on_reconciling(now, out);
         self.ask_back(now, out);
         self.make_offers(now, out);
     }

@@ -1,5 +1,7 @@
 //! Reconciliation: a scheduler asks what has become of its tasks.
 
+use std::ops::Bound;
+
 use model::id::{AgentId, FrameworkId, TaskId};
 use model::scheduler::Event;
 use model::task::{Reason, Task, TaskState};
@@ -8,6 +10,9 @@ use model::time::Time;
 use crate::state::Standing;
 use crate::tasks::Verdict;
 use crate::{Kernel, Out};
+
+/// Tasks that frameworks are told of in one turn.
+const ANSWERS_PER_TURN_MAX: usize = 1_024;
 
 /// Going by the agent that something may be on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +26,23 @@ pub(crate) enum Fate {
     MarkedGone,
 }
 
+/// What one framework has asked and is still to be told.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    framework: FrameworkId,
+    about: About,
+}
+
+#[derive(Debug)]
+enum About {
+    /// All that the kernel knows of, beyond this one.
+    All(Option<TaskId>),
+    Named(std::vec::IntoIter<(TaskId, Option<AgentId>)>),
+}
+
 impl Kernel {
-    /// The named tasks, or all that the kernel knows of.
+    /// The named tasks, or all that the kernel knows of. A framework may have very many: what is not told at once is told
+    /// in the turns that follow.
     pub(crate) fn reconcile(
         &mut self,
         now: Time,
@@ -30,16 +50,64 @@ impl Kernel {
         tasks: Vec<(TaskId, Option<AgentId>)>,
         out: &mut Out,
     ) {
-        if tasks.is_empty() {
-            let known = self.view.tasks.get(from).cloned().unwrap_or_default();
-            for task in known.values() {
-                self.tell(from, self.answer_for(now, task), out);
+        let about = if tasks.is_empty() {
+            // Who asks for all again hears of all again, and once is enough.
+            let is_same =
+                |one: &Asked| one.framework == *from && matches!(one.about, About::All(_));
+            self.asked.retain(|one| !is_same(one));
+            About::All(None)
+        } else {
+            About::Named(tasks.into_iter())
+        };
+        let asked = Asked { framework: from.clone(), about };
+        let rest = self.answer(now, asked, out);
+        self.asked.extend(rest);
+    }
+
+    /// Whoever has waited longest is told some more.
+    pub(crate) fn go_on_reconciling(&mut self, now: Time, out: &mut Out) {
+        let Some(asked) = self.asked.pop_front() else { return };
+        let rest = self.answer(now, asked, out);
+        self.asked.extend(rest);
+    }
+
+    /// What is left.
+    fn answer(&mut self, now: Time, asked: Asked, out: &mut Out) -> Option<Asked> {
+        let Asked { framework, about } = asked;
+        let about = match about {
+            About::All(beyond) => About::All(Some(self.answer_all(now, &framework, beyond, out)?)),
+            About::Named(mut tasks) => {
+                for (task, agent) in tasks.by_ref().take(ANSWERS_PER_TURN_MAX) {
+                    self.reconcile_one(now, &framework, task, agent, out);
+                }
+                (tasks.len() > 0).then_some(About::Named(tasks))?
             }
-            return;
+        };
+        Some(Asked { framework, about })
+    }
+
+    /// The last that was told, if there are more.
+    fn answer_all(
+        &self,
+        now: Time,
+        from: &FrameworkId,
+        beyond: Option<TaskId>,
+        out: &mut Out,
+    ) -> Option<TaskId> {
+        let start = beyond.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut known = self.view.tasks.get(from)?.range((start, Bound::Unbounded));
+        let mut last = None;
+        for (id, task) in known.by_ref().take(ANSWERS_PER_TURN_MAX) {
+            self.tell(from, self.answer_for(now, task), out);
+            last = Some(id);
         }
-        for (task, agent) in tasks {
-            self.reconcile_one(now, from, task, agent, out);
-        }
+        known.next()?;
+        last.cloned()
+    }
+
+    /// Its next subscription asks anew.
+    pub(crate) fn forget_asked(&mut self, framework: &FrameworkId) {
+        self.asked.retain(|one| one.framework != *framework);
     }
 
     pub(crate) fn reconcile_one(

@@ -89,3 +89,47 @@ fn without_names_all_known_tasks_are_told() {
     let effects = stage.call(&framework, Call::Reconcile { tasks: vec![] });
     assert_eq!(told(&effects), ["Running t Reconciliation"]);
 }
+
+#[test]
+fn many_tasks_are_told_of_in_several_turns_and_each_once() {
+    let check = |named: bool| {
+        let mut stage = Stage::unchecked();
+        let framework = stage.subscribe(crate::stage::framework("*", AWARE));
+        let agent = AgentId::new("many");
+        let ids: Vec<String> = (0..3_000).map(|n| format!("t{n}")).collect();
+        let tasks =
+            ids.iter().map(|id| held(&framework, &agent, id, "cpus:0.001", TaskState::Running));
+        stage.hear(1, register(Some(&agent), BIG, tasks.collect()));
+        stage.settle();
+        let id = |id: &String| (TaskId::new(id.as_str()), Some(agent.clone()));
+        let tasks = if named { ids.iter().map(id).collect() } else { vec![] };
+        let mut heard = told(&stage.call(&framework, Call::Reconcile { tasks }));
+        assert!(heard.len() < 2_000, "{} in one turn", heard.len());
+        heard.extend(told(&stage.settle()));
+        let mut expected: Vec<String> =
+            ids.iter().map(|id| format!("Running {id} Reconciliation")).collect();
+        heard.sort();
+        expected.sort();
+        assert!(heard == expected, "{} of {}", heard.len(), expected.len());
+    };
+    check(true);
+    check(false);
+}
+
+#[test]
+fn who_asks_for_all_again_hears_of_all_again_and_who_is_gone_of_none() {
+    let mut stage = Stage::unchecked();
+    let framework = stage.subscribe(crate::stage::framework("*", AWARE));
+    let agent = AgentId::new("many");
+    let tasks = (0..3_000)
+        .map(|n| held(&framework, &agent, &format!("t{n}"), "cpus:0.001", TaskState::Running));
+    stage.hear(1, register(Some(&agent), BIG, tasks.collect()));
+    stage.settle();
+    let ask = |stage: &mut Stage| told(&stage.call(&framework, Call::Reconcile { tasks: vec![] }));
+    let first = ask(&mut stage).len();
+    let second = ask(&mut stage).len() + told(&stage.settle()).len();
+    assert!(first < 3_000 && second == 3_000, "{first} and {second}");
+    ask(&mut stage);
+    stage.step(kernel::Input::FrameworkLost { framework: framework.clone() });
+    assert!(told(&stage.settle()).is_empty());
+}
