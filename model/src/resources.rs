@@ -158,7 +158,7 @@ impl Amount {
     fn add(&mut self, other: &Amount) {
         match (self, other) {
             (Amount::Scalar(mine), Amount::Scalar(theirs)) => mine.0 += theirs.0,
-            (Amount::Ranges(mine), Amount::Ranges(theirs)) => *mine = mine.union(theirs),
+            (Amount::Ranges(mine), Amount::Ranges(theirs)) => mine.add(theirs),
             (Amount::Set(mine), Amount::Set(theirs)) => mine.extend(theirs.iter().cloned()),
             (mine, theirs) => panic!("adding {theirs:?} to {mine:?}: entries are of one type"),
         }
@@ -179,7 +179,7 @@ impl Amount {
             (Amount::Scalar(mine), Amount::Scalar(theirs)) => {
                 mine.0 = mine.0.saturating_sub(theirs.0);
             }
-            (Amount::Ranges(mine), Amount::Ranges(theirs)) => *mine = mine.minus(theirs),
+            (Amount::Ranges(mine), Amount::Ranges(theirs)) => mine.take(theirs),
             (Amount::Set(mine), Amount::Set(theirs)) => mine.retain(|one| !theirs.contains(one)),
             // What is of another type is not there.
             (Amount::Scalar(_) | Amount::Ranges(_) | Amount::Set(_), _) => (),

@@ -7,6 +7,9 @@ use minicbor::{Decode, Encode};
 
 use crate::resources::BadResources;
 
+/// More intervals than this are merged in one go.
+const IN_PLACE_MAX: usize = 8;
+
 /// Whole numbers as sorted, disjoint, closed intervals that do not touch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 #[cbor(transparent)]
@@ -97,6 +100,41 @@ impl Ranges {
         Ranges(left)
     }
 
+    /// What is added is mostly a port or two: the rest stays where it is.
+    pub fn add(&mut self, other: &Ranges) {
+        if other.0.len() > IN_PLACE_MAX {
+            *self = self.union(other);
+            return;
+        }
+        for (begin, end) in other.0.iter().copied() {
+            // Those that it overlaps or touches become one with it.
+            let first = self.0.partition_point(|(_, mine)| mine.saturating_add(1) < begin);
+            let reach = end.saturating_add(1);
+            let alike = self.0[first..].partition_point(|(mine, _)| *mine <= reach);
+            let known = &self.0[first..first + alike];
+            let low = known.first().map_or(begin, |one| one.0.min(begin));
+            let high = known.last().map_or(end, |one| one.1.max(end));
+            self.0.splice(first..first + alike, [(low, high)]);
+        }
+    }
+
+    /// Takes what is there of `other`.
+    pub fn take(&mut self, other: &Ranges) {
+        if other.0.len() > IN_PLACE_MAX {
+            *self = self.minus(other);
+            return;
+        }
+        for (begin, end) in other.0.iter().copied() {
+            let first = self.0.partition_point(|(_, mine)| *mine < begin);
+            let hit = self.0[first..].partition_point(|(mine, _)| *mine <= end);
+            let Some(last) = hit.checked_sub(1) else { continue };
+            let (low, high) = (self.0[first].0, self.0[first + last].1);
+            let before = (low < begin).then(|| (low, begin - 1));
+            let after = (end < high).then(|| (end + 1, high));
+            self.0.splice(first..first + hit, before.into_iter().chain(after));
+        }
+    }
+
     pub fn intersects(&self, other: &Ranges) -> bool {
         self.minus(other) != *self
     }
@@ -151,8 +189,24 @@ mod tests {
         let check = |left: &str, right: &str, union: &str, minus: &str| {
             assert_eq!(ranges(left).union(&ranges(right)), ranges(union), "{left} + {right}");
             assert_eq!(ranges(left).minus(&ranges(right)), ranges(minus), "{left} - {right}");
+            let (mut more, mut less) = (ranges(left), ranges(left));
+            more.add(&ranges(right));
+            less.take(&ranges(right));
+            assert_eq!((more, less), (ranges(union), ranges(minus)), "{left}, {right} in place");
         };
         check("[1-5]", "[6-9]", "[1-9]", "[1-5]");
+        check("[]", "[3]", "[3]", "[]");
+        check("[1-3]", "[]", "[1-3]", "[1-3]");
+        check("[1-3,7-9]", "[5]", "[1-3,5,7-9]", "[1-3,7-9]");
+        check("[1-3,5-7]", "[4]", "[1-7]", "[1-3,5-7]");
+        check("[5-7]", "[1-2,9]", "[1-2,5-7,9]", "[5-7]");
+        check("[1-2,4-5,7-8]", "[2-7]", "[1-8]", "[1,8]");
+        check(
+            "[0-18446744073709551615]",
+            "[0]",
+            "[0-18446744073709551615]",
+            "[1-18446744073709551615]",
+        );
         check("[1-10]", "[4-6]", "[1-10]", "[1-3,7-10]");
         check("[1-10,20-30]", "[5-25]", "[1-30]", "[1-4,26-30]");
         check("[1-10]", "[1-10]", "[1-10]", "[]");
