@@ -64,6 +64,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         logs: Logs::default(),
         hostname: None,
         rlimits: vec![],
+        mounts: vec![],
     })
 }
 

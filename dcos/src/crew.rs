@@ -151,6 +151,7 @@ fn configs(
             images: images.clone(),
             fetcher: fetcher.clone(),
             logs: settings.task_logs.policy()?,
+            host_paths: settings.host_paths()?,
             stop_tasks: settings.stop_tasks,
             node: settings.executors.config(),
             door: Door { socket: settings.executors.socket(number, &sockets), key },

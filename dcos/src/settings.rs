@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent::Reconfiguration;
+use agent::{HostPaths, Reconfiguration};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use model::attributes::{Attribute, FaultDomain};
@@ -98,6 +98,7 @@ struct File {
     executors: Executors,
     fetcher: Fetching,
     task_logs: TaskLogs,
+    host_volumes: Option<Vec<String>>,
     registries: Registries,
     image_gc: ImageGc,
     allow_privileged: bool,
@@ -201,6 +202,8 @@ pub(crate) struct Settings {
     pub(crate) executors: Executors,
     pub(crate) fetcher: Fetching,
     pub(crate) task_logs: TaskLogs,
+    /// Paths of the machine that tasks may have as volumes; `None`: all.
+    pub(crate) host_volumes: Option<Vec<String>>,
     pub(crate) registries: Registries,
     pub(crate) image_gc: ImageGc,
     /// Containers that ask for it get the machine's devices and capabilities.
@@ -254,6 +257,7 @@ impl Settings {
             executors: file.executors,
             fetcher: file.fetcher,
             task_logs: file.task_logs,
+            host_volumes: file.host_volumes,
             registries: file.registries,
             image_gc: file.image_gc,
             fault_domains,
@@ -289,6 +293,11 @@ impl Settings {
         }
     }
 
+    pub(crate) fn host_paths(&self) -> Result<HostPaths> {
+        let paths = self.host_volumes.as_deref().map(HostPaths::only).transpose();
+        Ok(paths.context("host_volumes")?.unwrap_or_default())
+    }
+
     pub(crate) fn fault_domain(&self, number: u16) -> Option<&FaultDomain> {
         self.fault_domains.iter().cycle().nth(number.into())
     }
@@ -301,6 +310,7 @@ impl Settings {
         self.image_gc.check()?;
         self.fetcher.check()?;
         self.task_logs.policy()?;
+        self.host_paths()?;
         if let Some(given) = self.resources.as_ref().filter(|_| self.agents > 1) {
             resources::judge_shared(given)?;
         }
@@ -390,6 +400,7 @@ mod tests {
         refused(Flags::default(), "ping: {missed_max: 0}", &["missed_max"]);
         let silence = "executors: {registration_timeout_seconds: 0}";
         refused(Flags::default(), silence, &["registration_timeout_seconds"]);
+        refused(Flags::default(), "host_volumes: [data]", &["host_volumes", "absolute"]);
         let silence = "fetcher: {stall_timeout_seconds: 0}";
         refused(Flags::default(), silence, &["stall_timeout_seconds"]);
     }

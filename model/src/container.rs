@@ -83,6 +83,48 @@ pub struct Bounds {
     /// What `setrlimit` is told.
     #[n(1)]
     pub rlimits: Vec<Rlimit>,
+    /// Put in their places after all others.
+    #[cbor(n(3), default)]
+    pub volumes: Vec<OtherVolume>,
+}
+
+/// A volume that is more than a path of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct OtherVolume {
+    /// Absolute, or relative to the sandbox.
+    #[n(0)]
+    pub container_path: String,
+    #[n(1)]
+    pub mode: VolumeMode,
+    #[n(2)]
+    pub source: VolumeSource,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum VolumeSource {
+    /// The files of an image. What is written to them goes with the container.
+    #[n(0)]
+    Image(#[n(0)] Image),
+    /// A path of the agent, with a word on what is mounted below it later.
+    #[n(1)]
+    HostPath {
+        #[n(0)]
+        path: String,
+        #[n(1)]
+        propagation: Propagation,
+    },
+}
+
+/// Which mounts made later are seen on the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Propagation {
+    /// Those of the machine in the container, as it is where nothing is said.
+    #[n(0)]
+    HostToContainer,
+    /// Those of the container on the machine as well.
+    #[n(1)]
+    Bidirectional,
 }
 
 /// A limit of a process, and of those that it starts.

@@ -3,7 +3,10 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever was not expected fails the test")]
 
 use mesos_v1::scheduler::Call as Spelled;
-use model::container::{Family, Probe, Rlimit, Rlimited, Run, Scheme, SoftHard, Visibility};
+use model::container::{
+    Family, Image, Probe, Propagation, Rlimit, Rlimited, Run, Scheme, SoftHard, Visibility,
+    VolumeSource,
+};
 use model::id::{FrameworkId, Role};
 use model::limits::Limit;
 use model::resources::{ReservationKind, Scalar};
@@ -186,6 +189,38 @@ fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
         of["source"] = json!({ "type": kind });
         check("container", volume(of), text);
     }
+}
+
+#[test]
+fn volumes_may_be_images_and_say_how_mounts_are_shared() {
+    let image = json!({ "type": "DOCKER", "docker": { "name": "data:1" }, "cached": false });
+    let path = |mode: &str| {
+        let host = json!({ "path": "/srv", "mount_propagation": { "mode": mode } });
+        json!({ "type": "HOST_PATH", "host_path": host })
+    };
+    let volumes = json!([
+        { "container_path": "/i", "mode": "RO", "image": image },
+        { "container_path": "/b", "mode": "RW", "source": path("BIDIRECTIONAL") },
+        { "container_path": "/h", "mode": "RW", "source": path("HOST_TO_CONTAINER") },
+    ]);
+    let task = launched(&with(&json!({ "container": { "type": "MESOS", "volumes": volumes } })));
+    let container = task.expect("sound").container.expect("given");
+    let bounds = container.bounds.as_ref().expect("seldom said");
+    let force_pull = Image { name: "data:1".to_owned(), force_pull: true };
+    let of_host = |propagation| VolumeSource::HostPath { path: "/srv".to_owned(), propagation };
+    let sources: Vec<_> = bounds.volumes.iter().map(|volume| volume.source.clone()).collect();
+    let expected = [
+        VolumeSource::Image(force_pull),
+        of_host(Propagation::Bidirectional),
+        of_host(Propagation::HostToContainer),
+    ];
+    assert_eq!(sources, expected);
+    let appc = json!({ "type": "APPC", "appc": { "name": "a" } });
+    let appc = json!([{ "container_path": "/i", "mode": "RO", "image": appc }]);
+    is_refused(
+        &json!({ "container": { "type": "MESOS", "volumes": appc } }),
+        "'container.volumes.image.appc' is not supported",
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use model::resources::Resources;
 use crate::api::access::Access;
 use crate::api::logging::Levels;
 use crate::door::Door;
+use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::reconfigure::Reconfiguration;
 
@@ -37,6 +38,8 @@ pub struct AgentConfig {
     pub fetcher: images::Fetcher,
     /// Of output, for tasks that do not say it themselves.
     pub logs: LogPolicy,
+    /// Which paths of the machine tasks may have as volumes.
+    pub host_paths: HostPaths,
     /// Ends all tasks when the agent is stopped; otherwise they run on.
     pub stop_tasks: bool,
     pub node: node::Config,

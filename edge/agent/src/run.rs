@@ -65,6 +65,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
         logs: config.logs.clone(),
+        host_paths: config.host_paths.clone(),
         prober: Arc::new(Prober::new(config.ip)?),
         board: board.clone(),
         seeds: seeds.clone(),
@@ -115,6 +116,7 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Gu
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
         logs: config.logs.clone(),
+        host_paths: config.host_paths.clone(),
     })
 }
 

@@ -151,5 +151,6 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         logs: Logs::default(),
         hostname: None,
         rlimits: vec![],
+        mounts: vec![],
     })
 }

@@ -17,6 +17,7 @@ mod seccomp;
 mod spawn;
 mod start;
 mod users;
+mod volumes;
 
 use std::fs::File;
 use std::io::ErrorKind;

@@ -1,10 +1,11 @@
 //! What to run and how, as the agent describes it. Travels to the shim as CBOR, so that it can be read by a shim of the next release.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
-use model::container::{Rlimit, Run, Volume};
+use model::container::{Rlimit, Run, Volume, VolumeMode};
 use model::id::ContainerId;
 
 /// Between the names of a container and of the one that it lies in: `outer.inner`.
@@ -47,6 +48,69 @@ pub struct Spec {
     /// Of each of its processes, as `setrlimit` takes them.
     #[cbor(n(12), default)]
     pub rlimits: Vec<Rlimit>,
+    /// After the volumes, in order.
+    #[cbor(n(14), default)]
+    pub mounts: Vec<Mount>,
+}
+
+impl Spec {
+    /// Whether some of its mounts are images, which need layers of the container's own.
+    pub(crate) fn has_images(&self) -> bool {
+        self.mounts.iter().any(|mount| matches!(mount.source, Source::Layers(_)))
+    }
+}
+
+/// What is put into a container that is more than a directory of the agent's own.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Mount {
+    /// As a volume's.
+    #[n(0)]
+    pub container_path: String,
+    #[n(1)]
+    pub mode: VolumeMode,
+    #[n(2)]
+    pub source: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Source {
+    /// What is at `path` below `root` on the machine, without following links.
+    #[n(0)]
+    Host {
+        #[n(0)]
+        root: PathBuf,
+        #[n(1)]
+        path: PathBuf,
+        /// What the container mounts in it is mounted on the machine as well. The other way round it is so in any case.
+        #[n(2)]
+        both_ways: bool,
+    },
+    /// Of an image, unpacked, the lowest first. What is written to it goes with the container.
+    #[n(1)]
+    Layers(#[n(0)] Vec<PathBuf>),
+    /// In a file that is in memory only.
+    #[n(2)]
+    Secret(#[n(0)] Secret),
+}
+
+/// A value that nobody is to see by accident.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Secret(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>);
+
+impl Secret {
+    pub fn new(value: Vec<u8>) -> Self {
+        Self(value)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a secret)")
+    }
 }
 
 /// What the container sees as `/`.

@@ -2,8 +2,8 @@
 
 use model::check::CheckStatus;
 use model::container::{
-    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, Visibility,
-    VolumeMode,
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, OtherVolume, SharedVolume,
+    Visibility, VolumeMode,
 };
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::master::seconds;
+use super::operator::container as operator;
 use super::resource::{self, Sum};
 use super::v1::bounds;
 use crate::marathon::task as marathon;
@@ -233,8 +234,9 @@ fn container(info: &ContainerInfo) -> Value {
         ContainerKind::Mesos => mesos_container(info),
         ContainerKind::Docker => docker_container(info),
     };
-    let volumes: Vec<Value> =
-        info.volumes.iter().map(host).chain(info.shared.iter().map(shared)).collect();
+    let others = info.bounds.iter().flat_map(|bounds| &bounds.volumes).map(other);
+    let own = info.volumes.iter().map(host).chain(info.shared.iter().map(shared));
+    let volumes: Vec<Value> = own.chain(others).collect();
     if !volumes.is_empty() {
         spelled["volumes"] = json!(volumes);
     }
@@ -247,6 +249,11 @@ fn container(info: &ContainerInfo) -> Value {
             .expect("what is spelled is JSON");
     }
     spelled
+}
+
+fn other(volume: &OtherVolume) -> Value {
+    serde_json::from_slice(&mesos_v1::json::to_vec(&operator::other(volume)))
+        .expect("what is spelled is JSON")
 }
 
 fn mode(mode: VolumeMode) -> &'static str {

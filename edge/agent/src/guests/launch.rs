@@ -21,6 +21,7 @@ use super::ledger::Entry;
 use super::lineage::within;
 use super::{Found, Guest, Guests, Kind, Lineage, Refusal};
 use crate::environment::of_guest;
+use crate::extras::{self, Extras};
 use crate::logger::Origin;
 use crate::real::launch;
 use crate::sandbox::{Owner, Tenant, owner};
@@ -74,7 +75,7 @@ impl Guests {
             resources: host.is_none().then(|| wanted.resources.to_string()),
             image: image.map(|image| image.name.clone()),
         };
-        let kind = Kind::Container { entry: entry.clone(), keep: Mutex::default() };
+        let kind = Kind::Container { entry: entry.clone(), keeps: Mutex::default() };
         let guest = Arc::new(Guest { lineage, container: container.clone(), kind });
         self.admit(guest.clone())?;
         self.0.exits.forget(&container);
@@ -128,19 +129,24 @@ impl Guests {
             let request = PullRequest { name, force, credentials: None };
             anyhow::Ok(Some(self.0.images.pull(request).await?))
         };
-        let (_, image) = tokio::try_join!(async { anyhow::Ok(fetched.await?) }, pulled)?;
-        if let (Kind::Container { keep, .. }, Some(image)) = (&guest.kind, &image) {
-            *keep.lock().expect("nobody panics while holding it") = Some(image.keep.clone());
+        let extras =
+            extras::gather(&self.0.images, &self.0.host_paths, wanted.surroundings.as_ref());
+        let fetched = async { anyhow::Ok(fetched.await?) };
+        let (_, image, mut extras) = tokio::try_join!(fetched, pulled, extras)?;
+        if let Kind::Container { keeps, .. } = &guest.kind {
+            let mut keeps = keeps.lock().expect("nobody panics while holding it");
+            keeps.append(&mut extras.keeps);
+            keeps.extend(image.as_ref().map(|image| image.keep.clone()));
         }
         let root = image.map_or(Root::Host, launch::root);
-        let spec = self.spec(wanted, host, guest, (sandbox, user, root))?;
+        let spec = self.spec((wanted, extras), host, guest, (sandbox, user, root))?;
         self.0.containers.launch(spec).await?;
         Ok(())
     }
 
     fn spec(
         &self,
-        wanted: &Wanted,
+        (wanted, extras): (&Wanted, Extras),
         host: Option<&Host>,
         guest: &Guest,
         (sandbox, user, root): (PathBuf, Option<String>, Root),
@@ -157,7 +163,7 @@ impl Guests {
             let (container_path, mode) = (volume.container_path.clone(), volume.mode);
             anyhow::Ok(Volume { container_path, host_path, mode })
         });
-        let own = around.into_iter().flat_map(|around| around.volumes.iter().cloned());
+        let own = extras.volumes.into_iter();
         let bounds = around.and_then(|around| around.bounds.as_deref());
         let limits = match host {
             Some(_) => Limits::default(),
@@ -181,6 +187,7 @@ impl Guests {
             run,
             environment: of_guest(guest.lineage.name(), &root, wanted.command.as_ref()),
             volumes: own.map(Ok).chain(shared).collect::<anyhow::Result<_>>()?,
+            mounts: extras.mounts,
             sandbox,
             user,
             root,
@@ -220,7 +227,7 @@ impl Guests {
         for entry in self.0.ledger.read()? {
             let container = ContainerId::new(entry.container.as_str());
             let lineage = entry.lineage.clone();
-            let kind = Kind::Container { entry, keep: Mutex::default() };
+            let kind = Kind::Container { entry, keeps: Mutex::default() };
             let guest = Arc::new(Guest { lineage: lineage.clone(), container, kind });
             self.all().insert(lineage, guest);
         }

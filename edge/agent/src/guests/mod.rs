@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
+use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::sandbox::Sandboxes;
 pub(crate) use exits::Exits;
@@ -48,6 +49,7 @@ struct Parts {
     images: images::Store,
     fetcher: images::Fetcher,
     logs: LogPolicy,
+    host_paths: HostPaths,
     sandboxes: Sandboxes,
     ledger: Ledger,
     exits: Exits,
@@ -75,7 +77,7 @@ pub(crate) enum Kind {
     Container {
         entry: Entry,
         /// What spares its image.
-        keep: Mutex<Option<images::Keep>>,
+        keeps: Mutex<Vec<images::Keep>>,
     },
 }
 
@@ -88,6 +90,7 @@ pub(crate) struct Doors {
     pub(crate) images: images::Store,
     pub(crate) fetcher: images::Fetcher,
     pub(crate) logs: LogPolicy,
+    pub(crate) host_paths: HostPaths,
 }
 
 /// Where what is typed goes.
@@ -144,13 +147,14 @@ pub(crate) enum Refusal {
 
 impl Guests {
     pub(crate) fn new(doors: Doors) -> Self {
-        let Doors { dir, containers, board, images, fetcher, logs } = doors;
+        let Doors { dir, containers, board, images, fetcher, logs, host_paths } = doors;
         Self(Arc::new(Parts {
             containers,
             board,
             images,
             fetcher,
             logs,
+            host_paths,
             sandboxes: Sandboxes::new(&dir),
             ledger: Ledger::new(&dir),
             exits: Exits::new(),

@@ -18,7 +18,7 @@ struct Pages {
     known: BTreeSet<ContainerId>,
     launching: BTreeMap<ContainerId, Launching>,
     /// What spares the images of those that run.
-    images: BTreeMap<ContainerId, Keep>,
+    images: BTreeMap<ContainerId, Vec<Keep>>,
 }
 
 #[derive(Debug)]
@@ -57,12 +57,14 @@ impl Books {
     pub(super) fn launched(
         &self,
         container: &ContainerId,
-        image: Option<Keep>,
+        images: Vec<Keep>,
         tell: impl FnOnce(),
     ) -> Option<Exited> {
         let mut pages = self.pages();
         tell();
-        pages.images.extend(image.map(|image| (container.clone(), image)));
+        if !images.is_empty() {
+            pages.images.insert(container.clone(), images);
+        }
         pages.launching.remove(container).and_then(|launching| launching.exited)
     }
 

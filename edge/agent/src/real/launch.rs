@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Hands, login};
 use crate::door::DIR_IN_IMAGE;
 use crate::environment::{Inhabitant, environment, of_executor};
+use crate::extras::{self, Extras};
 use crate::logger::Origin;
 use crate::sandbox::{Owner, Tenant, owner};
 use crate::volumes::Volumes;
@@ -81,7 +82,7 @@ impl Job {
 
 /// What came of it.
 enum Launched {
-    Runs { pid: u32, image: Option<Keep> },
+    Runs { pid: u32, images: Vec<Keep> },
     Not { reason: Reason, cause: String },
 }
 
@@ -97,17 +98,17 @@ impl Hands {
         let launched = self.work_and_say(&job).await;
         let Job { container, task, .. } = job;
         match launched {
-            Launched::Runs { pid, image } => {
+            Launched::Runs { pid, images } => {
                 tracing::info!(task = %task.id, %container, pid, "container runs");
                 let tell = || self.started(container.clone(), pid);
-                if let Some(exited) = self.books.launched(&container, image, tell) {
+                if let Some(exited) = self.books.launched(&container, images, tell) {
                     self.exited(container, exited);
                 }
             }
             Launched::Not { reason, cause } => {
                 tracing::warn!(task = %task.id, %container, cause, "container did not start");
                 let tell = || self.say(container.clone(), Happened::Failed { reason, cause });
-                self.books.launched(&container, None, tell);
+                self.books.launched(&container, Vec::new(), tell);
             }
         }
     }
@@ -129,7 +130,7 @@ impl Hands {
             prepared = self.prepare(job) => prepared,
             () = job.stopped.cancelled() => return Launched::not("It was stopped before it started"),
         };
-        let (spec, image) = match prepared {
+        let (spec, images) = match prepared {
             Ok(prepared) => prepared,
             Err(cause) => return Launched::not(format!("{cause:#}")),
         };
@@ -140,22 +141,27 @@ impl Hands {
             return Launched::not("It was stopped before it started");
         }
         match self.tools.containers.launch(spec).await {
-            Ok(started) => Launched::Runs { pid: started.pid, image },
+            Ok(started) => Launched::Runs { pid: started.pid, images },
             Err(failure) => Launched::Not { reason: failure.reason, cause: failure.cause },
         }
     }
 
     /// All that may take long and can be broken off.
-    async fn prepare(&self, job: &Job) -> anyhow::Result<(Spec, Option<Keep>)> {
+    async fn prepare(&self, job: &Job) -> anyhow::Result<(Spec, Vec<Keep>)> {
         let image = job.task.container.as_ref().and_then(|container| container.image.as_ref());
         if image.is_none() && matches!(job.task.command.run, Run::Image(_)) {
             bail!("The task has neither a command nor an image that says what to run");
         }
         let owner = self.owner(job)?;
         let (sandbox, shared) = self.sandbox(job, owner).await?;
-        let image = self.bring(job, &sandbox, owner, image).await?;
-        let keep = image.as_ref().map(|image| image.keep.clone());
-        Ok((self.spec(job, sandbox, image, shared)?, keep))
+        let asked = job.task.container.as_ref();
+        let extras = extras::gather(&self.tools.images, &self.tools.host_paths, asked);
+        let brought = self.bring(job, &sandbox, owner, image);
+        let (image, mut extras) = tokio::try_join!(brought, extras)?;
+        let mut keeps = std::mem::take(&mut extras.keeps);
+        keeps.extend(image.as_ref().map(|image| image.keep.clone()));
+        extras.volumes.extend(shared);
+        Ok((self.spec(job, sandbox, image, extras)?, keeps))
     }
 
     /// Whose the sandbox is. A user that only the image knows leaves it ours.
@@ -280,14 +286,13 @@ impl Hands {
         job: &Job,
         sandbox: PathBuf,
         image: Option<Prepared>,
-        shared: Vec<Volume>,
+        extras: Extras,
     ) -> anyhow::Result<Spec> {
         let Job { container, framework, task, group, .. } = job;
         let surroundings = task.container.as_ref();
         let executor = group.as_ref().map_or(task.id.as_str(), |one| one.executor.id.as_str());
         let inhabitant = Inhabitant { framework, container, task, executor, sandbox: &sandbox };
         let bounds = surroundings.and_then(|info| info.bounds.as_deref());
-        let own = surroundings.into_iter().flat_map(|info| info.volumes.iter().cloned());
         let origin = Origin {
             agent: task.agent.as_str(),
             framework: Some(framework.as_str()),
@@ -303,7 +308,8 @@ impl Hands {
                 None => environment(&self.tools.place, &inhabitant),
                 Some(executor) => of_executor(&self.tools.place, &inhabitant, executor),
             },
-            volumes: own.chain(shared).chain(self.door(job)).collect(),
+            volumes: extras.volumes.into_iter().chain(self.door(job)).collect(),
+            mounts: extras.mounts,
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),

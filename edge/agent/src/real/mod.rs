@@ -27,6 +27,7 @@ use crate::collect::Due;
 use crate::environment::Place;
 use crate::gauges::Gauges;
 use crate::guests::Guests;
+use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::probe::{Glance, Prober};
 use crate::runtime::Runtime;
@@ -52,6 +53,7 @@ pub(crate) struct Tools {
     pub(crate) images: images::Store,
     pub(crate) fetcher: images::Fetcher,
     pub(crate) logs: LogPolicy,
+    pub(crate) host_paths: HostPaths,
     pub(crate) prober: Arc<Prober>,
     pub(crate) board: Board,
     pub(crate) seeds: Arc<Seeds>,

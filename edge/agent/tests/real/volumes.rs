@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use model::agent::ToAgent;
-use model::container::VolumeMode;
+use model::container::{ContainerInfo, ContainerKind, Volume, VolumeMode};
 use model::id::{OperationId, Role, Uuid};
 use model::operation::{Conversion, OperationState, OperationStatus};
 use model::resources::{
@@ -110,5 +110,45 @@ pub(crate) async fn a_volume_that_cannot_be_made_is_none() {
     // The space is what it was before, so it can be tried again.
     let create = Conversion::Create { volumes: vec![volume(VolumeMode::ReadWrite)] };
     assert_eq!(convert(&mut world, 3, create).await.state, OperationState::Finished);
+    world.close().await;
+}
+
+fn with_path(id: &str, host_path: &std::path::Path, mode: VolumeMode, command: &str) -> TaskInfo {
+    let (container_path, host_path) = ("data".to_owned(), host_path.display().to_string());
+    let container = ContainerInfo {
+        kind: ContainerKind::Mesos,
+        image: None,
+        volumes: vec![Volume { container_path, host_path, mode }],
+        privileged: false,
+        tty: false,
+        parameters: vec![],
+        shared: vec![],
+        bounds: None,
+    };
+    TaskInfo { container: Some(container), ..shell(id, command) }
+}
+
+pub(crate) async fn paths_of_the_machine_need_the_operators_leave() {
+    let mut world = World::prepare().await;
+    let (allowed, other) = (world.path().join("allowed"), world.path().join("other"));
+    for dir in [&allowed, &other] {
+        std::fs::create_dir(dir).expect("made");
+        std::fs::write(dir.join("f"), "1\n").expect("written");
+    }
+    let told = [format!("{}:ro", allowed.display())];
+    world.config.host_paths = agent::HostPaths::only(&told).expect("a path");
+    world.start().await;
+    let read = with_path("read", &allowed, VolumeMode::ReadOnly, "cat data/f; echo 2 > data/f");
+    let (status, output) = world.finish(read).await;
+    assert_eq!((status.state, output.as_str()), (TaskState::Failed, "1\n"));
+    for (id, path, mode, words) in [
+        ("write", &allowed, VolumeMode::ReadWrite, "of mode RO only"),
+        ("other", &other, VolumeMode::ReadOnly, "host_volumes"),
+    ] {
+        let status = world.finish(with_path(id, path, mode, "true")).await.0;
+        assert_eq!(status.state, TaskState::Failed);
+        let message = status.message.expect("it says why");
+        assert!(message.contains(words), "{message}");
+    }
     world.close().await;
 }

@@ -338,6 +338,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         images: images.expect("opened"),
         fetcher: fetcher.expect("made"),
         logs: agent::LogPolicy::default(),
+        host_paths: agent::HostPaths::default(),
         stop_tasks: false,
         node: node::Config::default(),
         door: agent::Door::default(),

@@ -192,6 +192,7 @@ impl Ours<'_> {
             logs: Logs::default(),
             hostname: None,
             rlimits: vec![],
+            mounts: vec![],
         })
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn confine(
     take(stdio).map_err(told("standard streams"))?;
     be_alone(&launch.spec).map_err(told("namespaces"))?;
     let reach = reach(&launch.spec, machine);
-    let root = Growing::begin(launch, reach)?;
+    let mut root = Growing::begin(launch, reach)?;
     let (process, identity) = Process::main(&launch.spec, root.path())?;
     if let Some(hostname) = &launch.spec.hostname {
         rustix::system::sethostname(hostname.as_bytes())

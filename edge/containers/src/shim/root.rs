@@ -12,6 +12,7 @@ use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFl
 
 use super::mounts::{Detached, Inside, Kind, is_dir};
 use super::rights::Reach;
+use super::volumes;
 use crate::cgroup::Hierarchies;
 use crate::protocol::Launch;
 use crate::skeleton::{self, NETWORK_FILES, SANDBOX_IN_IMAGE};
@@ -64,26 +65,29 @@ const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
-const READ_ONLY_MOUNT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+pub(super) const READ_ONLY_MOUNT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 /// No programs with the rights of others, no devices; `noexec` comes on top where nothing is to be executed.
 const HARMLESS: MountAttrFlags = NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
-const DATA: MountAttrFlags = HARMLESS.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+pub(super) const DATA: MountAttrFlags = HARMLESS.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// What goes wrong here is told to the user as it is.
-type Result<T> = std::result::Result<T, String>;
+pub(super) type Result<T> = std::result::Result<T, String>;
 
 /// The root as it grows, seen from outside.
 pub(crate) struct Growing<'a> {
-    launch: &'a Launch,
+    pub(super) launch: &'a Launch,
     inside: Inside,
     path: PathBuf,
     /// Of the image's files and what comes from the host: a confined container opens no devices but those of its `/dev`.
-    files: MountAttrFlags,
+    pub(super) files: MountAttrFlags,
+    /// Of its mounts that share with the machine.
+    pub(super) peers: Vec<Option<Detached>>,
 }
 
 impl Growing<'_> {
     /// Mounts the root, and in it all that does not depend on the container's control groups.
     pub(crate) fn begin(launch: &Launch, reach: Reach) -> Result<Growing<'_>> {
+        let peers = volumes::peers(&launch.spec)?;
         // What the host unmounts later goes away in here, too; nothing leads back.
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", slave).map_err(|e| format!("detaching mounts: {e}"))?;
@@ -101,7 +105,7 @@ impl Growing<'_> {
             }
         };
         let inside = Inside::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let root = Growing { launch, inside, path, files };
+        let root = Growing { launch, inside, path, files, peers };
         root.fs("/proc", "proc", &[], DATA)?;
         match &launch.spec.root {
             // Shared memory is the container's own, as its IPC namespace is.
@@ -162,11 +166,12 @@ impl Growing<'_> {
     }
 
     /// The rest, once the container's control groups are there.
-    pub(crate) fn complete(&self, hierarchies: &Hierarchies) -> Result<()> {
+    pub(crate) fn complete(&mut self, hierarchies: &Hierarchies) -> Result<()> {
         if matches!(self.launch.spec.root, Root::Image { .. }) {
             self.cgroups(hierarchies)?;
         }
-        self.launch.spec.volumes.iter().try_for_each(|volume| self.volume(volume))
+        self.launch.spec.volumes.iter().try_for_each(|volume| self.volume(volume))?;
+        self.mounts()
     }
 
     /// The container's own groups only, to be read.
@@ -192,9 +197,20 @@ impl Growing<'_> {
     fn volume(&self, volume: &Volume) -> Result<()> {
         stays_below(&volume.container_path)?;
         let spec = &self.launch.spec;
-        let target = Path::new(&volume.container_path);
+        let target = self.target(&volume.container_path)?;
+        let attributes = match volume.mode {
+            VolumeMode::ReadOnly => self.files | READ_ONLY_MOUNT,
+            VolumeMode::ReadWrite => self.files,
+        };
+        self.put(volume_source(spec, &volume.host_path)?, &target.display().to_string(), attributes)
+    }
+
+    /// Where a container path is: relative ones are in the sandbox.
+    pub(super) fn target(&self, container_path: &str) -> Result<PathBuf> {
+        let spec = &self.launch.spec;
+        let target = Path::new(container_path);
         let in_image = matches!(spec.root, Root::Image { .. });
-        let target = match (target.is_absolute(), in_image) {
+        Ok(match (target.is_absolute(), in_image) {
             (true, true) => target.to_path_buf(),
             (true, false) => {
                 self.inside.find(target).map_err(|_| {
@@ -207,12 +223,7 @@ impl Growing<'_> {
             }
             (false, true) => Path::new(SANDBOX_IN_IMAGE).join(target),
             (false, false) => spec.sandbox.join(target),
-        };
-        let attributes = match volume.mode {
-            VolumeMode::ReadOnly => self.files | READ_ONLY_MOUNT,
-            VolumeMode::ReadWrite => self.files,
-        };
-        self.put(volume_source(spec, &volume.host_path)?, &target.display().to_string(), attributes)
+        })
     }
 
     /// A new file system in its place.
@@ -229,7 +240,12 @@ impl Growing<'_> {
             .map_err(|e| told(place, e))
     }
 
-    fn put(&self, mount: Detached, place: &str, attributes: MountAttrFlags) -> Result<()> {
+    pub(super) fn put(
+        &self,
+        mount: Detached,
+        place: &str,
+        attributes: MountAttrFlags,
+    ) -> Result<()> {
         let kind = match is_dir(&mount).map_err(|e| told(place, e))? {
             true => Kind::Dir,
             false => Kind::File,
@@ -287,12 +303,17 @@ fn mask() -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn told(place: &str, error: impl std::fmt::Display) -> String {
+pub(super) fn told(place: &str, error: impl std::fmt::Display) -> String {
     format!("mounting {place}: {error}")
 }
 
 /// Layers come lowest first; overlayfs wants them the other way round.
-fn overlay(layers: &[PathBuf], writable: &Path, root: &Path, flags: MountFlags) -> Result<()> {
+pub(super) fn overlay(
+    layers: &[PathBuf],
+    writable: &Path,
+    root: &Path,
+    flags: MountFlags,
+) -> Result<()> {
     let (upper, work) = (writable.join("upper"), writable.join("work"));
     make_dir(&upper, 0o755)?;
     make_dir(&work, 0o700)?;
@@ -362,19 +383,19 @@ fn volume_source(spec: &Spec, host_path: &str) -> Result<Detached> {
     Detached::tree_at(&dir).map_err(failed)
 }
 
-fn own_like(place: impl AsFd, model: impl AsFd) -> rustix::io::Result<()> {
+pub(super) fn own_like(place: impl AsFd, model: impl AsFd) -> rustix::io::Result<()> {
     let owner = rustix::fs::fstat(model)?;
     let uid = rustix::fs::Uid::from_raw(owner.st_uid);
     let gid = rustix::fs::Gid::from_raw(owner.st_gid);
     rustix::fs::chownat(place, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)
 }
 
-fn stays_below(path: &str) -> Result<()> {
+pub(super) fn stays_below(path: &str) -> Result<()> {
     let climbs = Path::new(path).components().any(|part| part == Component::ParentDir);
     if climbs { Err(format!("volume {path}: `..` is not allowed")) } else { Ok(()) }
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(mode)

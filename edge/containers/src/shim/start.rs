@@ -140,7 +140,7 @@ fn assemble<'a>(
     machine: &'a Machine,
 ) -> anyhow::Result<Shim<'a>> {
     let spec = &launch.spec;
-    if matches!(spec.root, Root::Image { .. }) {
+    if matches!(spec.root, Root::Image { .. }) || spec.has_images() {
         make_private(&launch.layer_dir)?;
     }
     let ready = match ready {

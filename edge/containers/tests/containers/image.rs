@@ -31,7 +31,7 @@ const PROGRAMS: [&str; 18] = [
 ];
 
 /// Two layers: a system, and what is laid over it.
-fn layers(world: &World) -> Vec<PathBuf> {
+pub(crate) fn layers(world: &World) -> Vec<PathBuf> {
     let lower = world.path().join("store/lower");
     let upper = world.path().join("store/up:per");
     for program in PROGRAMS {
@@ -72,7 +72,7 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("written");
 }
 
-fn image(world: &mut World, layers: &[PathBuf], run: Run) -> Spec {
+pub(crate) fn image(world: &mut World, layers: &[PathBuf], run: Run) -> Spec {
     let config = ImageConfig {
         entrypoint: vec!["/bin/echo".into(), "entry".into()],
         command: vec!["command".into()],

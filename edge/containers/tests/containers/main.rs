@@ -2,6 +2,7 @@
 
 mod exec;
 mod image;
+mod mounts;
 mod run;
 mod stop;
 mod survive;

@@ -71,6 +71,7 @@ impl World {
             logs: Logs::default(),
             hostname: None,
             rlimits: vec![],
+            mounts: vec![],
         }
     }
 

@@ -2,11 +2,16 @@
 
 use mesos_v1::container_info::{DockerInfo, MesosInfo, Type, docker_info};
 use mesos_v1::discovery_info::Visibility;
-use mesos_v1::volume::source::{SandboxPath, Type as SourceType, sandbox_path};
+use mesos_v1::mount_propagation::Mode as PropagationMode;
+use mesos_v1::volume::source::{HostPath, SandboxPath, Type as SourceType, sandbox_path};
 use mesos_v1::volume::{Mode, Source};
-use mesos_v1::{ContainerInfo as Spelled, Parameter, Port, Ports, Volume as SpelledVolume, image};
+use mesos_v1::{
+    ContainerInfo as Spelled, MountPropagation, Parameter, Port, Ports, Volume as SpelledVolume,
+    image,
+};
 use model::container::{
-    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, SharedVolume, Volume,
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Image, OtherVolume, Propagation,
+    SharedVolume, Volume, VolumeSource,
 };
 
 use super::labels;
@@ -14,8 +19,10 @@ use crate::mesos::v1::bounds;
 use crate::mesos::v1::resource::mode;
 
 pub(super) fn container(info: &ContainerInfo) -> Spelled {
-    let volumes = info.volumes.iter().map(volume).chain(info.shared.iter().map(shared)).collect();
     let bounds = info.bounds.as_deref();
+    let others = bounds.into_iter().flat_map(|bounds| &bounds.volumes).map(other);
+    let volumes = info.volumes.iter().map(volume).chain(info.shared.iter().map(shared));
+    let volumes = volumes.chain(others).collect();
     let spelled = Spelled {
         volumes,
         hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
@@ -33,13 +40,16 @@ pub(super) fn container(info: &ContainerInfo) -> Spelled {
 }
 
 fn mesos(info: &ContainerInfo) -> MesosInfo {
-    let image = info.image.as_ref().map(|image| mesos_v1::Image {
+    MesosInfo { image: info.image.as_ref().map(image) }
+}
+
+fn image(image: &Image) -> mesos_v1::Image {
+    mesos_v1::Image {
         r#type: image::Type::Docker.into(),
         docker: Some(image::Docker { name: image.name.clone(), ..image::Docker::default() }),
         cached: Some(!image.force_pull),
         ..mesos_v1::Image::default()
-    });
-    MesosInfo { image }
+    }
 }
 
 fn docker(info: &ContainerInfo) -> DockerInfo {
@@ -78,6 +88,30 @@ fn shared(volume: &SharedVolume) -> SpelledVolume {
             ..Source::default()
         }),
         ..SpelledVolume::default()
+    }
+}
+
+/// As it was read.
+pub(crate) fn other(volume: &OtherVolume) -> SpelledVolume {
+    let OtherVolume { container_path, mode: told, source } = volume;
+    let spelled = SpelledVolume {
+        mode: mode(*told) as i32,
+        container_path: container_path.clone(),
+        ..SpelledVolume::default()
+    };
+    match source {
+        VolumeSource::Image(of) => SpelledVolume { image: Some(image(of)), ..spelled },
+        VolumeSource::HostPath { path, propagation } => {
+            let mode = match propagation {
+                Propagation::HostToContainer => PropagationMode::HostToContainer,
+                Propagation::Bidirectional => PropagationMode::Bidirectional,
+            };
+            let mount_propagation = Some(MountPropagation { mode: Some(mode.into()) });
+            let host_path = Some(HostPath { path: path.clone(), mount_propagation });
+            let r#type = Some(SourceType::HostPath.into());
+            let source = Some(Source { r#type, host_path, ..Source::default() });
+            SpelledVolume { source, ..spelled }
+        }
     }
 }
 

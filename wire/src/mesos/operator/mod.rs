@@ -5,7 +5,7 @@
 //! the cluster.
 
 pub mod agent;
-mod container;
+pub(super) mod container;
 mod direct;
 pub mod event;
 pub mod executor;

@@ -16,6 +16,7 @@ pub(super) fn read(spelled: &Spelled) -> Result<Option<Box<Bounds>>, Fault> {
     let bounds = Bounds {
         hostname: spelled.hostname.clone(),
         rlimits: limits.map(rlimit).collect::<Result<_, Fault>>()?,
+        volumes: Vec::new(),
     };
     let length = bounds.hostname.as_ref().map_or(1, String::len);
     if !(1..=HOSTNAME_BYTES_MAX).contains(&length) {

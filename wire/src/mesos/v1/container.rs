@@ -2,12 +2,17 @@
 
 use mesos_v1::container_info::docker_info::Network;
 use mesos_v1::container_info::{DockerInfo, Type};
+use mesos_v1::mount_propagation::Mode as PropagationMode;
 use mesos_v1::volume::source::Type as SourceType;
 use mesos_v1::volume::source::sandbox_path::Type as SandboxType;
 use mesos_v1::{
-    ContainerInfo as Spelled, LinuxInfo, NetworkInfo, Volume as SpelledVolume, image, volume,
+    ContainerInfo as Spelled, LinuxInfo, MountPropagation, NetworkInfo, Volume as SpelledVolume,
+    image, volume,
 };
-use model::container::{ContainerInfo, ContainerKind, Image, SharedVolume, Volume, VolumeMode};
+use model::container::{
+    ContainerInfo, ContainerKind, Image, OtherVolume, Propagation, SharedVolume, Volume,
+    VolumeMode, VolumeSource,
+};
 
 use super::command::Around;
 use super::{Fault, bounds, empty, unset};
@@ -88,20 +93,17 @@ pub(super) fn linux(of: &str, spelled: Option<&LinuxInfo>) -> Result<(), Fault> 
 
 fn mesos(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     let info = spelled.mesos.as_ref().and_then(|mesos| mesos.image.as_ref());
-    let image = info.map(read_image).transpose()?;
+    let image = info.map(|info| read_image("container.mesos.image", info)).transpose()?;
     Ok(blank(ContainerKind::Mesos, image))
 }
 
-fn read_image(spelled: &mesos_v1::Image) -> Result<Image, Fault> {
+fn read_image(of: &str, spelled: &mesos_v1::Image) -> Result<Image, Fault> {
     if spelled.r#type() == image::Type::Appc {
-        return Err(Fault::new(
-            "'container.mesos.image.appc' is not supported: take a Docker image",
-        ));
+        return Err(Fault::new(format!("'{of}.appc' is not supported: take a Docker image")));
     }
-    let absent =
-        || Fault::new("'container.mesos.image.docker' is not set for an image of type DOCKER");
+    let absent = || Fault::new(format!("'{of}.docker' is not set for an image of type DOCKER"));
     let docker = spelled.docker.as_ref().ok_or_else(absent)?;
-    unset("container.mesos.image.docker.config", docker.config.as_ref())?;
+    unset(&format!("{of}.docker.config"), docker.config.as_ref())?;
     Ok(Image { name: docker.name.clone(), force_pull: !spelled.cached() })
 }
 
@@ -131,7 +133,6 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(bad("Only one of them should be set: 'host_path', 'image' and 'source'"));
     }
-    unset("container.volumes.image", spelled.image.as_ref())?;
     let mode = match spelled.mode() {
         volume::Mode::Ro => VolumeMode::ReadOnly,
         volume::Mode::Rw => VolumeMode::ReadWrite,
@@ -139,8 +140,17 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
     let container_path = spelled.container_path.clone();
     let host =
         |host_path: String| Volume { container_path: container_path.clone(), host_path, mode };
+    let mut keep = |source| {
+        let container_path = container_path.clone();
+        let bounds = container.bounds.get_or_insert_default();
+        bounds.volumes.push(OtherVolume { container_path, mode, source });
+    };
     if let Some(path) = &spelled.host_path {
         container.volumes.push(host(path.clone()));
+        return Ok(());
+    }
+    if let Some(image) = &spelled.image {
+        keep(VolumeSource::Image(read_image("container.volumes.image", image)?));
         return Ok(());
     }
     let source = spelled.source.as_ref().ok_or_else(|| bad("it has no source"))?;
@@ -149,11 +159,16 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
             let path = source.host_path.as_ref();
             let path =
                 path.ok_or_else(|| bad("'source.host_path' is not set for HOST_PATH volume"))?;
-            unset(
-                "container.volumes.source.host_path.mount_propagation",
-                path.mount_propagation.as_ref(),
-            )?;
-            container.volumes.push(host(path.path.clone()));
+            let said = path.mount_propagation.as_ref().map(MountPropagation::mode);
+            let propagation = match said {
+                None | Some(PropagationMode::Unknown) => {
+                    container.volumes.push(host(path.path.clone()));
+                    return Ok(());
+                }
+                Some(PropagationMode::HostToContainer) => Propagation::HostToContainer,
+                Some(PropagationMode::Bidirectional) => Propagation::Bidirectional,
+            };
+            keep(VolumeSource::HostPath { path: path.path.clone(), propagation });
         }
         SourceType::SandboxPath => {
             let path = source.sandbox_path.as_ref();

@@ -1,0 +1,61 @@
+//! The volumes of a container that are more than paths: their images are pulled, and paths of the machine looked at.
+
+use anyhow::Result;
+use containers::spec::{Mount, Source};
+use futures::future::try_join_all;
+use images::{Keep, PullRequest, Store};
+use model::container::{ContainerInfo, OtherVolume, Volume, VolumeSource};
+use tokio::task::spawn_blocking;
+
+use crate::host_paths::HostPaths;
+
+/// What a container is given.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) mounts: Vec<Mount>,
+    /// Spares the images for as long as the container is there.
+    pub(crate) keeps: Vec<Keep>,
+}
+
+/// Those that it asks for itself.
+pub(crate) async fn gather(
+    images: &Store,
+    paths: &HostPaths,
+    asked: Option<&ContainerInfo>,
+) -> Result<Extras> {
+    let Some(asked) = asked else { return Ok(Extras::default()) };
+    let (allowed, plain) = (paths.clone(), asked.volumes.clone());
+    let (volumes, mut mounts) = spawn_blocking(move || allowed.admit(plain)).await??;
+    let others = asked.bounds.iter().flat_map(|bounds| &bounds.volumes);
+    let others = others.map(|volume| other(images, paths, volume));
+    let mut keeps = Vec::new();
+    for (mount, keep) in try_join_all(others).await? {
+        mounts.push(mount);
+        keeps.extend(keep);
+    }
+    Ok(Extras { volumes, mounts, keeps })
+}
+
+async fn other(
+    images: &Store,
+    paths: &HostPaths,
+    volume: &OtherVolume,
+) -> Result<(Mount, Option<Keep>)> {
+    match &volume.source {
+        VolumeSource::Image(image) => {
+            let (name, force) = (&image.name, image.force_pull);
+            let request = PullRequest { name, force, credentials: None };
+            let image = images.pull(request).await?;
+            let (container_path, source) =
+                (volume.container_path.clone(), Source::Layers(image.layers));
+            Ok((Mount { container_path, mode: volume.mode, source }, Some(image.keep)))
+        }
+        VolumeSource::HostPath { path, propagation } => {
+            let (paths, volume) = (paths.clone(), volume.clone());
+            let (path, propagation) = (path.clone(), *propagation);
+            let look = move || paths.propagated(&volume, &path, propagation);
+            Ok((spawn_blocking(look).await??, None))
+        }
+    }
+}
