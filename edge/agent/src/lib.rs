@@ -32,6 +32,7 @@ mod sandbox;
 mod seeds;
 mod simulated;
 mod streams;
+mod usage;
 mod volumes;
 
 pub use api::access::Access;

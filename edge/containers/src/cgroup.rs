@@ -150,6 +150,7 @@ impl Hierarchies {
                 cpuacct: self.dir("cpuacct", cgroup)?,
                 memory: self.dir("memory", cgroup)?,
                 pids: self.dir("pids", cgroup)?,
+                blkio: self.dir("blkio", cgroup).ok(),
             })
         }
     }

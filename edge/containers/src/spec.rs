@@ -254,5 +254,23 @@ pub struct Usage {
     /// Everything charged, page cache included.
     pub memory_bytes: u64,
     pub memory_bytes_max: Option<u64>,
+    pub memory_cache_bytes: u64,
+    pub memory_mapped_bytes: u64,
+    pub memory_unevictable_bytes: u64,
+    /// Where swap is accounted.
+    pub memory_swap_bytes: Option<u64>,
     pub processes: u64,
+    /// By device; those without traffic are left out.
+    pub blocks: Vec<BlockTraffic>,
+}
+
+/// What went to and from a block device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BlockTraffic {
+    pub major: u32,
+    pub minor: u32,
+    pub reads: u64,
+    pub writes: u64,
+    pub read_bytes: u64,
+    pub written_bytes: u64,
 }

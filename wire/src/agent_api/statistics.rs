@@ -12,25 +12,10 @@ pub struct Entry {
     pub executor_name: String,
     pub framework_id: String,
     pub source: String,
-    pub statistics: Statistics,
+    /// Mesos' `ResourceStatistics`.
+    pub statistics: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Value>,
-}
-
-/// As Mesos' `ResourceStatistics`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Statistics {
-    pub timestamp: f64,
-    pub cpus_limit: f64,
-    pub cpus_user_time_secs: f64,
-    pub cpus_system_time_secs: f64,
-    pub cpus_nr_periods: u64,
-    pub cpus_nr_throttled: u64,
-    pub cpus_throttled_time_secs: f64,
-    pub mem_limit_bytes: u64,
-    pub mem_rss_bytes: u64,
-    pub mem_total_bytes: u64,
-    pub processes: u64,
 }
 
 /// What `/containers` says of where a container is.

@@ -36,6 +36,7 @@ use crate::guests::Guests;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
 use access::Access;
+use crate::usage::DiskMeter;
 use answer::{Asked, refuse};
 use logging::Levels;
 
@@ -60,6 +61,7 @@ struct Parts {
     door: Door,
     access: Access,
     levels: Arc<dyn Levels>,
+    disks: DiskMeter,
 }
 
 /// What leads to the other parts of the agent.
@@ -95,6 +97,7 @@ impl Api {
             door: config.door.clone(),
             access: config.access.clone(),
             levels: config.levels.clone(),
+            disks: DiskMeter::default(),
         }))
     }
 }

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use containers::spec::Usage;
 use model::id::ContainerId;
 use node::Held;
 use serde_json::{Value, json};
 use wire::agent_api::state::{AgentState, Executor, Life, executor_name, source};
-use wire::agent_api::statistics::{Entry, Statistics, status};
+use wire::agent_api::statistics::{Entry, status};
 use wire::mesos::metrics::agent::Own;
 use wire::mesos::metrics::{self, Figures};
 
@@ -19,6 +18,7 @@ use super::answer::{Asked, refuse};
 use crate::clock::wall;
 use crate::collect;
 use crate::sandbox::{Sandboxes, Tenant};
+use crate::usage::{self, Around};
 
 pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
     let info = &api.0.info;
@@ -108,33 +108,26 @@ fn running(api: &Api, shape: impl Fn(Entry) -> Entry) -> Vec<Entry> {
 fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
     // It may end at any moment: then it uses nothing.
     let usage = api.0.containers.usage(container).unwrap_or_default();
-    let pid = held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid);
+    let around = around(api, container, held);
+    let statistics = mesos_v1::json::to_vec(&usage::statistics(&usage, around));
     Entry {
         container_id: Some(container.to_string()),
         executor_id: held.executor().to_string(),
         executor_name: executor_name(held),
         framework_id: held.framework.to_string(),
         source: source(held).to_owned(),
-        statistics: spelled(&usage, held),
-        status: Some(status(container.as_str(), pid, &api.0.info.ip)),
+        statistics: serde_json::from_slice(&statistics).expect("what is spelled is JSON"),
+        status: Some(status(container.as_str(), around.pid, &api.0.info.ip)),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds and thousandths fit a float")]
-fn spelled(usage: &Usage, held: &Held) -> Statistics {
-    let cpu_limit = usage.cpu_millis_max.map(|millis| millis as f64 / 1000.0);
-    Statistics {
-        timestamp: wall().0 as f64 / 1000.0,
-        cpus_limit: cpu_limit.unwrap_or_else(|| held.info.resources.cpus().as_f64()),
-        cpus_user_time_secs: usage.cpu_user.as_secs_f64(),
-        cpus_system_time_secs: usage.cpu_system.as_secs_f64(),
-        cpus_nr_periods: usage.cpu_periods,
-        cpus_nr_throttled: usage.cpu_periods_throttled,
-        cpus_throttled_time_secs: usage.cpu_throttled.as_secs_f64(),
-        mem_limit_bytes: usage.memory_bytes_max.unwrap_or_default(),
-        mem_rss_bytes: usage.memory_rss_bytes,
-        mem_total_bytes: usage.memory_bytes,
-        processes: usage.processes,
+/// What there is to tell of a task's container besides its control groups.
+pub(super) fn around<'a>(api: &Api, container: &ContainerId, held: &'a Held) -> Around<'a> {
+    let sandbox = Sandboxes::new(&api.0.dir).path(Tenant::of(container, held)).ok();
+    Around {
+        resources: Some(&held.info.resources),
+        pid: held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid),
+        disk_bytes: sandbox.and_then(|sandbox| api.0.disks.used(sandbox)),
     }
 }
 

@@ -3,11 +3,10 @@
 use mesos_v1::container_info::docker_info::Network;
 use mesos_v1::container_info::{DockerInfo, Type};
 use mesos_v1::mount_propagation::Mode as PropagationMode;
-use mesos_v1::volume::source::Type as SourceType;
 use mesos_v1::volume::source::sandbox_path::Type as SandboxType;
+use mesos_v1::volume::source::{HostPath, Type as SourceType};
 use mesos_v1::{
-    ContainerInfo as Spelled, LinuxInfo, MountPropagation, NetworkInfo, Volume as SpelledVolume,
-    image, volume,
+    ContainerInfo as Spelled, LinuxInfo, NetworkInfo, Volume as SpelledVolume, image, volume,
 };
 use model::container::{
     ContainerInfo, ContainerKind, Image, OtherVolume, Propagation, SharedVolume, Volume,
@@ -140,17 +139,13 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
     let container_path = spelled.container_path.clone();
     let host =
         |host_path: String| Volume { container_path: container_path.clone(), host_path, mode };
-    let mut keep = |source| {
-        let container_path = container_path.clone();
-        let bounds = container.bounds.get_or_insert_default();
-        bounds.volumes.push(OtherVolume { container_path, mode, source });
-    };
     if let Some(path) = &spelled.host_path {
         container.volumes.push(host(path.clone()));
         return Ok(());
     }
     if let Some(image) = &spelled.image {
-        keep(VolumeSource::Image(read_image("container.volumes.image", image)?));
+        let image = read_image("container.volumes.image", image)?;
+        keep(container, (container_path, mode), VolumeSource::Image(image));
         return Ok(());
     }
     let source = spelled.source.as_ref().ok_or_else(|| bad("it has no source"))?;
@@ -159,16 +154,13 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
             let path = source.host_path.as_ref();
             let path =
                 path.ok_or_else(|| bad("'source.host_path' is not set for HOST_PATH volume"))?;
-            let said = path.mount_propagation.as_ref().map(MountPropagation::mode);
-            let propagation = match said {
-                None | Some(PropagationMode::Unknown) => {
-                    container.volumes.push(host(path.path.clone()));
-                    return Ok(());
+            match propagation(path) {
+                None => container.volumes.push(host(path.path.clone())),
+                Some(propagation) => {
+                    let source = VolumeSource::HostPath { path: path.path.clone(), propagation };
+                    keep(container, (container_path, mode), source);
                 }
-                Some(PropagationMode::HostToContainer) => Propagation::HostToContainer,
-                Some(PropagationMode::Bidirectional) => Propagation::Bidirectional,
-            };
-            keep(VolumeSource::HostPath { path: path.path.clone(), propagation });
+            }
         }
         SourceType::SandboxPath => {
             let path = source.sandbox_path.as_ref();
@@ -192,4 +184,18 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
         SourceType::Unknown => return Err(bad("'source.type' is unknown")),
     }
     Ok(())
+}
+
+fn keep(container: &mut ContainerInfo, at: (String, VolumeMode), source: VolumeSource) {
+    let ((container_path, mode), bounds) = (at, container.bounds.get_or_insert_default());
+    bounds.volumes.push(OtherVolume { container_path, mode, source });
+}
+
+/// What is said of mounts below it, if anything.
+fn propagation(path: &HostPath) -> Option<Propagation> {
+    match path.mount_propagation.as_ref()?.mode() {
+        PropagationMode::Unknown => None,
+        PropagationMode::HostToContainer => Some(Propagation::HostToContainer),
+        PropagationMode::Bidirectional => Some(Propagation::Bidirectional),
+    }
 }

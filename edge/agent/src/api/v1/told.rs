@@ -1,7 +1,6 @@
 //! What the agent tells of its containers, and of files.
 
 use axum::response::Response;
-use containers::spec::Usage;
 use mesos_v1::agent::Response as Answer;
 use mesos_v1::agent::call::{GetContainers, ListFiles, ReadFile};
 use mesos_v1::agent::response::get_containers::Container;
@@ -9,19 +8,17 @@ use mesos_v1::agent::response::{
     GetContainers as Containers, ListFiles as Listing, ReadFile as Content, Type,
 };
 use mesos_v1::network_info::IpAddress;
-use mesos_v1::{
-    ContainerStatus, ExecutorId, FileInfo, FrameworkId, NetworkInfo, ResourceStatistics, TimeInfo,
-};
+use mesos_v1::{ContainerStatus, ExecutorId, FileInfo, FrameworkId, NetworkInfo, TimeInfo};
 use model::id::ContainerId;
-use model::resources::Resources;
 use node::Held;
 use wire::agent_api::state::executor_name;
 use wire::agent_api::told::{Seen, of};
 
 use super::Asker;
+use crate::api::shown::around;
 use crate::api::{Api, files};
-use crate::clock::wall;
 use crate::guests::{Found, Guest, Lineage, Refusal};
+use crate::usage::{Around, statistics};
 
 /// Made of what there is by now.
 pub(super) fn seen(api: &Api, tell: impl FnOnce(Seen<'_>) -> Answer) -> Answer {
@@ -49,7 +46,12 @@ pub(super) fn containers(api: &Api, asked: &GetContainers) -> Answer {
         containers.push(Container {
             framework_id: Some(FrameworkId { value: executor.framework().to_string() }),
             executor_id: Some(ExecutorId { value: executor.info.id.to_string() }),
-            ..bare(api, &Lineage::of_task(container, None), container, (pid, None))
+            ..bare(
+                api,
+                &Lineage::of_task(container, None),
+                container,
+                Around { pid, ..Around::default() },
+            )
         });
     }
     let wanted = |guest: &Guest| match guest.lineage.parent() {
@@ -62,18 +64,17 @@ pub(super) fn containers(api: &Api, asked: &GetContainers) -> Answer {
 }
 
 fn of_task(api: &Api, lineage: &Lineage, container: &ContainerId, held: &Held) -> Container {
-    let pid = held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid);
     Container {
         framework_id: Some(FrameworkId { value: held.framework.to_string() }),
         executor_id: Some(ExecutorId { value: held.executor().to_string() }),
         executor_name: Some(executor_name(held)),
-        ..bare(api, lineage, container, (pid, Some(&held.info.resources)))
+        ..bare(api, lineage, container, around(api, container, held))
     }
 }
 
 /// Charged to whom the container is that it lies in.
 fn of_guest(api: &Api, guest: &Guest) -> Container {
-    let told = bare(api, &guest.lineage, &guest.container, (None, None));
+    let told = bare(api, &guest.lineage, &guest.container, Around::default());
     let mut above = guest.lineage.parent();
     while let Some(lineage) = above {
         match api.0.guests.find(&lineage) {
@@ -97,18 +98,13 @@ fn of_guest(api: &Api, guest: &Guest) -> Container {
     told
 }
 
-fn bare(
-    api: &Api,
-    lineage: &Lineage,
-    container: &ContainerId,
-    (pid, resources): (Option<u32>, Option<&Resources>),
-) -> Container {
+fn bare(api: &Api, lineage: &Lineage, container: &ContainerId, around: Around<'_>) -> Container {
     let address = IpAddress { ip_address: Some(api.0.info.ip.clone()), ..IpAddress::default() };
     let network = NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() };
     let status = ContainerStatus {
         container_id: Some(lineage.spelled()),
         network_infos: vec![network],
-        executor_pid: pid,
+        executor_pid: around.pid,
         ..ContainerStatus::default()
     };
     // It may end at any moment, and sessions are counted with their containers.
@@ -116,28 +112,8 @@ fn bare(
     Container {
         container_id: lineage.spelled(),
         container_status: Some(status),
-        resource_statistics: usage.map(|usage| statistics(&usage, resources)),
+        resource_statistics: usage.map(|usage| statistics(&usage, around)),
         ..Container::default()
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds and thousandths fit a float")]
-fn statistics(usage: &Usage, resources: Option<&Resources>) -> ResourceStatistics {
-    let count = |number: u64| Some(u32::try_from(number).unwrap_or(u32::MAX));
-    let limit = usage.cpu_millis_max.map(|millis| millis as f64 / 1000.0);
-    ResourceStatistics {
-        timestamp: wall().0 as f64 / 1000.0,
-        processes: count(usage.processes),
-        cpus_user_time_secs: Some(usage.cpu_user.as_secs_f64()),
-        cpus_system_time_secs: Some(usage.cpu_system.as_secs_f64()),
-        cpus_limit: limit.or_else(|| Some(resources?.cpus().as_f64())),
-        cpus_nr_periods: count(usage.cpu_periods),
-        cpus_nr_throttled: count(usage.cpu_periods_throttled),
-        cpus_throttled_time_secs: Some(usage.cpu_throttled.as_secs_f64()),
-        mem_total_bytes: Some(usage.memory_bytes),
-        mem_limit_bytes: usage.memory_bytes_max,
-        mem_rss_bytes: Some(usage.memory_rss_bytes),
-        ..ResourceStatistics::default()
     }
 }
 
