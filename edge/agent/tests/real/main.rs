@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 41] = scenarios![
+    let all: [Scenario; 42] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -83,6 +83,7 @@ fn main() -> ExitCode {
         volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
         volumes::a_volume_in_use_is_not_destroyed,
         volumes::a_volume_that_cannot_be_made_is_none,
+        volumes::a_task_uses_volumes_on_disks_of_their_own,
         volumes::paths_of_the_machine_need_the_operators_leave,
     ];
     let wanted = all.into_iter().filter(|(name, _)| name.contains(&wanted));

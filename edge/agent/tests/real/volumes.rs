@@ -7,8 +7,8 @@ use model::container::{ContainerInfo, ContainerKind, Volume, VolumeMode};
 use model::id::{OperationId, Role, Uuid};
 use model::operation::{Conversion, OperationState, OperationStatus};
 use model::resources::{
-    Amount, DiskInfo, DiskVolume, Labels, Persistence, Reservation, ReservationKind, Resource,
-    ResourceName, Scalar,
+    Amount, DiskInfo, DiskKind, DiskSource, DiskVolume, Labels, Persistence, Reservation,
+    ReservationKind, Resource, ResourceName, Resources, Scalar,
 };
 use model::task::{TaskInfo, TaskState};
 
@@ -30,7 +30,7 @@ fn volume(mode: VolumeMode) -> Resource {
 
 fn on_volume(id: &str, mode: VolumeMode, command: &str) -> TaskInfo {
     let mut task = shell(id, command);
-    task.resources.add(&model::resources::Resources::new([volume(mode)]));
+    task.resources.add(&Resources::new([volume(mode)]));
     task
 }
 
@@ -149,6 +149,63 @@ pub(crate) async fn paths_of_the_machine_need_the_operators_leave() {
         assert_eq!(status.state, TaskState::Failed);
         let message = status.message.expect("it says why");
         assert!(message.contains(words), "{message}");
+    }
+    world.close().await;
+}
+
+/// Of a disk of its own, as it is and as a volume.
+fn on_disk(kind: DiskKind, root: &std::path::Path) -> [Resource; 3] {
+    let root = Some(root.display().to_string());
+    let metadata = Labels::new();
+    let source = Some(DiskSource { kind, root, vendor: None, id: None, metadata, profile: None });
+    let with = |resource: Resource, of: Option<DiskInfo>| {
+        let (persistence, volume) = of.map_or((None, None), |of| (of.persistence, of.volume));
+        let disk = Some(Box::new(DiskInfo { persistence, volume, source: source.clone() }));
+        Resource { disk, ..resource }
+    };
+    let plain = Resource { reservations: vec![], ..space() };
+    let volume = volume(VolumeMode::ReadWrite);
+    let of = volume.disk.as_deref().cloned();
+    [with(plain, None), with(space(), None), with(volume, of)]
+}
+
+/// Unmounted at the end, however that comes.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let done = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(done.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+    }
+}
+
+pub(crate) async fn a_task_uses_volumes_on_disks_of_their_own() {
+    let mut world = World::prepare().await;
+    let (path, mount) = (world.path().join("path"), world.path().join("mount"));
+    std::fs::create_dir(&mount).expect("made");
+    let mounting = ["-t", "tmpfs", "-o", "size=64m", "none"];
+    let done = std::process::Command::new("mount").args(mounting).arg(&mount).status();
+    assert!(done.is_ok_and(|status| status.success()));
+    let _mounted = Mounted(mount.clone());
+    let disks = [on_disk(DiskKind::Path, &path), on_disk(DiskKind::Mount, &mount)];
+    let plain: Resources = "cpus:4;mem:1024;ports:[31000-31010]".parse().expect("well formed");
+    let all = plain.iter().cloned().chain(disks.iter().map(|[plain, ..]| plain.clone()));
+    world.config.resources = Some(Resources::new(all));
+    world.start().await;
+    for (n, [_, reserved, volume]) in disks.into_iter().enumerate() {
+        let first = 10 * n as u64;
+        let reserve = Conversion::Reserve { source: vec![], resources: vec![reserved] };
+        assert_eq!(convert(&mut world, first, reserve).await.state, OperationState::Finished);
+        let create = Conversion::Create { volumes: vec![volume.clone()] };
+        assert_eq!(convert(&mut world, first + 1, create).await.state, OperationState::Finished);
+        let at = if n == 0 { path.join("volumes/roles/db eu/v1") } else { mount.clone() };
+        let mut task = shell(&format!("t{n}"), "echo 1 > data/f; cat data/f");
+        task.resources.add(&Resources::new([volume.clone()]));
+        assert_eq!(world.finish(task).await.1, "1\n");
+        assert_eq!(std::fs::read_to_string(at.join("f")).expect("it is there"), "1\n");
+        let destroy = Conversion::Destroy { volumes: vec![volume] };
+        assert_eq!(convert(&mut world, first + 2, destroy).await.state, OperationState::Finished);
+        assert!(!at.join("f").exists() && mount.exists());
     }
     world.close().await;
 }
