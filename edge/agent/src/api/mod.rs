@@ -35,8 +35,8 @@ use crate::gauges::Gauges;
 use crate::guests::Guests;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
-use access::Access;
 use crate::usage::DiskMeter;
+use access::Access;
 use answer::{Asked, refuse};
 use logging::Levels;
 
