@@ -22,6 +22,8 @@ pub(crate) struct Allocator {
     framework_sorter: Order,
     /// Agents with gpus are only for frameworks that know what to do with them, and gpus are nobody's share.
     gpus_are_scarce: bool,
+    /// What was held counts beside what is held: what is so old counts half.
+    fairness_over_seconds: Option<u64>,
 }
 
 /// Who is served first: whoever holds the smallest share, or as the lot falls.
@@ -49,6 +51,7 @@ impl Default for Allocator {
             role_sorter: Order::Drf,
             framework_sorter: Order::Drf,
             gpus_are_scarce: true,
+            fairness_over_seconds: None,
         }
     }
 }
@@ -58,6 +61,9 @@ impl Allocator {
     pub(crate) fn config(&self, region: Option<String>) -> Result<kernel::Config> {
         if self.offer_timeout_seconds == 0 {
             bail!("allocator: offer_timeout_seconds is at least 1");
+        }
+        if self.fairness_over_seconds == Some(0) {
+            bail!("allocator: fairness_over_seconds is at least 1, or not set");
         }
         let minima = self.min_allocatable_resources.as_deref().map(minima).transpose()?;
         let gpus = if self.gpus_are_scarce { Gpus::Scarce } else { Gpus::Plenty };
@@ -69,6 +75,7 @@ impl Allocator {
             fairness: Fairness {
                 roles: self.role_sorter.sorter(),
                 frameworks: self.framework_sorter.sorter(),
+                over: self.fairness_over_seconds.map(Duration::from_secs),
             },
             ..kernel::Config::default()
         })
@@ -102,12 +109,13 @@ mod tests {
     fn mesos_flags_have_the_defaults_of_dcos() {
         assert_eq!(config("{}").expect("the defaults"), kernel::Config::default());
         let all = config(
-            "{offer_timeout_seconds: 30, role_sorter: random, gpus_are_scarce: false, \
+            "{offer_timeout_seconds: 30, role_sorter: random, gpus_are_scarce: false, fairness_over_seconds: 3600, \
              min_allocatable_resources: 'cpus:0.5;mem:64 | disk:100'}",
         );
         let all = all.expect("it makes sense");
         assert_eq!((all.offer_timeout.as_secs(), all.offers.gpus), (30, Gpus::Plenty));
-        let fairness = Fairness { roles: Sorter::Random, frameworks: Sorter::Drf };
+        let over = Some(Duration::from_secs(3_600));
+        let fairness = Fairness { roles: Sorter::Random, frameworks: Sorter::Drf, over };
         assert_eq!(all.fairness, fairness);
         let expected = [
             BTreeMap::from([
@@ -128,6 +136,7 @@ mod tests {
             assert!(refused.contains("allocator") && refused.contains(words), "{refused}");
         };
         check("{offer_timeout_seconds: 0}", "offer_timeout_seconds");
+        check("{fairness_over_seconds: 0}", "fairness_over_seconds");
         check("{min_allocatable_resources: 'cpus'}", "cpus");
         check("{min_allocatable_resources: 'cpus:many'}", "many");
     }

@@ -251,6 +251,7 @@ impl Machine for Kernel {
 
     fn step(&mut self, now: Time, input: Input, out: &mut Out) -> Result<(), Refusal> {
         self.now = self.now.max(now);
+        self.shares.set_now(self.now);
         self.count_input(&input);
         let before = out.effects.len();
         let done = self.handle(self.now, input, out);

@@ -4,10 +4,11 @@
 //! smallest share, divided by its role's weight, comes first; among equals the one that has waited longest. Only who
 //! wants something stands in line, so the next one is found without looking at the others. GPUs do not count while they
 //! are scarce: a framework that holds the cluster's only GPU would otherwise get nothing else. An operator may have lots
-//! drawn instead.
+//! drawn instead, or let what was held until now count as well.
 
 mod audit;
 mod line;
+mod past;
 mod promises;
 mod sorter;
 mod tree;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::id::{FrameworkId, Role};
 use model::resources::{ResourceName, Scalar};
+use model::time::Time;
 
 use crate::amounts::{Amounts, Change, Counted, Headroom};
 use crate::bits::Bits;
@@ -25,6 +27,7 @@ use crate::quota::{Quantities, over};
 
 pub(crate) use audit::Recount;
 use line::{Branch, Line, Place};
+use past::Past;
 use sorter::Lots;
 pub use sorter::{Fairness, Sorter};
 use tree::{At, ROOT, Tree};
@@ -38,6 +41,8 @@ const WEIGHT_ONE: u64 = Scalar::whole(1).0;
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     fairness: Fairness,
+    /// Of the step under way.
+    now: Time,
     /// Of how many kinds of resources shares are made.
     counted: usize,
     lots: Lots,
@@ -70,6 +75,8 @@ struct Member {
     client: Client,
     at: At,
     held: Amounts,
+    /// What it held until its turn.
+    past: Past,
     turn: u64,
     /// Until it is forgotten.
     enrolled: bool,
@@ -127,6 +134,7 @@ impl Shares {
 
     fn change_at(&mut self, first: At, change: &Change) {
         self.turns += 1;
+        self.remember(first);
         let node = &mut self.tree[first];
         change.apply(&mut node.own);
         node.own_turn = self.turns;
@@ -161,6 +169,9 @@ impl Shares {
     fn change_number(&mut self, number: Number, change: &Change) {
         self.turns += 1;
         let member = &mut self.members[number];
+        if let Some(half_life) = self.fairness.over {
+            member.past.remember(&member.held, self.now, half_life);
+        }
         change.apply(&mut member.held);
         member.turn = self.turns;
     }
@@ -175,6 +186,7 @@ impl Shares {
             client: client.clone(),
             at,
             held: Amounts::default(),
+            past: Past::default(),
             turn: 0,
             enrolled: false,
         };
@@ -272,7 +284,7 @@ impl Shares {
     fn place(&self, number: Number) -> Place<Number> {
         let member = &self.members[number];
         let share = match self.fairness.frameworks {
-            Sorter::Drf => self.share(&member.held, WEIGHT_ONE),
+            Sorter::Drf => self.share_over(&member.held, &member.past, WEIGHT_ONE),
             Sorter::Random => self.lots.draw(3 * number as u64, member.turn, WEIGHT_ONE),
         };
         Reverse((share, member.turn, number))
@@ -281,7 +293,7 @@ impl Shares {
     fn place_own(&self, at: At) -> Place<Branch> {
         let node = &self.tree[at];
         let share = match self.fairness.roles {
-            Sorter::Drf => self.share(&node.own, WEIGHT_ONE),
+            Sorter::Drf => self.share_over(&node.own, &node.own_past, WEIGHT_ONE),
             Sorter::Random => self.lots.draw(3 * at as u64 + 1, node.own_turn, WEIGHT_ONE),
         };
         Reverse((share, node.own_turn, Branch::Own))
@@ -290,7 +302,7 @@ impl Shares {
     fn place_below(&self, at: At) -> Place<Branch> {
         let node = &self.tree[at];
         let share = match self.fairness.roles {
-            Sorter::Drf => self.share(&node.held, node.weight),
+            Sorter::Drf => self.share_over(&node.held, &node.past, node.weight),
             Sorter::Random => self.lots.draw(3 * at as u64 + 2, node.turn, node.weight),
         };
         Reverse((share, node.turn, Branch::Below(at)))
@@ -303,7 +315,7 @@ impl Shares {
 
     /// Whose turn it was has got something, and stands further back now.
     pub(crate) fn move_back(&mut self, turn: Turn) {
-        let Fairness { roles, frameworks } = self.fairness;
+        let Fairness { roles, frameworks, over: _ } = self.fairness;
         self.line.move_client(turn.at, self.place(turn.client), frameworks);
         self.line.move_branch(turn.at, self.place_own(turn.at), roles);
         let mut at = turn.at;

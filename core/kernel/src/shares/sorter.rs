@@ -4,6 +4,8 @@
 //! times, at a rate that is the weight; who is next is whose call comes first. So a weight of two is twice as often
 //! first, and nobody is passed over for ever. Nothing but the leader's term and what has happened decides the lots.
 
+use std::time::Duration;
+
 use super::{Share, Shares};
 use crate::amounts::Amounts;
 use crate::eligible::Gpus;
@@ -21,6 +23,8 @@ pub enum Sorter {
 pub struct Fairness {
     pub roles: Sorter,
     pub frameworks: Sorter,
+    /// If what was held counts as well as what is held: what is so old counts half.
+    pub over: Option<Duration>,
 }
 
 /// What lots are drawn from.

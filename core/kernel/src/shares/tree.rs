@@ -6,6 +6,7 @@ use std::ops::{Index, IndexMut};
 use model::id::Role;
 
 use super::WEIGHT_ONE;
+use super::past::Past;
 use crate::amounts::{Amounts, Counted};
 use crate::demand::Number;
 use crate::quota::Quantities;
@@ -37,6 +38,9 @@ pub(super) struct Node {
     pub(super) own: Amounts,
     /// What of `held` is only offered.
     pub(super) offered: Counted,
+    /// What `held` and `own` were until then.
+    pub(super) past: Past,
+    pub(super) own_past: Past,
     /// When that changed last.
     pub(super) turn: u64,
     pub(super) own_turn: u64,
@@ -58,6 +62,8 @@ impl Node {
             held: Amounts::default(),
             own: Amounts::default(),
             offered: Counted::default(),
+            past: Past::default(),
+            own_past: Past::default(),
             turn: 0,
             own_turn: 0,
             members: BTreeSet::new(),

@@ -1,12 +1,16 @@
 //! Whose turn it is: dominant shares, weights, the tree of roles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use kernel::Record;
+use kernel::{Config, Fairness, Record};
 use model::framework::Capability;
-use model::id::Role;
+use model::id::{Role, TaskId};
 use model::machine::Machine;
 use model::resources::Scalar;
+use model::scheduler::Call;
+use model::task::TaskState;
 
 use crate::stage::{Stage, framework, offers, task};
 
@@ -174,4 +178,72 @@ fn shares_are_within_one_task_of_ideal_when_all_want_more() {
         }
         shares_are_within_one_task(&counts, &weights);
     }
+}
+
+/// A role has had all of six agents for three minutes when its tasks end; after a pause it wants them again, and so does one
+/// that has had nothing: how many of them the late one is offered.
+fn after_long(over: Option<Duration>, pause: Duration) -> usize {
+    let fairness = Fairness { over, ..Fairness::default() };
+    let mut stage = Stage::with(Config { fairness, ..Config::default() });
+    let greedy = stage.framework("greedy");
+    for n in 1..=6 {
+        stage.agent(n, "cpus:1;mem:1000");
+    }
+    let first = offers(&stage.settle());
+    for (nth, offer) in first.iter().enumerate() {
+        stage.launch(offer, vec![task(&format!("t{nth}"), offer, "cpus:1;mem:1000")]);
+    }
+    stage.call(&greedy, Call::Suppress { roles: vec![] });
+    stage.live(Duration::from_secs(180));
+    let late = stage.framework("late");
+    stage.call(&late, Call::Suppress { roles: vec![] });
+    for (nth, offer) in first.iter().enumerate() {
+        let id = offer.agent_id.as_str();
+        let at: u64 = id.rsplit_once('S').expect("an S").1.parse().expect("and a number");
+        let (ended, task) = (TaskState::Finished, format!("t{nth}"));
+        stage.report(at + 1, &greedy, &task, ended, ended);
+    }
+    stage.live(pause);
+    stage.call(&greedy, Call::Revive { roles: vec![] });
+    stage.call(&late, Call::Revive { roles: vec![] });
+    offers(&stage.settle()).iter().filter(|offer| offer.framework == late).count()
+}
+
+#[test]
+fn who_has_had_all_for_long_comes_after_who_has_had_nothing_if_the_past_counts() {
+    let check = |over: Option<u64>, pause: u64, late: usize| {
+        let (over, pause) = (over.map(Duration::from_secs), Duration::from_secs(pause));
+        assert_eq!(after_long(over, pause), late, "over {over:?}, after {pause:?}");
+    };
+    check(None, 0, 3);
+    check(Some(60), 0, 6);
+    // It fades.
+    check(Some(60), 60, 4);
+    check(Some(1), 60, 3);
+}
+
+#[test]
+fn whoever_waits_is_served_in_the_end_however_much_it_has_had() {
+    let over = Some(Duration::from_secs(600));
+    let fairness = Fairness { over, ..Fairness::default() };
+    let mut stage = Stage::with(Config { fairness, ..Config::default() });
+    stage.agent(1, "cpus:1;mem:1000");
+    let frameworks = [stage.framework("a"), stage.framework("b")];
+    let mut served = BTreeMap::new();
+    // One agent and two who want it for ten minutes at a time: they take turns.
+    for nth in 0..20 {
+        stage.pass(Duration::from_secs(1));
+        let view = stage.kernel.view();
+        let offer = view.offers.values().next().cloned();
+        let offer = offer.unwrap_or_else(|| Arc::new(offers(&stage.settle()).remove(0)));
+        *served.entry(offer.role.to_string()).or_insert(0) += 1;
+        let (id, framework) = (format!("t{nth}"), offer.framework.clone());
+        stage.launch(&offer, vec![task(&id, &offer, "cpus:1;mem:1000")]);
+        stage.live(Duration::from_secs(600));
+        let (uuid, _) = stage.report(1, &framework, &id, TaskState::Finished, TaskState::Finished);
+        let agent = offer.agent_id.clone();
+        stage.call(&framework, Call::Acknowledge { agent, task: TaskId::new(id), uuid });
+        frameworks.iter().for_each(|id| drop(stage.call(id, Call::Revive { roles: vec![] })));
+    }
+    assert_eq!(served.values().copied().collect::<Vec<_>>(), [10, 10], "{served:?}");
 }

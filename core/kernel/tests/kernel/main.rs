@@ -13,6 +13,7 @@ mod lots;
 mod made;
 mod maintenance;
 mod offers;
+mod operation_states;
 mod operations;
 mod programs;
 mod promises;

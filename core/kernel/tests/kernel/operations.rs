@@ -17,11 +17,11 @@ use crate::stage::{Stage, bag, framework, info, offers, registered, task, told};
 
 const AGENT: &str = "cpus:4;mem:2048;disk:100;ports:[1-9]";
 
-fn space(size: u64) -> Resource {
+pub(crate) fn space(size: u64) -> Resource {
     reserved(ResourceName::Disk, size, "db")
 }
 
-fn reserve(resources: Vec<Resource>) -> Conversion {
+pub(crate) fn reserve(resources: Vec<Resource>) -> Conversion {
     Conversion::Reserve { source: vec![], resources }
 }
 
@@ -29,7 +29,7 @@ fn create(size: u64) -> Conversion {
     Conversion::Create { volumes: vec![volume(&space(size), "v")] }
 }
 
-fn named(id: &str, conversion: Conversion) -> Operation {
+pub(crate) fn named(id: &str, conversion: Conversion) -> Operation {
     Operation::Convert { id: Some(OperationId::new(id)), conversion }
 }
 
@@ -38,15 +38,15 @@ fn nameless(conversion: Conversion) -> Operation {
 }
 
 /// A stage with an agent and a framework in the role `db`.
-struct Scene {
-    stage: Stage,
-    agent: AgentId,
-    framework: FrameworkId,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) agent: AgentId,
+    pub(crate) framework: FrameworkId,
     uuids: u64,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut stage = Stage::new();
         let agent = stage.agent(1, AGENT);
         let capabilities = [Capability::PartitionAware, Capability::SharedResources];
@@ -59,7 +59,7 @@ impl Scene {
         offers(&self.stage.settle()).remove(0)
     }
 
-    fn accept(&mut self, operations: Vec<Operation>) -> Vec<Effect> {
+    pub(crate) fn accept(&mut self, operations: Vec<Operation>) -> Vec<Effect> {
         let offer = self.offer();
         self.accept_of(&offer, operations)
     }
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// The agent says how each operation went that it was told of.
-    fn answer(&mut self, effects: &[Effect], state: OperationState) -> Vec<Effect> {
+    pub(crate) fn answer(&mut self, effects: &[Effect], state: OperationState) -> Vec<Effect> {
         let mut said = Vec::new();
         for operated in self.operated(effects, state) {
             let (claims, operated) = (self.claims(), Box::new(operated));
@@ -100,14 +100,14 @@ impl Scene {
         self.stage.kernel.state().claims.get(&self.agent).cloned().unwrap_or_default()
     }
 
-    fn acknowledge(&mut self, id: &str) -> Vec<Effect> {
+    pub(crate) fn acknowledge(&mut self, id: &str) -> Vec<Effect> {
         let (operation, uuid) = (OperationId::new(id), Uuid::derive(8, self.uuids));
         let call = Call::AcknowledgeOperation { agent: None, operation, uuid };
         self.stage.call(&self.framework, call)
     }
 
     /// The agent comes back and knows of these claims and operations.
-    fn come_back(&mut self, books: Books) -> Vec<Effect> {
+    pub(crate) fn come_back(&mut self, books: Books) -> Vec<Effect> {
         let (protocol, agent) = (PROTOCOL, Some(self.agent.clone()));
         let message =
             FromAgent::Register { protocol, agent, info: info(AGENT), tasks: vec![], books };
