@@ -18,6 +18,7 @@ use crate::host::{Alive, Machine};
 use crate::pod;
 use crate::process::recovered;
 use crate::reasons;
+use crate::upkeep;
 use crate::witness;
 use crate::world::World;
 
@@ -33,6 +34,7 @@ pub fn check(world: &mut World) {
     world.history.strayed.extend(stray.map(|one| one.task.clone()));
     view.services.deployments.values().for_each(|one| world.history.goes_on(one));
     check_shares::check(world, &view.kernel);
+    upkeep::check(world, &view.kernel);
     no_agent_is_overcommitted(&view.kernel);
     the_books_balance(&view.kernel);
     what_runs_fits_its_machine(world);
@@ -300,6 +302,9 @@ pub fn unsettled(world: &World) -> Option<String> {
     let cluster = world.master.machine()?;
     let view = cluster.view();
     let services = &view.services;
+    if let Some(why) = upkeep::unsettled(&view.kernel) {
+        return Some(why);
+    }
     if let Some(why) = services.deployments.values().find_map(|one| unfinished(world, one)) {
         return Some(why);
     }

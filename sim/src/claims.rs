@@ -126,7 +126,7 @@ impl World {
         roles.into_iter().for_each(|role| self.tell_operator(Order::RemoveQuota { role }));
     }
 
-    fn tell_operator(&mut self, order: Order) {
+    pub fn tell_operator(&mut self, order: Order) {
         let seed = self.dice.roll();
         self.tell_master(None, Input::Operator { order, seed });
     }

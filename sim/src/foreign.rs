@@ -79,7 +79,7 @@ impl World {
     }
 
     fn subscribe_foreign(&mut self, id: Option<FrameworkId>) {
-        let (info, seed) = (info(id), self.dice.roll());
+        let (info, seed) = (info(id, self.foreign_travels), self.dice.roll());
         self.tell_master(None, Input::Subscribe { info, wishes: Wishes::default(), seed });
     }
 
@@ -195,8 +195,16 @@ impl World {
             | Event::Message { .. }
             | Event::Failure { .. }
             | Event::Away(_)
-            | Event::InverseOffers(_)
             | Event::RescindInverse(_) => {}
+            Event::InverseOffers(offers) => {
+                // Whatever it answers, nothing follows from it.
+                let offers = offers.into_iter().map(|offer| offer.id).collect();
+                let filters = Filters { refuse: Duration::from_secs(self.dice.between(0, 10)) };
+                match self.dice.chance(500) {
+                    true => self.foreign_calls(Call::AcceptInverse { offers, filters }),
+                    false => self.foreign_calls(Call::DeclineInverse { offers, filters }),
+                }
+            }
         }
     }
 
@@ -297,7 +305,9 @@ fn cpus(milli: u64) -> Resources {
     Resources::new([Resource::plain(ResourceName::Cpus, amount)])
 }
 
-fn info(id: Option<FrameworkId>) -> FrameworkInfo {
+fn info(id: Option<FrameworkId>, travels: bool) -> FrameworkInfo {
+    let mut capabilities = vec![Capability::PartitionAware, Capability::MultiRole];
+    capabilities.extend(travels.then_some(Capability::RegionAware));
     FrameworkInfo {
         id,
         name: "foreign".to_owned(),
@@ -308,7 +318,7 @@ fn info(id: Option<FrameworkId>) -> FrameworkInfo {
         hostname: "elsewhere".to_owned(),
         principal: None,
         webui_url: None,
-        capabilities: vec![Capability::PartitionAware, Capability::MultiRole],
+        capabilities,
         labels: vec![],
         offer_minima: Default::default(),
     }

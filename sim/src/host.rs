@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::agent::{AgentInfo, FromAgent};
-use model::attributes;
+use model::attributes::{self, FaultDomain};
 use model::check::PageAnswer;
 use model::id::{AgentId, Connection, ContainerId, FrameworkId, Term, Uuid};
 use model::resources::Resources;
@@ -69,6 +69,14 @@ impl Container {
     }
 }
 
+/// Where the master is.
+pub const HOME: &str = "home";
+
+/// Every fourth machine is somewhere else.
+fn region(host: Host) -> &'static str {
+    if host % 4 == 3 { "abroad" } else { HOME }
+}
+
 impl Machine {
     pub fn new(host: Host, dice: &mut Dice) -> Self {
         let (cpus, mem) = (dice.between(2, 4), dice.between(2, 4) * 1024);
@@ -83,7 +91,7 @@ impl Machine {
             resources,
             attributes: attributes::parse(racks[host % racks.len()])
                 .expect("well-formed attributes"),
-            domain: None,
+            domain: Some(FaultDomain { region: region(host).to_owned(), zone: "a".to_owned() }),
             version: "sim".to_owned(),
             work_dir: "/sim".to_owned(),
         };

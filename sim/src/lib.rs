@@ -21,6 +21,7 @@ pub mod process;
 pub mod programs;
 pub mod reasons;
 pub mod specs;
+pub mod upkeep;
 pub mod witness;
 pub mod world;
 

@@ -90,10 +90,13 @@ impl How {
 impl World {
     pub fn operate(&mut self) {
         if self.weather.loss_permille == 0 {
-            return;
+            return self.lift_duties();
         }
         let pause = self.dice.between(100, PAUSE_MS_MAX);
         self.send_in(pause, Parcel::OperatorActs);
+        if self.dice.chance(150) {
+            self.steer();
+        }
         if let Some((asked, order)) = self.think_of_something() {
             self.ask(asked, order);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Effect, Input, Reply};
+use kernel::{Fairness, OfferRules, Sorter};
 use model::agent::{FromAgent, ToAgent};
 use model::id::{AgentId, Connection, FrameworkId, Term};
 use model::time::{Duration, Time};
@@ -13,7 +14,7 @@ use crate::check_shares::Used;
 use crate::dice::Dice;
 use crate::foreign::Foreign;
 use crate::history::History;
-use crate::host::Machine as HostMachine;
+use crate::host::{HOME, Machine as HostMachine};
 use crate::operator::Asked;
 use crate::parcel::{Host, NOTICED_MAX, Parcel, Queue, Weather, keeps_order_down, keeps_order_up};
 use crate::process::Process;
@@ -34,6 +35,8 @@ pub struct World {
     pub term: Term,
     pub hosts: Vec<HostMachine>,
     pub foreign: Foreign,
+    /// Whether the framework of somebody else knows what to do with agents in other regions.
+    pub foreign_travels: bool,
     pub history: History,
     pub used: Used,
     /// What the gauge of each app that is scaled by its use stands at.
@@ -64,13 +67,14 @@ impl World {
             term: Term(0),
             hosts,
             foreign: Foreign::default(),
+            foreign_travels: seed % 2 == 0,
             history: History::default(),
             used: Used::default(),
             gauges: BTreeMap::new(),
             queue: Queue::default(),
             streams: BTreeMap::new(),
             partitioned: BTreeSet::new(),
-            config: (kernel_config(), services_config()),
+            config: (kernel_config(seed), services_config()),
             connections: 0,
             ticks: (Time(0), 0),
             alarm: None,
@@ -411,6 +415,9 @@ impl World {
             return;
         }
         self.trace(|| format!("host {host} hears {message:?}").chars().take(600).collect());
+        if let ToAgent::Refused { .. } = &message {
+            return self.wipe_host(host);
+        }
         let seed = self.dice.roll();
         self.tell_host(host, node::Input::Master { term, message, seed });
     }
@@ -435,8 +442,17 @@ fn shown(answer: &Result<Reply, cluster::Refusal>) -> String {
 }
 
 /// Short enough that a run of minutes meets every timeout.
-fn kernel_config() -> kernel::Config {
+fn kernel_config(seed: u64) -> kernel::Config {
+    let sorter = |by_lot: bool| if by_lot { Sorter::Random } else { Sorter::Drf };
+    let fairness = Fairness {
+        roles: sorter(seed % 5 == 1),
+        frameworks: sorter(seed % 7 == 2),
+        over: (seed % 3 == 1).then(|| Duration::from_secs(60)),
+    };
+    let offers = OfferRules { region: Some(HOME.to_owned()), ..OfferRules::default() };
     kernel::Config {
+        fairness,
+        offers,
         ping_interval: Duration::from_secs(5),
         pings_missed_max: 4,
         reregister_timeout: Duration::from_secs(60),
