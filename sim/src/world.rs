@@ -67,7 +67,7 @@ impl World {
             term: Term(0),
             hosts,
             foreign: Foreign::default(),
-            foreign_travels: seed % 2 == 0,
+            foreign_travels: seed.is_multiple_of(2),
             history: History::default(),
             used: Used::default(),
             gauges: BTreeMap::new(),
