@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::spec::Usage;
 
+mod freeze;
 mod make;
 mod read;
 
@@ -125,6 +126,7 @@ impl Hierarchies {
                     return Err(e).with_context(|| format!("removing {}", dir.display()));
                 }
                 kill_tree(&dir);
+                self.thaw(cgroup);
                 std::thread::sleep(Duration::from_millis(EMPTYING_PAUSE_MS));
             }
         }

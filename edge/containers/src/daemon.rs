@@ -121,7 +121,7 @@ impl Containers {
         let channel = self.0.connect(container).await?.context("the container has ended")?;
         if exec.terminal.is_some() {
             channel.ask(Ask::Exec(exec), &[])?;
-            let terminal = executed(&channel).await?.into_iter().next();
+            let terminal = self.0.soon(executed(&channel)).await?.into_iter().next();
             let terminal = Terminal::new(terminal.context("no terminal came from the container")?)?;
             return Ok(Session { streams: Streams::Terminal(terminal), control: Control(channel) });
         }
@@ -130,7 +130,7 @@ impl Containers {
         let (ours_err, stderr) = std::io::pipe()?;
         channel.ask(Ask::Exec(exec), &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
         drop((stdin, stdout, stderr));
-        executed(&channel).await?;
+        self.0.soon(executed(&channel)).await?;
         let streams = Streams::Pipes {
             stdin: pipe::Sender::from_owned_fd(ours_in.into())?,
             stdout: pipe::Receiver::from_owned_fd(ours_out.into())?,

@@ -54,6 +54,15 @@ impl Daemon {
         answered.context("the container's shim does not answer")?
     }
 
+    /// What a container's init answers at once, unless somebody has frozen it.
+    pub(crate) async fn soon<T>(
+        &self,
+        answer: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let answered = timeout_at(self.patience(), answer).await;
+        answered.context("the container does not answer; is it frozen?")?
+    }
+
     /// What has become of a container of an earlier daemon's.
     pub(crate) async fn look_at(&self, container: &ContainerId) -> anyhow::Result<FoundState> {
         let Some(channel) = self.connect(container).await? else {

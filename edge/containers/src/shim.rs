@@ -351,6 +351,7 @@ impl Shim<'_> {
             match &self.phase {
                 Phase::Starting { init, .. } | Phase::Running { init, .. } => {
                     let _ = rustix::process::kill_process(*init, Signal::KILL);
+                    self.hierarchies.thaw(&self.place.cgroup);
                 }
                 Phase::Failed { .. } | Phase::Ended(_) => {}
             }
@@ -367,6 +368,7 @@ impl Shim<'_> {
     fn stop(&mut self, grace: Duration) {
         let at = Instant::now() + grace.min(Duration::from_millis(GRACE_MS_MAX));
         if self.kill_at.is_none() {
+            self.hierarchies.thaw(&self.place.cgroup);
             self.tell_init(&ToInit::Terminate);
         }
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));

@@ -3,6 +3,7 @@
 mod exec;
 mod image;
 mod mounts;
+mod outside;
 mod run;
 mod stop;
 mod survive;
