@@ -25,6 +25,8 @@ const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// For what need not outlive the machine; paths of sockets have to be short.
 const RUN_DIR: &str = "/run/dcos";
+/// Another one each time the machine is started.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// In every hierarchy.
 const CGROUP: &str = "/dcos";
 /// So much of the cluster's id tells clusters on one machine apart.
@@ -123,6 +125,7 @@ fn configs(
     };
     let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
     let access = settings.mesos_authentication.of_agents()?;
+    let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
     let mut configs = Vec::new();
     for (number, resources) in (0..settings.agents).zip(shares::split(&resources, settings.agents)?)
     {
@@ -153,6 +156,8 @@ fn configs(
             logs: settings.task_logs.policy()?,
             host_paths: settings.host_paths()?,
             stop_tasks: settings.stop_tasks,
+            recover: settings.recover,
+            boot: boot.clone(),
             node: settings.executors.config(),
             door: Door { socket: settings.executors.socket(number, &sockets), key },
             access: access.clone(),

@@ -21,6 +21,7 @@ mod serve;
 mod settings;
 mod shares;
 mod store_dump;
+mod systemd;
 mod task_logs;
 mod up;
 
@@ -75,6 +76,18 @@ RUST_LOG=debug tells more; Ctrl-C stops the cluster, twice stops it at once.")]
     },
     /// A small web service for demos: says which task answers.
     DemoWeb(demo_web::Flags),
+    /// Print a unit for systemd that runs the cluster as a service.
+    #[command(after_help = "Examples:
+  dcos systemd-unit | sudo tee /etc/systemd/system/dcos.service
+  dcos systemd-unit -- --config /etc/dcos/config.yaml | sudo tee /etc/systemd/system/dcos.service
+  sudo systemctl daemon-reload && sudo systemctl enable --now dcos
+
+Tasks go on when the service is stopped, restarted or upgraded.")]
+    SystemdUnit {
+        /// What `dcos up` is started with.
+        #[arg(last = true)]
+        flags: Vec<String>,
+    },
     /// Look into a data directory.
     #[command(subcommand)]
     Store(store_dump::Command),
@@ -91,6 +104,7 @@ fn main() -> ExitCode {
         Command::Client(command) => return cli::run(command, Binary::command()),
         Command::Up { flags, log_json } => logs::start(log_json).and_then(|log| up(flags, log)),
         Command::DemoWeb(flags) => logs::start(false).and_then(|_| small(demo_web::run(flags))),
+        Command::SystemdUnit { flags } => systemd::print_unit(&flags),
         Command::Store(command) => store_dump::run(command),
     };
     match ended {

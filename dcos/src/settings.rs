@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::{HostPaths, Reconfiguration};
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
 use serde::Deserialize;
@@ -63,6 +63,10 @@ pub(crate) struct Flags {
     /// Stop all tasks when the cluster is stopped.
     #[arg(long)]
     stop_tasks: bool,
+    /// Whether agents take up what they had before: with `false` their checkpoints are put aside, the tasks of before
+    /// end, and the agents register as new ones [default: true].
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    recover: Option<bool>,
     /// Lend processors that tasks leave idle to frameworks that take revocable resources.
     #[arg(long)]
     oversubscribe: bool,
@@ -210,6 +214,8 @@ pub(crate) struct Settings {
     pub(crate) allow_privileged: bool,
     pub(crate) insecure_no_auth: bool,
     pub(crate) stop_tasks: bool,
+    /// Agents take up what they had before.
+    pub(crate) recover: bool,
     /// `None`: both.
     pub(crate) only: Option<Half>,
     pub(crate) reconfiguration_policy: Policy,
@@ -264,6 +270,7 @@ impl Settings {
             allow_privileged: file.allow_privileged,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
             stop_tasks: flags.stop_tasks || file.stop_tasks,
+            recover: flags.recover.unwrap_or(true),
             only: flags.only,
             reconfiguration_policy: file.reconfiguration_policy,
             oversubscribe: flags.oversubscribe || file.oversubscribe,

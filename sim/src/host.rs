@@ -144,7 +144,8 @@ impl World {
         let info = own.info.clone();
         self.trace(|| format!("host {host} starts"));
         let seed = self.dice.roll();
-        self.tell_host(host, Input::Started { info, alive, seed });
+        let boot = "the only one".to_owned();
+        self.tell_host(host, Input::Started { info, boot, alive, seed });
         for (container, wait_status) in exited {
             let seed = self.dice.roll();
             let happened = Happened::Exited { wait_status, limitation: None };

@@ -118,9 +118,9 @@ impl Kernel {
         status.agent.get_or_insert_with(|| agent.clone());
         self.spell_preempted(&framework, &mut status);
         let latest = self.as_drained(agent, &framework, &mut status, latest);
-        if status.state == TaskState::Dropped {
+        if matches!(status.state, TaskState::Dropped | TaskState::Gone) {
             // An agent does not know who is partition-aware.
-            status.state = self.state_for(&framework, TaskState::Dropped);
+            status.state = self.state_for(&framework, status.state);
         }
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();

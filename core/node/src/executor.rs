@@ -17,6 +17,7 @@ use model::time::Time;
 
 use crate::hears::ToExecutor;
 use crate::queue::Queue;
+use crate::start::Missing;
 use crate::state::{Group, Held, Record};
 use crate::tasks::Order;
 use crate::updates::News;
@@ -345,14 +346,23 @@ impl Node {
     }
 
     /// There is no sign of its container.
-    pub(crate) fn miss_program(&mut self, container: &ContainerId, turn: &mut Turn<'_>) {
+    pub(crate) fn miss_program(
+        &mut self,
+        container: &ContainerId,
+        missing: Missing,
+        turn: &mut Turn<'_>,
+    ) {
         let executor = self.state.executor(container).expect("it is held").clone();
         if executor.running.is_none() && executor.ending.is_none() {
             self.resume_program(container, turn);
             return self.launch_program(container, turn);
         }
-        let cause = "Its container was gone when the agent started again".to_owned();
-        self.program_over(container, Over { wait_status: None, why: None, cause }, turn);
+        let why = match missing {
+            Missing::Rebooted => Some(Reason::AgentRestarted),
+            Missing::Gone => None,
+        };
+        let over = Over { wait_status: None, why, cause: missing.cause() };
+        self.program_over(container, over, turn);
     }
 
     pub(crate) fn program_happened(
@@ -432,9 +442,12 @@ impl Node {
                     self.config.reregistration_timeout.as_secs()
                 )),
             ),
-            Some(EndedBy::Order | EndedBy::Idleness) | None => {
-                (TaskState::Failed, Reason::ExecutorTerminated, None)
-            }
+            Some(EndedBy::Order | EndedBy::Idleness) | None => match over.why {
+                Some(Reason::AgentRestarted) => {
+                    (gone_for(executor, TaskState::Gone), Reason::AgentRestarted, None)
+                }
+                Some(_) | None => (TaskState::Failed, Reason::ExecutorTerminated, None),
+            },
         };
         News {
             source: Source::Agent,

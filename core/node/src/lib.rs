@@ -52,6 +52,7 @@ pub use looks::{Finding, Look};
 use operations::Repeats;
 pub use operations::unwritten;
 use queue::Queue;
+use start::Life;
 use state::State;
 pub use state::{Group, Held, Killed, KilledBy, Own, Record};
 pub use tasks::Unwritten;
@@ -108,6 +109,8 @@ pub enum Input {
     /// knows: those that are alive, and those that have ended, whose exit follows as an input of its own.
     Started {
         info: AgentInfo,
+        /// Another one each time the machine is started.
+        boot: String,
         alive: Vec<ContainerId>,
         seed: u64,
     },
@@ -287,7 +290,9 @@ impl Node {
 
     fn handle(&mut self, input: Input, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         match input {
-            Input::Started { info, alive, .. } => self.start(info, alive, turn),
+            Input::Started { info, boot, alive, .. } => {
+                self.start(Life { info, boot }, alive, turn)
+            }
             Input::Connected { term } => return self.connect(term, turn),
             Input::Disconnected => {
                 self.updates.disconnect();

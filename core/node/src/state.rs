@@ -43,6 +43,9 @@ pub struct Own {
     /// The highest term seen: an older master is not obeyed.
     #[n(2)]
     pub term: Term,
+    /// In which the agent ran last. Unset by releases that did not look.
+    #[n(3)]
+    pub boot: Option<String>,
 }
 
 /// A task that was accepted, until its last update is acknowledged.

@@ -36,6 +36,8 @@ const STOP_LATE_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) info: AgentInfo,
+    /// Which start of the machine this is.
+    pub(crate) boot: String,
     pub(crate) node: node::Config,
     pub(crate) stop_tasks: bool,
     /// Of the lost inputs of a failed commit, those that nobody repeats are kept. Not needed where commits cannot fail.
@@ -104,8 +106,8 @@ impl<R: Runtime> Brain<R> {
     /// Tells the brain that it has just been started.
     fn start(&mut self) {
         let (info, alive) = (self.setup.info.clone(), self.runtime.known());
-        let seed = self.seeds.next();
-        self.push(Input::Started { info, alive, seed });
+        let (boot, seed) = (self.setup.boot.clone(), self.seeds.next());
+        self.push(Input::Started { info, boot, alive, seed });
     }
 
     fn push(&mut self, input: Input) {

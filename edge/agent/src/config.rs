@@ -40,6 +40,10 @@ pub struct AgentConfig {
     pub logs: LogPolicy,
     /// Which paths of the machine tasks may have as volumes.
     pub host_paths: HostPaths,
+    /// Another one each time the machine is started: what ran before is gone.
+    pub boot: String,
+    /// Otherwise the agent starts as a new one: what it had checkpointed is put aside, and its tasks end.
+    pub recover: bool,
     /// Ends all tasks when the agent is stopped; otherwise they run on.
     pub stop_tasks: bool,
     pub node: node::Config,

@@ -9,13 +9,14 @@ use anyhow::Context;
 use containers::Containers;
 use model::agent::AgentInfo;
 use model::id::ContainerId;
-use store::Embedded;
+use store::{Embedded, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, Doors};
+use crate::aside;
 use crate::board::{Board, Publisher};
 use crate::brain::{Brain, Parts, Setup};
 use crate::collect::{Due, Policy, collect, left_over};
@@ -38,6 +39,10 @@ use crate::volumes::Volumes;
 /// Calls of executors that wait for the brain; more of them wait in their connections.
 const CALLS_WAITING_MAX: usize = 256;
 
+/// What can be done about checkpoints that cannot be read.
+const DAMAGED: &str = "the agent cannot go on with what it has checkpointed: restore that from a backup, or start once \
+    with --recover=false for a new agent, which ends the tasks of this one";
+
 /// Runs an agent until `shutdown`, or until it cannot go on. May be called several times in one process.
 ///
 /// Tasks outlive it unless the config says otherwise.
@@ -45,11 +50,11 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
     let (begun, gauges) = (Instant::now(), Gauges::default());
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
     let socket = config.door.socket.as_deref().map(door::listen).transpose()?;
-    let dir = config.dir.clone();
-    let store = spawn_blocking(move || Embedded::open(&dir)).await??;
-    let mut disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
     let info = describe(&config)?;
-    prepare(&config, &info, &mut disk).await?;
+    let disk = checkpoints(&config, &info).await.map_err(|cause| {
+        let is_damaged = matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }));
+        if is_damaged { cause.context(DAMAGED) } else { cause }
+    })?;
     let seeds = Arc::new(Seeds::random());
     let publisher = Publisher::new();
     let board = publisher.board();
@@ -102,6 +107,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Re
 fn setup(config: &AgentConfig, info: &AgentInfo) -> Setup {
     Setup {
         info: info.clone(),
+        boot: config.boot.clone(),
         node: config.node.clone(),
         stop_tasks: config.stop_tasks,
         keeps_inputs: true,
@@ -135,13 +141,23 @@ async fn collect_old(
 }
 
 /// Before anything is begun: whether it may be what it is now, and whether its disks are there.
-async fn prepare(config: &AgentConfig, info: &AgentInfo, disk: &mut Disk) -> anyhow::Result<()> {
+async fn checkpoints(config: &AgentConfig, info: &AgentInfo) -> anyhow::Result<Disk> {
+    let (dir, recover) = (config.dir.clone(), config.recover);
+    let open = move || {
+        if !recover {
+            aside::put(&dir)?;
+        }
+        anyhow::Ok(Embedded::open(&dir)?)
+    };
+    let store = spawn_blocking(open).await??;
+    let mut disk = Disk::open(Box::new(store)).context("opening the agent's checkpoints")?;
     let known = disk.load(config.node.clone()).context("reading the agent's checkpoints")?;
     if let Some(before) = known.view().own {
         reconfigure::judge(&before, info, config.reconfiguration)?;
     }
     let (volumes, resources) = (Volumes::new(&config.dir), info.resources.clone());
-    spawn_blocking(move || volumes.prepare(&resources)).await?
+    spawn_blocking(move || volumes.prepare(&resources)).await??;
+    Ok(disk)
 }
 
 async fn end(helpers: impl Iterator<Item = JoinHandle<()>>) {

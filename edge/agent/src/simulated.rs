@@ -29,6 +29,7 @@ pub async fn simulated(agent: Simulated, shutdown: CancellationToken) -> anyhow:
     let ip = agent.info.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let setup = Setup {
         info: agent.info,
+        boot: String::new(),
         node: node::Config::default(),
         stop_tasks: false,
         keeps_inputs: false,

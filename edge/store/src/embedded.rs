@@ -10,12 +10,16 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use model::id::Term;
 use model::turn::Write;
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
+};
 
 use crate::format;
 use crate::{Each, Store, StoreError};
@@ -56,21 +60,41 @@ impl Embedded {
         if self.open.is_none() {
             keep_private(&self.path)
                 .map_err(|cause| mishap(cause, format!("making {}", self.path.display())))?;
-            let database = Database::builder()
-                .set_cache_size(CACHE_BYTES)
-                .create(&self.path)
-                .map_err(|cause| self.explain(cause))?;
-            self.term = prepare(&database, &self.path)?;
-            self.open = Some(database);
+            let (database, term) = self.unless_damaged(|| {
+                let database = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
+                let database = database.map_err(|cause| self.explain(cause))?;
+                let term = prepare(&database, &self.path)?;
+                Ok((database, term))
+            })?;
+            (self.term, self.open) = (term, Some(database));
         }
         Ok(self.open.as_ref().expect("opened above"))
     }
 
     fn explain(&self, cause: DatabaseError) -> StoreError {
-        if let DatabaseError::DatabaseAlreadyOpen = cause {
-            return StoreError::Locked { path: self.path.clone() };
+        let strange = |cause: String| StoreError::Damaged { path: self.path.clone(), cause };
+        match cause {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: self.path.clone() },
+            DatabaseError::Storage(StorageError::Corrupted(cause)) => strange(cause),
+            DatabaseError::Storage(StorageError::Io(cause))
+                if cause.kind() == io::ErrorKind::InvalidData =>
+            {
+                strange(cause.to_string())
+            }
+            other => failed(other, format!("opening {}", self.path.display())),
         }
-        failed(cause, format!("opening {}", self.path.display()))
+    }
+
+    /// redb takes it for granted that pages which it reads are pages that it wrote, and panics where they are not.
+    fn unless_damaged<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        done.unwrap_or_else(|_| {
+            let cause = "what is in it is not what was written".to_owned();
+            Err(StoreError::Damaged { path: self.path.clone(), cause })
+        })
     }
 
     /// Runs `work`; an error closes the file.
@@ -88,7 +112,9 @@ impl Embedded {
 
 impl Store for Embedded {
     fn load(&mut self, each: &mut Each<'_>) -> Result<(), StoreError> {
-        self.with(|database| {
+        self.database()?;
+        let loaded = self.unless_damaged(|| {
+            let database = self.open.as_ref().expect("opened above");
             let reading = database.begin_read().map_err(|e| failed(e, "reading the state"))?;
             let state = reading.open_table(STATE).map_err(|e| failed(e, "reading the state"))?;
             for entry in state.iter().map_err(|e| failed(e, "reading the state"))? {
@@ -96,7 +122,11 @@ impl Store for Embedded {
                 each(key.value(), value.value())?;
             }
             Ok(())
-        })
+        });
+        if loaded.is_err() {
+            self.open = None;
+        }
+        loaded
     }
 
     fn lead(&mut self) -> Result<Term, StoreError> {

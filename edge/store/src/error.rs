@@ -15,6 +15,8 @@ pub enum StoreError {
         "{path} is in use by another dcos process; stop that one first, or use another data directory"
     )]
     Locked { path: PathBuf },
+    #[error("{path} is damaged: {cause}")]
+    Damaged { path: PathBuf, cause: String },
     /// Data of a later release.
     #[error(
         "{path} was written by dcos {release} in format {needed}, and this is dcos {ours} that reads up to format \

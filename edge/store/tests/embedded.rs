@@ -109,6 +109,28 @@ fn a_store_in_use_is_refused_by_its_path() {
 }
 
 #[test]
+fn a_damaged_store_is_refused_by_its_path() {
+    const DAMAGE_BYTES: usize = 9_000;
+    for at in [0, 4_096] {
+        let dir = TempDir::new().expect("a temporary directory");
+        let mut store = Embedded::open(dir.path()).expect("a store of our own");
+        let term = store.lead().expect("the lead");
+        let writes = [(b"key".to_vec(), Some(vec![7; DAMAGE_BYTES]))];
+        store.commit(term, &writes).expect("committed");
+        drop(store);
+        let path = dir.path().join("state.redb");
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[at..at + DAMAGE_BYTES].iter_mut().for_each(|byte| *byte = 0xa5 ^ *byte);
+        std::fs::write(&path, bytes).expect("written");
+        let refused =
+            Embedded::open(dir.path()).and_then(|mut store| store.load(&mut |_, _| Ok(())));
+        let refused = refused.expect_err("it is not what was written");
+        assert!(matches!(&refused, StoreError::Damaged { .. }), "at {at}: {refused:?}");
+        assert!(refused.to_string().contains("state.redb is damaged"), "{refused}");
+    }
+}
+
+#[test]
 fn data_of_a_later_format_is_refused_and_left_alone() {
     let dir = TempDir::new().expect("a temporary directory");
     let later = (FORMAT + 1).to_be_bytes();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{World, check, framework, task};
 use model::agent::{TellKilling, ToAgent};
 use model::id::{AgentId, TaskId};
-use model::task::{Reason, TaskInfo};
+use model::task::{Reason, TaskInfo, TaskState};
 use node::{Happened, Refusal};
 
 const NOTHING: [&str; 0] = [];
@@ -201,4 +201,17 @@ fn a_crash_changes_nothing_of_a_groups_fate() {
     world.kill("a", None);
     world.crash();
     assert_eq!(world.start(&[a, b]).len(), 2, "both are stopped again");
+}
+
+#[test]
+fn all_of_a_group_is_gone_with_a_reboot() {
+    let mut world = running();
+    world.boot += 1;
+    world.crash();
+    assert_eq!(world.start(&[]), ["stop a 3s"], "to no effect");
+    world.connect(1);
+    let held = world.node.view().held;
+    let latest = held.values().map(|held| held.latest.as_ref().expect("told"));
+    let told: Vec<_> = latest.map(|status| (status.state, status.reason)).collect();
+    assert_eq!(told, [(TaskState::Gone, Some(Reason::AgentRestarted)); 2]);
 }

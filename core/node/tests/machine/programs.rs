@@ -292,6 +292,13 @@ fn an_executor_that_does_not_come_back_to_its_agent_is_given_up() {
     let gone = "a Failed ExecutorTerminated Its container was gone when the agent started again";
     assert_eq!(world.connect(1), ["register S0 [\"a Failed\"]", gone]);
 
+    let mut world = running();
+    world.crash();
+    world.boot += 1;
+    world.start(&[]);
+    let gone = "a Gone AgentRestarted The agent's machine was rebooted";
+    assert_eq!(world.connect(1), ["register S0 [\"a Gone\"]", gone]);
+
     let mut world = World::registered();
     run(&mut world, &["a"], Together::No);
     world.crash();

@@ -38,6 +38,33 @@ fn what_ran_and_left_no_trace_has_failed() {
 }
 
 #[test]
+fn what_ran_on_a_machine_that_was_rebooted_is_gone_and_the_rest_is_as_ever() {
+    let rebooted = |before: fn(&mut World), said: &[&str]| {
+        let reboot = |world: &mut World| {
+            before(world);
+            world.boot += 1;
+        };
+        let (mut world, launched) = restarted(reboot, false);
+        match launched.as_slice() {
+            [] => assert_eq!(&world.connect(1)[1..], said),
+            launched => assert_eq!(launched, said),
+        }
+    };
+    let started = |world: &mut World| {
+        world.started();
+        world.acknowledge();
+    };
+    rebooted(started, &["t Gone AgentRestarted The agent's machine was rebooted"]);
+    rebooted(|_| (), &["launch t"]);
+    let killed = |world: &mut World| {
+        world.started();
+        world.acknowledge();
+        world.kill("t", None);
+    };
+    rebooted(killed, &["t Killed ExecutorTerminated The agent's machine was rebooted"]);
+}
+
+#[test]
 fn what_was_to_end_and_left_no_trace_was_killed() {
     let killed = |world: &mut World| drop(world.kill("t", None));
     let (mut world, _) = restarted(killed, false);

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) now: Time,
     disk: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
     seed: u64,
+    /// Another one after a reboot of the machine.
+    pub(crate) boot: u64,
     /// The update that was told last.
     pub(crate) told: Option<TaskStatus>,
     /// The container that was launched last.
@@ -106,6 +108,7 @@ impl World {
             now: Time(1_000_000),
             disk: Default::default(),
             seed: 0,
+            boot: 1,
             told: None,
             container: ContainerId::new("none"),
             killing: TellKilling::No,
@@ -130,8 +133,8 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, alive: &[ContainerId]) -> Vec<String> {
-        let seed = self.seed();
-        self.feed(Input::Started { info: info(), alive: alive.to_vec(), seed })
+        let (boot, seed) = (self.boot.to_string(), self.seed());
+        self.feed(Input::Started { info: info(), boot, alive: alive.to_vec(), seed })
     }
 
     /// All volatile state is lost; what is on the disk is not.

@@ -16,17 +16,17 @@ const LABEL_BYTES: usize = 700 << 10;
 const TASKS_MAX: usize = 100;
 
 /// A small disk of its own, as long as this lives.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(at: &Path) -> Self {
+    pub(crate) fn mount(at: &Path) -> Self {
         let size = format!("size={DISK_BYTES}");
         mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))
             .expect("mounted");
         Self(at.to_owned())
     }
 
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let ballast = self.0.join("ballast");
         let mut file = File::create(&ballast).expect("made");
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -6,6 +6,7 @@
 mod access;
 mod checks;
 mod executors;
+mod faults;
 mod full;
 mod groups;
 mod lending;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 42] = scenarios![
+    let all: [Scenario; 50] = scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -56,6 +57,14 @@ fn main() -> ExitCode {
         executors::messages_reach_an_executor_and_come_back,
         executors::an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_is,
         access::who_asks_an_agent_proves_who_it_is,
+        faults::tasks_are_gone_with_a_reboot_and_volumes_are_not,
+        faults::a_new_agent_takes_up_nothing_and_puts_aside_what_was,
+        faults::damaged_checkpoints_are_refused_with_what_to_do,
+        faults::a_task_whose_shim_is_killed_has_failed,
+        faults::a_killed_zygote_costs_no_task,
+        faults::a_frozen_task_can_be_killed,
+        faults::processes_that_are_killed_from_outside_are_a_failed_task,
+        faults::a_task_whose_sandbox_is_on_a_full_disk_ends_as_it_would,
         full::a_full_disk_refuses_tasks_until_there_is_space,
         groups::a_group_shares_directories_and_the_network,
         groups::one_that_fails_takes_its_group_with_it,

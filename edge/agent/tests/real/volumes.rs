@@ -28,13 +28,13 @@ fn volume(mode: VolumeMode) -> Resource {
     Resource { disk: Some(Box::new(disk)), ..space() }
 }
 
-fn on_volume(id: &str, mode: VolumeMode, command: &str) -> TaskInfo {
+pub(crate) fn on_volume(id: &str, mode: VolumeMode, command: &str) -> TaskInfo {
     let mut task = shell(id, command);
     task.resources.add(&Resources::new([volume(mode)]));
     task
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let mut world = World::prepare().await;
     let resources = "cpus:4;mem:1024;disk:100;ports:[31000-31010]";
     world.config.resources = Some(resources.parse().expect("well formed"));
@@ -49,7 +49,7 @@ async fn convert(world: &mut World, serial: u64, conversion: Conversion) -> Oper
     world.operated(operation).await.latest
 }
 
-async fn make(world: &mut World) -> OperationStatus {
+pub(crate) async fn make(world: &mut World) -> OperationStatus {
     let reserve = Conversion::Reserve { source: vec![], resources: vec![space()] };
     assert_eq!(convert(world, 1, reserve).await.state, OperationState::Finished);
     convert(world, 2, Conversion::Create { volumes: vec![volume(VolumeMode::ReadWrite)] }).await

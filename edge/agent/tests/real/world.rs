@@ -117,6 +117,14 @@ impl World {
         running.await.expect("no panic").expect("a clean end");
     }
 
+    /// The machine goes down and comes up: whatever ran is gone, and so is what was not on a disk.
+    pub(crate) async fn reboot(&mut self) {
+        self.stop().await;
+        sweep(self.config.containers.clone()).await;
+        std::fs::remove_dir_all(&self.config.containers.run_dir).expect("removed");
+        self.config.boot = "second".to_owned();
+    }
+
     pub(crate) async fn run(&self, task: TaskInfo) {
         self.master
             .say(ToAgent::Run { framework: framework(), task, killing: TellKilling::No })
@@ -340,6 +348,8 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         logs: agent::LogPolicy::default(),
         host_paths: agent::HostPaths::default(),
         stop_tasks: false,
+        recover: true,
+        boot: "first".to_owned(),
         node: node::Config::default(),
         door: agent::Door::default(),
         access: agent::Access::default(),
