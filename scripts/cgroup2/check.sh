@@ -9,17 +9,20 @@ failed=0
 
 say() { echo "CHECK $kind: $*"; }
 ok() { say "ok: $*"; }
-bad() { say "FAILED: $*"; failed=1; }
+bad() {
+    say "FAILED: $*"
+    [ $failed = 1 ] || { journalctl -u dcos --no-pager 2>/dev/null || cat /var/log/dcos.log; } | tail -40
+    failed=1
+}
 expect() { # what, expected, actual
     if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: expected '$2', got '$3'"; fi
 }
 until_true() { # what, command ...
     what=$1; shift
-    tries=0
+    deadline=$(($(date +%s) + 180))
     while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        if [ $tries -ge 300 ]; then bad "$what"; return 1; fi
-        sleep 0.2
+        if [ "$(date +%s)" -ge $deadline ]; then bad "$what"; return 1; fi
+        sleep 0.5
     done
     ok "$what"
 }
@@ -186,7 +189,7 @@ bare)
     clean
     ;;
 esac
-[ $failed = 0 ] && say "all is well" || { say "something FAILED"; tail -40 /var/log/dcos.log 2>/dev/null; journalctl -u dcos --no-pager 2>/dev/null | tail -40; }
+[ $failed = 0 ] && say "all is well" || say "something FAILED"
 sync
 case $kind in
 systemd) systemctl poweroff ;;

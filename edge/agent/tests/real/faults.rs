@@ -29,17 +29,25 @@ fn parent(pid: Pid) -> Option<Pid> {
     Some(Pid::from_raw(line.trim().parse().ok()?))
 }
 
-/// Where a process is in each hierarchy, as far as that has these files.
-fn files(pid: Pid, names: &[&str]) -> Vec<PathBuf> {
+/// Of the group that a process is in, in those hierarchies that have such a file.
+fn files(pid: Pid, name: &str) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
-    let lines = mounts.lines().filter(|line| line.contains(" - cgroup"));
-    let mounts: Vec<&str> = lines.filter_map(|line| line.split(' ').nth(4)).collect();
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read");
-    let groups = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let groups = groups.filter(|group| *group != "/");
-    let dirs = groups.flat_map(|group| mounts.iter().map(move |mount| format!("{mount}{group}")));
-    let files = dirs.flat_map(|dir| names.iter().map(move |name| Path::new(&dir).join(name)));
-    files.filter(|file| file.exists()).collect()
+    let mut files = Vec::new();
+    for mount in mounts.lines().filter(|line| line.contains(" - cgroup")) {
+        let point = mount.split(' ').nth(4).expect("a mount has a place");
+        for group in groups.lines() {
+            let (_, group) = group.split_once(':').expect("hierarchy, controllers, path");
+            let (controllers, group) = group.split_once(':').expect("hierarchy, controllers, path");
+            let is_there = match controllers {
+                "" => mount.contains(" - cgroup2 "),
+                named => mount.ends_with(&format!(",{named}")),
+            };
+            files.extend(is_there.then(|| PathBuf::from(format!("{point}{group}/{name}"))));
+        }
+    }
+    files.retain(|file| file.exists());
+    files
 }
 
 fn left(dir: &Path) -> usize {
@@ -117,7 +125,7 @@ pub(crate) async fn a_task_whose_shim_is_killed_has_failed() {
 pub(crate) async fn a_killed_zygote_costs_no_task() {
     let mut world = World::open().await;
     let pid = sleeper(&mut world, "before").await;
-    let homes = files(parent(pid).expect("a shim"), &["cgroup.procs"]);
+    let homes = files(parent(pid).expect("a shim"), "cgroup.procs");
     let members = fs::read_to_string(&homes[0]).expect("read");
     let members = members.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw);
     let ours: Vec<Pid> = members.filter(|pid| parent(*pid) == Some(getpid())).collect();
@@ -133,10 +141,12 @@ pub(crate) async fn a_killed_zygote_costs_no_task() {
 pub(crate) async fn a_frozen_task_can_be_killed() {
     let mut world = World::open().await;
     let pid = sleeper(&mut world, "t").await;
-    for state in files(pid, &["freezer.state", "cgroup.freeze"]) {
-        let is_v1 = state.ends_with("freezer.state");
-        fs::write(&state, if is_v1 { "FROZEN" } else { "1" }).expect("written");
-    }
+    let v1 = files(pid, "freezer.state");
+    let (states, word) = match v1.is_empty() {
+        true => (files(pid, "cgroup.freeze"), "1"),
+        false => (v1, "FROZEN"),
+    };
+    states.iter().for_each(|state| fs::write(state, word).expect("written"));
     world.kill("t").await;
     world.expect(TaskState::Killed).await;
     until_nothing_is_left(&world, pid).await;
@@ -146,7 +156,7 @@ pub(crate) async fn a_frozen_task_can_be_killed() {
 pub(crate) async fn processes_that_are_killed_from_outside_are_a_failed_task() {
     let mut world = World::open().await;
     let pid = sleeper(&mut world, "t").await;
-    let members = fs::read_to_string(&files(pid, &["cgroup.procs"])[0]).expect("read");
+    let members = fs::read_to_string(&files(pid, "cgroup.procs")[0]).expect("read");
     for member in members.lines().filter_map(|pid| pid.parse().ok()) {
         // With the first of them the others go.
         let _ = kill(Pid::from_raw(member), Signal::SIGKILL);
