@@ -17,6 +17,7 @@ mod own;
 mod placement;
 mod population;
 mod processes;
+mod pull;
 mod reads;
 mod recovery;
 #[path = "../../edge/images/tests/support/mod.rs"]
@@ -104,6 +105,8 @@ enum Driver {
     Recovery(recovery::Flags),
     /// Containers through a real `dcos up`, beside crun, runc and docker. Needs root.
     Launch(launch::Flags),
+    /// An image of many layers from a registry, beside skopeo and umoci. Needs root.
+    Pull(pull::Flags),
     /// Memory and processor time of a real `dcos up`, with no task, with one, with a thousand. Needs root.
     Idle(idle::Flags),
     /// A runtime of the OCI; `launch` starts this.
@@ -153,6 +156,7 @@ async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
         Driver::State(flags) => state::run(flags, place).await.map(Some),
         Driver::Recovery(flags) => recovery::run(flags, place).await.map(Some),
         Driver::Launch(flags) => launch::run(flags, place).await.map(Some),
+        Driver::Pull(flags) => pull::run(flags, place).await.map(Some),
         Driver::Idle(flags) => idle::run(flags, place).await.map(Some),
         Driver::Oci(flags) => rivals::run_oci(&flags).map(|()| None),
         Driver::Hold(flags) => recovery::hold(flags, place.ip).await.map(|()| None),
