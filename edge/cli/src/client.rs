@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use http::Method;
+use mesos_v1::authorization::Secret;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -30,8 +31,17 @@ pub struct Client {
 pub struct Target {
     pub url: String,
     pub token: Option<String>,
+    /// Sent instead of the token.
+    pub login: Option<Login>,
     pub verify: Verify,
     pub timeout_secs: u64,
+}
+
+/// One of the credentials that the Mesos API asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub principal: String,
+    pub secret: Secret,
 }
 
 /// Whether a certificate has to be one that this machine trusts.
@@ -56,11 +66,18 @@ impl Target {
             ))
             .into());
         };
+        let principal = env.principal.as_deref().or_else(|| setting("core.mesos_principal"));
+        let secret = env.secret.as_ref().map(|secret| secret.0.as_str());
+        let secret = secret.or_else(|| setting("core.mesos_secret"));
         let verify = env.ssl_verify.as_deref().or_else(|| setting("core.ssl_verify"));
         let timeout = env.timeout.as_deref().or_else(|| setting("core.timeout"));
         Ok(Self {
             url: base(url)?,
             token: env.token.clone().or_else(|| setting("core.dcos_acs_token").map(str::to_owned)),
+            login: principal.map(|principal| Login {
+                principal: principal.to_owned(),
+                secret: Secret(secret.unwrap_or_default().to_owned()),
+            }),
             verify: verify.map_or(Verify::Trusted, verification),
             timeout_secs: timeout
                 .and_then(|secs| secs.parse().ok())
@@ -72,6 +89,7 @@ impl Target {
         Ok(Self {
             url: base(url)?,
             token: None,
+            login: None,
             verify: Verify::Trusted,
             timeout_secs: ANSWER_SECS_MAX_DEFAULT,
         })
@@ -140,9 +158,12 @@ impl Client {
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.target.url));
-        match &self.target.token {
-            Some(token) => request.header(http::header::AUTHORIZATION, format!("token={token}")),
-            None => request,
+        match (&self.target.login, &self.target.token) {
+            (Some(login), _) => request.basic_auth(&login.principal, Some(&login.secret.0)),
+            (None, Some(token)) => {
+                request.header(http::header::AUTHORIZATION, format!("token={token}"))
+            }
+            (None, None) => request,
         }
     }
 
@@ -225,6 +246,23 @@ mod tests {
         let env = Env { ssl_verify: Some("False".into()), timeout: Some("5".into()), ..env };
         let target = Target::of(&env).expect("a URL is enough");
         assert_eq!((target.timeout_secs, target.verify), (5, Verify::Any));
+    }
+
+    #[test]
+    fn credentials_are_sent_instead_of_a_token_and_told_to_nobody() {
+        let env = Env {
+            url: Some("http://a/".into()),
+            token: Some("t".into()),
+            principal: Some("ops".into()),
+            secret: Some(Secret("s3cret".into())),
+            ..Env::default()
+        };
+        let target = Target::of(&env).expect("a URL is enough");
+        let client = Client::new(&target).expect("made");
+        let request = client.get("/state").build().expect("it can be sent");
+        // "ops:s3cret" in base64.
+        assert_eq!(request.headers()["authorization"], "Basic b3BzOnMzY3JldA==");
+        assert!(!format!("{env:?} {client:?} {request:?}").contains("s3cret"));
     }
 
     #[test]

@@ -10,11 +10,13 @@ use crate::failure::Failure;
 use crate::settings::spelled;
 
 /// What the original command line knows; those that mean nothing here are kept for scripts that set them.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 13] = [
     ("cluster.name", "what the cluster is called on this machine"),
     ("core.dcos_acs_token", "token that is sent with every request"),
     ("core.dcos_url", "address of the cluster's front door"),
     ("core.mesos_master_url", "kept for scripts; not used"),
+    ("core.mesos_principal", "who we are to a Mesos API that asks for credentials"),
+    ("core.mesos_secret", "the secret of that principal; never shown"),
     ("core.pagination", "kept for scripts; not used"),
     ("core.prompt_login", "kept for scripts; not used"),
     ("core.reporting", "kept for scripts; not used"),
@@ -24,8 +26,10 @@ const KEYS: [(&str, &str); 11] = [
     ("core.timeout", "seconds that an answer may take"),
 ];
 
-/// Shown as stars: a screen is not the place for it.
-const SECRET_KEY: &str = "core.dcos_acs_token";
+/// Shown as stars in a list: a screen is not the place for them.
+const SECRET_KEYS: [&str; 2] = ["core.dcos_acs_token", NEVER_SHOWN_KEY];
+const NEVER_SHOWN_KEY: &str = "core.mesos_secret";
+const STARS: &str = "********";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -84,6 +88,7 @@ fn not_set(key: &str) -> anyhow::Error {
 fn show(world: &mut World<'_>, key: &str, json: bool) -> Result<()> {
     let cluster = world.env.attached()?;
     let value = cluster.get(key).map(spelled).ok_or_else(|| not_set(key))?;
+    let value = if key == NEVER_SHOWN_KEY { STARS.to_owned() } else { value };
     match json {
         true => world.screen.json(&value),
         false => world.screen.line(value),
@@ -92,8 +97,8 @@ fn show(world: &mut World<'_>, key: &str, json: bool) -> Result<()> {
 
 fn show_all(world: &mut World<'_>, json: bool) -> Result<()> {
     let entries = world.env.attached()?.entries();
-    let hidden = |key: &str, value: String| match key == SECRET_KEY {
-        true => "********".to_owned(),
+    let hidden = |key: &str, value: String| match SECRET_KEYS.contains(&key) {
+        true => STARS.to_owned(),
         false => value,
     };
     let entries = entries.into_iter().map(|(key, value)| (key.clone(), hidden(&key, value)));

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use mesos_v1::authorization::Secret;
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -28,6 +29,10 @@ pub struct Env {
     pub cluster: Option<String>,
     /// `DCOS_ACS_TOKEN`.
     pub token: Option<String>,
+    /// `DCOS_MESOS_PRINCIPAL`.
+    pub principal: Option<String>,
+    /// `DCOS_MESOS_SECRET`.
+    pub secret: Option<Secret>,
     /// `DCOS_SSL_VERIFY`.
     pub ssl_verify: Option<String>,
     /// `DCOS_TIMEOUT`.
@@ -43,6 +48,8 @@ impl Env {
             url: var("DCOS_URL"),
             cluster: var("DCOS_CLUSTER"),
             token: var("DCOS_ACS_TOKEN"),
+            principal: var("DCOS_MESOS_PRINCIPAL"),
+            secret: var("DCOS_MESOS_SECRET").map(Secret),
             ssl_verify: var("DCOS_SSL_VERIFY"),
             timeout: var("DCOS_TIMEOUT"),
         }

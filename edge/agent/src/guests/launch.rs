@@ -38,6 +38,7 @@ pub(crate) struct Wanted {
     pub(crate) terminal: Option<WindowSize>,
     /// Of a container on its own. What lies in another uses what that has.
     pub(crate) resources: Resources,
+    pub(crate) limits: limits::Limits,
 }
 
 /// What it lies in.
@@ -167,7 +168,7 @@ impl Guests {
         let bounds = around.and_then(|around| around.bounds.as_deref());
         let limits = match host {
             Some(_) => Limits::default(),
-            None => launch::limits(&wanted.resources, &limits::Limits::default()),
+            None => launch::limits(&wanted.resources, &wanted.limits),
         };
         let environment = wanted.command.as_ref().map_or(&[][..], |command| &command.environment);
         let view = self.0.board.view();

@@ -1,6 +1,7 @@
 //! Tasks and groups as frameworks describe them. The order of the checks is Mesos', and so is what they say.
 
 use mesos_v1::executor_info::Type as ExecutorType;
+use mesos_v1::value::Scalar as SpelledScalar;
 use mesos_v1::{
     ContainerInfo as SpelledContainer, DiscoveryInfo as SpelledDiscovery,
     ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info, discovery_info,
@@ -103,7 +104,7 @@ pub(super) fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, 
         kill_grace,
         labels: pairs(spelled.labels.as_ref()),
         discovery: spelled.discovery.as_ref().map(discovery).transpose()?,
-        limits: limits(spelled, &resources)?,
+        limits: limits(&spelled.limits, &resources)?,
         resources,
         check: shown,
         readiness: None,
@@ -113,9 +114,13 @@ pub(super) fn common(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, 
     })
 }
 
-fn limits(spelled: &Spelled, resources: &Resources) -> Result<Limits, Fault> {
+/// What may be used at most, by the name of the resource.
+pub fn limits<'a>(
+    spelled: impl IntoIterator<Item = (&'a String, &'a SpelledScalar)>,
+    resources: &Resources,
+) -> Result<Limits, Fault> {
     let mut limits = Limits::default();
-    for (name, limit) in &spelled.limits {
+    for (name, limit) in spelled {
         let (slot, asked, what, article) = match name.as_str() {
             "cpus" => (&mut limits.cpus, resources.cpus(), "cpu", "a CPU"),
             "mem" => (&mut limits.mem, resources.mem(), "memory", "a memory"),

@@ -8,7 +8,7 @@ use mesos_v1::agent::response::{Type, WaitContainer, WaitNestedContainer};
 use mesos_v1::{ContainerId, TaskState};
 use model::resources::Resources;
 use rustix::process::Signal;
-use wire::mesos::v1::{command, container, resource, status};
+use wire::mesos::v1::{command, container, resource, status, task};
 
 use super::attach::{SIZE, found, no_process, size};
 use super::{Asker, done};
@@ -93,15 +93,15 @@ pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> To
 pub(super) async fn launch(api: &Api, wanted: &LaunchContainer) -> Told {
     let fault = |fault: wire::mesos::v1::Fault| Refusal::Bad(fault.0);
     let lineage = Lineage::read(&wanted.container_id).map_err(Refusal::Bad)?;
-    if !wanted.limits.is_empty() {
-        return Err(Refusal::Bad("'limits' is not supported yet: give 'resources'".to_owned()));
-    }
-    if lineage.parent().is_some() && !wanted.resources.is_empty() {
-        let cause = "Resources may only be set for containers without a parent";
+    let has_own = !wanted.resources.is_empty() || !wanted.limits.is_empty();
+    if lineage.parent().is_some() && has_own {
+        let cause = "Resources and limits may only be set for containers without a parent";
         return Err(Refusal::Bad(cause.to_owned()));
     }
     let resources = wanted.resources.iter().map(resource::read_one);
     let resources = resources.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    let resources = Resources::new(resources);
+    let limits = task::limits(&wanted.limits, &resources).map_err(fault)?;
     let around = container::around(wanted.container.as_ref());
     let command = wanted.command.as_ref().map(|command| command::read(command, around));
     let mut spelled = wanted.container.clone();
@@ -112,7 +112,8 @@ pub(super) async fn launch(api: &Api, wanted: &LaunchContainer) -> Told {
         command: command.transpose().map_err(fault)?,
         surroundings,
         terminal: tty.map(|tty| size(&tty).unwrap_or(SIZE)),
-        resources: Resources::new(resources),
+        resources,
+        limits,
     });
     launched.await?;
     Ok(done())
