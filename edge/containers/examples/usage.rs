@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let count = arguments.next().map_or(Ok(CONTAINERS_DEFAULT), |n| n.parse())?;
     let rounds = arguments.next().map_or(Ok(ROUNDS_DEFAULT), |n| n.parse())?;
-    let dir = tempfile::Builder::new().prefix("usage").tempdir_in("/dev/shm")?;
+    let dir = tempfile::Builder::new().prefix("usage").tempdir_in("/var/tmp")?;
     let cgroup = format!("/dcos-bench-{}", std::process::id());
     let mut config = Config::new(dir.path().join("run"), dir.path().join("layers"), cgroup);
     let own = std::env::current_exe()?;
