@@ -86,7 +86,7 @@ impl Node {
             None => Own { agent: None, info: info.clone(), term: Term::default(), boot: None },
         };
         let rebooted = own.boot.as_ref().is_some_and(|before| *before != boot);
-        self.commit(Record::Own(Own { info, boot: Some(boot), ..own }), turn);
+        self.commit(Record::Own(Box::new(Own { info, boot: Some(boot), ..own })), turn);
         if rebooted { Missing::Rebooted } else { Missing::Gone }
     }
 

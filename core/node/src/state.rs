@@ -23,7 +23,7 @@ use crate::{Node, Turn};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// Who this agent is and which master it obeys.
-    Own(Own),
+    Own(Box<Own>),
     Task(ContainerId, Option<Arc<Held>>),
     /// What was reserved while the cluster ran, and volumes.
     Claims(Resources),
@@ -161,7 +161,7 @@ impl model::machine::Record for Record {
 
     fn value(&self) -> Option<Vec<u8>> {
         match self {
-            Record::Own(own) => Some(encode(own)),
+            Record::Own(own) => Some(encode(own.as_ref())),
             Record::Task(_, held) => held.as_deref().map(encode),
             Record::Claims(claims) => Some(encode(claims)),
             Record::Operation(_, operated) => operated.as_deref().map(encode),
@@ -171,7 +171,7 @@ impl model::machine::Record for Record {
 
     fn read(key: &[u8], value: &[u8]) -> Result<Self, BadRecord> {
         match key {
-            [MACHINE, OWN] => Ok(Record::Own(decode(key, value)?)),
+            [MACHINE, OWN] => Ok(Record::Own(Box::new(decode(key, value)?))),
             [MACHINE, kind @ (TASK | EXECUTOR), container @ ..] => {
                 let id = str::from_utf8(container).map_err(|cause| BadRecord::new(key, cause))?;
                 let id = ContainerId::new(id);
@@ -221,7 +221,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn apply(&mut self, record: &Record) {
         match record {
-            Record::Own(own) => self.own = Some(Arc::new(own.clone())),
+            Record::Own(own) => self.own = Some(Arc::new(own.as_ref().clone())),
             Record::Claims(claims) => self.claims = Arc::new(claims.clone()),
             Record::Operation(id, Some(operated)) => {
                 self.operations.insert(*id, operated.clone());

@@ -136,7 +136,7 @@ impl Node {
         }
         if own.term < term {
             let own = Own { term, ..own.clone() };
-            self.commit(Record::Own(own), turn);
+            self.commit(Record::Own(Box::new(own)), turn);
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Node {
         let own = self.own();
         if own.agent.as_ref() != Some(&agent) {
             let own = Own { agent: Some(agent), ..own.clone() };
-            self.commit(Record::Own(own), turn);
+            self.commit(Record::Own(Box::new(own)), turn);
         }
     }
 

@@ -47,6 +47,10 @@ const DAMAGED: &str = "the agent cannot go on with what it has checkpointed: res
 ///
 /// Tasks outlive it unless the config says otherwise.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    Box::pin(live(config, shutdown)).await
+}
+
+async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let (begun, gauges) = (Instant::now(), Gauges::default());
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
     let socket = config.door.socket.as_deref().map(door::listen).transpose()?;

@@ -81,7 +81,12 @@ impl Embedded {
             {
                 strange(cause.to_string())
             }
-            other => failed(other, format!("opening {}", self.path.display())),
+            cause @ (DatabaseError::Storage(_)
+            | DatabaseError::LockProtocolMismatch
+            | DatabaseError::RepairAborted
+            | DatabaseError::UpgradeRequired(_)
+            | DatabaseError::TransactionInProgress
+            | _) => failed(cause, format!("opening {}", self.path.display())),
         }
     }
 

@@ -120,7 +120,7 @@ fn a_damaged_store_is_refused_by_its_path() {
         drop(store);
         let path = dir.path().join("state.redb");
         let mut bytes = std::fs::read(&path).expect("read");
-        bytes[at..at + DAMAGE_BYTES].iter_mut().for_each(|byte| *byte = 0xa5 ^ *byte);
+        bytes[at..at + DAMAGE_BYTES].iter_mut().for_each(|byte| *byte ^= 0xa5);
         std::fs::write(&path, bytes).expect("written");
         let refused =
             Embedded::open(dir.path()).and_then(|mut store| store.load(&mut |_, _| Ok(())));

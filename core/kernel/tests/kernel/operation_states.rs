@@ -73,7 +73,7 @@ impl Fate {
 
 /// The last that is told of `r`, and whether it is to be acknowledged.
 fn last(effects: &[kernel::Effect]) -> Option<(OperationState, bool)> {
-    let told = effects.iter().filter_map(|effect| match effect {
+    let mut told = effects.iter().filter_map(|effect| match effect {
         kernel::Effect::Event(_, Event::UpdateOperation(status)) => {
             let is_it = status.operation.as_ref().is_some_and(|id| id.as_str() == "r");
             is_it.then_some((status.state, status.uuid.is_some()))
@@ -82,7 +82,7 @@ fn last(effects: &[kernel::Effect]) -> Option<(OperationState, bool)> {
             None
         }
     });
-    told.last()
+    told.next_back()
 }
 
 fn asked(scene: &mut Scene, agent: Option<AgentId>) -> Option<OperationState> {
