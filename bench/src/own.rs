@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use containers::spec::{ImageConfig, Limits, Logs, Root, Spec};
 use containers::{Config, Containers};
+use model::confinement::Confinement;
 use model::container::Run;
 use model::id::ContainerId;
 
@@ -58,6 +59,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
             cpu_millis_max: Some(CPU_MILLIS_MAX),
             memory_bytes_max: Some(MEMORY_BYTES_MAX),
             processes_max: None,
+            ..Limits::default()
         },
         terminal: None,
         privileged: false,
@@ -65,6 +67,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         hostname: None,
         rlimits: vec![],
         mounts: vec![],
+        confinement: Confinement::default(),
     })
 }
 

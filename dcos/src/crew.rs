@@ -123,6 +123,7 @@ fn configs(
         Some(resources) => resources.clone(),
         None => machine_resources(Machine::detect(data)?),
     };
+    let policy = settings.isolation.policy()?;
     let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
     let access = settings.mesos_authentication.of_agents()?;
     let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
@@ -149,6 +150,7 @@ fn configs(
             domain: settings.fault_domain(number).cloned(),
             containers: containers::Config {
                 allow_privileged: settings.allow_privileged,
+                policy: policy.clone(),
                 ..containers
             },
             images: images.clone(),

@@ -11,6 +11,7 @@ mod fault_domain;
 mod fetching;
 mod gone_agents;
 mod image_gc;
+mod isolation;
 mod listen;
 mod logs;
 mod master;

@@ -20,6 +20,7 @@ use crate::fault_domain::{self, Where};
 use crate::fetching::Fetching;
 use crate::gone_agents::GoneAgents;
 use crate::image_gc::ImageGc;
+use crate::isolation::Isolation;
 use crate::placement::Placement;
 use crate::resources;
 use crate::task_logs::TaskLogs;
@@ -106,6 +107,7 @@ struct File {
     registries: Registries,
     image_gc: ImageGc,
     allow_privileged: bool,
+    isolation: Isolation,
     insecure_no_auth: bool,
     stop_tasks: bool,
     reconfiguration_policy: Policy,
@@ -212,6 +214,7 @@ pub(crate) struct Settings {
     pub(crate) image_gc: ImageGc,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
+    pub(crate) isolation: Isolation,
     pub(crate) insecure_no_auth: bool,
     pub(crate) stop_tasks: bool,
     /// Agents take up what they had before.
@@ -268,6 +271,7 @@ impl Settings {
             image_gc: file.image_gc,
             fault_domains,
             allow_privileged: file.allow_privileged,
+            isolation: file.isolation,
             insecure_no_auth: flags.insecure_no_auth || file.insecure_no_auth,
             stop_tasks: flags.stop_tasks || file.stop_tasks,
             recover: flags.recover.unwrap_or(true),
@@ -325,6 +329,7 @@ impl Settings {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }
         self.allocator.config(None)?;
+        self.isolation.policy()?;
         self.mesos_authentication.access()?;
         if self.ports.agent.checked_add(self.agents - 1).is_none() {
             bail!("ports.agent: {} leaves no room for {} agents", self.ports.agent, self.agents);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+use crate::confinement::Confinement;
+
 /// How a process is started.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct CommandInfo {
@@ -83,6 +85,8 @@ pub struct Bounds {
     /// What `setrlimit` is told.
     #[n(1)]
     pub rlimits: Vec<Rlimit>,
+    #[cbor(n(2), default)]
+    pub confinement: Confinement,
     /// Put in their places after all others.
     #[cbor(n(3), default)]
     pub volumes: Vec<OtherVolume>,

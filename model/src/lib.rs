@@ -1,7 +1,8 @@
 //! The words of the domain. No behaviour beyond arithmetic and spelling.
 //!
-//! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`check`], [`limits`], [`task`],
-//! [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`], [`machine`], [`turn`].
+//! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`confinement`], [`docker`],
+//! [`check`], [`limits`], [`task`], [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`],
+//! [`machine`], [`turn`].
 //!
 //! Every type that crosses a process or reaches a disk carries numbered CBOR fields (`#[n(0)]`): a number is never
 //! reused, a new field is an `Option` or has a default, and so a release reads what its predecessor wrote.
@@ -9,7 +10,9 @@
 pub mod agent;
 pub mod attributes;
 pub mod check;
+pub mod confinement;
 pub mod container;
+pub mod docker;
 pub mod executor;
 pub mod framework;
 pub mod id;

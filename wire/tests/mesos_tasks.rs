@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever was not expected fails the test")]
 
 use mesos_v1::scheduler::Call as Spelled;
+use model::confinement::{Capabilities, Confinement, Rights, Seccomp, Sharing};
 use model::container::{
     Family, Image, Probe, Propagation, Rlimit, Rlimited, Run, Scheme, SoftHard, Visibility,
     VolumeSource,
@@ -232,13 +233,6 @@ fn what_is_not_supported_yet_is_refused_by_its_name() {
         |field: &str, value: Value| json!({ "container": { "type": "MESOS", field: value } });
     let named = json!([{ "name": "dcos" }]);
     check(container("network_infos", named), "container.network_infos.name");
-    let linux = |field: &str, value: Value| container("linux_info", json!({ field: value }));
-    check(
-        linux("effective_capabilities", json!({})),
-        "container.linux_info.effective_capabilities",
-    );
-    check(linux("seccomp", json!({})), "container.linux_info.seccomp");
-    check(linux("shm_size", json!(64)), "container.linux_info.shm_size");
 }
 
 #[test]
@@ -394,4 +388,57 @@ fn operations_that_make_no_sense_are_answered_under_their_names() {
     check(json!({ "type": "OF_A_LATER_RELEASE" }), "of no known type");
     let bad = json!({ "resources": [scalar("ports", 1.0)] });
     check(json!({ "type": "UNRESERVE", "unreserve": bad }), "of the wrong type");
+}
+
+#[test]
+fn confinement_is_read_and_what_contradicts_itself_is_refused() {
+    let of = |linux: Value| json!({ "container": { "type": "MESOS", "linux_info": linux } });
+    let check = |linux: Value, expected: Confinement| {
+        let read = launched(&with(&of(linux.clone()))).expect("sound");
+        let bounds = read.container.and_then(|container| container.bounds);
+        assert_eq!(bounds.expect("it is bounded").confinement, expected, "{linux}");
+    };
+    let none = Confinement::default;
+    let capabilities = |names: &[&str]| json!({ "capabilities": names });
+    let exactly = |effective, bounding| Confinement {
+        rights: Rights::Exactly { effective, bounding },
+        ..none()
+    };
+    let (chown, both) = (Capabilities(1), Capabilities(1 | 1 << 12));
+    check(
+        json!({ "effective_capabilities": capabilities(&["CHOWN"]) }),
+        exactly(Some(chown), None),
+    );
+    check(json!({ "capability_info": capabilities(&["CHOWN"]) }), exactly(Some(chown), None));
+    check(
+        json!({
+            "effective_capabilities": capabilities(&["CHOWN"]),
+            "bounding_capabilities": capabilities(&["NET_ADMIN", "CHOWN"]),
+        }),
+        exactly(Some(chown), Some(both)),
+    );
+    let strict = Some(Seccomp::Profile("strict".to_owned()));
+    check(
+        json!({ "seccomp": { "profile_name": "strict" } }),
+        Confinement { seccomp: strict, ..none() },
+    );
+    check(
+        json!({ "ipc_mode": "PRIVATE", "shm_size": 64, "share_pid_namespace": true }),
+        Confinement {
+            ipc: Some(Sharing::Private),
+            shm_bytes: Some(64 << 20),
+            pid: Some(Sharing::Parent),
+            ..none()
+        },
+    );
+    let refused = |linux: Value, why: &str| is_refused(&of(linux), why);
+    refused(
+        json!({
+            "effective_capabilities": capabilities(&["CHOWN"]),
+            "bounding_capabilities": capabilities(&["KILL"]),
+        }),
+        "has CHOWN, which",
+    );
+    refused(json!({ "seccomp": {} }), "must name a profile or be unconfined");
+    refused(json!({ "ipc_mode": "SHARE_PARENT", "shm_size": 1 }), "SHARE_PARENT");
 }

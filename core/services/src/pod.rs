@@ -22,7 +22,7 @@ use crate::spec::pod::{
     Command, Endpoint, PodCheck, PodContainer, PodHealthCheck, PodProbe, PodSpec, VolumeMount,
     VolumeSource,
 };
-use crate::spec::resource::Amounts;
+use crate::spec::resource::{Amounts, LinuxInfo};
 use crate::state::{Instance, Member, Version};
 use crate::task::{decimal, hostname, label_variables, pairs, variable};
 
@@ -344,7 +344,8 @@ fn container_info(pod: &PodSpec, container: &PodContainer) -> Option<ContainerIn
         force_pull: image.force_pull == Some(true),
     });
     let tty = container.tty == Some(true);
-    if image.is_none() && !tty && container.mounts.is_empty() {
+    let bounds = container.linux.as_ref().and_then(LinuxInfo::bounds);
+    if image.is_none() && !tty && container.mounts.is_empty() && bounds.is_none() {
         return None;
     }
     let (mut volumes, mut shared) = (Vec::new(), Vec::new());
@@ -370,7 +371,7 @@ fn container_info(pod: &PodSpec, container: &PodContainer) -> Option<ContainerIn
         }
     }
     let (kind, privileged, parameters) = (ContainerKind::Mesos, false, Vec::new());
-    Some(ContainerInfo { kind, image, volumes, privileged, tty, parameters, shared, bounds: None })
+    Some(ContainerInfo { kind, image, volumes, privileged, tty, parameters, shared, bounds })
 }
 
 fn mode(mount: &VolumeMount) -> VolumeMode {

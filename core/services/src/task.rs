@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::container::{
     CommandInfo, ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Run,
@@ -17,6 +18,7 @@ use crate::lacks::lacks;
 use crate::need::need;
 use crate::pod::TaskGroup;
 use crate::spec::environment::EnvValue;
+use crate::spec::resource::LinuxInfo;
 use crate::spec::{AppId, AppSpec, PortDefinition, Process};
 use crate::state::Version;
 use crate::{Config, probe};
@@ -37,6 +39,7 @@ pub(crate) struct Template {
     pub(crate) need: Need,
     /// While there is anything, nothing is launched.
     pub(crate) lacks: Arc<[String]>,
+    words: Words,
     name: String,
     run: Run,
     /// Before the task's own variables.
@@ -45,6 +48,14 @@ pub(crate) struct Template {
     labels: Vec<(String, String)>,
     /// Of a pod: what is launched in place of a single task.
     pub(crate) group: Option<TaskGroup>,
+}
+
+/// What words for `docker run` say that is not the agent's affair.
+#[derive(Debug, Default)]
+struct Words {
+    user: Option<String>,
+    environment: Vec<(String, String)>,
+    stop_timeout: Option<Duration>,
 }
 
 /// What varies.
@@ -71,6 +82,7 @@ impl Template {
             since,
             need: need(spec, config),
             lacks: lacks(spec).into(),
+            words: words(spec),
             name: hostname(&spec.id),
             run: run(spec),
             context: context(spec, version),
@@ -89,7 +101,7 @@ impl Template {
                 run: self.run.clone(),
                 environment: self.environment(&launch),
                 uris: spec.fetch.clone(),
-                user: spec.user.clone().or_else(|| parameter(spec, "user").last()),
+                user: spec.user.clone().or_else(|| self.words.user.clone()),
             },
             id: launch.task,
             name: self.name.clone(),
@@ -105,7 +117,7 @@ impl Template {
             check: probe::check(spec.check.as_ref(), launch.ports),
             readiness: probe::readiness(spec, launch.ports),
             limits: spec.limits.unwrap_or_default(),
-            kill_grace: spec.kill_grace,
+            kill_grace: spec.kill_grace.or(self.words.stop_timeout),
             labels: self.labels.clone(),
             given: None,
             completes_within: None,
@@ -132,10 +144,7 @@ impl Template {
             // Who needs a secret waits: see `lacks`.
             EnvValue::Secret(_) => None,
         }));
-        all.extend(parameter(&self.spec, "env").map(|text| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (text, String::new()),
-        }));
+        all.extend_from_slice(&self.words.environment);
         all
     }
 }
@@ -159,26 +168,33 @@ fn run(spec: &AppSpec) -> Run {
 
 fn container(spec: &AppSpec) -> Option<ContainerInfo> {
     let tty = spec.tty == Some(true);
+    let bounds = spec.linux.as_ref().and_then(LinuxInfo::bounds);
     match &spec.container {
-        Some(container) => Some(ContainerInfo { tty: container.tty || tty, ..container.clone() }),
+        Some(container) => {
+            Some(ContainerInfo { tty: container.tty || tty, bounds, ..container.clone() })
+        }
         None => tty.then(|| ContainerInfo {
             kind: ContainerKind::Mesos,
             image: None,
             volumes: Vec::new(),
             privileged: false,
             shared: Vec::new(),
-            bounds: None,
+            bounds,
             tty,
             parameters: Vec::new(),
         }),
     }
 }
 
-/// What is said to `docker run` with this word.
-fn parameter<'a>(spec: &'a AppSpec, word: &'a str) -> impl Iterator<Item = String> + 'a {
-    let docker = spec.container.iter().filter(|one| one.kind == ContainerKind::Docker);
-    let all = docker.flat_map(|container| &container.parameters);
-    all.filter(move |(key, _)| key == word).map(|(_, value)| value.clone())
+/// Where they cannot be obeyed nothing is launched: see `lacks`.
+fn words(spec: &AppSpec) -> Words {
+    let docker = spec.container.as_ref().filter(|one| one.kind == ContainerKind::Docker);
+    let asked = docker.and_then(|container| model::docker::read(&container.parameters).ok());
+    asked.map_or_else(Words::default, |asked| Words {
+        user: asked.user,
+        environment: asked.environment,
+        stop_timeout: asked.stop_timeout,
+    })
 }
 
 fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {

@@ -4,6 +4,7 @@ mod stage;
 
 use std::collections::BTreeMap;
 
+use model::confinement::{self, Confinement, Sharing};
 use model::container::{ContainerInfo, ContainerKind, Image, VolumeMode};
 use model::task::TaskState;
 use services::spec::environment::EnvValue;
@@ -80,8 +81,8 @@ fn an_app_waits_for_what_is_not_there_yet() {
         "it brings the executor /opt/mine: only //cmd is there yet",
     );
     check(
-        parameters(&[("label", "a=b"), ("pid", "host"), ("env", "A=B")]),
-        "it has the docker parameter pid=host: of these only env, label, user are there yet",
+        parameters(&[("label", "a=b"), ("name", "web"), ("env", "A=B")]),
+        "it has the docker parameter name=web: it is not obeyed here; tasks are named by their id",
     );
 }
 
@@ -125,24 +126,34 @@ fn an_app_waits_for_volumes_that_are_more_than_a_path() {
 }
 
 #[test]
-fn an_app_waits_for_confinement_that_is_not_there_yet() {
-    let linux = |linux: LinuxInfo| AppSpec { linux: Some(linux), ..app("/a", 1) };
-    let seccomp = |profile: Option<&str>, unconfined| {
-        let profile = profile.map(str::to_owned);
-        linux(LinuxInfo { seccomp: Some(Seccomp { profile, unconfined }), ipc: None })
+fn confinement_is_told_to_the_agent() {
+    let check = |info: LinuxInfo, expected: Confinement| {
+        let mut stage = Stage::new();
+        stage.agent("host-1", ROOMY, "");
+        stage.create(AppSpec { linux: Some(info), ..parameters(&[]) });
+        stage.offer();
+        let task = stage.in_state(TaskState::Staging).pop().expect("launched");
+        let container = stage.tasks[&task].0.container.as_ref().expect("it has one");
+        let told = container.bounds.as_ref().expect("it is bounded");
+        assert_eq!(told.confinement, expected);
     };
+    let seccomp = |profile: Option<&str>| LinuxInfo {
+        seccomp: Some(Seccomp {
+            profile: profile.map(str::to_owned),
+            unconfined: profile.is_none(),
+        }),
+        ipc: None,
+    };
+    let told = |seccomp| Confinement { seccomp: Some(seccomp), ..Confinement::default() };
+    check(seccomp(Some("strict")), told(confinement::Seccomp::Profile("strict".to_owned())));
+    check(seccomp(None), told(confinement::Seccomp::Unconfined));
     check(
-        seccomp(Some("strict"), false),
-        "it has the seccomp profile strict: only the default profile is there yet",
-    );
-    check(
-        seccomp(None, true),
-        "it is to run without seccomp: only the default profile is there yet",
-    );
-    let ipc = Some(Ipc { mode: IpcMode::Private, shm_size: None });
-    check(
-        linux(LinuxInfo { seccomp: None, ipc }),
-        "it says how memory is shared: ipcInfo is not there yet",
+        LinuxInfo { seccomp: None, ipc: Some(Ipc { mode: IpcMode::Private, shm_size: Some(16) }) },
+        Confinement {
+            ipc: Some(Sharing::Private),
+            shm_bytes: Some(16 << 20),
+            ..Confinement::default()
+        },
     );
 }
 

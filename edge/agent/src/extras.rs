@@ -7,6 +7,7 @@ use images::{Keep, PullRequest, Store};
 use model::container::{ContainerInfo, OtherVolume, Volume, VolumeSource};
 use tokio::task::spawn_blocking;
 
+use crate::asked::Asked;
 use crate::host_paths::HostPaths;
 
 /// What a container is given.
@@ -25,7 +26,9 @@ pub(crate) async fn gather(
     asked: Option<&ContainerInfo>,
 ) -> Result<Extras> {
     let Some(asked) = asked else { return Ok(Extras::default()) };
-    let (allowed, plain) = (paths.clone(), asked.volumes.clone());
+    let words = Asked::read(Some(asked))?.volumes;
+    let plain = asked.volumes.iter().cloned().chain(words).collect();
+    let allowed = paths.clone();
     let (volumes, mut mounts) = spawn_blocking(move || allowed.admit(plain)).await??;
     let others = asked.bounds.iter().flat_map(|bounds| &bounds.volumes);
     let others = others.map(|volume| other(images, paths, volume));

@@ -7,6 +7,7 @@
 //! [`run`] may be called several times in one process; each agent has its own directory, address or port, and slot.
 
 mod api;
+mod asked;
 mod aside;
 mod board;
 mod brain;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use containers::spec::{ImageConfig, Limits, Logs, Root, Spec};
 use containers::{Config, Containers, Event};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use model::confinement::Confinement;
 use model::container::Run;
 use model::id::ContainerId;
 use tokio::sync::mpsc;
@@ -145,6 +146,7 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
             cpu_millis_max: Some(1_000),
             memory_bytes_max: Some(MEMORY_BYTES_MAX),
             processes_max: None,
+            ..Limits::default()
         },
         terminal: None,
         privileged: false,
@@ -152,5 +154,6 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         hostname: None,
         rlimits: vec![],
         mounts: vec![],
+        confinement: Confinement::default(),
     })
 }

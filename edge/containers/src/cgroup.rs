@@ -133,6 +133,16 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// To whoever is in the group but one of them.
+    pub(crate) fn signal(&self, cgroup: &str, signal: Signal, spared: Pid) {
+        // Members are in all trees: the first knows them.
+        let Some(dir) = self.dir("memory", cgroup).ok() else { return };
+        for pid in members(&dir).into_iter().filter(|pid| *pid != spared) {
+            // It may have ended since.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
     /// With the groups above it. Leaves alone what anybody or any other group is in.
     pub(crate) fn remove_if_empty(&self, cgroup: &str) {
         for group in Path::new(cgroup).ancestors().filter_map(Path::to_str) {
@@ -234,9 +244,13 @@ fn groups_in(dir: &Path) -> Vec<PathBuf> {
     groups.map(|entry| entry.path()).collect()
 }
 
-fn kill_members(dir: &Path) {
+fn members(dir: &Path) -> Vec<Pid> {
     let members = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.lines().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+    members.lines().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw).collect()
+}
+
+fn kill_members(dir: &Path) {
+    for pid in members(dir) {
         // It may have ended since.
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }

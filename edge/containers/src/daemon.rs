@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
+use crate::filters::Filters;
+use crate::policy::{self, Ground};
 use crate::protocol::{Answer, Ask, Launch};
 use crate::session::{Attached, Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Limits, Spec, Usage, WITHIN};
@@ -36,6 +38,7 @@ pub(crate) struct Daemon {
     pub(crate) config: Config,
     hierarchies: Arc<Hierarchies>,
     zygote: Mutex<Zygote>,
+    filters: Filters,
     watched: mpsc::UnboundedSender<Watched>,
 }
 
@@ -59,8 +62,9 @@ impl Containers {
         let (watched, new) = mpsc::unbounded_channel();
         let (events, ends) = mpsc::channel(EVENTS_WAITING_MAX);
         tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
-        let zygote = Mutex::new(zygote);
-        Ok((Containers(Arc::new(Daemon { config, hierarchies, zygote, watched })), ends))
+        let (zygote, filters) = (Mutex::new(zygote), Filters::default());
+        let daemon = Daemon { config, hierarchies, zygote, filters, watched };
+        Ok((Containers(Arc::new(daemon)), ends))
     }
 
     /// Finds what an earlier daemon left in the run directory. Call it once, before the first launch.
@@ -182,12 +186,13 @@ impl Daemon {
         if !named || !parts || name.len() > CONTAINER_ID_BYTES_MAX {
             return Err(launch_failed(format!("{name:?} cannot name a container")));
         }
-        if spec.privileged && !self.config.allow_privileged {
-            return Err(launch_failed(
-                "privileged containers are not allowed on this agent".into(),
-            ));
-        }
+        let ground = Ground {
+            devices_are_controlled: !self.hierarchies.is_v2(),
+            allow_privileged: self.config.allow_privileged,
+        };
+        let granted = policy::grant(&spec, &self.config.policy, ground, &self.filters);
         Ok(Launch {
+            granted: granted.map_err(launch_failed)?,
             run_dir: self.run_dir(&spec.container),
             layer_dir: self.layer_dir(&spec.container),
             cgroup: self.cgroup(&spec.container),

@@ -11,10 +11,13 @@
 mod cgroup;
 mod channel;
 mod daemon;
+mod filters;
 mod packet;
+pub mod policy;
 mod protocol;
 mod reach;
 mod run_dir;
+mod seccomp;
 pub mod session;
 mod shim;
 mod skeleton;
@@ -31,6 +34,7 @@ use model::id::ContainerId;
 use model::task::Reason;
 
 use crate::daemon::Daemon;
+use crate::policy::Policy;
 
 /// Shims answer within milliseconds, even on a machine that is very busy within seconds.
 const SHIM_PATIENCE: Duration = Duration::from_secs(30);
@@ -56,6 +60,8 @@ pub struct Config {
     /// The binary whose `main` calls [`dispatch`].
     pub zygote_program: PathBuf,
     pub allow_privileged: bool,
+    /// What else containers may ask for.
+    pub policy: Policy,
     /// A shim that has not answered for so long hangs.
     pub shim_patience: Duration,
 }
@@ -65,7 +71,16 @@ impl Config {
     pub fn new(run_dir: PathBuf, layer_dir: PathBuf, cgroup_parent: String) -> Self {
         let zygote_program = "/proc/self/exe".into();
         let (allow_privileged, shim_patience) = (false, SHIM_PATIENCE);
-        Self { run_dir, layer_dir, cgroup_parent, zygote_program, allow_privileged, shim_patience }
+        let policy = Policy::default();
+        Self {
+            run_dir,
+            layer_dir,
+            cgroup_parent,
+            zygote_program,
+            allow_privileged,
+            policy,
+            shim_patience,
+        }
     }
 }
 

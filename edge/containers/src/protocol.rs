@@ -12,6 +12,7 @@ use minicbor::{Decode, Encode};
 use model::task::Reason;
 use rustix::fs::MemfdFlags;
 
+use crate::policy::Granted;
 use crate::spec::{Exec, Spec};
 
 pub(crate) const VERSION: u16 = 1;
@@ -41,6 +42,8 @@ pub(crate) struct Launch {
     /// The container's cgroup below the root of each hierarchy.
     #[n(3)]
     pub(crate) cgroup: String,
+    #[n(4)]
+    pub(crate) granted: Granted,
 }
 
 impl Launch {

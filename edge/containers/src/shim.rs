@@ -5,6 +5,7 @@ mod bounds;
 mod confine;
 mod connections;
 mod ending;
+mod extras;
 mod init;
 mod journal;
 mod logs;
@@ -13,7 +14,6 @@ mod mounts;
 mod process;
 mod rights;
 mod root;
-mod seccomp;
 mod spawn;
 mod start;
 mod users;
@@ -81,6 +81,8 @@ struct Shim<'a> {
     phase: Phase,
     /// Set by the first request to stop.
     kill_at: Option<Instant>,
+    /// Init would reach all of the machine: its group says who is meant.
+    shares_pids: bool,
     outputs: Vec<Output>,
     /// For the terminal, which arrives with init's first report.
     terminal_log: Option<Log>,
@@ -287,7 +289,17 @@ impl Shim<'_> {
         self.phase = Phase::Running { init, ended: None };
         self.connections.started(init.as_raw_nonzero().get().unsigned_abs());
         if self.kill_at.is_some() {
-            self.tell_init(&ToInit::Terminate);
+            self.terminate();
+        }
+    }
+
+    fn terminate(&self) {
+        match (self.shares_pids, self.init_process()) {
+            (true, Some(init)) => self.hierarchies.signal(&self.place.cgroup, Signal::TERM, init),
+            (true, None) => {}
+            (false, _) => {
+                self.tell_init(&ToInit::Terminate);
+            }
         }
     }
 
@@ -369,7 +381,7 @@ impl Shim<'_> {
         let at = Instant::now() + grace.min(Duration::from_millis(GRACE_MS_MAX));
         if self.kill_at.is_none() {
             self.hierarchies.thaw(&self.place.cgroup);
-            self.tell_init(&ToInit::Terminate);
+            self.terminate();
         }
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
     }

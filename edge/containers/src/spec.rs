@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
+use model::confinement::{Confinement, Sharing};
 use model::container::{Rlimit, Run, Volume, VolumeMode};
 use model::id::ContainerId;
 
@@ -48,12 +49,23 @@ pub struct Spec {
     /// Of each of its processes, as `setrlimit` takes them.
     #[cbor(n(12), default)]
     pub rlimits: Vec<Rlimit>,
+    #[cbor(n(13), default)]
+    pub confinement: Confinement,
     /// After the volumes, in order.
     #[cbor(n(14), default)]
     pub mounts: Vec<Mount>,
 }
 
 impl Spec {
+    pub(crate) fn is_nested(&self) -> bool {
+        self.container.as_str().contains(WITHIN)
+    }
+
+    /// Of a container that shares process numbers with the machine, nobody ends by the end of its init.
+    pub(crate) fn shares_pids(&self) -> bool {
+        self.confinement.pid == Some(Sharing::Parent)
+    }
+
     /// Whether some of its mounts are images, which need layers of the container's own.
     pub(crate) fn has_images(&self) -> bool {
         self.mounts.iter().any(|mount| matches!(mount.source, Source::Layers(_)))
@@ -159,6 +171,15 @@ pub struct Limits {
     pub memory_bytes_max: Option<u64>,
     #[n(3)]
     pub processes_max: Option<u64>,
+    /// Left to it when the machine runs short.
+    #[n(4)]
+    pub memory_bytes_kept: Option<u64>,
+    /// On top of memory; none if unset, as much as there is if all ones.
+    #[n(5)]
+    pub swap_bytes_max: Option<u64>,
+    /// In place of those that its share of the processors gives.
+    #[n(6)]
+    pub cpu_shares: Option<u64>,
 }
 
 /// Where output goes.

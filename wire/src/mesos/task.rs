@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::master::seconds;
 use super::operator::container as operator;
 use super::resource::{self, Sum};
-use super::v1::bounds;
+use super::v1::{bounds, linux};
 use crate::marathon::task as marathon;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -246,6 +246,10 @@ fn container(info: &ContainerInfo) -> Value {
     }
     if let Some(rlimits) = bounds::spell(&bounds.rlimits) {
         spelled["rlimit_info"] = serde_json::from_slice(&mesos_v1::json::to_vec(&rlimits))
+            .expect("what is spelled is JSON");
+    }
+    if let Some(linux) = linux::spell(&bounds.confinement) {
+        spelled["linux_info"] = serde_json::from_slice(&mesos_v1::json::to_vec(&linux))
             .expect("what is spelled is JSON");
     }
     spelled

@@ -41,7 +41,8 @@ fn process_and_container() -> BoxedStrategy<(Process, Option<ContainerInfo>)> {
         "\\PC{1,20}".prop_map(Process::Cmd),
         vec("\\PC{0,9}", 1..4).prop_map(Process::Args),
     ];
-    let docker = (volumes(), any::<(bool, bool, bool)>(), vec(("[a-z]{1,5}", "\\PC{0,5}"), 0..3));
+    let docker =
+        (volumes(), any::<(bool, bool, bool)>(), vec(("env|label|user", "\\PC{0,5}"), 0..3));
     let docker = docker.prop_map(|(volumes, (bare, privileged, force_pull), parameters)| {
         let image = Some(Image { name: "a/b:1".to_owned(), force_pull });
         let kind = ContainerKind::Docker;

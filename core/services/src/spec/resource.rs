@@ -1,6 +1,8 @@
 //! What containers are given, and how Linux confines them.
 
 use minicbor::{Decode, Encode};
+use model::confinement::{self, Confinement, Sharing};
+use model::container::Bounds;
 use model::resources::Scalar;
 
 /// What is set aside for one container or executor.
@@ -50,4 +52,30 @@ pub enum IpcMode {
     Private,
     #[n(1)]
     ShareParent,
+}
+
+const BYTES_PER_MIB: u64 = 1 << 20;
+
+impl LinuxInfo {
+    /// As the agent is told.
+    pub(crate) fn bounds(&self) -> Option<Box<Bounds>> {
+        let seccomp = self.seccomp.as_ref();
+        let confinement = Confinement {
+            seccomp: seccomp.map(|given| match &given.profile {
+                Some(name) => confinement::Seccomp::Profile(name.clone()),
+                None => confinement::Seccomp::Unconfined,
+            }),
+            ipc: self.ipc.map(|ipc| match ipc.mode {
+                IpcMode::Private => Sharing::Private,
+                IpcMode::ShareParent => Sharing::Parent,
+            }),
+            shm_bytes: self
+                .ipc
+                .and_then(|ipc| ipc.shm_size)
+                .map(|mib| u64::from(mib) * BYTES_PER_MIB),
+            ..Confinement::default()
+        };
+        let bounds = Bounds { confinement, ..Bounds::default() };
+        (bounds != Bounds::default()).then(|| Box::new(bounds))
+    }
 }

@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use super::ledger::Entry;
 use super::lineage::within;
 use super::{Found, Guest, Guests, Kind, Lineage, Refusal};
+use crate::asked::Asked;
 use crate::environment::of_guest;
 use crate::extras::{self, Extras};
 use crate::logger::Origin;
@@ -165,10 +166,10 @@ impl Guests {
             anyhow::Ok(Volume { container_path, host_path, mode })
         });
         let own = extras.volumes.into_iter();
-        let bounds = around.and_then(|around| around.bounds.as_deref());
+        let asked = Asked::read(around)?;
         let limits = match host {
             Some(_) => Limits::default(),
-            None => launch::limits(&wanted.resources, &wanted.limits),
+            None => asked.limits(launch::limits(&wanted.resources, &wanted.limits)),
         };
         let environment = wanted.command.as_ref().map_or(&[][..], |command| &command.environment);
         let view = self.0.board.view();
@@ -194,10 +195,11 @@ impl Guests {
             root,
             limits,
             terminal: wanted.terminal,
-            privileged: around.is_some_and(|around| around.privileged),
-            logs,
-            hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
-            rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
+            privileged: asked.privileged,
+            logs: asked.logs(logs),
+            hostname: asked.hostname,
+            rlimits: asked.rlimits,
+            confinement: asked.confinement,
         })
     }
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hands, login};
+use crate::asked::Asked;
 use crate::door::DIR_IN_IMAGE;
 use crate::environment::{Inhabitant, environment, of_executor};
 use crate::extras::{self, Extras};
@@ -292,7 +293,7 @@ impl Hands {
         let surroundings = task.container.as_ref();
         let executor = group.as_ref().map_or(task.id.as_str(), |one| one.executor.id.as_str());
         let inhabitant = Inhabitant { framework, container, task, executor, sandbox: &sandbox };
-        let bounds = surroundings.and_then(|info| info.bounds.as_deref());
+        let asked = Asked::read(surroundings)?;
         let origin = Origin {
             agent: task.agent.as_str(),
             framework: Some(framework.as_str()),
@@ -313,12 +314,13 @@ impl Hands {
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
-            limits: limits(&task.resources, &task.limits),
+            limits: asked.limits(limits(&task.resources, &task.limits)),
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
-            privileged: surroundings.is_some_and(|info| info.privileged),
-            logs,
-            hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
-            rlimits: bounds.map_or_else(Vec::new, |bounds| bounds.rlimits.clone()),
+            privileged: asked.privileged,
+            logs: asked.logs(logs),
+            hostname: asked.hostname,
+            rlimits: asked.rlimits,
+            confinement: asked.confinement,
         })
     }
 }
@@ -345,9 +347,14 @@ pub(crate) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
     Limits {
         cpu_millis,
         cpu_millis_max: most(limits.cpus, resources.cpus()),
-        memory_bytes_max: memory_max.map(|most| most.saturating_mul(BYTES_PER_MIB) / 1000),
-        processes_max: None,
+        memory_bytes_max: memory_max.map(|most| bytes(Scalar(most))),
+        memory_bytes_kept: (!resources.mem().is_zero()).then_some(bytes(resources.mem())),
+        ..Limits::default()
     }
+}
+
+fn bytes(Scalar(thousandths): Scalar) -> u64 {
+    thousandths.saturating_mul(BYTES_PER_MIB) / 1000
 }
 
 #[cfg(test)]

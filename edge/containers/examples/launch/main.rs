@@ -14,6 +14,7 @@ use anyhow::Context;
 use containers::spec::{ImageConfig, Limits, Logs, Root, Spec};
 use containers::{Config, Containers, Event};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use model::confinement::Confinement;
 use model::container::Run;
 use model::id::ContainerId;
 use tokio::sync::mpsc;
@@ -177,6 +178,7 @@ impl Ours<'_> {
             cpu_millis_max: Some(1000),
             memory_bytes_max: Some(MEMORY_BYTES_MAX),
             processes_max: None,
+            ..Limits::default()
         };
         Ok(Spec {
             container: ContainerId::new(name),
@@ -193,6 +195,7 @@ impl Ours<'_> {
             hostname: None,
             rlimits: vec![],
             mounts: vec![],
+            confinement: Confinement::default(),
         })
     }
 }

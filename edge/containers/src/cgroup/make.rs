@@ -45,8 +45,9 @@ const DEVICES_ALLOWED: [&str; 10] = [
 
 /// Which devices of the machine a container may open. Of effect with version 1 only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Devices {
-    Harmless,
+pub(crate) enum Devices<'a> {
+    /// And those of these rules.
+    Harmless(&'a [String]),
     All,
 }
 
@@ -68,7 +69,7 @@ impl Hierarchies {
         &self,
         cgroup: &str,
         limits: &Limits,
-        devices: Devices,
+        devices: Devices<'_>,
     ) -> anyhow::Result<()> {
         for dir in self.own_dirs(cgroup) {
             fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -184,18 +185,21 @@ fn hand_on(mount: &Path, cgroup: &str) -> anyhow::Result<()> {
 }
 
 fn shares(limits: &Limits) -> u64 {
-    (limits.cpu_millis * SHARES_PER_CPU / 1000).clamp(SHARES_MIN, SHARES_MAX)
+    limits
+        .cpu_shares
+        .unwrap_or(limits.cpu_millis * SHARES_PER_CPU / 1000)
+        .clamp(SHARES_MIN, SHARES_MAX)
 }
 
 fn quota_micros(millis: u64) -> u64 {
     (millis * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN)
 }
 
-fn settings_v1(limits: &Limits, devices: Devices, limits_swap: bool) -> Vec<Setting> {
+fn settings_v1(limits: &Limits, devices: Devices<'_>, limits_swap: bool) -> Vec<Setting> {
     let mut all = vec![setting("cpu", "cpu.shares", shares(limits))];
-    if devices == Devices::Harmless {
+    if let Devices::Harmless(granted) = devices {
         all.push(setting("devices", "devices.deny", "a"));
-        let allowed = DEVICES_ALLOWED.iter();
+        let allowed = DEVICES_ALLOWED.into_iter().chain(granted.iter().map(String::as_str));
         all.extend(allowed.map(|rule| setting("devices", "devices.allow", rule)));
     }
     if let Some(millis) = limits.cpu_millis_max {
@@ -205,8 +209,13 @@ fn settings_v1(limits: &Limits, devices: Devices, limits_swap: bool) -> Vec<Sett
     if let Some(bytes) = limits.memory_bytes_max {
         all.push(setting("memory", "memory.limit_in_bytes", bytes));
         if limits_swap {
-            all.push(setting("memory", "memory.memsw.limit_in_bytes", bytes));
+            let with_swap = bytes.saturating_add(limits.swap_bytes_max.unwrap_or(0));
+            let most = if with_swap == u64::MAX { "-1".into() } else { with_swap.to_string() };
+            all.push(setting("memory", "memory.memsw.limit_in_bytes", most));
         }
+    }
+    if let Some(bytes) = limits.memory_bytes_kept {
+        all.push(setting("memory", "memory.soft_limit_in_bytes", bytes));
     }
     if let Some(processes) = limits.processes_max {
         all.push(setting("pids", "pids.max", processes));
@@ -224,7 +233,12 @@ fn settings_v2(limits: &Limits) -> Vec<Setting> {
     }
     if let Some(bytes) = limits.memory_bytes_max {
         all.push(setting("memory", "memory.max", bytes));
-        all.push(setting("memory", "memory.swap.max", 0));
+        let swap = limits.swap_bytes_max.unwrap_or(0);
+        let swap = if swap == u64::MAX { "max".into() } else { swap.to_string() };
+        all.push(setting("memory", "memory.swap.max", swap));
+    }
+    if let Some(bytes) = limits.memory_bytes_kept {
+        all.push(setting("memory", "memory.low", bytes));
     }
     if let Some(processes) = limits.processes_max {
         all.push(setting("pids", "pids.max", processes));
@@ -272,6 +286,24 @@ mod tests {
         let v2 = settings_v2(&limits);
         assert_eq!(value(&v2, "memory.max"), Some("1048576"));
         assert_eq!(value(&v2, "memory.swap.max"), Some("0"));
+        let more =
+            |swap_bytes_max| Limits { swap_bytes_max: Some(swap_bytes_max), ..limits.clone() };
+        let check = |swap: u64, v1: &str, v2: &str| {
+            let (old, new) =
+                (settings_v1(&more(swap), Devices::All, true), settings_v2(&more(swap)));
+            assert_eq!(value(&old, "memory.memsw.limit_in_bytes"), Some(v1));
+            assert_eq!(value(&new, "memory.swap.max"), Some(v2));
+        };
+        check(1 << 20, "2097152", "1048576");
+        check(u64::MAX, "-1", "max");
+    }
+
+    #[test]
+    fn what_is_set_aside_is_left_when_memory_runs_short() {
+        let limits = Limits { memory_bytes_kept: Some(4096), ..limits(100, None) };
+        let v1 = settings_v1(&limits, Devices::All, true);
+        assert_eq!(value(&v1, "memory.soft_limit_in_bytes"), Some("4096"));
+        assert_eq!(value(&settings_v2(&limits), "memory.low"), Some("4096"));
     }
 
     #[test]
@@ -281,9 +313,11 @@ mod tests {
             settings.into_iter().filter(|s| s.controller == "devices").collect::<Vec<_>>()
         };
         assert_eq!(rules(Devices::All), Vec::new());
-        let confined = rules(Devices::Harmless);
+        let granted = ["c 10:229 rwm".to_owned()];
+        let confined = rules(Devices::Harmless(&granted));
         assert_eq!(confined.first(), Some(&setting("devices", "devices.deny", "a")));
-        assert_eq!(confined.len(), 1 + DEVICES_ALLOWED.len());
+        assert_eq!(confined.len(), 1 + DEVICES_ALLOWED.len() + granted.len());
+        assert_eq!(confined.last(), Some(&setting("devices", "devices.allow", &granted[0])));
     }
 
     #[test]

@@ -13,12 +13,13 @@ use super::Machine;
 use super::bounds;
 use super::init::Stdio;
 use super::process::Process;
-use super::rights::{self, Reach, TO_CONFINE};
+use super::rights::{self, Rights};
 use super::root::Growing;
-use super::seccomp::Filter;
 use crate::packet;
+use crate::policy::{self, FilterOf};
 use crate::protocol::{Launch, ToInit};
-use crate::spec::{Root, Spec};
+use crate::seccomp::Filter;
+use crate::spec::Spec;
 
 /// New files are not for others to write to, as everywhere.
 const UMASK: u32 = 0o022;
@@ -33,15 +34,6 @@ const PASSED_ON: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// How much of the machine a container may reach.
-pub(super) fn reach(spec: &Spec, machine: &Machine) -> Reach {
-    if spec.privileged || matches!(spec.root, Root::Host) {
-        Reach::Open
-    } else {
-        Reach::Confined { devices_are_controlled: !machine.hierarchies.is_v2() }
-    }
-}
-
 /// Returns the main process, ready to be started, and the signals that init heeds. Says what went wrong, for the user.
 pub(super) fn confine(
     launch: &Launch,
@@ -50,24 +42,49 @@ pub(super) fn confine(
     stdio: Stdio,
 ) -> Result<(Process, SignalFd), String> {
     let told = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
+    let spec = &launch.spec;
     take(stdio).map_err(told("standard streams"))?;
-    be_alone(&launch.spec).map_err(told("namespaces"))?;
-    let reach = reach(&launch.spec, machine);
+    be_alone(spec).map_err(told("namespaces"))?;
+    let reach = policy::reach(spec);
     let mut root = Growing::begin(launch, reach)?;
-    let (process, identity) = Process::main(&launch.spec, root.path())?;
-    if let Some(hostname) = &launch.spec.hostname {
-        rustix::system::sethostname(hostname.as_bytes())
-            .map_err(|e| format!("hostname {hostname}: {e}"))?;
+    let (process, identity) = Process::main(spec, root.path())?;
+    name_machine(spec)?;
+    if let Some(score) = spec.confinement.oom_score {
+        fs::write("/proc/self/oom_score_adj", score.to_string())
+            .map_err(|e| format!("oom-score-adj {score}: {e}"))?;
     }
-    bounds::set(&launch.spec.rlimits)?;
+    bounds::set(&spec.rlimits)?;
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
     root.enter(reach)?;
-    rights::become_user(&identity, reach, machine.capabilities)
-        .map_err(told("giving up rights"))?;
-    let filter = (reach != Reach::Open).then_some(&machine.filter);
-    let signals = finish(filter, shim).map_err(told("confining the container"))?;
+    let asked = spec.confinement.no_new_privileges;
+    let no_new_privileges = rights::no_new_privileges(&identity, asked, reach);
+    let (granted, of_machine) = (&launch.granted, machine.capabilities);
+    let rights = rights::rights(&identity, granted, no_new_privileges, of_machine);
+    rights.take(&identity, of_machine).map_err(told("giving up rights"))?;
+    let own;
+    let filter = match &granted.filter {
+        FilterOf::None => None,
+        FilterOf::Usual => Some(&machine.filter),
+        FilterOf::Own(program) => {
+            own = Filter::new(program);
+            Some(&own)
+        }
+    };
+    let signals = finish(filter, &rights, shim).map_err(told("confining the container"))?;
     Ok((process, signals))
+}
+
+fn name_machine(spec: &Spec) -> Result<(), String> {
+    if let Some(hostname) = &spec.hostname {
+        rustix::system::sethostname(hostname.as_bytes())
+            .map_err(|e| format!("hostname {hostname}: {e}"))?;
+    }
+    if let Some(domain) = &spec.confinement.domain_name {
+        rustix::system::setdomainname(domain.as_bytes())
+            .map_err(|e| format!("domainname {domain}: {e}"))?;
+    }
+    Ok(())
 }
 
 fn take(stdio: Stdio) -> std::io::Result<()> {
@@ -80,7 +97,8 @@ fn take(stdio: Stdio) -> std::io::Result<()> {
 /// In the namespaces that are cheap, or whose contents must be those of this moment.
 fn be_alone(spec: &Spec) -> std::io::Result<()> {
     let mut namespaces = CloneFlags::CLONE_NEWNS;
-    namespaces.set(CloneFlags::CLONE_NEWUTS, spec.hostname.is_some());
+    let is_named = spec.hostname.is_some() || spec.confinement.domain_name.is_some();
+    namespaces.set(CloneFlags::CLONE_NEWUTS, is_named);
     Ok(nix::sched::unshare(namespaces)?)
 }
 
@@ -115,7 +133,7 @@ fn wait_for_groups(shim: &OwnedFd) -> Result<(), String> {
 }
 
 /// Nothing of the host is left open, and nothing can be done any more that the container must not do.
-fn finish(filter: Option<&Filter>, shim: &OwnedFd) -> std::io::Result<SignalFd> {
+fn finish(filter: Option<&Filter>, rights: &Rights, shim: &OwnedFd) -> std::io::Result<SignalFd> {
     // Becoming another user may have undone it.
     hide_memory()?;
     rustix::process::umask(rustix::fs::Mode::from(UMASK));
@@ -126,15 +144,8 @@ fn finish(filter: Option<&Filter>, shim: &OwnedFd) -> std::io::Result<SignalFd> 
     let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     if let Some(filter) = filter {
         filter.install()?;
-        // Left to root for the line above.
-        let mut own = rustix::thread::capabilities(None)?;
-        if own.permitted.contains(TO_CONFINE) {
-            rustix::thread::remove_capability_from_bounding_set(TO_CONFINE)?;
-            own.effective.remove(TO_CONFINE);
-            own.permitted.remove(TO_CONFINE);
-            rustix::thread::set_capabilities(None, own)?;
-        }
     }
+    rights.settle()?;
     Ok(signals)
 }
 

@@ -38,13 +38,17 @@ pub(super) struct Stdio {
 pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
     let begun = confine::become_init().map_err(|e| format!("a container's first process: {e}"));
     let confined = match begun.and_then(|()| await_order(&shim)) {
-        Ok(Some((launch, stdio))) => confine::confine(&launch, machine, &shim, stdio),
+        Ok(Some((launch, stdio))) => {
+            let stop = stop_signal(&launch);
+            confine::confine(&launch, machine, &shim, stdio).map(|confined| (confined, stop))
+        }
         Ok(None) => return EXIT_NOT_STARTED,
         Err(cause) => Err(cause),
     };
     match confined {
-        Ok((main, signals)) => {
-            let mut running = Running { main, shim, signals, processes: BTreeMap::new() };
+        Ok(((main, signals), stop)) => {
+            let processes = BTreeMap::new();
+            let mut running = Running { main, shim, signals, stop, processes };
             let started = spawn(&running.main, Vec::new());
             running.report_start(MAIN, started);
             running.serve()
@@ -55,6 +59,11 @@ pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
             EXIT_NOT_STARTED
         }
     }
+}
+
+fn stop_signal(launch: &Launch) -> Signal {
+    let asked = launch.spec.confinement.stop_signal;
+    asked.and_then(|signal| Signal::try_from(signal).ok()).unwrap_or(Signal::SIGTERM)
 }
 
 /// `None`: nobody needs us.
@@ -74,6 +83,8 @@ struct Running {
     main: Process,
     shim: OwnedFd,
     signals: SignalFd,
+    /// What asks processes to end.
+    stop: Signal,
     processes: BTreeMap<i32, ProcessNumber>,
 }
 
@@ -137,9 +148,11 @@ impl Running {
             ToInit::Signal { process, signal } => self.signal(process, signal),
             // Heard before the main process was started.
             ToInit::Prepare | ToInit::Begin => {}
+            // Who is not the first process would reach all of the machine; then the shim does it.
+            ToInit::Terminate if nix::unistd::getpid() != Pid::from_raw(1) => {}
             ToInit::Terminate => {
                 // Without effect on processes of other users, if we are not root. They follow by SIGKILL.
-                let _ = nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGTERM);
+                let _ = nix::sys::signal::kill(Pid::from_raw(-1), self.stop);
             }
         }
         true

@@ -1,12 +1,12 @@
 //! What all shims of a machine need to know of it: found out once, by their zygote.
 
 use anyhow::Context;
-
+use model::confinement::Capabilities;
 use rustix::thread::CapabilitySet;
 
 use super::mounts;
-use super::seccomp::Filter;
 use crate::cgroup::Hierarchies;
+use crate::seccomp::{self, Filter};
 
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -26,10 +26,12 @@ impl Machine {
         let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
         let bounding = bounding.context("no CapBnd in /proc/self/status")?.trim();
         let bounding = u64::from_str_radix(bounding, 16).context("CapBnd")?;
+        let program =
+            seccomp::compile(Capabilities::NONE).context("compiling the seccomp filter")?;
         Ok(Machine {
             hierarchies: Hierarchies::detect()?,
             capabilities: CapabilitySet::from_bits_retain(bounding),
-            filter: Filter::compile().context("compiling the seccomp filter")?,
+            filter: Filter::new(&program),
         })
     }
 }

@@ -63,7 +63,7 @@ impl Detached {
 
     /// Adds to the attributes of the mount and of all that are mounted below it.
     pub(crate) fn restrict(&self, attributes: MountAttrFlags) -> rustix::io::Result<()> {
-        set_attributes(self.0.as_raw_fd(), attributes)
+        set_attributes(self.0.as_raw_fd(), attributes, libc::AT_RECURSIVE)
     }
 
     /// Mounts it there. What comes back is open and can still be written below, or restricted.
@@ -84,13 +84,17 @@ impl AsFd for Detached {
 /// Whether this kernel has the youngest of the system calls that mount a container's root: Linux 5.12 or later.
 pub(crate) fn are_supported() -> bool {
     const NOTHING: RawFd = -1;
-    set_attributes(NOTHING, MountAttrFlags::empty()) != Err(Errno::NOSYS)
+    set_attributes(NOTHING, MountAttrFlags::empty(), 0) != Err(Errno::NOSYS)
 }
 
-fn set_attributes(mount: RawFd, attributes: MountAttrFlags) -> rustix::io::Result<()> {
+fn set_attributes(
+    mount: RawFd,
+    attributes: MountAttrFlags,
+    depth: libc::c_int,
+) -> rustix::io::Result<()> {
     let set = u64::from(attributes.bits());
     let told = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
-    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    let flags = libc::AT_EMPTY_PATH | depth;
     // SAFETY: the kernel reads an empty text and as many bytes as the structure has.
     let done = unsafe {
         libc::syscall(
@@ -128,6 +132,17 @@ impl Inside {
     pub(crate) fn open(dir: &Path) -> rustix::io::Result<Inside> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(dir, flags, Mode::empty()).map(Inside)
+    }
+
+    /// The root of what was mounted.
+    pub(crate) fn of(mount: &Detached) -> rustix::io::Result<Inside> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(mount, ".", flags, Mode::empty()).map(Inside)
+    }
+
+    /// Adds to the attributes of the mount that it is the root of, and of no other.
+    pub(crate) fn restrict(&self, attributes: MountAttrFlags) -> rustix::io::Result<()> {
+        set_attributes(self.0.as_raw_fd(), attributes, 0)
     }
 
     pub(crate) fn find(&self, path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -31,7 +31,9 @@ impl Process {
             Root::Image { config, .. } => (config, SANDBOX_IN_IMAGE.to_string()),
         };
         let user = spec.user.as_ref().or(image.user.as_ref()).filter(|user| !user.is_empty());
-        let identity = Accounts::of(root)?.resolve(user.map_or("root", String::as_str))?;
+        let accounts = Accounts::of(root)?;
+        let mut identity = accounts.resolve(user.map_or("root", String::as_str))?;
+        accounts.join(&mut identity, &spec.confinement.groups)?;
         let mut environment = Vec::new();
         let given = image.environment.iter().chain(&spec.environment);
         for (name, value) in given {
@@ -44,11 +46,13 @@ impl Process {
         if !environment.iter().any(|(name, _)| name == "PATH") {
             set_variable(&mut environment, "PATH", PATH_DEFAULT);
         }
+        let asked = &spec.confinement;
         let of_image = image.working_dir.clone().filter(|dir| !dir.is_empty());
+        let working_dir = asked.working_dir.clone().or(of_image);
         let process = Process {
-            argv: argv(&spec.run, image)?,
+            argv: argv(&spec.run, asked.entrypoint.as_deref(), image)?,
             environment,
-            working_dir: of_image.unwrap_or(sandbox),
+            working_dir: working_dir.unwrap_or(sandbox),
             terminal: spec.terminal,
             identity: None,
         };
@@ -56,11 +60,23 @@ impl Process {
     }
 }
 
-fn argv(run: &Run, image: &ImageConfig) -> Result<Vec<String>, String> {
-    let argv = match run {
-        Run::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.clone()],
-        Run::Exec(argv) => argv.clone(),
-        Run::Image(arguments) => {
+/// An entrypoint that was asked for stands before whatever is run, and the image's own command goes with its own.
+fn argv(
+    run: &Run,
+    entrypoint: Option<&[String]>,
+    image: &ImageConfig,
+) -> Result<Vec<String>, String> {
+    let shell = |text: &String| ["-c".to_owned(), text.clone()];
+    let argv: Vec<String> = match (run, entrypoint) {
+        (Run::Shell(text), None | Some([])) => {
+            std::iter::once("/bin/sh".to_owned()).chain(shell(text)).collect()
+        }
+        (Run::Shell(text), Some(program)) => program.iter().cloned().chain(shell(text)).collect(),
+        (Run::Exec(argv), None) => argv.clone(),
+        (Run::Exec(argv) | Run::Image(argv), Some(program)) => {
+            program.iter().chain(argv).cloned().collect()
+        }
+        (Run::Image(arguments), None) => {
             let arguments = if arguments.is_empty() { &image.command } else { arguments };
             image.entrypoint.iter().chain(arguments).cloned().collect()
         }
@@ -69,4 +85,31 @@ fn argv(run: &Run, image: &ImageConfig) -> Result<Vec<String>, String> {
         return Err("nothing to run: no command is given and the image has none".into());
     }
     Ok(argv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entrypoint_replaces_the_images_and_its_command() {
+        let words = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let image = ImageConfig {
+            entrypoint: words(&["entry"]),
+            command: words(&["command"]),
+            ..ImageConfig::default()
+        };
+        let check = |run: Run, entrypoint: Option<&[&str]>, expected: &[&str]| {
+            let entrypoint = entrypoint.map(words);
+            assert_eq!(argv(&run, entrypoint.as_deref(), &image), Ok(words(expected)), "{run:?}");
+        };
+        check(Run::Image(vec![]), None, &["entry", "command"]);
+        check(Run::Image(words(&["a"])), None, &["entry", "a"]);
+        check(Run::Image(vec![]), Some(&["/run"]), &["/run"]);
+        check(Run::Image(words(&["a"])), Some(&["/run"]), &["/run", "a"]);
+        check(Run::Image(words(&["a"])), Some(&[]), &["a"]);
+        check(Run::Shell("x".into()), Some(&["/bin/bash"]), &["/bin/bash", "-c", "x"]);
+        check(Run::Shell("x".into()), None, &["/bin/sh", "-c", "x"]);
+        assert!(argv(&Run::Image(vec![]), Some(&[]), &image).is_err());
+    }
 }

@@ -1,93 +1,119 @@
 //! What a container's processes may do: capabilities, user and groups. Given up for good before its program runs.
 #![allow(unsafe_code)]
 
+use model::confinement::Capabilities;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::users::Identity;
+use crate::policy::{Granted, Reach};
 
 /// `KEYCTL_JOIN_SESSION_KEYRING`.
 const JOIN_SESSION_KEYRING: libc::c_long = 1;
 
-/// What Docker leaves to root in a container.
-const OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::AUDIT_WRITE);
+/// Root is somebody like others: it has what it is given, and nothing by being root.
+const SECBIT_NOROOT: libc::c_ulong = 1;
 
-/// Of use only where the device controller says which devices may be opened, so not with version 2.
-const TO_MAKE_DEVICES: CapabilitySet = CapabilitySet::MKNOD;
+/// With these the seccomp filter is installed, and they are given up.
+const TO_CONFINE: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SETPCAP);
 
-/// With it root installs the seccomp filter, and gives it up.
-pub(crate) const TO_CONFINE: CapabilitySet = CapabilitySet::SYS_ADMIN;
-
-/// How much of the machine a container may reach.
+/// What a process keeps when it becomes the container's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Containers with an image cannot reach the host, unless they shall.
-    Confined { devices_are_controlled: bool },
-    /// Tasks without an image are part of the host.
-    Open,
+pub(crate) struct Rights {
+    /// What any program of the container can ever gain.
+    bounding: CapabilitySet,
+    /// What its first one has.
+    own: CapabilitySet,
+    /// What it has must be handed on to each program, for none has it by itself.
+    handed_on: bool,
+    no_new_privileges: bool,
+    /// Had until the filter is installed.
+    lent: CapabilitySet,
 }
 
-/// Those that a user of the container can ever have, of those that the machine has given us. Root has them at once.
-pub(crate) fn capabilities(
+/// Of those that the machine has given us.
+pub(crate) fn rights(
     identity: &Identity,
-    reach: Reach,
+    granted: &Granted,
+    no_new_privileges: bool,
     of_machine: CapabilitySet,
-) -> CapabilitySet {
-    let wanted = match reach {
-        Reach::Open => return of_machine,
-        Reach::Confined { devices_are_controlled } => {
-            let mut wanted = OF_ROOT;
-            wanted.set(TO_MAKE_DEVICES, devices_are_controlled);
-            wanted.set(TO_CONFINE, identity.uid == 0);
-            wanted
+) -> Rights {
+    let set = |Capabilities(bits)| CapabilitySet::from_bits_retain(bits) & of_machine;
+    let (effective, bounding) = (set(granted.effective), set(granted.bounding));
+    let is_root = identity.uid == 0;
+    let own = if is_root || granted.whoever { effective } else { CapabilitySet::empty() };
+    let lent = if no_new_privileges { CapabilitySet::empty() } else { TO_CONFINE & of_machine };
+    // The kernel gives root all that is within bounds, whatever it had before.
+    let handed_on = if is_root { effective != bounding } else { !own.is_empty() };
+    Rights { bounding, own, handed_on, no_new_privileges, lent }
+}
+
+/// A user other than root gains nothing by executing programs, unless that was asked for. Root installs its filter
+/// without: programs that change the user go on working.
+pub(crate) fn no_new_privileges(identity: &Identity, asked: Option<bool>, reach: Reach) -> bool {
+    asked.unwrap_or(identity.uid != 0 && reach == Reach::Confined)
+}
+
+impl Rights {
+    /// Becomes the user. What is lent is still there.
+    pub(crate) fn take(
+        &self,
+        identity: &Identity,
+        of_machine: CapabilitySet,
+    ) -> std::io::Result<()> {
+        bound(of_machine.bits() & !(self.bounding | self.lent).bits())?;
+        rustix::thread::clear_ambient_capability_set()?;
+        leave_keyring();
+        if self.handed_on && identity.uid == 0 {
+            hand_on_only()?;
         }
-    };
-    wanted & of_machine
+        rustix::thread::set_keep_capabilities(true)?;
+        let groups: Vec<nix::unistd::Gid> =
+            identity.groups.iter().map(|group| nix::unistd::Gid::from_raw(*group)).collect();
+        nix::unistd::setgroups(&groups)?;
+        let gid = nix::unistd::Gid::from_raw(identity.gid);
+        nix::unistd::setresgid(gid, gid, gid)?;
+        let uid = nix::unistd::Uid::from_raw(identity.uid);
+        nix::unistd::setresuid(uid, uid, uid)?;
+        rustix::thread::set_keep_capabilities(false)?;
+        self.have(self.own | self.lent)?;
+        if self.handed_on {
+            for one in self.own.iter() {
+                rustix::thread::configure_capability_in_ambient_set(one, true)?;
+            }
+        }
+        if self.no_new_privileges {
+            rustix::thread::set_no_new_privs(true)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was lent.
+    pub(crate) fn settle(&self) -> std::io::Result<()> {
+        if self.own.contains(self.lent) {
+            return Ok(());
+        }
+        bound(self.lent.bits() & !self.bounding.bits())?;
+        self.have(self.own)
+    }
+
+    fn have(&self, all: CapabilitySet) -> std::io::Result<()> {
+        let inheritable = if self.handed_on { self.own } else { CapabilitySet::empty() };
+        let sets = CapabilitySets { effective: all, permitted: all, inheritable };
+        Ok(rustix::thread::set_capabilities(None, sets)?)
+    }
 }
 
-/// Becomes the user, bounded by these capabilities.
-pub(crate) fn become_user(
-    identity: &Identity,
-    reach: Reach,
-    of_machine: CapabilitySet,
-) -> std::io::Result<()> {
-    let wanted = capabilities(identity, reach, of_machine);
-    bound(of_machine.bits() & !wanted.bits())?;
-    rustix::thread::clear_ambient_capability_set()?;
-    leave_keyring();
-    let groups: Vec<nix::unistd::Gid> =
-        identity.groups.iter().map(|group| nix::unistd::Gid::from_raw(*group)).collect();
-    nix::unistd::setgroups(&groups)?;
-    let gid = nix::unistd::Gid::from_raw(identity.gid);
-    nix::unistd::setresgid(gid, gid, gid)?;
-    let uid = nix::unistd::Uid::from_raw(identity.uid);
-    nix::unistd::setresuid(uid, uid, uid)?;
-    // A user other than root starts without any; whatever it may gain by its files is bounded.
-    let own = if identity.uid == 0 { wanted } else { CapabilitySet::empty() };
-    let sets =
-        CapabilitySets { effective: own, permitted: own, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets)?;
-    if identity.uid != 0 && reach != Reach::Open {
-        // Root installs its filter without: programs that change the user go on working.
-        rustix::thread::set_no_new_privs(true)?;
+fn hand_on_only() -> std::io::Result<()> {
+    // SAFETY: numbers are all that is handed over.
+    match unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NOROOT, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
-    Ok(())
 }
 
 /// No program will ever gain these; bit n stands for capability n.
 fn bound(never: u64) -> std::io::Result<()> {
-    for number in (0..u64::BITS).filter(|number| never >> number & 1 == 1) {
+    for number in Capabilities(never).numbers() {
         let number = libc::c_ulong::from(number);
         // SAFETY: numbers are all that is handed over.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) } != 0 {
@@ -108,18 +134,43 @@ fn leave_keyring() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::FilterOf;
+
+    fn granted(effective: u64, bounding: u64, whoever: bool) -> Granted {
+        Granted {
+            effective: Capabilities(effective),
+            bounding: Capabilities(bounding),
+            whoever,
+            filter: FilterOf::None,
+            devices: Vec::new(),
+            shm_bytes: None,
+        }
+    }
 
     #[test]
-    fn a_confined_user_is_bounded_and_only_root_can_install_its_filter() {
-        let check = |uid: u32, reach: Reach, expected: u64| {
+    fn users_have_what_they_are_granted() {
+        let all = CapabilitySet::from_bits_retain(0x1ff_ffff_ffff);
+        let check = |uid: u32, granted: &Granted, own: u64, handed_on: bool| {
             let identity = Identity { uid, gid: 0, groups: Vec::new(), home: "/".into() };
-            let all = CapabilitySet::from_bits_retain(0x1ff_ffff_ffff);
-            assert_eq!(capabilities(&identity, reach, all).bits(), expected, "{uid} {reach:?}");
+            let rights = rights(&identity, granted, false, all);
+            assert_eq!(
+                (rights.own.bits(), rights.handed_on),
+                (own, handed_on),
+                "{uid} {granted:?}"
+            );
         };
-        let confined = |devices_are_controlled| Reach::Confined { devices_are_controlled };
-        check(0, confined(true), 0xa824_25fb);
-        check(0, confined(false), 0xa024_25fb);
-        check(1000, confined(true), 0xa804_25fb);
-        check(0, Reach::Open, 0x1ff_ffff_ffff);
+        check(0, &granted(3, 3, false), 3, false);
+        check(0, &granted(1, 3, true), 1, true);
+        check(1000, &granted(3, 3, false), 0, false);
+        check(1000, &granted(3, 3, true), 3, true);
+        check(1000, &granted(0, 3, true), 0, false);
+    }
+
+    #[test]
+    fn what_installs_the_filter_is_lent_only_where_it_is_needed() {
+        let all = CapabilitySet::from_bits_retain(0x1ff_ffff_ffff);
+        let identity = Identity { uid: 0, gid: 0, groups: Vec::new(), home: "/".into() };
+        let lent = |no_new| rights(&identity, &granted(1, 1, false), no_new, all).lent;
+        assert_eq!((lent(true), lent(false)), (CapabilitySet::empty(), TO_CONFINE));
     }
 }

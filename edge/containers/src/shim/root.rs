@@ -10,10 +10,11 @@ use model::container::{Volume, VolumeMode};
 use rustix::fs::{FileType, Mode};
 use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
+use super::extras;
 use super::mounts::{Detached, Inside, Kind, is_dir};
-use super::rights::Reach;
 use super::volumes;
 use crate::cgroup::Hierarchies;
+use crate::policy::Reach;
 use crate::protocol::Launch;
 use crate::skeleton::{self, NETWORK_FILES, SANDBOX_IN_IMAGE};
 use crate::spec::{Root, Spec};
@@ -25,7 +26,7 @@ const MOUNT_OPTIONS_BYTES_MAX: usize = 4095;
 const CONTROLLERS_SHOWN: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
 
 /// For POSIX shared memory in a container with an image, as Docker and DC/OS have it.
-const SHM_SIZE: &str = "64m";
+const SHM_BYTES: u64 = 64 << 20;
 
 /// Name, and the numbers under which the kernel knows it.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -64,10 +65,10 @@ const MASKED: [&str; 12] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+pub(super) const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 pub(super) const READ_ONLY_MOUNT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 /// No programs with the rights of others, no devices; `noexec` comes on top where nothing is to be executed.
-const HARMLESS: MountAttrFlags = NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+pub(super) const HARMLESS: MountAttrFlags = NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 pub(super) const DATA: MountAttrFlags = HARMLESS.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// What goes wrong here is told to the user as it is.
@@ -93,7 +94,7 @@ impl Growing<'_> {
         rustix::mount::mount_change("/", slave).map_err(|e| format!("detaching mounts: {e}"))?;
         let (files, flags) = match reach {
             Reach::Open => (MountAttrFlags::empty(), MountFlags::empty()),
-            Reach::Confined { .. } => (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+            Reach::Confined => (MountAttrFlags::MOUNT_ATTR_NODEV, MountFlags::NODEV),
         };
         let path = match &launch.spec.root {
             Root::Host => PathBuf::from("/"),
@@ -108,11 +109,7 @@ impl Growing<'_> {
         let root = Growing { launch, inside, path, files, peers };
         root.fs("/proc", "proc", &[], DATA)?;
         match &launch.spec.root {
-            // Shared memory is the container's own, as its IPC namespace is.
-            Root::Host if Path::new("/dev/shm").is_dir() => {
-                root.fs("/dev/shm", "tmpfs", &[("mode", "1777")], HARMLESS)?;
-            }
-            Root::Host => {}
+            Root::Host => root.shared_memory(HARMLESS, None)?,
             Root::Image { .. } => root.fill()?,
         }
         Ok(root)
@@ -125,24 +122,14 @@ impl Growing<'_> {
     fn fill(&self) -> Result<()> {
         self.devices()?;
         self.fs("/sys", "sysfs", &[], DATA | READ_ONLY_MOUNT)?;
-        for file in NETWORK_FILES.into_iter().filter(|file| Path::new(file).exists()) {
-            let source = match &self.launch.spec.hostname {
-                Some(hostname) if file.ends_with("hostname") => self.hostname_file(hostname)?,
-                Some(_) | None => PathBuf::from(file),
-            };
+        for file in NETWORK_FILES {
+            let Some(source) = self.network_file(file)? else { continue };
             let mount = Detached::tree(&source).map_err(|e| told(file, e))?;
             self.put(mount, file, READ_ONLY_MOUNT)?;
         }
         let sandbox = &self.launch.spec.sandbox;
         let sandbox = Detached::tree(sandbox).map_err(|e| told(SANDBOX_IN_IMAGE, e))?;
         self.put(sandbox, SANDBOX_IN_IMAGE, self.files)
-    }
-
-    fn hostname_file(&self, hostname: &str) -> Result<PathBuf> {
-        let path = self.launch.run_dir.join("hostname");
-        std::fs::write(&path, format!("{hostname}\n"))
-            .map_err(|e| format!("writing {}: {e}", path.display()))?;
-        Ok(path)
     }
 
     fn devices(&self) -> Result<()> {
@@ -153,6 +140,7 @@ impl Growing<'_> {
             rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, number)
                 .map_err(|e| told(&format!("/dev/{name}"), e))?;
         }
+        self.granted_devices(&dev)?;
         for (name, target) in DEVICE_LINKS {
             rustix::fs::symlinkat(target, &dev, name)
                 .map_err(|e| told(&format!("/dev/{name}"), e))?;
@@ -160,7 +148,7 @@ impl Growing<'_> {
         let terminals = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
         let no_programs = NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         self.fs("/dev/pts", "devpts", &terminals, no_programs)?;
-        self.fs("/dev/shm", "tmpfs", &[("mode", "1777"), ("size", SHM_SIZE)], DATA)?;
+        self.shared_memory(DATA, Some(SHM_BYTES))?;
         self.fs("/dev/mqueue", "mqueue", &[], DATA)?;
         Ok(())
     }
@@ -170,6 +158,7 @@ impl Growing<'_> {
         if matches!(self.launch.spec.root, Root::Image { .. }) {
             self.cgroups(hierarchies)?;
         }
+        self.tmpfs()?;
         self.launch.spec.volumes.iter().try_for_each(|volume| self.volume(volume))?;
         self.mounts()
     }
@@ -227,7 +216,7 @@ impl Growing<'_> {
     }
 
     /// A new file system in its place.
-    fn fs(
+    pub(super) fn fs(
         &self,
         place: &str,
         kind: &str,
@@ -258,13 +247,14 @@ impl Growing<'_> {
             .map_err(|e| told(place, e))
     }
 
-    fn place(&self, path: &str, kind: Kind) -> Result<OwnedFd> {
+    pub(super) fn place(&self, path: &str, kind: Kind) -> Result<OwnedFd> {
         self.inside.find_or_make(Path::new(path), kind).map_err(|e| told(path, e))
     }
 
     /// Makes it the root of the calling process, which sees nothing else from now on.
     pub(crate) fn enter(self, reach: Reach) -> Result<()> {
-        if matches!(self.launch.spec.root, Root::Image { .. }) {
+        let spec = &self.launch.spec;
+        if matches!(spec.root, Root::Image { .. }) {
             let pivot = || {
                 rustix::process::fchdir(&self.inside)?;
                 rustix::process::pivot_root(".", ".")?;
@@ -272,10 +262,18 @@ impl Growing<'_> {
                 rustix::process::chdir("/")
             };
             pivot().map_err(|e| format!("changing the root: {e}"))?;
+            if spec.confinement.read_only_root {
+                let root = Inside::open(Path::new("/"));
+                root.and_then(|root| root.restrict(READ_ONLY_MOUNT))
+                    .map_err(|e| format!("making the root read-only: {e}"))?;
+            }
         }
+        extras::set_kernel(&spec.confinement.sysctls)?;
         match reach {
-            Reach::Open => Ok(()),
-            Reach::Confined { .. } => mask().map_err(|e| format!("hiding the host: {e}")),
+            Reach::Confined if !spec.confinement.unmasked => {
+                mask().map_err(|e| format!("hiding the host: {e}"))
+            }
+            Reach::Open | Reach::Confined => Ok(()),
         }
     }
 }

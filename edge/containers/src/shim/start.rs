@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use model::confinement::Sharing;
 use model::task::Reason;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -19,22 +20,25 @@ use rustix::process::{Pid, WaitOptions};
 use super::connections::Connections;
 use super::init::{self, Stdio};
 use super::logs::Log;
-use super::rights::Reach;
 use super::{
     Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream,
-    confine, ending,
+    ending,
 };
 use crate::cgroup::Devices;
 use crate::packet;
+use crate::policy::{self, Node, Reach};
 use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, SOCKET};
-use crate::spec::{Root, Spec, WITHIN};
+use crate::spec::{Root, Spec};
 
 const EXIT_FAILED: i32 = 1;
 
 /// What the process is called while it has no container, and from then on.
 const SPARE: &CStr = c"dcos-spare";
 const SHIM: &CStr = c"dcos-shim";
+
+/// What an init is born into that waits for its container.
+const USUAL: libc::c_int = libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
 
 const CONNECTIONS_WAITING_MAX: i32 = 64;
 
@@ -53,17 +57,23 @@ impl Ready {
         let mask = SigSet::from(Signal::SIGCHLD);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let (socket, init) = make_init(machine)?;
+        let (socket, init) = make_init(machine, USUAL)?;
         Ok(Ready { signals, socket, init })
     }
 
-    /// Somebody may have killed init while it waited.
-    fn mended(self, machine: &Machine) -> anyhow::Result<Ready> {
-        if matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None)) {
+    /// Somebody may have killed init while it waited, or it has a namespace that this container shares.
+    fn fit(self, spec: &Spec, machine: &Machine) -> anyhow::Result<Ready> {
+        let wanted = namespaces(spec);
+        let waits = || matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None));
+        if wanted == USUAL && waits() {
             return Ok(self);
         }
-        let (socket, init) = make_init(machine)?;
-        Ok(Ready { signals: self.signals, socket, init })
+        let Ready { signals, socket, init } = self;
+        drop(socket);
+        // Init has seen it, if it is there at all.
+        let _ = rustix::process::waitpid(Some(init), WaitOptions::empty());
+        let (socket, init) = make_init(machine, wanted)?;
+        Ok(Ready { signals, socket, init })
     }
 
     /// Nobody needs it: what it returns to the system.
@@ -75,10 +85,10 @@ impl Ready {
     }
 }
 
-fn make_init(machine: &Machine) -> anyhow::Result<(OwnedFd, Pid)> {
+fn make_init(machine: &Machine, namespaces: libc::c_int) -> anyhow::Result<(OwnedFd, Pid)> {
     let (socket, inits_end) = packet::pair().context("a socket for the container's init")?;
     set_nonblocking(&socket)?;
-    let Some(init) = fork_init()? else {
+    let Some(init) = fork_init(namespaces)? else {
         // Or it would never see the shim go.
         drop(socket);
         std::process::exit(init::main(machine, inits_end))
@@ -144,9 +154,10 @@ fn assemble<'a>(
         make_private(&launch.layer_dir)?;
     }
     let ready = match ready {
-        Some(ready) => ready.mended(machine)?,
+        Some(ready) => ready,
         None => Ready::make(machine)?,
     };
+    let ready = ready.fit(spec, machine)?;
     rustix::thread::set_name(SHIM).context("naming the process")?;
     let (mut streams, stdio) = Streams::open(spec)?;
     let fds = [stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd(), file.as_fd()];
@@ -163,12 +174,13 @@ fn assemble<'a>(
         place: place(launch),
         hierarchies: &machine.hierarchies,
         limits: spec.limits.clone(),
-        is_within: is_within(spec),
+        is_within: spec.is_nested(),
         signals: ready.signals,
         connections: Connections::new(listener, channel),
         init: Some(ready.socket),
         phase: Phase::Starting { init: ready.init, give_up_at },
         kill_at: None,
+        shares_pids: spec.shares_pids(),
         outputs: std::mem::take(&mut streams.outputs),
         terminal_log: streams.terminal_log,
         buffer: vec![0; OUTPUT_BYTES_AT_ONCE],
@@ -248,8 +260,7 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
 
 /// Whoever comes into being here is first process of its own namespaces, with a copy of all that we have. Mounts it sees
 /// like everybody until it is told what to prepare: it shall not miss any that come until then. `None` in the child.
-fn fork_init() -> anyhow::Result<Option<Pid>> {
-    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
+fn fork_init(namespaces: libc::c_int) -> anyhow::Result<Option<Pid>> {
     let flags = u64::try_from(namespaces).expect("flags are positive");
     let exit_signal = u64::try_from(libc::SIGCHLD).expect("signals are positive");
     // SAFETY: all zero asks for what `fork` does.
@@ -263,18 +274,27 @@ fn fork_init() -> anyhow::Result<Option<Pid>> {
     Ok(Pid::from_raw(i32::try_from(pid).context("the number of a process")?))
 }
 
-fn is_within(spec: &Spec) -> bool {
-    spec.container.as_str().contains(WITHIN)
+/// Those that are the container's own, of those that cost.
+fn namespaces(spec: &Spec) -> libc::c_int {
+    let mut all = USUAL;
+    if spec.shares_pids() {
+        all &= !libc::CLONE_NEWPID;
+    }
+    if spec.confinement.ipc == Some(Sharing::Parent) {
+        all &= !libc::CLONE_NEWIPC;
+    }
+    all
 }
 
 /// Makes the container's groups, while its init prepares what it will see, and puts it there.
 fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
-    let devices = match confine::reach(&launch.spec, machine) {
+    let granted: Vec<String> = launch.granted.devices.iter().map(Node::rule).collect();
+    let devices = match policy::reach(&launch.spec) {
         Reach::Open => Devices::All,
-        Reach::Confined { .. } => Devices::Harmless,
+        Reach::Confined => Devices::Harmless(&granted),
     };
     let hierarchies = &machine.hierarchies;
-    match is_within(&launch.spec) {
+    match launch.spec.is_nested() {
         true => hierarchies.make_within(&launch.cgroup)?,
         false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?,
     }

@@ -47,6 +47,17 @@ impl Accounts {
         Ok(identity)
     }
 
+    /// Further groups, by name or number.
+    pub(crate) fn join(&self, identity: &mut Identity, groups: &[String]) -> Result<(), String> {
+        for group in groups {
+            let group = self.group(group)?;
+            if !identity.groups.contains(&group) {
+                identity.groups.push(group);
+            }
+        }
+        Ok(())
+    }
+
     fn user(&self, user: &str) -> Result<Identity, String> {
         let number = user.parse::<u32>().ok();
         for line in self.passwd.lines() {

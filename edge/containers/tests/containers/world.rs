@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use containers::spec::{Limits, Logs, Root, Spec};
 use containers::{Config, Containers, Event, Exited, Found};
+use model::confinement::Confinement;
 use model::container::Run;
 use model::id::ContainerId;
 use tokio::sync::mpsc;
@@ -65,6 +66,7 @@ impl World {
                 cpu_millis_max: Some(500),
                 memory_bytes_max: Some(64 * 1024 * 1024),
                 processes_max: Some(100),
+                ..Limits::default()
             },
             terminal: None,
             privileged: false,
@@ -72,6 +74,7 @@ impl World {
             hostname: None,
             rlimits: vec![],
             mounts: vec![],
+            confinement: Confinement::default(),
         }
     }
 

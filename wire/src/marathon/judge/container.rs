@@ -82,11 +82,25 @@ fn with_docker(app: &App, container: &Container, around: &Around<'_>, faults: &m
     if app.check.is_some() {
         faults.add("/", "AppDefinition must not use 'checks' if using docker");
     }
+    container.docker.iter().for_each(|docker| words(docker, faults));
     let containers = around.networks.iter().filter(|one| one.mode == NetworkMode::Container);
     if containers.count() > 1 {
         let message =
             "may only specify a single container network when using the Docker container engine";
         faults.add("/", message);
+    }
+}
+
+/// Those of `docker run` that mean nothing here are told, with what to say instead.
+fn words(docker: &DockerContainer, faults: &mut Faults) {
+    let words = docker.parameters.iter().flatten();
+    let words: Vec<(String, String)> =
+        words.map(|one| (one.key.clone(), one.value.clone())).collect();
+    for unfit in model::docker::read(&words).err().into_iter().flatten() {
+        if !unfit.word.is_empty() {
+            let path = format!("/container/docker/parameters({})", unfit.at);
+            faults.add(path, format!("{}={}: {}", unfit.word, unfit.value, unfit.why));
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use model::container::{
 };
 
 use super::labels;
-use crate::mesos::v1::bounds;
 use crate::mesos::v1::resource::mode;
+use crate::mesos::v1::{bounds, linux};
 
 pub(super) fn container(info: &ContainerInfo) -> Spelled {
     let bounds = info.bounds.as_deref();
@@ -26,6 +26,7 @@ pub(super) fn container(info: &ContainerInfo) -> Spelled {
     let spelled = Spelled {
         volumes,
         hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
+        linux_info: bounds.and_then(|bounds| linux::spell(&bounds.confinement)),
         rlimit_info: bounds.and_then(|bounds| bounds::spell(&bounds.rlimits)),
         ..Spelled::default()
     };

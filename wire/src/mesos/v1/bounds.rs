@@ -1,4 +1,4 @@
-//! The name of a container's machine, and what `setrlimit` is told for its processes.
+//! The name of a container's machine, what `setrlimit` is told for its processes, and how else it is confined.
 
 use mesos_v1::ContainerInfo as Spelled;
 use mesos_v1::RLimitInfo;
@@ -6,7 +6,7 @@ use mesos_v1::r_limit_info::RLimit;
 use mesos_v1::r_limit_info::r_limit::Type;
 use model::container::{Bounds, Rlimit, Rlimited, SoftHard};
 
-use super::Fault;
+use super::{Fault, linux};
 
 /// As the kernel has it.
 const HOSTNAME_BYTES_MAX: usize = 64;
@@ -17,6 +17,7 @@ pub(super) fn read(spelled: &Spelled) -> Result<Option<Box<Bounds>>, Fault> {
         hostname: spelled.hostname.clone(),
         rlimits: limits.map(rlimit).collect::<Result<_, Fault>>()?,
         volumes: Vec::new(),
+        confinement: linux::read(spelled.linux_info.as_ref())?,
     };
     let length = bounds.hostname.as_ref().map_or(1, String::len);
     if !(1..=HOSTNAME_BYTES_MAX).contains(&length) {

@@ -31,7 +31,6 @@ pub fn around(container: Option<&Spelled>) -> Around {
 pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     unset("container.tty_info.window_size", window(spelled))?;
     networks("container", &spelled.network_infos)?;
-    linux("container", spelled.linux_info.as_ref())?;
     let mut container = match spelled.r#type() {
         Type::Mesos => mesos(spelled)?,
         Type::Docker => docker(spelled)?,
@@ -71,6 +70,7 @@ pub(super) fn networks(of: &str, all: &[NetworkInfo]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Of a container that there is none of: that of an executor which is the agent itself.
 pub(super) fn linux(of: &str, spelled: Option<&LinuxInfo>) -> Result<(), Fault> {
     let Some(linux) = spelled else { return Ok(()) };
     #[expect(deprecated, reason = "it is refused like its successors")]
@@ -119,9 +119,14 @@ fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     }
     let image = Image { name: docker.image.clone(), force_pull: docker.force_pull_image() };
     let parameters = docker.parameters.iter();
+    let parameters = parameters.map(|one| (one.key.clone(), one.value.clone())).collect::<Vec<_>>();
+    if let Err(unfit) = model::docker::read(&parameters) {
+        let all: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+        return Err(Fault::new(format!("Invalid DockerInfo: {}", all.join("; "))));
+    }
     Ok(ContainerInfo {
         privileged: docker.privileged(),
-        parameters: parameters.map(|one| (one.key.clone(), one.value.clone())).collect(),
+        parameters,
         ..blank(ContainerKind::Docker, Some(image))
     })
 }

@@ -12,6 +12,7 @@ pub mod container;
 pub mod event;
 pub mod framework;
 mod group;
+pub(crate) mod linux;
 pub mod offer;
 pub mod operation;
 mod program;

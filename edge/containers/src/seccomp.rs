@@ -1,7 +1,8 @@
 //! Which system calls an image's processes may make: what ordinary programs need, as Docker's default profile has it.
 //! The rest (mounting, modules, tracing the kernel, setting clocks ...) fails with EPERM.
 //!
-//! Compiled once, by the zygote: libseccomp takes as long for it as all the rest of a launch.
+//! Compiled once, by the zygote, and by the daemon for containers that have other capabilities or a profile of their own:
+//! libseccomp takes as long for it as all the rest of a launch.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -11,7 +12,12 @@ use std::rc::Rc;
 use libseccomp::{
     ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
 };
+use model::confinement::Capabilities;
 use rustix::fs::MemfdFlags;
+
+mod profile;
+
+pub(crate) use profile::Profile;
 
 /// Allowed whatever the arguments. Names that libseccomp does not know are skipped.
 const ALLOWED: &str = "\
@@ -60,39 +66,88 @@ const AF_VSOCK: u64 = 40;
 /// Linux, Linux 32 bit and their variants with the old address layout; asking for the current one.
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 
+/// Allowed to containers that have the capability: without it the kernel refuses them anyway.
+const OF_CAPABILITIES: [(u32, &str); 14] = [
+    (2, "open_by_handle_at"),
+    (16, "delete_module init_module finit_module"),
+    (17, "iopl ioperm"),
+    (19, "kcmp pidfd_getfd process_madvise"),
+    (20, "acct"),
+    (SYS_ADMIN, OF_SYS_ADMIN),
+    (22, "reboot"),
+    (23, "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
+    (25, "clock_settime clock_settime64 settimeofday stime"),
+    (26, "vhangup"),
+    (34, "syslog"),
+    (38, "perf_event_open"),
+    (39, "bpf"),
+    // Namespaces of other containers' networks.
+    (12, "setns"),
+];
+
+const SYS_ADMIN: u32 = 21;
+
+const OF_SYS_ADMIN: &str = "\
+bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree \
+perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare";
+
+/// Those that make a difference to the filter.
+pub(crate) fn of_capabilities() -> Capabilities {
+    let all = OF_CAPABILITIES.iter().filter_map(|(number, _)| Capabilities::number(*number));
+    all.fold(Capabilities::NONE, Capabilities::with)
+}
+
+fn has(capabilities: Capabilities, number: u32) -> bool {
+    Capabilities::number(number).is_some_and(|one| capabilities.contains(one))
+}
+
+/// The program for a container that can have these capabilities.
+pub(crate) fn compile(bounding: Capabilities) -> anyhow::Result<Vec<u8>> {
+    let mut rules = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
+    for architecture in architectures() {
+        rules.add_arch(*architecture)?;
+    }
+    let of_capabilities = OF_CAPABILITIES.iter().filter(|(number, _)| has(bounding, *number));
+    let lists = std::iter::once(ALLOWED).chain(of_capabilities.map(|(_, calls)| *calls));
+    // Calls that this libseccomp does not know are refused.
+    let calls = lists.flat_map(|list| list.split(' '));
+    for call in calls.filter_map(|name| ScmpSyscall::from_name(name).ok()) {
+        rules.add_rule(ScmpAction::Allow, call)?;
+    }
+    let mut allow_if = |name: &str, op: ScmpCompareOp, value: u64| -> anyhow::Result<()> {
+        let (call, argument) = (ScmpSyscall::from_name(name)?, ScmpArgCompare::new(0, op, value));
+        rules.add_rule_conditional(ScmpAction::Allow, call, &[argument])?;
+        Ok(())
+    };
+    allow_if("socket", ScmpCompareOp::NotEqual, AF_VSOCK)?;
+    for personality in PERSONALITIES {
+        allow_if("personality", ScmpCompareOp::Equal, personality)?;
+    }
+    if !has(bounding, SYS_ADMIN) {
+        allow_if("clone", ScmpCompareOp::MaskedEqual(CLONE_NAMESPACES), 0)?;
+        // Its flags lie in memory where a filter cannot look: programs fall back to clone.
+        rules.add_rule(ScmpAction::Errno(libc::ENOSYS), ScmpSyscall::from_name("clone3")?)?;
+    }
+    export(&rules)
+}
+
+/// In the kernel's form.
+fn export(rules: &ScmpFilterContext) -> anyhow::Result<Vec<u8>> {
+    let mut file = File::from(rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC)?);
+    rules.export_bpf(&file)?;
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A program for the kernel's filter machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter(Rc<[libc::sock_filter]>);
 
 impl Filter {
-    pub(crate) fn compile() -> anyhow::Result<Filter> {
-        let mut rules = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
-        for architecture in architectures() {
-            rules.add_arch(*architecture)?;
-        }
-        // Calls that this libseccomp does not know are refused.
-        for call in ALLOWED.split(' ').filter_map(|name| ScmpSyscall::from_name(name).ok()) {
-            rules.add_rule(ScmpAction::Allow, call)?;
-        }
-        let mut allow_if = |name: &str, op: ScmpCompareOp, value: u64| -> anyhow::Result<()> {
-            let (call, argument) =
-                (ScmpSyscall::from_name(name)?, ScmpArgCompare::new(0, op, value));
-            rules.add_rule_conditional(ScmpAction::Allow, call, &[argument])?;
-            Ok(())
-        };
-        allow_if("socket", ScmpCompareOp::NotEqual, AF_VSOCK)?;
-        allow_if("clone", ScmpCompareOp::MaskedEqual(CLONE_NAMESPACES), 0)?;
-        for personality in PERSONALITIES {
-            allow_if("personality", ScmpCompareOp::Equal, personality)?;
-        }
-        // Its flags lie in memory where a filter cannot look: programs fall back to clone.
-        rules.add_rule(ScmpAction::Errno(libc::ENOSYS), ScmpSyscall::from_name("clone3")?)?;
-        let mut file = File::from(rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC)?);
-        rules.export_bpf(&file)?;
-        file.rewind()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Filter(bytes.chunks_exact(size_of::<libc::sock_filter>()).map(instruction).collect()))
+    pub(crate) fn new(program: &[u8]) -> Filter {
+        Filter(program.chunks_exact(size_of::<libc::sock_filter>()).map(instruction).collect())
     }
 
     /// For this process and all that come after. Needs CAP_SYS_ADMIN or no_new_privs.
@@ -136,10 +191,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_filter_compiles_to_what_the_kernel_takes() {
+    fn filters_compile_to_what_the_kernel_takes() {
         /// `BPF_MAXINSNS`.
         const INSTRUCTIONS_MAX: usize = 4096;
-        let filter = Filter::compile().expect("compiled");
-        assert!((1..=INSTRUCTIONS_MAX).contains(&filter.0.len()), "{}", filter.0.len());
+        for bounding in [Capabilities::NONE, Capabilities::ALL] {
+            let filter = Filter::new(&compile(bounding).expect("compiled"));
+            assert!((1..=INSTRUCTIONS_MAX).contains(&filter.0.len()), "{}", filter.0.len());
+        }
     }
 }

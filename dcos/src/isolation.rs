@@ -1,0 +1,89 @@
+//! What an operator lets containers ask for, as the configuration spells it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use containers::policy::Policy;
+use model::confinement::Capabilities;
+use serde::Deserialize;
+
+const BYTES_PER_MIB: u64 = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Isolation {
+    effective_capabilities: Option<Vec<String>>,
+    bounding_capabilities: Option<Vec<String>>,
+    seccomp_profiles: Option<PathBuf>,
+    seccomp_default: Option<String>,
+    devices: Vec<PathBuf>,
+    shm_size_mib: Option<u64>,
+    share_pid: bool,
+    share_ipc: bool,
+}
+
+impl Isolation {
+    pub(crate) fn policy(&self) -> anyhow::Result<Policy> {
+        let effective_capabilities =
+            capabilities("effective_capabilities", self.effective_capabilities.as_deref())?;
+        let bounding_capabilities =
+            capabilities("bounding_capabilities", self.bounding_capabilities.as_deref())?;
+        if let (Some(effective), Some(bounding)) = (effective_capabilities, bounding_capabilities) {
+            anyhow::ensure!(
+                bounding.contains(effective),
+                "isolation.effective_capabilities has {}, which isolation.bounding_capabilities lacks",
+                effective.without(bounding)
+            );
+        }
+        anyhow::ensure!(
+            self.seccomp_default.is_none() || self.seccomp_profiles.is_some(),
+            "isolation.seccomp_default names a profile; say where it lies: isolation.seccomp_profiles"
+        );
+        Ok(Policy {
+            effective_capabilities,
+            bounding_capabilities,
+            seccomp_profiles: self.seccomp_profiles.clone(),
+            seccomp_default: self.seccomp_default.clone(),
+            devices: self.devices.clone(),
+            shm_bytes: self.shm_size_mib.map(|mib| mib.saturating_mul(BYTES_PER_MIB)),
+            share_pid: self.share_pid,
+            share_ipc: self.share_ipc,
+        })
+    }
+}
+
+fn capabilities(key: &str, names: Option<&[String]>) -> anyhow::Result<Option<Capabilities>> {
+    let Some(names) = names else { return Ok(None) };
+    let all = names.iter().try_fold(Capabilities::NONE, |all, name| {
+        let one: Capabilities = name.parse().with_context(|| format!("in isolation.{key}"))?;
+        anyhow::Ok(all.with(one))
+    });
+    all.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_says_makes_sense_or_is_refused() {
+        let names = |all: &[&str]| Some(all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let good = Isolation {
+            effective_capabilities: names(&["CHOWN"]),
+            bounding_capabilities: names(&["CHOWN", "NET_ADMIN"]),
+            shm_size_mib: Some(1),
+            ..Isolation::default()
+        };
+        let policy = good.policy().expect("it makes sense");
+        assert_eq!(policy.bounding_capabilities, Some(Capabilities(1 | 1 << 12)));
+        assert_eq!(policy.shm_bytes, Some(1 << 20));
+        let refused = |bad: Isolation, why: &str| {
+            let cause = format!("{:#}", bad.policy().expect_err(why));
+            assert!(cause.contains(why), "{cause}");
+        };
+        refused(Isolation { bounding_capabilities: names(&["FLY"]), ..good.clone() }, "FLY");
+        refused(Isolation { effective_capabilities: names(&["KILL"]), ..good.clone() }, "KILL");
+        let named = Some("strict".to_owned());
+        refused(Isolation { seccomp_default: named, ..good }, "seccomp_profiles");
+    }
+}
