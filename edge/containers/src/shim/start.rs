@@ -21,8 +21,7 @@ use super::connections::Connections;
 use super::init::{self, Stdio};
 use super::logs::Log;
 use super::{
-    Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream,
-    ending,
+    Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, ending,
 };
 use crate::cgroup::Devices;
 use crate::packet;
@@ -64,7 +63,8 @@ impl Ready {
     /// Somebody may have killed init while it waited, or it has a namespace that this container shares.
     fn fit(self, spec: &Spec, machine: &Machine) -> anyhow::Result<Ready> {
         let wanted = namespaces(spec);
-        let waits = || matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None));
+        let waits =
+            || matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None));
         if wanted == USUAL && waits() {
             return Ok(self);
         }

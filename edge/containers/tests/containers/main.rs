@@ -1,5 +1,8 @@
 //! Real containers on this machine. Needs root.
 
+mod confinement;
+mod contract;
+mod escape;
 mod exec;
 mod image;
 mod mounts;
