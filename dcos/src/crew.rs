@@ -164,6 +164,7 @@ fn configs(
             door: Door { socket: settings.executors.socket(number, &sockets), key },
             access: access.clone(),
             levels: levels.clone(),
+            disk_quota: settings.isolation.disk_quota(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
             gc_disk_headroom: DISK_HEADROOM,
         });

@@ -1,12 +1,15 @@
 //! What an operator lets containers ask for, as the configuration spells it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use containers::policy::Policy;
 use model::confinement::Capabilities;
 use serde::Deserialize;
 
+/// As Mesos has it.
+const DISK_WATCH_SECONDS: u64 = 15;
 const BYTES_PER_MIB: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -20,9 +23,17 @@ pub(crate) struct Isolation {
     shm_size_mib: Option<u64>,
     share_pid: bool,
     share_ipc: bool,
+    enforce_disk_quota: bool,
+    disk_watch_seconds: Option<u64>,
 }
 
 impl Isolation {
+    /// How often containers are looked at, if they are.
+    pub(crate) fn disk_quota(&self) -> Option<Duration> {
+        let seconds = self.disk_watch_seconds.unwrap_or(DISK_WATCH_SECONDS).max(1);
+        self.enforce_disk_quota.then(|| Duration::from_secs(seconds))
+    }
+
     pub(crate) fn policy(&self) -> anyhow::Result<Policy> {
         let effective_capabilities =
             capabilities("effective_capabilities", self.effective_capabilities.as_deref())?;

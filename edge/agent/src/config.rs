@@ -55,6 +55,9 @@ pub struct AgentConfig {
     pub levels: Arc<dyn Levels>,
     /// How often it is measured what tasks leave idle, so that it can be lent to others; unset, nothing is lent.
     pub oversubscribe: Option<Duration>,
+    /// How often it is looked at what containers keep on the disk, to end those that keep more than is set aside for them;
+    /// unset, they may.
+    pub disk_quota: Option<Duration>,
     /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.
     pub gc_disk_headroom: f64,
 }

@@ -81,6 +81,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         guests: guests.clone(),
         streams: streams.clone(),
         oversubscribe: config.oversubscribe,
+        disk_quota: config.disk_quota,
         due: due.clone(),
         gauges: gauges.clone(),
     };

@@ -159,6 +159,11 @@ impl Containers {
         })
     }
 
+    /// What a container has written over its image; there only if it has one.
+    pub fn layer_dir(&self, container: &ContainerId) -> PathBuf {
+        self.0.layer_dir(container)
+    }
+
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
         self.0.hierarchies.usage(&self.0.cgroup(container))
     }

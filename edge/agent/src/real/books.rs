@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use containers::Exited;
 use images::Keep;
 use model::id::ContainerId;
+use model::task::Reason;
 use tokio_util::sync::CancellationToken;
 
 /// Shared by the deeds of one agent. Nothing waits while it is locked.
@@ -19,6 +20,8 @@ struct Pages {
     launching: BTreeMap<ContainerId, Launching>,
     /// What spares the images of those that run.
     images: BTreeMap<ContainerId, Vec<Keep>>,
+    /// Why we have ended some.
+    limited: BTreeMap<ContainerId, (Reason, String)>,
 }
 
 #[derive(Debug)]
@@ -90,10 +93,20 @@ impl Books {
         self.pages().launching.values().for_each(|launching| launching.stopped.cancel());
     }
 
+    /// It is about to be ended for this.
+    pub(super) fn limit(&self, container: &ContainerId, why: (Reason, String)) {
+        self.pages().limited.insert(container.clone(), why);
+    }
+
+    pub(super) fn limited(&self, container: &ContainerId) -> Option<(Reason, String)> {
+        self.pages().limited.remove(container)
+    }
+
     pub(super) fn forget(&self, container: &ContainerId) {
         let mut pages = self.pages();
         pages.known.remove(container);
         pages.launching.remove(container);
         pages.images.remove(container);
+        pages.limited.remove(container);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod launch;
 mod load;
 mod login;
 mod measure;
+mod quota;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ pub(crate) struct Tools {
     pub(crate) streams: Streams,
     /// From one measurement of what may be lent to the next.
     pub(crate) oversubscribe: Option<Duration>,
+    /// From one look at what containers keep on the disk to the next.
+    pub(crate) disk_quota: Option<Duration>,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
     pub(crate) gauges: Gauges,
@@ -129,6 +132,9 @@ impl Real {
         hands.deeds.spawn(measure::measure(hands.clone(), ending.clone()));
         if let Some(interval) = hands.tools.oversubscribe {
             hands.deeds.spawn(load::weigh(hands.clone(), interval, ending.clone()));
+        }
+        if let Some(interval) = hands.tools.disk_quota {
+            hands.deeds.spawn(quota::watch(hands.clone(), interval, ending.clone()));
         }
         let (errands, wanted) = mpsc::unbounded_channel();
         let (working, ended) = (hands.clone(), ending.clone());
@@ -290,6 +296,7 @@ impl Hands {
 
     fn exited(&self, container: ContainerId, exited: containers::Exited) {
         let containers::Exited { wait_status, limitation } = exited;
+        let limitation = limitation.or_else(|| self.books.limited(&container));
         tracing::info!(%container, wait_status, "container ended");
         let told = containers::Exited { wait_status, limitation: limitation.clone() };
         self.tools.guests.exits().remember(&container, told);

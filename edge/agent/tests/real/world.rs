@@ -334,6 +334,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
     AgentConfig {
         reconfiguration: agent::Reconfiguration::Additive,
         oversubscribe: None,
+        disk_quota: None,
         dir: slot,
         master,
         ip,

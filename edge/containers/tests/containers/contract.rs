@@ -22,8 +22,8 @@ const CHECKS: &[(&str, &str, &str)] = &[
         "for l in fd stdin stdout stderr ptmx; do ls -l /dev/$l | cut -d'>' -f2; done",
         "/proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 pts/ptmx",
     ),
-    ("default: proc", "grep -c '^proc /proc proc rw,nosuid,nodev,noexec' /proc/mounts", "1"),
-    ("default: sysfs", "grep -c '^sysfs /sys sysfs ro,nosuid,nodev,noexec' /proc/mounts", "1"),
+    ("default: proc", "grep -c ' /proc proc rw,nosuid,nodev,noexec' /proc/mounts", "1"),
+    ("default: sysfs", "grep -c ' /sys sysfs ro,nosuid,nodev,noexec' /proc/mounts", "1"),
     ("default: dev", "grep -c ' /dev tmpfs rw,nosuid' /proc/mounts", "1"),
     (
         "default: devpts",
@@ -136,17 +136,11 @@ async fn a_container_is_as_the_contract_has_it() {
     };
     world.run(&spec).await;
     let told = world.log(&spec, "stdout");
-    let mut lines = told.lines();
-    for (name, command, expected) in CHECKS {
-        let line = lines.next().unwrap_or_default();
-        assert_eq!(
-            line,
-            format!("{name}| {expected}"),
-            "{command}: {}",
-            world.log(&spec, "stderr")
-        );
-    }
-    let namespaces: Vec<&str> = lines.collect();
+    let (seen, namespaces): (Vec<&str>, Vec<&str>) =
+        told.lines().partition(|line| line.contains("| "));
+    let expected = CHECKS.iter().map(|(name, _, expected)| format!("{name}| {expected}"));
+    let expected: Vec<String> = expected.collect();
+    assert_eq!(seen, expected, "{}", world.log(&spec, "stderr"));
     let of_machine = |name: &str| {
         let link = std::fs::read_link(format!("/proc/self/ns/{name}")).expect("a link");
         namespaces.iter().any(|line| line.ends_with(&link.display().to_string()))
