@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use containers::spec::{Limits, Logs, Root, Spec};
 use containers::{Config, Containers};
+use model::confinement::Confinement;
 use model::container::Run;
 use model::id::ContainerId;
 
@@ -77,12 +78,14 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
             cpu_millis_max: Some(100),
             memory_bytes_max: Some(MEMORY_BYTES_MAX),
             processes_max: None,
+            ..Limits::default()
         },
         terminal: None,
         privileged: false,
         logs: Logs::default(),
         hostname: None,
         rlimits: vec![],
+        confinement: Confinement::default(),
         mounts: vec![],
     })
 }
