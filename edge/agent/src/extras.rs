@@ -27,7 +27,7 @@ pub(crate) async fn gather(
 ) -> Result<Extras> {
     let Some(asked) = asked else { return Ok(Extras::default()) };
     let words = Asked::read(Some(asked))?.volumes;
-    let plain = asked.volumes.iter().cloned().chain(words).collect();
+    let plain: Vec<Volume> = asked.volumes.iter().cloned().chain(words).collect();
     let allowed = paths.clone();
     let (volumes, mut mounts) = spawn_blocking(move || allowed.admit(plain)).await??;
     let others = asked.bounds.iter().flat_map(|bounds| &bounds.volumes);
