@@ -7,8 +7,8 @@
 //! [`run`] may be called several times in one process; each agent has its own directory, address or port, and slot.
 
 mod api;
-mod asked;
 mod aside;
+mod asked;
 mod board;
 mod brain;
 mod clock;

@@ -43,7 +43,16 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let all: [Scenario; 50] = scenarios![
+    let all = [of_tasks(), of_trouble(), of_callers()].concat();
+    let wanted = all.into_iter().filter(|(name, _)| name.contains(&wanted));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let failed = wanted.filter(|scenario| !passes(&runtime, scenario)).count();
+    ExitCode::from(u8::from(0 < failed))
+}
+
+/// What tasks, their executors and volumes do.
+fn of_tasks() -> Vec<Scenario> {
+    scenarios![
         tasks::output_is_read_from_the_sandbox,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
@@ -56,7 +65,24 @@ fn main() -> ExitCode {
         executors::an_executor_that_dies_takes_its_tasks_with_it,
         executors::messages_reach_an_executor_and_come_back,
         executors::an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_is,
-        access::who_asks_an_agent_proves_who_it_is,
+        groups::a_group_shares_directories_and_the_network,
+        groups::one_that_fails_takes_its_group_with_it,
+        groups::a_group_that_cannot_be_prepared_does_not_stay_in_part,
+        lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
+        logs::a_task_says_where_its_output_goes,
+        logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,
+        volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
+        volumes::a_volume_in_use_is_not_destroyed,
+        volumes::a_volume_that_cannot_be_made_is_none,
+        volumes::a_task_uses_volumes_on_disks_of_their_own,
+        volumes::paths_of_the_machine_need_the_operators_leave,
+    ]
+    .to_vec()
+}
+
+/// What becomes of them when something goes wrong.
+fn of_trouble() -> Vec<Scenario> {
+    scenarios![
         faults::tasks_are_gone_with_a_reboot_and_volumes_are_not,
         faults::a_new_agent_takes_up_nothing_and_puts_aside_what_was,
         faults::damaged_checkpoints_are_refused_with_what_to_do,
@@ -66,16 +92,18 @@ fn main() -> ExitCode {
         faults::processes_that_are_killed_from_outside_are_a_failed_task,
         faults::a_task_whose_sandbox_is_on_a_full_disk_ends_as_it_would,
         full::a_full_disk_refuses_tasks_until_there_is_space,
-        groups::a_group_shares_directories_and_the_network,
-        groups::one_that_fails_takes_its_group_with_it,
-        groups::a_group_that_cannot_be_prepared_does_not_stay_in_part,
-        lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
-        logs::a_task_says_where_its_output_goes,
-        logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,
         restart::an_agent_that_has_shrunk_is_refused_and_one_that_has_grown_goes_on,
         restart::tasks_outlive_their_agent,
         restart::what_ended_meanwhile_is_told,
         restart::an_agent_can_leave_nothing_behind,
+    ]
+    .to_vec()
+}
+
+/// What callers of the agent's API ask for.
+fn of_callers() -> Vec<Scenario> {
+    scenarios![
+        access::who_asks_an_agent_proves_who_it_is,
         guests::a_nested_container_is_waited_for_killed_and_removed,
         guests::nested_containers_end_with_their_host_and_leave_nothing,
         guests::containers_of_callers_outlive_the_agent,
@@ -89,16 +117,8 @@ fn main() -> ExitCode {
         sessions::a_task_with_a_terminal_can_be_attached_to,
         sessions::what_a_task_writes_can_be_looked_on,
         sessions::what_cannot_be_is_refused_with_its_cause,
-        volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
-        volumes::a_volume_in_use_is_not_destroyed,
-        volumes::a_volume_that_cannot_be_made_is_none,
-        volumes::a_task_uses_volumes_on_disks_of_their_own,
-        volumes::paths_of_the_machine_need_the_operators_leave,
-    ];
-    let wanted = all.into_iter().filter(|(name, _)| name.contains(&wanted));
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let failed = wanted.filter(|scenario| !passes(&runtime, scenario)).count();
-    ExitCode::from(u8::from(0 < failed))
+    ]
+    .to_vec()
 }
 
 fn passes(runtime: &tokio::runtime::Runtime, (name, scenario): &Scenario) -> bool {
