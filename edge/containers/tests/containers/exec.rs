@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::world::{PATIENCE, World, shell, wait_until};
 
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 fn exec(run: Run) -> Exec {
     Exec { run, environment: Vec::new(), user: None, working_dir: None, terminal: None }
@@ -132,5 +133,7 @@ async fn a_session_ends_with_its_client_or_its_container() {
     let mut session = session.expect("started");
     world.containers().stop(&spec.container, Duration::ZERO).await.expect("asked");
     let ended = tokio::time::timeout(PATIENCE, session.control.wait()).await.expect("in time");
-    assert_eq!(ended.expect("an end"), SIGKILL);
+    // Which of the two comes first is the kernel's choice.
+    let ended = ended.expect("an end");
+    assert!([SIGTERM, SIGKILL].contains(&ended), "{ended}");
 }

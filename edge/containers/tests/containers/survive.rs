@@ -52,13 +52,16 @@ async fn what_was_made_ahead_may_die_before_it_is_needed() {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
     };
+    let is_dead = |pid: &String| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        status.map_or(true, |status| status.contains("State:\tZ"))
+    };
     for inits in [false, true] {
         wait_until("spares", || all().len() == SPARES, || format!("{:?}", all())).await;
         let killed: Vec<String> = all().into_iter().filter(|pid| is_init(pid) == inits).collect();
         assert_eq!(killed.len(), SPARES / 2);
-        for pid in killed {
-            kill(&pid);
-        }
+        killed.iter().for_each(|pid| kill(pid));
+        wait_until("dead", || killed.iter().all(is_dead), || format!("{killed:?}")).await;
         let spec = world.spec(shell("exit 3"));
         assert_eq!(world.run(&spec).await.wait_status, 3 << 8);
     }

@@ -52,13 +52,11 @@ enum Held {
     Shared(Arc<Downloaded>),
 }
 
-impl Fetcher {
-    /// The cache directory is emptied: only what this process has fetched is trusted.
-    pub fn new(cache_dir: &Path, limits: FetchLimits, clients: Clients) -> anyhow::Result<Self> {
-        files::make_empty(cache_dir)
-            .with_context(|| format!("emptying the cache {}", cache_dir.display()))?;
-        // Archives come as they are, whatever the server thinks of compressing them once more.
-        let client = reqwest::Client::builder()
+/// On a machine that knows no authorities, everything but HTTPS can be fetched.
+fn web_client(limits: &FetchLimits) -> reqwest::Result<reqwest::Client> {
+    // Archives come as they are, whatever the server thinks of compressing them once more.
+    let builder = || {
+        reqwest::Client::builder()
             .user_agent(concat!("dcos/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(limits.stall_timeout)
             .read_timeout(limits.stall_timeout)
@@ -66,8 +64,22 @@ impl Fetcher {
             .no_brotli()
             .no_deflate()
             .no_zstd()
-            .build()
-            .context("making a web client")?;
+    };
+    builder().build().or_else(|cause| {
+        tracing::warn!(
+            ?cause,
+            "no HTTPS for what tasks fetch; the package ca-certificates is missing?"
+        );
+        builder().tls_certs_only([]).build()
+    })
+}
+
+impl Fetcher {
+    /// The cache directory is emptied: only what this process has fetched is trusted.
+    pub fn new(cache_dir: &Path, limits: FetchLimits, clients: Clients) -> anyhow::Result<Self> {
+        files::make_empty(cache_dir)
+            .with_context(|| format!("emptying the cache {}", cache_dir.display()))?;
+        let client = web_client(&limits).context("making a web client")?;
         let (dir, cache) = (cache_dir.to_owned(), Cache::new(limits.cache_bytes_max));
         Ok(Self(Arc::new(Inner {
             dir,

@@ -54,7 +54,7 @@ impl Samples {
 }
 
 fn millis(took: Duration) -> f64 {
-    took.as_secs_f64() * 1_000.0
+    took.div_duration_f64(Duration::from_millis(1))
 }
 
 #[cfg(test)]
