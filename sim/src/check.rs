@@ -10,7 +10,7 @@ use model::task::{ExecutorInfo, TaskState};
 use model::time::Duration;
 use node::Held;
 use services::spec::AppId;
-use services::state::{App, Deployment, Goal, Instance};
+use services::state::{Action, App, Deployment, Goal, Instance};
 use services::view::View;
 
 use crate::check_shares;
@@ -305,7 +305,9 @@ pub fn unsettled(world: &World) -> Option<String> {
     if let Some(why) = upkeep::unsettled(&view.kernel) {
         return Some(why);
     }
-    if let Some(why) = services.deployments.values().find_map(|one| unfinished(world, one)) {
+    if let Some(why) =
+        services.deployments.values().find_map(|one| unfinished(world, services, one))
+    {
         return Some(why);
     }
     let free = services.apps.iter().filter(|(id, _)| !services.locked.contains_key(*id));
@@ -333,24 +335,37 @@ pub fn unsettled(world: &World) -> Option<String> {
 }
 
 /// A deployment that goes on has an action under way that waits, and says truly why.
-fn unfinished(world: &World, deployment: &Deployment) -> Option<String> {
+fn unfinished(world: &World, services: &View, deployment: &Deployment) -> Option<String> {
     let is_late = deployment.deadline.is_some_and(|at| at + ROLLED_BACK_WITHIN < world.now);
-    let actions = deployment.current_actions().iter();
-    let reasons: Vec<_> = actions.map(|action| reasons::reason(world, &action.app)).collect();
-    let waits = reasons.iter().any(Result::is_ok);
+    let mut actions = deployment.current_actions().iter();
+    let reasons: Vec<_> =
+        actions.clone().map(|action| reasons::reason(world, &action.app)).collect();
+    let is_cut_off = |action: &Action| in_reach(world, services, &action.app).1;
+    let waits = reasons.iter().any(Result::is_ok) || actions.any(is_cut_off);
     (is_late || !waits).then(|| format!("deployment {deployment:?} goes on: {reasons:?}"))
+}
+
+/// Those in reach, and whether there are others: on agents that no host is, because it was given the id and has not heard
+/// it. They never come back, and whoever waits for them may do so for ever.
+fn in_reach(world: &World, services: &View, app: &AppId) -> (Vec<Arc<Instance>>, bool) {
+    let all: Vec<Arc<Instance>> =
+        services.instances.get(app).into_iter().flat_map(|all| all.values()).cloned().collect();
+    let is_there = |one: &Arc<Instance>| world.host_of(&one.place.agent).is_some();
+    let there: Vec<_> = all.iter().filter(|one| is_there(one)).cloned().collect();
+    let has_others = there.len() < all.len();
+    (there, has_others)
 }
 
 /// An app that is in no deployment is as it is to be, or waits, and says truly why.
 fn unlike(world: &World, services: &View, id: &AppId, app: &App) -> Option<String> {
-    let instances = services.instances.get(id).cloned().unwrap_or_default();
+    let (instances, has_others) = in_reach(world, services, id);
     let is_right = |one: &Instance| {
         let is_new = app.last_config_change_at <= one.version || world.history.mixed.contains(id);
         one.state == TaskState::Running && is_new && one.healthy != Some(false)
     };
-    let right = instances.values().filter(|one| is_right(one)).count();
+    let right = instances.iter().filter(|one| is_right(one)).count();
     let wanted = usize::try_from(app.spec.instances).expect("small");
-    if right == instances.len() && right == wanted {
+    if right == instances.len() && (right == wanted || has_others && right < wanted) {
         return None;
     }
     let why = match right == instances.len() && right < wanted {

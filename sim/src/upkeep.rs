@@ -124,6 +124,14 @@ pub fn check(world: &World, kernel: &View) {
 
 /// Whether some agent cannot be used.
 pub fn unsettled(kernel: &View) -> Option<String> {
-    let out = kernel.agents.iter().find(|(_, agent)| is_out(agent));
-    out.map(|(id, agent)| format!("agent {id} is not used: {:?}", agent.agent.duty))
+    // A drain ends when the agent is back, which those never are that were given an id and have not heard it.
+    let is_stuck = |agent: &AgentView| is_out(agent) && agent.connected;
+    let (id, agent) = kernel.agents.iter().find(|(_, agent)| is_stuck(agent))?;
+    let held: Vec<_> = kernel
+        .tasks
+        .values()
+        .flat_map(|tasks| tasks.values())
+        .filter(|task| task.agent == *id)
+        .collect();
+    Some(format!("agent {id} is not used: {agent:?}, with {held:?}, {:?}", kernel.operations))
 }

@@ -286,6 +286,8 @@ impl Kernel {
         }
         live.pings.due = Some(next);
         self.timers.set(next, Timer::Ping(id.clone()));
+        // What it was told to end before may not have reached it.
+        self.empty(id, out);
     }
 
     /// An earlier leader admitted the agent, and it has not come back to this one.

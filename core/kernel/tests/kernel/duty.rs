@@ -52,6 +52,16 @@ fn acknowledge(
 }
 
 #[test]
+fn whoever_has_not_heard_that_it_is_to_end_is_told_again() {
+    let mut stage = Stage::new();
+    let (agent, _) = stage.running(AWARE);
+    let kill = "Kill t within 5s to 1".to_owned();
+    assert!(order(&mut stage, drain(&agent)).contains(&kill));
+    let again = told(&stage.pass(Duration::from_secs(15)));
+    assert!(again.contains(&kill), "{again:?}");
+}
+
+#[test]
 fn a_deactivated_agent_is_not_offered_and_its_tasks_go_on() {
     let mut stage = Stage::new();
     let (agent, framework) = stage.running(AWARE);
