@@ -1,7 +1,8 @@
 //! How long a container takes to start and to end, one after the other and many at once, with other runtimes beside it.
 //!
 //! `cargo run --release -p containers --example launch -- [COUNT] [IMAGE_ROOT]` as root. `IMAGE_ROOT` is an unpacked
-//! image, taken as the only layer; without it the host is the root and there is nothing to compare with.
+//! image, taken as the only layer; without it the host is the root and there is nothing to compare with. For `docker run`,
+//! start `dockerd` and `tar -C IMAGE_ROOT -c . | docker import - bench:latest` first.
 
 #![allow(clippy::print_stdout)]
 
@@ -25,6 +26,8 @@ const COUNT_DEFAULT: usize = 100;
 pub(crate) const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// At a time.
 const LANES: [usize; 3] = [1, 4, 32];
+/// `docker` finds its daemon as always, by `DOCKER_HOST` or where it is by default.
+const DOCKER_IMAGE: &str = "bench:latest";
 /// Those with a daemon, or a tenth of our speed.
 const SLOW_DIVISOR: usize = 10;
 
@@ -64,35 +67,19 @@ async fn compare(arguments: &[String]) -> anyhow::Result<()> {
 fn others(bundle: &Path, image: &Path, load: Load) -> anyhow::Result<()> {
     let root = image.to_str().context("a plain path")?;
     let slow = Load { count: load.count.div_ceil(SLOW_DIVISOR).max(load.lanes), ..load };
-    let podman = [
-        "podman",
-        "--cgroup-manager=cgroupfs",
-        "--runtime=runc",
-        "run",
-        "--rm",
-        "--name",
-        "NAME",
-        "--ulimit",
-        "nofile=1024:1024",
-        "--ulimit",
-        "nproc=1024:1024",
-        "--network",
-        "host",
-        "--memory",
-        "64m",
-        "--cpus",
-        "1",
-        "--rootfs",
-        root,
-        "/bin/sh",
-        "-c",
-        "true",
-    ];
-    let all: [(&[&str], Load); 4] = [
+    let limits = ["--network", "host", "--memory", "64m", "--cpus", "1"];
+    let ulimits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+    let program = ["/bin/sh", "-c", "true"];
+    let named = ["run", "--rm", "--name", "NAME"];
+    let podman = ["podman", "--cgroup-manager=cgroupfs", "--runtime=runc"];
+    let podman = [&podman[..], &named, &ulimits, &limits, &["--rootfs", root], &program].concat();
+    let docker = [&["docker"][..], &named, &limits, &[DOCKER_IMAGE], &program].concat();
+    let all: [(&[&str], Load); 5] = [
         (&["crun", "run", "NAME"], load),
         (&["crun", "--cgroup-manager=disabled", "run", "NAME"], load),
         (&["runc", "run", "NAME"], load),
         (&podman, slow),
+        (&docker, slow),
     ];
     for (command, load) in all {
         let what = command.iter().take_while(|word| **word != "NAME" && **word != "--rm");
