@@ -69,3 +69,19 @@ pub enum Capability {
     #[n(7)]
     RegionAware,
 }
+
+impl Capability {
+    /// As Mesos' `FrameworkInfo.Capability.Type` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RevocableResources => "REVOCABLE_RESOURCES",
+            Self::TaskKillingState => "TASK_KILLING_STATE",
+            Self::GpuResources => "GPU_RESOURCES",
+            Self::SharedResources => "SHARED_RESOURCES",
+            Self::PartitionAware => "PARTITION_AWARE",
+            Self::MultiRole => "MULTI_ROLE",
+            Self::ReservationRefinement => "RESERVATION_REFINEMENT",
+            Self::RegionAware => "REGION_AWARE",
+        }
+    }
+}

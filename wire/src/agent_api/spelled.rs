@@ -53,7 +53,7 @@ pub(super) fn agent(own: &Own) -> AgentInfo {
 
 pub(super) fn framework(info: &Framework) -> FrameworkInfo {
     let labels = info.labels.iter().map(|(key, value)| json!({"key": key, "value": value}));
-    let capabilities = info.capabilities.iter().map(|one| json!({"type": capability(*one)}));
+    let capabilities = info.capabilities.iter().map(|one| json!({"type": one.name()}));
     let roles: Vec<&str> = info.roles.iter().map(|role| role.as_str()).collect();
     let mut spelled = json!({
         "user": info.user,
@@ -72,17 +72,4 @@ pub(super) fn framework(info: &Framework) -> FrameworkInfo {
         _ => spelled["roles"] = json!(roles),
     }
     message(spelled)
-}
-
-fn capability(capability: Capability) -> &'static str {
-    match capability {
-        Capability::RevocableResources => "REVOCABLE_RESOURCES",
-        Capability::TaskKillingState => "TASK_KILLING_STATE",
-        Capability::GpuResources => "GPU_RESOURCES",
-        Capability::SharedResources => "SHARED_RESOURCES",
-        Capability::PartitionAware => "PARTITION_AWARE",
-        Capability::MultiRole => "MULTI_ROLE",
-        Capability::ReservationRefinement => "RESERVATION_REFINEMENT",
-        Capability::RegionAware => "REGION_AWARE",
-    }
 }

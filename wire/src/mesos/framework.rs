@@ -113,7 +113,7 @@ pub fn framework<'a>(
         pid: "",
         used_resources: resource::sum(&sum.used.resources()),
         offered_resources: resource::sum(&sum.offered.resources()),
-        capabilities: info.capabilities.iter().map(|one| capability(*one)).collect(),
+        capabilities: info.capabilities.iter().map(|one| one.name()).collect(),
         hostname: &info.hostname,
         webui_url: info.webui_url.as_deref().unwrap_or_default(),
         active: framework.connected && framework.framework.completed_at.is_none(),
@@ -195,17 +195,4 @@ fn spell_offer(offer: &Offer) -> Value {
         "slave_id": offer.agent_id.as_str(),
         "resources": resource::sum(&offer.resources),
     })
-}
-
-fn capability(capability: Capability) -> &'static str {
-    match capability {
-        Capability::RevocableResources => "REVOCABLE_RESOURCES",
-        Capability::TaskKillingState => "TASK_KILLING_STATE",
-        Capability::GpuResources => "GPU_RESOURCES",
-        Capability::SharedResources => "SHARED_RESOURCES",
-        Capability::PartitionAware => "PARTITION_AWARE",
-        Capability::MultiRole => "MULTI_ROLE",
-        Capability::ReservationRefinement => "RESERVATION_REFINEMENT",
-        Capability::RegionAware => "REGION_AWARE",
-    }
 }
