@@ -7,8 +7,8 @@ use tokio::task::spawn_blocking;
 
 use crate::bundle::{Bundle, Place};
 use crate::index::Image;
-use crate::install::install;
-use crate::layer::{self, LayerError};
+use crate::install::{settle, unpack};
+use crate::layer::{self, LayerError, Proof};
 use crate::manifest::{self, Blob, Manifest};
 use crate::store::{Inner, MANIFEST_LISTS_MAX};
 use crate::tree::UnpackError;
@@ -60,13 +60,15 @@ impl Inner {
         if self.index.has_layer(&blob.digest) {
             return Ok(());
         }
-        let unpack = async {
+        let bring = async {
             let turn = Arc::clone(&self.unpacking).acquire_owned().await;
             let turn = turn.expect("this semaphore is never closed");
             let (inner, bundle, blob, name) =
                 (Arc::clone(self), Arc::clone(bundle), blob.clone(), asked.to_owned());
             let work = move || {
-                let installed = install(&inner, &blob, bundle.layer(&blob)?, turn);
+                let unpacked = unpack(&inner, &blob, Proof::Wanted, bundle.layer(&blob)?);
+                drop(turn);
+                let installed = unpacked.and_then(|unpacked| settle(&inner, &blob, &unpacked));
                 installed.map_err(|failure| {
                     let digest = &blob.digest;
                     match failure {
@@ -86,7 +88,7 @@ impl Inner {
             };
             self.aside(asked, work).await
         };
-        let arrival = self.layers.join(&blob.digest, Box::pin(unpack)).await;
+        let arrival = self.layers.join(&blob.digest, Box::pin(bring)).await;
         arrival.map_err(|error| error.told_of(asked))
     }
 

@@ -12,6 +12,7 @@ use crate::tree::Segment;
 const COPY_BYTES: usize = 128 * 1024;
 /// Runs of zeros of this length become holes; it is what file systems allocate at least.
 const HOLE_BYTES: usize = 4096;
+static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
 #[derive(Debug)]
 pub(crate) enum CopyError {
@@ -19,67 +20,106 @@ pub(crate) enum CopyError {
     Write(io::Error),
 }
 
-/// Writes a file of `size` bytes from its segments, leaves holes where there are zeros, and tells how much was written.
-pub(crate) fn copy_segments(
-    to: &File,
-    size: u64,
-    segments: &[Segment],
-    from: &mut dyn Read,
-) -> Result<u64, CopyError> {
-    let mut buffer = vec![0_u8; COPY_BYTES];
-    let mut written = 0;
-    for segment in segments {
-        let mut done = 0;
-        while done < segment.bytes {
-            let wanted =
-                usize::try_from(segment.bytes - done).unwrap_or(usize::MAX).min(COPY_BYTES);
-            from.read_exact(&mut buffer[..wanted]).map_err(CopyError::Read)?;
-            written += write_without_zeros(to, segment.offset + done, &buffer[..wanted])
-                .map_err(CopyError::Write)?;
-            done += wanted as u64;
-        }
-    }
-    to.set_len(size).map_err(CopyError::Write)?;
-    Ok(written)
+/// Copies contents through one piece of memory, which is made once: most files are smaller than it.
+#[derive(Debug)]
+pub(crate) struct Copier {
+    buffer: Vec<u8>,
 }
 
-/// Writes everything that comes, up to `bytes_max`, and leaves holes where there are zeros.
-pub(crate) fn copy_all(to: &File, from: &mut dyn Read, bytes_max: u64) -> Result<u64, CopyError> {
-    let mut buffer = vec![0_u8; COPY_BYTES];
-    let (mut size, mut written) = (0, 0);
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(CopyError::Read(error)),
-        };
-        if size + read as u64 > bytes_max {
-            return Err(CopyError::Read(io::Error::other(format!(
-                "it is larger than {bytes_max} bytes when unpacked"
-            ))));
-        }
-        written += write_without_zeros(to, size, &buffer[..read]).map_err(CopyError::Write)?;
-        size += read as u64;
+impl Default for Copier {
+    fn default() -> Self {
+        Self { buffer: vec![0; COPY_BYTES] }
     }
-    to.set_len(size).map_err(CopyError::Write)?;
-    Ok(written)
 }
 
-fn write_without_zeros(to: &File, offset: u64, bytes: &[u8]) -> io::Result<u64> {
-    let is_hole = |block: &[u8]| block.len() == HOLE_BYTES && block.iter().all(|byte| *byte == 0);
-    let (mut written, mut at) = (0, 0);
-    for run in
-        bytes.chunks(HOLE_BYTES).collect::<Vec<_>>().chunk_by(|a, b| is_hole(a) == is_hole(b))
-    {
-        let run_bytes: usize = run.iter().map(|block| block.len()).sum();
-        if !is_hole(run[0]) {
-            to.write_all_at(&bytes[at..at + run_bytes], offset + at as u64)?;
-            written += run_bytes as u64;
+impl Copier {
+    /// Writes a new file of `size` bytes from its segments, leaves holes where there are zeros, and tells how much was
+    /// written.
+    pub(crate) fn copy_segments(
+        &mut self,
+        to: &File,
+        size: u64,
+        segments: &[Segment],
+        from: &mut dyn Read,
+    ) -> Result<u64, CopyError> {
+        let (mut written, mut end) = (0, 0);
+        for segment in segments {
+            let mut done = 0;
+            while done < segment.bytes {
+                let left = usize::try_from(segment.bytes - done).unwrap_or(usize::MAX);
+                let piece = &mut self.buffer[..left.min(COPY_BYTES)];
+                from.read_exact(piece).map_err(CopyError::Read)?;
+                let wrote = write_without_zeros(to, segment.offset + done, piece);
+                let wrote = wrote.map_err(CopyError::Write)?;
+                (written, end) = (written + wrote.bytes, end.max(wrote.end));
+                done += piece.len() as u64;
+            }
         }
-        at += run_bytes;
+        end_at(to, end, size)?;
+        Ok(written)
     }
-    Ok(written)
+
+    /// Writes everything that comes to a new file, up to `bytes_max`, and leaves holes where there are zeros.
+    pub(crate) fn copy_all(
+        &mut self,
+        to: &File,
+        from: &mut dyn Read,
+        bytes_max: u64,
+    ) -> Result<u64, CopyError> {
+        let (mut size, mut written, mut end) = (0, 0, 0);
+        loop {
+            let read = match from.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(CopyError::Read(error)),
+            };
+            if size + read as u64 > bytes_max {
+                return Err(CopyError::Read(io::Error::other(format!(
+                    "it is larger than {bytes_max} bytes when unpacked"
+                ))));
+            }
+            let wrote = write_without_zeros(to, size, &self.buffer[..read]);
+            let wrote = wrote.map_err(CopyError::Write)?;
+            (written, end) = (written + wrote.bytes, end.max(wrote.end));
+            size += read as u64;
+        }
+        end_at(to, end, size)?;
+        Ok(written)
+    }
+}
+
+/// A file that ends in a hole is longer than what was written. The others are as long as they should be, and to say so
+/// again would cost as much as to write them.
+fn end_at(file: &File, end: u64, size: u64) -> Result<(), CopyError> {
+    if end == size { Ok(()) } else { file.set_len(size).map_err(CopyError::Write) }
+}
+
+struct Wrote {
+    bytes: u64,
+    /// Behind the last of them.
+    end: u64,
+}
+
+fn write_without_zeros(to: &File, offset: u64, bytes: &[u8]) -> io::Result<Wrote> {
+    let mut wrote = Wrote { bytes: 0, end: 0 };
+    let mut write = |from: usize, until: usize| {
+        if from < until {
+            to.write_all_at(&bytes[from..until], offset + from as u64)?;
+            wrote.bytes += (until - from) as u64;
+            wrote.end = offset + until as u64;
+        }
+        io::Result::Ok(())
+    };
+    let mut from = 0;
+    for (number, block) in bytes.chunks(HOLE_BYTES).enumerate() {
+        if block == ZEROS {
+            write(from, number * HOLE_BYTES)?;
+            from = (number + 1) * HOLE_BYTES;
+        }
+    }
+    write(from, bytes.len())?;
+    Ok(wrote)
 }
 
 /// Replaces a file so that after a crash it has the old or the new contents.

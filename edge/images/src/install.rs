@@ -4,11 +4,8 @@ use std::fs;
 use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::layer::{self, LayerError};
+use crate::layer::{self, LayerError, Proof};
 use crate::manifest::Blob;
 use crate::store::Inner;
 use crate::tree::UnpackError;
@@ -40,24 +37,31 @@ impl Drop for Temporary {
     }
 }
 
-/// Blocks. The turn at unpacking ends before the flush: the processor need not wait for the disk.
-pub(crate) fn install(
-    inner: &Arc<Inner>,
+/// A layer beside the store.
+pub(crate) struct Unpacked {
+    at: Temporary,
+    bytes: u64,
+}
+
+/// Blocks.
+pub(crate) fn unpack(
+    inner: &Inner,
     blob: &Blob,
+    proof: Proof,
     archive: impl Read,
-    turn: OwnedSemaphorePermit,
-) -> Result<(), LayerError> {
-    let (unpacked, target) = (inner.temporary(), inner.layer_path(&blob.digest));
-    let disk = |path: &Path| {
-        let what = path.display().to_string();
-        move |error: io::Error| LayerError::Unpack(UnpackError::Disk { what, error })
-    };
-    make_layer(unpacked.path()).map_err(disk(unpacked.path()))?;
+) -> Result<Unpacked, LayerError> {
+    let at = inner.temporary();
+    make_layer(at.path()).map_err(|error| disk(at.path(), error))?;
     let bytes_max = inner.config.layer_bytes_max;
-    let bytes = layer::unpack(archive, &blob.digest, unpacked.path(), bytes_max)?;
-    drop(turn);
-    inner.flush.flush().map_err(disk(unpacked.path()))?;
-    let place = || match fs::rename(unpacked.path(), &target) {
+    let bytes = layer::unpack(archive, &blob.digest, proof, at.path(), bytes_max)?;
+    Ok(Unpacked { at, bytes })
+}
+
+/// Blocks for as long as the disk takes, and nobody should wait for a turn at anything else meanwhile.
+pub(crate) fn settle(inner: &Inner, blob: &Blob, unpacked: &Unpacked) -> Result<(), LayerError> {
+    let (from, target) = (unpacked.at.path(), inner.layer_path(&blob.digest));
+    inner.flush.flush().map_err(|error| disk(from, error))?;
+    let place = || match fs::rename(from, &target) {
         Ok(()) => files::sync_directory(target.parent().expect("a layer lies in the store")),
         // Whoever began before us and was given up has finished after all.
         Err(error)
@@ -71,9 +75,13 @@ pub(crate) fn install(
         Err(error) => Err(error),
     };
     let note = |contents: &mut index::Contents, (): &()| {
-        contents.layers.insert(blob.digest.clone(), bytes);
+        contents.layers.insert(blob.digest.clone(), unpacked.bytes);
     };
-    inner.index.change(place, note).map_err(disk(&target))
+    inner.index.change(place, note).map_err(|error| disk(&target, error))
+}
+
+fn disk(path: &Path, error: io::Error) -> LayerError {
+    LayerError::Unpack(UnpackError::Disk { what: path.display().to_string(), error })
 }
 
 /// The root of a layer, as the root of a file system is: visible for all.

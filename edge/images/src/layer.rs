@@ -22,14 +22,27 @@ pub(crate) enum LayerError {
     Unpack(UnpackError),
 }
 
+/// Whether somebody has looked already whether these are the bytes that the digest names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    Wanted,
+    /// The same bytes, when they arrived: hashing them again would be a good part of the work.
+    Given,
+}
+
 /// Unpacks a layer into an empty directory and tells how many bytes its files have. What was unpacked counts for
 /// nothing if the digest turns out to be another at the end: each byte is read once, for both.
 pub(crate) fn unpack(
     archive: impl Read,
     digest: &str,
+    proof: Proof,
     into: &Path,
     bytes_max: u64,
 ) -> Result<u64, LayerError> {
+    let mut archive = archive;
+    if proof == Proof::Given {
+        return untar(&mut archive, into, bytes_max).map_err(LayerError::Unpack);
+    }
     let mut archive = Hashing { hash: Hash::like(digest), inner: archive };
     let unpacked = untar(&mut archive, into, bytes_max);
     let rest = io::copy(&mut archive, &mut io::sink());

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
 use oci_client::Reference;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::flight::Flights;
 use crate::flush::Flush;
 use crate::garbage::{Need, secs_since_1970};
 use crate::index::{Image, Index, Pinned};
-use crate::install::{Temporary, install, make_layer};
-use crate::layer::LayerError;
+use crate::install::{Temporary, make_layer, settle, unpack};
+use crate::layer::{LayerError, Proof};
 use crate::manifest::{self, Blob, Manifest};
 use crate::registry::{Arrived, Clients, Registry};
 use crate::tree::{self, UnpackError};
@@ -223,7 +223,7 @@ impl Inner {
                 }
             }
         };
-        let downloads = Semaphore::new(DOWNLOADS_MAX);
+        let downloads = Arc::new(Semaphore::new(DOWNLOADS_MAX));
         try_join_all(blobs.iter().map(|blob| self.layer(&registry, blob, &downloads, asked)))
             .await?;
         self.remember(full, &digest, &image)
@@ -278,15 +278,14 @@ impl Inner {
         self: &Arc<Self>,
         registry: &Registry<'_>,
         blob: &Blob,
-        downloads: &Semaphore,
+        downloads: &Arc<Semaphore>,
         asked: &str,
     ) -> Result<(), PullError> {
-        let _turn = downloads.acquire().await.expect("this semaphore is never closed");
         if self.index.has_layer(&blob.digest) {
             return Ok(());
         }
-        let arrival =
-            self.layers.join(&blob.digest, Box::pin(self.bring(registry, blob, asked))).await;
+        let bring = Box::pin(self.bring(registry, blob, downloads, asked));
+        let arrival = self.layers.join(&blob.digest, bring).await;
         arrival.map_err(|error| error.told_of(asked))
     }
 
@@ -295,10 +294,11 @@ impl Inner {
         self: &Arc<Self>,
         registry: &Registry<'_>,
         blob: &Blob,
+        downloads: &Arc<Semaphore>,
         asked: &str,
     ) -> Result<(), PullError> {
         let archive = self.partial_path(&blob.digest);
-        let brought = self.bring_by(registry, blob, &archive, asked).await;
+        let brought = self.bring_by(registry, blob, &archive, downloads, asked).await;
         let is_worth_keeping = match &brought {
             // What has come so far is gone on with, in this life or the next.
             Err(PullError::Registry { .. } | PullError::Stalled { .. }) => true,
@@ -327,11 +327,14 @@ impl Inner {
         registry: &Registry<'_>,
         blob: &Blob,
         archive: &Path,
+        downloads: &Arc<Semaphore>,
         asked: &str,
     ) -> Result<(), PullError> {
-        let mut arrived = registry.layer(blob, archive).await?;
         loop {
-            let installed = self.install(registry, blob, archive).await?;
+            let turn = Arc::clone(downloads).acquire_owned().await;
+            let turn = turn.expect("this semaphore is never closed");
+            let arrived = registry.layer(blob, archive).await?;
+            let installed = self.install(registry, blob, archive, arrived, turn).await?;
             let failure = match installed {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
@@ -340,7 +343,6 @@ impl Inner {
                 // What was there before may have been wrong, or the registry gave another part than we asked for.
                 LayerError::Digest(_) if arrived == Arrived::InParts => {
                     drop(Temporary::new(archive.to_owned()));
-                    arrived = registry.layer(blob, archive).await?;
                 }
                 LayerError::Digest(actual) => {
                     return Err(registry.wrong(format!("layer {}", blob.digest), actual));
@@ -359,15 +361,18 @@ impl Inner {
         }
     }
 
-    /// Not interrupted: once begun, the layer arrives even if nobody waits for it any more.
+    /// Not interrupted: once begun, the layer arrives even if nobody waits for it any more. The turn ends before the
+    /// flush: neither the network nor the processors need wait for the disk.
     async fn install(
         self: &Arc<Self>,
         registry: &Registry<'_>,
         blob: &Blob,
         archive: &Path,
+        arrived: Arrived,
+        turn: OwnedSemaphorePermit,
     ) -> Result<Result<(), LayerError>, PullError> {
-        let turn = Arc::clone(&self.unpacking).acquire_owned().await;
-        let turn = turn.expect("this semaphore is never closed");
+        let unpacking = Arc::clone(&self.unpacking).acquire_owned().await;
+        let unpacking = unpacking.expect("this semaphore is never closed");
         let (inner, blob, archive) = (Arc::clone(self), blob.clone(), archive.to_owned());
         let layer = format!("layer {}", blob.digest);
         let work = move || {
@@ -376,7 +381,15 @@ impl Inner {
                 let what = archive.display().to_string();
                 LayerError::Unpack(UnpackError::Disk { what, error })
             })?;
-            install(&inner, &blob, opened, turn)
+            let proof = match arrived {
+                Arrived::AtOnce => Proof::Given,
+                Arrived::InParts => Proof::Wanted,
+            };
+            let unpacked = unpack(&inner, &blob, proof, opened)?;
+            // What is not there need not be flushed.
+            drop(Temporary::new(archive));
+            drop((unpacking, turn));
+            settle(&inner, &blob, &unpacked)
         };
         // A stranger's bytes may find a bug in us; that costs this image and not the agent.
         spawn_blocking(work).await.map_err(|error| registry.broken(&layer, error.to_string()))

@@ -25,6 +25,7 @@ use inside::{clean, is_directory, lstat, make_opaque};
 
 /// Set-uid bits and the like, which only an image may bring.
 const PLAIN_MODE: u32 = 0o777;
+const ALL_MODE: u32 = 0o7777;
 const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Why an archive was not unpacked.
@@ -85,6 +86,7 @@ pub(crate) struct Tree {
     times: Vec<(PathBuf, Timestamps)>,
     /// Of files' contents, holes left out.
     pub(crate) bytes: u64,
+    copier: files::Copier,
 }
 
 /// What was found where something new is to be.
@@ -100,7 +102,15 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(root, flags, Mode::empty())?;
         let root_path = files::path_of(&fd)?;
-        Ok(Self { root: Rc::new(fd), root_path, purpose, last: None, times: Vec::new(), bytes: 0 })
+        Ok(Self {
+            root: Rc::new(fd),
+            root_path,
+            purpose,
+            last: None,
+            times: Vec::new(),
+            bytes: 0,
+            copier: files::Copier::default(),
+        })
     }
 
     /// Makes a directory, or gives one that is there its attributes.
@@ -149,8 +159,8 @@ impl Tree {
         segments: &[Segment],
         data: &mut dyn Read,
     ) -> Result<(), UnpackError> {
-        let file = self.create(path)?;
-        let copied = files::copy_segments(&file, size, segments, data);
+        let file = self.create(path, attributes)?;
+        let copied = self.copier.copy_segments(&file, size, segments, data);
         self.finish_file(path, attributes, file, copied)
     }
 
@@ -162,8 +172,8 @@ impl Tree {
         data: &mut dyn Read,
         bytes_max: u64,
     ) -> Result<(), UnpackError> {
-        let file = self.create(path)?;
-        let copied = files::copy_all(&file, data, bytes_max);
+        let file = self.create(path, attributes)?;
+        let copied = self.copier.copy_all(&file, data, bytes_max);
         self.finish_file(path, attributes, file, copied)
     }
 
@@ -197,10 +207,15 @@ impl Tree {
         }
     }
 
-    fn create(&mut self, path: &[u8]) -> Result<std::fs::File, UnpackError> {
+    /// With as much of its mode as may be there before its owner is: each later change costs the disk a note.
+    fn create(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+    ) -> Result<std::fs::File, UnpackError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
+        let mode = Mode::from_raw_mode(attributes.mode & PLAIN_MODE);
         self.place(path, |parent, name| rustix::fs::openat(parent, name, flags, mode))
             .map(Into::into)
     }
@@ -292,7 +307,7 @@ impl Tree {
             Special::Fifo => (FileType::Fifo, 0),
         };
         let (uid, gid) = self.owner(attributes);
-        let mode = Mode::from_raw_mode(attributes.mode & 0o7777);
+        let mode = Mode::from_raw_mode(attributes.mode & ALL_MODE);
         self.place(path, |parent, name| {
             rustix::fs::mknodat(parent, name, kind, mode, device)?;
             rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -381,11 +396,18 @@ impl Tree {
     ) -> Result<(), UnpackError> {
         let (uid, gid) = self.owner(attributes);
         let (mode, xattrs) = match self.purpose {
-            Purpose::Layer => (attributes.mode & 0o7777, &attributes.xattrs[..]),
+            Purpose::Layer => (attributes.mode & ALL_MODE, &attributes.xattrs[..]),
             Purpose::Sandbox { .. } => (attributes.mode & PLAIN_MODE, &[][..]),
         };
-        rustix::fs::fchown(fd, uid, gid).map_err(|e| disk(entry, e))?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(|e| disk(entry, e))?;
+        let is = rustix::fs::fstat(fd).map_err(|e| disk(entry, e))?;
+        let is_theirs = uid.is_none_or(|uid| uid.as_raw() == is.st_uid)
+            && gid.is_none_or(|gid| gid.as_raw() == is.st_gid);
+        if !is_theirs {
+            rustix::fs::fchown(fd, uid, gid).map_err(|e| disk(entry, e))?;
+        }
+        if !is_theirs || is.st_mode & ALL_MODE != mode {
+            rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(|e| disk(entry, e))?;
+        }
         for (name, value) in xattrs {
             match rustix::fs::fsetxattr(fd, name.as_os_str(), value, XattrFlags::empty()) {
                 // A file system without user attributes still runs the image.
