@@ -9,6 +9,7 @@ mod apps;
 mod client;
 mod crew;
 mod events;
+mod followers;
 mod group;
 mod idle;
 mod launch;
@@ -105,6 +106,8 @@ enum Driver {
     Recovery(recovery::Flags),
     /// Containers through a real `dcos up`, beside crun, runc and docker. Needs root.
     Launch(launch::Flags),
+    /// Many who follow a task's output, through a real `dcos up`. Needs root.
+    Followers(followers::Flags),
     /// An image of many layers from a registry, beside skopeo and umoci. Needs root.
     Pull(pull::Flags),
     /// Memory and processor time of a real `dcos up`, with no task, with one, with a thousand. Needs root.
@@ -156,6 +159,7 @@ async fn run(driver: Driver, place: &Place) -> Result<Option<Report>> {
         Driver::State(flags) => state::run(flags, place).await.map(Some),
         Driver::Recovery(flags) => recovery::run(flags, place).await.map(Some),
         Driver::Launch(flags) => launch::run(flags, place).await.map(Some),
+        Driver::Followers(flags) => followers::run(flags, place).await.map(Some),
         Driver::Pull(flags) => pull::run(flags, place).await.map(Some),
         Driver::Idle(flags) => idle::run(flags, place).await.map(Some),
         Driver::Oci(flags) => rivals::run_oci(&flags).map(|()| None),

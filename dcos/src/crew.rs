@@ -151,6 +151,7 @@ fn configs(
             containers: containers::Config {
                 allow_privileged: settings.allow_privileged,
                 policy: policy.clone(),
+                open_files: settings.task_open_files,
                 ..containers
             },
             images: images.clone(),

@@ -120,6 +120,7 @@ fn main() -> ExitCode {
 fn up(flags: settings::Flags, logging: Arc<Logging>) -> Result<()> {
     let settings = settings::Settings::read(flags)?;
     preflight::is_root()?;
+    preflight::raise_open_files()?;
     let _lock = preflight::lock(&settings.data_dir)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Containers need it: namespaces, cgroups, mounts.
 pub(crate) fn is_root() -> Result<()> {
@@ -15,6 +16,13 @@ pub(crate) fn is_root() -> Result<()> {
         "`dcos up` has to run as root, because containers need namespaces, cgroups and mounts. \
          Run it again with sudo: sudo dcos up"
     )
+}
+
+/// As many as this process may have: every client of a front door and every follower of a log takes two.
+pub(crate) fn raise_open_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .context("raising the number of files that may be open")
 }
 
 /// The data directory, ours for as long as this lives.

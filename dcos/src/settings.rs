@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, ValueEnum};
 use model::attributes::{Attribute, FaultDomain};
 use model::resources::Resources;
+use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
 
 use crate::access::MesosAuthentication;
@@ -224,6 +225,8 @@ pub(crate) struct Settings {
     pub(crate) reconfiguration_policy: Policy,
     /// Processors that tasks leave idle are lent.
     pub(crate) oversubscribe: bool,
+    /// The soft limit that this process was started with, and that tasks inherit. `None`: there is no limit.
+    pub(crate) task_open_files: Option<u64>,
 }
 
 impl Settings {
@@ -278,6 +281,7 @@ impl Settings {
             only: flags.only,
             reconfiguration_policy: file.reconfiguration_policy,
             oversubscribe: flags.oversubscribe || file.oversubscribe,
+            task_open_files: getrlimit(Resource::Nofile).current,
         };
         settings.check()?;
         Ok(settings)

@@ -58,7 +58,7 @@ impl Containers {
         }
         skeleton::make(&config.layer_dir)
             .with_context(|| format!("preparing {}", config.layer_dir.display()))?;
-        let zygote = Zygote::start(&config.zygote_program, &home(&config))?;
+        let zygote = Zygote::start(&config, &home(&config))?;
         let (watched, new) = mpsc::unbounded_channel();
         let (events, ends) = mpsc::channel(EVENTS_WAITING_MAX);
         tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
@@ -254,7 +254,7 @@ impl Daemon {
         let mut zygote = self.zygote();
         if zygote.pid() == pid {
             tracing::warn!(pid, "the zygote is gone; starting another");
-            *zygote = Zygote::start(&self.config.zygote_program, &home(&self.config))
+            *zygote = Zygote::start(&self.config, &home(&self.config))
                 .map_err(|e| launch_failed(format!("{e:#}")))?;
         }
         Ok(())

@@ -46,7 +46,8 @@ pub fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Option<i32> {
     if arguments.next()? != zygote::COMMAND {
         return None;
     }
-    Some(zygote::main(&arguments.next().unwrap_or_default()))
+    let home = arguments.next().unwrap_or_default();
+    Some(zygote::main(&home, arguments.next().as_deref()))
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub struct Config {
     pub policy: Policy,
     /// A shim that has not answered for so long hangs.
     pub shim_patience: Duration,
+    /// How many files a container that does not say may have open, if not as many as the daemon: the soft limit only.
+    pub open_files: Option<u64>,
 }
 
 impl Config {
@@ -80,6 +83,7 @@ impl Config {
             allow_privileged,
             policy,
             shim_patience,
+            open_files: None,
         }
     }
 }

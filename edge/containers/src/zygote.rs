@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
@@ -17,8 +16,9 @@ use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::ForkResult;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, setrlimit};
 
+use crate::Config;
 use crate::packet;
 use crate::protocol::{Launch, ToZygote};
 use crate::shim::{self, Machine};
@@ -45,11 +45,13 @@ pub(crate) struct Zygote {
 
 impl Zygote {
     /// `home` is the group in which the zygote and all shims live, apart from the daemon's.
-    pub(crate) fn start(program: &Path, home: &str) -> anyhow::Result<Zygote> {
+    pub(crate) fn start(config: &Config, home: &str) -> anyhow::Result<Zygote> {
+        let program = &config.zygote_program;
         let (ours, theirs) = packet::pair().context("a socket for the zygote")?;
         let process = Command::new(program)
             .arg0("dcos")
             .args([COMMAND, home])
+            .args(config.open_files.map(|most| most.to_string()))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
@@ -87,14 +89,22 @@ impl Drop for Zygote {
 }
 
 /// The zygote's whole life.
-pub(crate) fn main(home: &OsStr) -> i32 {
-    match serve(home) {
+pub(crate) fn main(home: &OsStr, open_files: Option<&OsStr>) -> i32 {
+    match open_files.map_or(Ok(()), limit_open_files).and_then(|()| serve(home)) {
         Ok(()) => 0,
         Err(e) => {
             let _ = writeln!(io::stderr(), "dcos zygote: {e:#}");
             EXIT_FAILED
         }
     }
+}
+
+/// Of this process, and so of all containers. The hard limit stays the daemon's.
+fn limit_open_files(most: &OsStr) -> anyhow::Result<()> {
+    let most = most.to_str().and_then(|most| most.parse().ok()).context("a number of files")?;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: Some(most), maximum };
+    setrlimit(Resource::Nofile, limit).context("limiting the number of open files")
 }
 
 fn serve(home: &OsStr) -> anyhow::Result<()> {

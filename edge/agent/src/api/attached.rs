@@ -94,6 +94,11 @@ impl Place {
         }
     }
 
+    /// Whether anything can still come to be there. Blocks.
+    pub(super) fn has_sandbox(&self) -> bool {
+        self.sandbox.exists()
+    }
+
     /// Only what has no effect when it is opened, and cannot block.
     fn open_found(&self, found: &File) -> Result<File, Miss> {
         let closed = |cause| Miss::Mishap(format!("{} cannot be opened: {cause}.\n", self.shown()));

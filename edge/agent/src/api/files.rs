@@ -16,7 +16,7 @@ use wire::agent_api::files::{Content, FileInfo, mode};
 
 use super::Api;
 use super::answer::{Asked, refuse};
-use super::attached::{Miss, place};
+use super::attached::{Miss, Place, place};
 use crate::guests::Refusal;
 
 /// One read gives no more, as in Mesos: sixteen pages.
@@ -130,11 +130,15 @@ pub(super) async fn part(
 pub(super) struct Fault(StatusCode, String);
 
 impl Fault {
-    fn bad(cause: impl Into<String>) -> Self {
+    pub(super) fn bad(cause: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, cause.into())
     }
 
-    fn into_response(self) -> Response {
+    pub(super) fn busy(cause: impl Into<String>) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, cause.into())
+    }
+
+    pub(super) fn into_response(self) -> Response {
         refuse(self.0, &self.1)
     }
 }
@@ -172,11 +176,24 @@ async fn on_disk<T: Send + 'static>(
     asked: &Asked,
     work: impl FnOnce(File, &str) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let path = asked
-        .get("path")
-        .ok_or_else(|| Fault::bad("Expecting 'path=value' in query.\n"))?
-        .to_owned();
-    at(api, path, work).await
+    at(api, path_of(asked)?, work).await
+}
+
+fn path_of(asked: &Asked) -> Result<String, Fault> {
+    let path = asked.get("path");
+    path.map(str::to_owned).ok_or_else(|| Fault::bad("Expecting 'path=value' in query.\n"))
+}
+
+/// Where that is which was asked for.
+pub(super) fn place_of(api: &Api, asked: &Asked) -> Result<Place, Fault> {
+    find(api, &path_of(asked)?)
+}
+
+fn find(api: &Api, path: &str) -> Result<Place, Fault> {
+    let view = api.0.board.view();
+    let own = view.own.as_ref().and_then(|own| own.agent.as_ref()).map(|agent| agent.as_str());
+    let unknown = || Fault(StatusCode::NOT_FOUND, format!("No sandbox is at {path:?}.\n"));
+    place(&api.0.dir, own, path).ok_or_else(unknown)
 }
 
 async fn at<T: Send + 'static>(
@@ -184,10 +201,7 @@ async fn at<T: Send + 'static>(
     path: String,
     work: impl FnOnce(File, &str) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let view = api.0.board.view();
-    let own = view.own.as_ref().and_then(|own| own.agent.as_ref()).map(|agent| agent.as_str());
-    let unknown = || Fault(StatusCode::NOT_FOUND, format!("No sandbox is at {path:?}.\n"));
-    let place = place(&api.0.dir, own, &path).ok_or_else(unknown)?;
+    let place = find(api, &path)?;
     let done = spawn_blocking(move || work(place.open()?, &path)).await;
     done.unwrap_or_else(|cause| Err(io::Error::other(cause).into()))
 }

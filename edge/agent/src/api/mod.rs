@@ -5,8 +5,10 @@
 pub(crate) mod access;
 mod answer;
 mod attached;
+mod changes;
 mod executor;
 mod files;
+mod follow;
 pub(crate) mod logging;
 mod shown;
 mod v1;
@@ -38,6 +40,7 @@ use crate::streams::Streams;
 use crate::usage::DiskMeter;
 use access::Access;
 use answer::{Asked, refuse};
+use follow::Followers;
 use logging::Levels;
 
 /// What the answers are made of. A clone answers the same.
@@ -62,6 +65,7 @@ struct Parts {
     access: Access,
     levels: Arc<dyn Levels>,
     disks: DiskMeter,
+    followers: Followers,
 }
 
 /// What leads to the other parts of the agent.
@@ -98,6 +102,7 @@ impl Api {
             access: config.access.clone(),
             levels: config.levels.clone(),
             disks: DiskMeter::default(),
+            followers: Followers::default(),
         }))
     }
 }
@@ -133,6 +138,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     match path.as_str() {
         "/files/browse" => files::browse(&api, &asked).await,
         "/files/read" => files::read(&api, &asked).await,
+        "/files/follow" => follow::follow(&api, &asked).await,
         "/files/download" => files::download(&api, &asked).await,
         "/files/debug" => asked.json(&shown::attached(&api)),
         "/state" => asked.json(&shown::state(&api)),

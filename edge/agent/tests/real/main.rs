@@ -54,6 +54,8 @@ fn main() -> ExitCode {
 fn of_tasks() -> Vec<Scenario> {
     scenarios![
         tasks::output_is_read_from_the_sandbox,
+        tasks::output_is_followed_until_its_sandbox_is_gone,
+        tasks::a_task_may_open_as_many_files_as_tasks_could_before_the_agent_raised_its_own_limit,
         tasks::a_task_knows_its_surroundings_and_nothing_of_ours,
         tasks::the_end_of_a_process_is_told,
         tasks::a_task_that_cannot_start_says_why,

@@ -34,6 +34,42 @@ pub(crate) async fn output_is_read_from_the_sandbox() {
     world.close().await;
 }
 
+pub(crate) async fn output_is_followed_until_its_sandbox_is_gone() {
+    let mut world = World::open().await;
+    world.run(shell("t", "echo one; until [ -e go ]; do sleep 0.05; done; echo two")).await;
+    world.expect(TaskState::Running).await;
+    let file = "/frameworks/f/executors/t/runs/latest/stdout";
+    world
+        .until("its first line", |_| {
+            world.sandbox("t").join("stdout").metadata().is_ok_and(|it| it.len() == 4)
+        })
+        .await;
+    let url = world.url(&format!("/files/follow?path={file}&lines=10"));
+    let mut stream = reqwest::get(url).await.expect("an answer");
+    assert_eq!(stream.chunk().await.expect("readable").expect("more"), "one\n");
+    std::fs::write(world.sandbox("t").join("go"), "").expect("written");
+    assert_eq!(stream.chunk().await.expect("readable").expect("more"), "two\n");
+    assert_eq!(world.ended().await.state, TaskState::Finished);
+    std::fs::remove_dir_all(world.sandbox("t").canonicalize().expect("there")).expect("removed");
+    assert_eq!(stream.chunk().await.expect("no mishap"), None);
+    let follow = |asked: &str| world.url(&format!("/files/follow?path={asked}"));
+    for (asked, status) in [(file, 404), ("/etc/passwd", 404), ("x&lines=1&offset=2", 400)] {
+        let answer = reqwest::get(follow(asked)).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status, "{asked}");
+    }
+    world.close().await;
+}
+
+pub(crate) async fn a_task_may_open_as_many_files_as_tasks_could_before_the_agent_raised_its_own_limit()
+ {
+    let mut world = World::prepare().await;
+    world.config.containers.open_files = Some(777);
+    world.start().await;
+    let (_, output) = world.finish(shell("t", "ulimit -Sn")).await;
+    assert_eq!(output, "777\n");
+    world.close().await;
+}
+
 pub(crate) async fn a_task_knows_its_surroundings_and_nothing_of_ours() {
     let mut world = World::open().await;
     let (_, output) = world.finish(shell("t", "env; pwd")).await;

@@ -1,35 +1,24 @@
 //! `dcos task log`: the end of a file of the sandbox, and what is added to it.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use tokio::time::sleep;
+use futures::StreamExt;
+use futures::stream::SelectAll;
 
 use crate::client::Client;
 use crate::screen::Screen;
-use crate::task::find::{Filter, tasks};
+use crate::task::find::{Filter, Task, tasks};
 use crate::task::sandbox::Sandbox;
 
 /// Agents answer a read with no more than this.
 const PIECE_BYTES_MAX: u64 = 60_000;
-/// Of one task, before others have their turn.
-const PIECES_AT_ONCE_MAX: usize = 64;
 /// So far back the last lines are looked for.
 const TAIL_BYTES_MAX: u64 = 16 << 20;
-const POLL_MS: u64 = 500;
 
 #[derive(Debug)]
 pub(crate) struct View {
     pub file: String,
     pub lines: usize,
     pub follow: bool,
-}
-
-/// A file, and how much of it has been printed.
-struct Tail<'a> {
-    id: &'a str,
-    sandbox: Sandbox<'a>,
-    offset: u64,
 }
 
 pub(crate) async fn run(
@@ -42,82 +31,47 @@ pub(crate) async fn run(
     if tasks.is_empty() {
         return Err(filter.nothing());
     }
-    let mut tails = Vec::new();
+    if view.follow {
+        return follow(screen, &client.patient()?, &tasks, &view).await;
+    }
     for task in &tasks {
         let sandbox = Sandbox::of(client, task);
-        let offset = sandbox.size(&view.file).await?;
-        let text = end(&sandbox, &view.file, offset, view.lines).await?;
+        let size = sandbox.size(&view.file).await?;
+        let text = end(&sandbox, &view.file, size, view.lines).await?;
         if tasks.len() > 1 {
             title(screen, &task.id)?;
         }
         screen.bytes(text.as_bytes())?;
-        tails.push(Tail { id: &task.id, sandbox, offset });
     }
-    match view.follow {
-        true => follow(screen, &mut tails, &view.file).await,
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 fn title(screen: &mut Screen<'_>, id: &str) -> Result<()> {
     screen.line(format_args!("===> {id} <==="))
 }
 
-/// Until somebody ends it.
-async fn follow(screen: &mut Screen<'_>, tails: &mut [Tail<'_>], file: &str) -> Result<()> {
-    let several = tails.len() > 1;
-    let mut last = tails.last().map_or("", |tail| tail.id);
-    loop {
-        sleep(Duration::from_millis(POLL_MS)).await;
-        for tail in tails.iter_mut() {
-            for _ in 0..PIECES_AT_ONCE_MAX {
-                let text = tail.more(file).await?;
-                if text.is_empty() {
-                    break;
-                }
-                if several && last != tail.id {
-                    title(screen, tail.id)?;
-                    last = tail.id;
-                }
-                screen.bytes(text.as_bytes())?;
-            }
-        }
+/// Until somebody ends it, or all sandboxes are gone.
+async fn follow(
+    screen: &mut Screen<'_>,
+    client: &Client,
+    tasks: &[Task],
+    view: &View,
+) -> Result<()> {
+    let mut all = SelectAll::new();
+    for task in tasks {
+        let stream = Sandbox::of(client, task).follow(&view.file, view.lines).await?;
+        all.push(stream.bytes_stream().map(|piece| (task.id.as_str(), piece)));
     }
-}
-
-impl Tail<'_> {
-    async fn more(&mut self, file: &str) -> Result<String> {
-        let size = self.sandbox.size(file).await?;
-        if size < self.offset {
-            // It was rotated: what it holds now is all new, and its rest is in the youngest of the old ones.
-            let rest = self.rest(&format!("{file}.1")).await;
-            self.offset = 0;
-            if !rest.is_empty() {
-                return Ok(rest);
-            }
+    let mut last = "";
+    while let Some((id, piece)) = all.next().await {
+        let piece = piece.map_err(|cause| client.unreachable(&cause))?;
+        if tasks.len() > 1 && last != id {
+            title(screen, id)?;
+            last = id;
         }
-        let length = (size - self.offset).min(PIECE_BYTES_MAX);
-        if length == 0 {
-            return Ok(String::new());
-        }
-        let text = self.sandbox.read(file, self.offset, length).await?;
-        self.offset += length;
-        Ok(text)
+        screen.bytes(&piece)?;
     }
-
-    /// What is in an old file beyond what has been printed. It may be gone, or older than it should be: then there is
-    /// nothing.
-    async fn rest(&self, old: &str) -> String {
-        let size = self.sandbox.size(old).await.unwrap_or(0);
-        let (mut text, mut offset) = (String::new(), self.offset);
-        while offset < size {
-            let length = (size - offset).min(PIECE_BYTES_MAX);
-            let Ok(piece) = self.sandbox.read(old, offset, length).await else { break };
-            text.push_str(&piece);
-            offset += length;
-        }
-        text
-    }
+    screen.remark("Nothing more will come: what was followed is gone.")
 }
 
 /// The last lines before `size`, read piece by piece from the end.

@@ -105,6 +105,12 @@ impl<'a> Sandbox<'a> {
         Ok(piece.data)
     }
 
+    /// The last lines of a file and what is added to it, for as long as there is a sandbox.
+    pub(super) async fn follow(&self, file: &str, lines: usize) -> Result<Response> {
+        let request = self.request("follow", file).query(&[("lines", lines)]);
+        self.client.open(request).await.map_err(|error| missing(error, file))
+    }
+
     pub(super) async fn open(&self, file: &str) -> Result<Response> {
         let opened = self.client.open(self.request("download", file)).await;
         opened.map_err(|error| missing(error, file))

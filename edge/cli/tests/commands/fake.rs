@@ -1,6 +1,6 @@
 //! A cluster that answers from a table and remembers what it was asked.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -23,8 +23,6 @@ pub(crate) struct Fake(Arc<Mutex<Inner>>);
 struct Inner {
     /// By method, path and query.
     answers: BTreeMap<String, (u16, String)>,
-    /// What is answered first, once each.
-    at_first: BTreeMap<String, VecDeque<String>>,
     /// What the header of an answer names.
     deployments: BTreeMap<String, String>,
     asked: Vec<String>,
@@ -48,14 +46,6 @@ pub(crate) struct Told {
 impl Fake {
     pub(crate) fn answer(self, asked: &str, status: u16, body: &str) -> Self {
         self.0.lock().expect("no panic").answers.insert(asked.into(), (status, body.into()));
-        self
-    }
-
-    /// The same, once, before what else there is to answer.
-    pub(crate) fn at_first(self, asked: &str, body: &str) -> Self {
-        let mut inner = self.0.lock().expect("no panic");
-        inner.at_first.entry(asked.into()).or_default().push_back(body.into());
-        drop(inner);
         self
     }
 
@@ -108,9 +98,7 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response<Body> {
     let sent = String::from_utf8_lossy(&body);
     inner.asked.push(if sent.is_empty() { place.clone() } else { format!("{place} {sent}") });
     let unknown = (404, format!("{{\"message\":\"nothing at {place}\"}}"));
-    let first = inner.at_first.get_mut(&place).and_then(VecDeque::pop_front);
-    let known = first.map(|body| (200, body)).or_else(|| inner.answers.get(&place).cloned());
-    let (status, body) = known.unwrap_or(unknown);
+    let (status, body) = inner.answers.get(&place).cloned().unwrap_or(unknown);
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     if let Some(id) = inner.deployments.get(&place) {

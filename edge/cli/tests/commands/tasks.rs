@@ -66,23 +66,14 @@ async fn the_end_of_a_log_is_printed() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_followed_may_be_rotated() {
-    let size = format!("{}&offset=-1", file("read", "%2Fstdout"));
-    let read = |file_name: &str, offset: u64, length: u64| {
-        let file = file("read", &format!("%2F{file_name}"));
-        format!("{file}&offset={offset}&length={length}")
-    };
-    let fake = fake()
-        .at_first(&size, r#"{"data":"","offset":6}"#)
-        .at_first(&size, r#"{"data":"","offset":2}"#)
-        .at_first(&size, r#"{"data":"","offset":2}"#)
-        .answer(&format!("{}&offset=-1", file("read", "%2Fstdout.1")), 200, r#"{"offset":10}"#)
-        .answer(&read("stdout", 0, 6), 200, r#"{"data":"a\nb\nc\n","offset":0}"#)
-        .answer(&read("stdout.1", 6, 4), 200, r#"{"data":"d\ne\n","offset":6}"#)
-        .answer(&read("stdout", 0, 2), 200, r#"{"data":"f\n","offset":0}"#);
-    // It ends when the file is gone.
+async fn a_log_is_followed_until_its_sandbox_is_gone() {
+    let from = format!("{}&lines=1", file("follow", "%2Fstdout"));
+    let fake = fake().answer(&from, 200, "c\nd\n\u{fffd}");
     let told = fake.run(&["task", "log", "--follow", "--lines", "1", "web"], "").await;
-    assert_eq!(told.out, "c\nd\ne\nf\n", "{told:?}");
+    assert_eq!(told.out, "c\nd\n\u{fffd}", "{told:?}");
+    assert!(told.ended.is_ok() && told.err.contains("is gone"), "{told:?}");
+    let missing = fake.run(&["task", "log", "--follow", "web", "nothing"], "").await;
+    assert!(missing.ended.is_err_and(|error| error.contains("cannot access 'nothing'")));
 }
 
 #[tokio::test]
