@@ -67,6 +67,8 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         hostname: None,
         rlimits: vec![],
         mounts: vec![],
+        devices: vec![],
+        hooks: vec![],
         confinement: Confinement::default(),
     })
 }

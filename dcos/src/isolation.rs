@@ -56,6 +56,7 @@ impl Isolation {
             seccomp_profiles: self.seccomp_profiles.clone(),
             seccomp_default: self.seccomp_default.clone(),
             devices: self.devices.clone(),
+            handed_out: Vec::new(),
             shm_bytes: self.shm_size_mib.map(|mib| mib.saturating_mul(BYTES_PER_MIB)),
             share_pid: self.share_pid,
             share_ipc: self.share_ipc,

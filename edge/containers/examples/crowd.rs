@@ -154,6 +154,8 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         hostname: None,
         rlimits: vec![],
         mounts: vec![],
+        devices: vec![],
+        hooks: vec![],
         confinement: Confinement::default(),
     })
 }

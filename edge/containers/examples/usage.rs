@@ -87,5 +87,7 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
         rlimits: vec![],
         confinement: Confinement::default(),
         mounts: vec![],
+        devices: vec![],
+        hooks: vec![],
     })
 }

@@ -12,11 +12,13 @@ use rustix::process::{Pid, Signal};
 
 use crate::spec::Usage;
 
+mod devices;
 mod freeze;
 mod make;
+mod program;
 mod read;
 
-pub(crate) use make::Devices;
+pub(crate) use devices::Devices;
 use read::keyed;
 
 /// Killed processes need a moment to leave.
@@ -31,6 +33,8 @@ const ENTERING_TRIES_MAX: u32 = 100;
 pub(crate) struct Hierarchies {
     v1: Vec<Hierarchy>,
     v2: Option<PathBuf>,
+    /// Whether programs say which devices a container may open.
+    programs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +47,8 @@ impl Hierarchies {
     pub(crate) fn detect() -> anyhow::Result<Hierarchies> {
         let text = std::fs::read_to_string("/proc/self/mountinfo")
             .context("reading /proc/self/mountinfo")?;
-        let found = Self::parse(&text);
+        let mut found = Self::parse(&text);
+        found.programs = found.is_v2() && program::are_supported();
         anyhow::ensure!(
             found.is_v2() || found.v1("memory").is_some(),
             "no control groups are mounted; mount them below /sys/fs/cgroup"
@@ -52,7 +57,7 @@ impl Hierarchies {
     }
 
     fn parse(mountinfo: &str) -> Hierarchies {
-        let mut found = Hierarchies { v1: Vec::new(), v2: None };
+        let mut found = Hierarchies { v1: Vec::new(), v2: None, programs: false };
         for line in mountinfo.lines() {
             let Some((place, file_system)) = line.split_once(" - ") else { continue };
             let (Some(mount), Some(kind)) =
@@ -75,6 +80,11 @@ impl Hierarchies {
     /// Whether version 2 has the controllers.
     pub(crate) fn is_v2(&self) -> bool {
         self.v2.is_some() && self.v1("memory").is_none()
+    }
+
+    /// Whether anything says which devices a container may open.
+    pub(crate) fn control_devices(&self) -> bool {
+        self.programs || self.v1("devices").is_some()
     }
 
     /// Where a version 1 controller is mounted.

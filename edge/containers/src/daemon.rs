@@ -192,7 +192,7 @@ impl Daemon {
             return Err(launch_failed(format!("{name:?} cannot name a container")));
         }
         let ground = Ground {
-            devices_are_controlled: !self.hierarchies.is_v2(),
+            devices_are_controlled: self.hierarchies.control_devices(),
             allow_privileged: self.config.allow_privileged,
         };
         let granted = policy::grant(&spec, &self.config.policy, ground, &self.filters);

@@ -3,7 +3,7 @@
 
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
 use model::confinement::{Capabilities, Device, Rights, Seccomp, Sharing};
@@ -24,6 +24,8 @@ pub struct Policy {
     pub seccomp_default: Option<String>,
     /// Devices that a container may ask for, by their paths.
     pub devices: Vec<PathBuf>,
+    /// Devices that are handed out to one container at a time: nobody else opens them.
+    pub handed_out: Vec<PathBuf>,
     /// Of `/dev/shm`; 64 MiB in a container with an image if unset.
     pub shm_bytes: Option<u64>,
     /// May it see the processes of the machine?
@@ -37,6 +39,9 @@ const OF_ROOT: Capabilities = Capabilities(0xa004_25fb);
 
 /// Of use only where the device controller says which devices may be opened, so not with version 2.
 const TO_MAKE_DEVICES: Capabilities = Capabilities(1 << 27);
+
+/// To read, to write, and to make a node of it.
+const ACCESS_ALL: &str = "rwm";
 
 /// How much of the machine a container may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,9 @@ pub(crate) struct Granted {
     pub(crate) devices: Vec<Node>,
     #[n(5)]
     pub(crate) shm_bytes: Option<u64>,
+    /// Devices that it may not open, though it may open others of the machine.
+    #[cbor(n(6), default)]
+    pub(crate) denied: Vec<Node>,
 }
 
 /// Which system calls are filtered.
@@ -95,14 +103,6 @@ pub(crate) struct Node {
     pub(crate) minor: u32,
     #[n(4)]
     pub(crate) access: String,
-}
-
-impl Node {
-    /// As the device controller is told.
-    pub(crate) fn rule(&self) -> String {
-        let kind = if self.is_block { 'b' } else { 'c' };
-        format!("{kind} {}:{} {}", self.major, self.minor, self.access)
-    }
 }
 
 /// Of the machine, as far as it matters here.
@@ -135,7 +135,11 @@ pub(crate) fn grant(
         Rights::Usual => policy.effective_capabilities.is_some(),
         Rights::Changed { .. } => false,
     };
-    let devices = confinement.devices.iter().map(|device| node(device, policy, spec.privileged));
+    let asked = confinement.devices.iter().map(|device| {
+        may_ask_for(device, policy, spec)?;
+        node(device)
+    });
+    let devices = asked.chain(spec.devices.iter().map(node));
     Ok(Granted {
         effective,
         bounding,
@@ -143,7 +147,24 @@ pub(crate) fn grant(
         filter: filter(spec, policy, bounding, filters)?,
         devices: devices.collect::<Result<_, String>>()?,
         shm_bytes: confinement.shm_bytes.or(policy.shm_bytes),
+        denied: if spec.privileged { Vec::new() } else { denied(spec, policy) },
     })
+}
+
+/// Those that others have, or may have.
+fn denied(spec: &Spec, policy: &Policy) -> Vec<Node> {
+    let is_own = |path: &&PathBuf| {
+        spec.devices.iter().any(|own| path.as_path() == Path::new(&own.host_path))
+    };
+    let others = policy.handed_out.iter().filter(|path| !is_own(path));
+    let others = others.map(|path| path.display().to_string());
+    let device = |path: String| Device {
+        container_path: path.clone(),
+        host_path: path,
+        access: ACCESS_ALL.to_owned(),
+    };
+    // One that is not there cannot be opened, either.
+    others.filter_map(|path| node(&device(path)).ok()).collect()
 }
 
 fn shared(spec: &Spec, policy: &Policy) -> Result<(), String> {
@@ -230,14 +251,22 @@ fn filter(
 }
 
 /// A privileged container has them all, and only names them otherwise.
-fn node(device: &Device, policy: &Policy, privileged: bool) -> Result<Node, String> {
-    let path = PathBuf::from(&device.host_path);
-    if !policy.devices.contains(&path) && !privileged {
-        return Err(format!(
-            "the device {} is not allowed on this agent; its operator can allow it: isolation.devices",
-            device.host_path
-        ));
+fn may_ask_for(device: &Device, policy: &Policy, spec: &Spec) -> Result<(), String> {
+    let (path, named) = (Path::new(&device.host_path), &device.host_path);
+    let is_in = |all: &[PathBuf]| all.iter().any(|one| one == path);
+    match (spec.privileged, is_in(&policy.handed_out), is_in(&policy.devices)) {
+        (true, _, _) | (false, false, true) => Ok(()),
+        (false, true, _) => Err(format!(
+            "the device {named} is handed out by the agent; ask for it with the task's gpus"
+        )),
+        (false, false, false) => Err(format!(
+            "the device {named} is not allowed on this agent; its operator can allow it: isolation.devices"
+        )),
     }
+}
+
+fn node(device: &Device) -> Result<Node, String> {
+    let path = PathBuf::from(&device.host_path);
     let found =
         std::fs::metadata(&path).map_err(|e| format!("the device {}: {e}", device.host_path))?;
     let kind = found.file_type();

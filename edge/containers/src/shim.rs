@@ -6,6 +6,7 @@ mod confine;
 mod connections;
 mod ending;
 mod extras;
+mod hooks;
 mod init;
 mod journal;
 mod logs;

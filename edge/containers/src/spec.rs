@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
-use model::confinement::{Confinement, Sharing};
+use model::confinement::{Confinement, Device, Sharing};
 use model::container::{Rlimit, Run, Volume, VolumeMode};
 use model::id::ContainerId;
 
@@ -54,6 +54,25 @@ pub struct Spec {
     /// After the volumes, in order.
     #[cbor(n(14), default)]
     pub mounts: Vec<Mount>,
+    /// What the agent has set aside for it, whatever containers may ask for themselves.
+    #[cbor(n(15), default)]
+    pub devices: Vec<Device>,
+    /// What is run, as root on the machine, while its root is there and nobody is in it.
+    #[cbor(n(16), default)]
+    pub hooks: Vec<Hook>,
+}
+
+/// A program of the machine that finishes a container's root, as the OCI's `createContainer` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Hook {
+    #[n(0)]
+    pub program: PathBuf,
+    /// With its own name first.
+    #[n(1)]
+    pub arguments: Vec<String>,
+    /// All of its environment, as `NAME=VALUE`.
+    #[n(2)]
+    pub environment: Vec<String>,
 }
 
 impl Spec {

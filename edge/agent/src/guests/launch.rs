@@ -190,6 +190,8 @@ impl Guests {
             environment: of_guest(guest.lineage.name(), &root, wanted.command.as_ref()),
             volumes: own.map(Ok).chain(shared).collect::<anyhow::Result<_>>()?,
             mounts: extras.mounts,
+            devices: vec![],
+            hooks: vec![],
             sandbox,
             user,
             root,

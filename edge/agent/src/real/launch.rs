@@ -311,6 +311,8 @@ impl Hands {
             },
             volumes: extras.volumes.into_iter().chain(self.door(job)).collect(),
             mounts: extras.mounts,
+            devices: vec![],
+            hooks: vec![],
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),

@@ -182,6 +182,8 @@ impl Ours<'_> {
             hostname: None,
             rlimits: vec![],
             mounts: vec![],
+            devices: vec![],
+            hooks: vec![],
             confinement: Confinement::default(),
         })
     }

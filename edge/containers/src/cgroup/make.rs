@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Hierarchies, below};
+use super::{Devices, Hierarchies, below, program};
 use crate::spec::Limits;
 
 /// Controllers of version 1 for which a container has a group of its own. Not `cpuset`, whose fresh groups have no
@@ -15,6 +15,9 @@ const OWN_V1: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices", "freez
 
 /// Of both versions.
 const CPU: &str = "cpu";
+
+/// Of version 1 only.
+const DEVICES: &str = "devices";
 
 /// What version 2 has to hand on from group to group before it can be limited.
 const HANDED_ON_V2: [&str; 4] = ["cpu", "memory", "pids", "io"];
@@ -28,28 +31,6 @@ const WEIGHT_MAX: u64 = 10_000;
 /// In which the CPU time that a quota allows is used up.
 const CPU_PERIOD_MICROS: u64 = 100_000;
 const CPU_QUOTA_MICROS_MIN: u64 = 1_000;
-
-/// What a confined container may open; it may make any. Null, zero, full, random, urandom, tty, ptmx and terminals.
-const DEVICES_ALLOWED: [&str; 10] = [
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
-];
-
-/// Which devices of the machine a container may open. Of effect with version 1 only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Devices<'a> {
-    /// And those of these rules.
-    Harmless(&'a [String]),
-    All,
-}
 
 /// A file of a controller and what is written to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,13 +60,24 @@ impl Hierarchies {
         }
         let mut settings = self.settings(limits, devices);
         settings.retain(|one| one.controller != CPU);
-        self.write_all(cgroup, &settings)
+        self.write_all(cgroup, &settings)?;
+        self.ask_program(cgroup, devices)
+    }
+
+    /// Version 2 has no controller of devices.
+    fn ask_program(&self, cgroup: &str, devices: Devices<'_>) -> anyhow::Result<()> {
+        if !self.programs || !devices.limits() {
+            return Ok(());
+        }
+        let group = self.dir("", cgroup)?;
+        program::attach(&group, &devices.program())
+            .with_context(|| format!("saying which devices may be opened in {}", group.display()))
     }
 
     /// What is left to be limited in a group when the program runs: who prepares it is in the group, too, and would be
     /// kept waiting by a small share or quota.
     pub(crate) fn limit_cpu(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
-        let mut settings = self.settings(limits, Devices::All);
+        let mut settings = self.settings(limits, Devices::AllBut(&[]));
         settings.retain(|one| one.controller == CPU);
         self.write_all(cgroup, &settings)
     }
@@ -115,18 +107,21 @@ impl Hierarchies {
     }
 
     /// Makes a group in another's, which has to be there and limits both.
-    pub(crate) fn make_within(&self, cgroup: &str) -> anyhow::Result<()> {
+    pub(crate) fn make_within(&self, cgroup: &str, devices: Devices<'_>) -> anyhow::Result<()> {
         for dir in self.own_dirs(cgroup) {
             fs::create_dir(&dir).with_context(|| {
                 format!("creating {}; has the container that it lies in ended?", dir.display())
             })?;
         }
-        Ok(())
+        let mut settings = self.settings(&Limits::default(), devices);
+        settings.retain(|one| one.controller == DEVICES);
+        self.write_all(cgroup, &settings)?;
+        self.ask_program(cgroup, devices)
     }
 
     /// Changes the limits of a group that is there.
     pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
-        let settings = self.settings(limits, Devices::All);
+        let settings = self.settings(limits, Devices::AllBut(&[]));
         let is_amount = |one: &&Setting| matches!(one.controller, CPU | "memory");
         let amounts: Vec<&Setting> = settings.iter().filter(is_amount).collect();
         let write = |one: &&Setting| {
@@ -197,11 +192,8 @@ fn quota_micros(millis: u64) -> u64 {
 
 fn settings_v1(limits: &Limits, devices: Devices<'_>, limits_swap: bool) -> Vec<Setting> {
     let mut all = vec![setting("cpu", "cpu.shares", shares(limits))];
-    if let Devices::Harmless(granted) = devices {
-        all.push(setting("devices", "devices.deny", "a"));
-        let allowed = DEVICES_ALLOWED.into_iter().chain(granted.iter().map(String::as_str));
-        all.extend(allowed.map(|rule| setting("devices", "devices.allow", rule)));
-    }
+    let orders = devices.orders().into_iter();
+    all.extend(orders.map(|(file, value)| setting(DEVICES, file, value)));
     if let Some(millis) = limits.cpu_millis_max {
         all.push(setting("cpu", "cpu.cfs_period_us", CPU_PERIOD_MICROS));
         all.push(setting("cpu", "cpu.cfs_quota_us", quota_micros(millis)));
@@ -261,7 +253,7 @@ mod tests {
     #[test]
     fn cpus_become_shares_and_a_quota() {
         let check = |limits: Limits, shares: &str, weight: &str, quota: Option<&str>| {
-            let v1 = settings_v1(&limits, Devices::All, true);
+            let v1 = settings_v1(&limits, Devices::AllBut(&[]), true);
             let v2 = settings_v2(&limits);
             assert_eq!(value(&v1, "cpu.shares"), Some(shares));
             assert_eq!(value(&v1, "cpu.cfs_quota_us"), quota);
@@ -279,7 +271,7 @@ mod tests {
     fn memory_is_limited_with_its_swap_where_that_is_counted() {
         let limits = Limits { memory_bytes_max: Some(1 << 20), ..limits(100, None) };
         let swap = |counted| {
-            let settings = settings_v1(&limits, Devices::All, counted);
+            let settings = settings_v1(&limits, Devices::AllBut(&[]), counted);
             value(&settings, "memory.memsw.limit_in_bytes").map(String::from)
         };
         assert_eq!((swap(true).as_deref(), swap(false)), (Some("1048576"), None));
@@ -290,7 +282,7 @@ mod tests {
             |swap_bytes_max| Limits { swap_bytes_max: Some(swap_bytes_max), ..limits.clone() };
         let check = |swap: u64, v1: &str, v2: &str| {
             let (old, new) =
-                (settings_v1(&more(swap), Devices::All, true), settings_v2(&more(swap)));
+                (settings_v1(&more(swap), Devices::AllBut(&[]), true), settings_v2(&more(swap)));
             assert_eq!(value(&old, "memory.memsw.limit_in_bytes"), Some(v1));
             assert_eq!(value(&new, "memory.swap.max"), Some(v2));
         };
@@ -301,23 +293,9 @@ mod tests {
     #[test]
     fn what_is_set_aside_is_left_when_memory_runs_short() {
         let limits = Limits { memory_bytes_kept: Some(4096), ..limits(100, None) };
-        let v1 = settings_v1(&limits, Devices::All, true);
+        let v1 = settings_v1(&limits, Devices::AllBut(&[]), true);
         assert_eq!(value(&v1, "memory.soft_limit_in_bytes"), Some("4096"));
         assert_eq!(value(&settings_v2(&limits), "memory.low"), Some("4096"));
-    }
-
-    #[test]
-    fn a_confined_container_opens_only_what_is_listed() {
-        let rules = |devices| {
-            let settings = settings_v1(&limits(100, None), devices, true);
-            settings.into_iter().filter(|s| s.controller == "devices").collect::<Vec<_>>()
-        };
-        assert_eq!(rules(Devices::All), Vec::new());
-        let granted = ["c 10:229 rwm".to_owned()];
-        let confined = rules(Devices::Harmless(&granted));
-        assert_eq!(confined.first(), Some(&setting("devices", "devices.deny", "a")));
-        assert_eq!(confined.len(), 1 + DEVICES_ALLOWED.len() + granted.len());
-        assert_eq!(confined.last(), Some(&setting("devices", "devices.allow", &granted[0])));
     }
 
     #[test]

@@ -143,6 +143,7 @@ mod tests {
             whoever,
             filter: FilterOf::None,
             devices: Vec::new(),
+            denied: Vec::new(),
             shm_bytes: None,
         }
     }

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode};
 use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::extras;
+use super::hooks;
 use super::mounts::{Detached, Inside, Kind, is_dir};
 use super::volumes;
 use crate::cgroup::Hierarchies;
@@ -160,7 +161,8 @@ impl Growing<'_> {
         }
         self.tmpfs()?;
         self.launch.spec.volumes.iter().try_for_each(|volume| self.volume(volume))?;
-        self.mounts()
+        self.mounts()?;
+        hooks::run(self.launch, &self.path)
     }
 
     /// The container's own groups only, to be read.

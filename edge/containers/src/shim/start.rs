@@ -25,7 +25,7 @@ use super::{
 };
 use crate::cgroup::Devices;
 use crate::packet;
-use crate::policy::{self, Node, Reach};
+use crate::policy::{self, Reach};
 use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, SOCKET};
 use crate::spec::{Root, Spec};
@@ -288,14 +288,14 @@ fn namespaces(spec: &Spec) -> libc::c_int {
 
 /// Makes the container's groups, while its init prepares what it will see, and puts it there.
 fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
-    let granted: Vec<String> = launch.granted.devices.iter().map(Node::rule).collect();
+    let granted = &launch.granted;
     let devices = match policy::reach(&launch.spec) {
-        Reach::Open => Devices::All,
-        Reach::Confined => Devices::Harmless(&granted),
+        Reach::Open => Devices::AllBut(&granted.denied),
+        Reach::Confined => Devices::Harmless(&granted.devices),
     };
     let hierarchies = &machine.hierarchies;
     match launch.spec.is_nested() {
-        true => hierarchies.make_within(&launch.cgroup)?,
+        true => hierarchies.make_within(&launch.cgroup, devices)?,
         false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?,
     }
     hierarchies.admit(&launch.cgroup, init.as_raw_nonzero().get().unsigned_abs())

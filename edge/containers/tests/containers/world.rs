@@ -74,6 +74,8 @@ impl World {
             hostname: None,
             rlimits: vec![],
             mounts: vec![],
+            devices: vec![],
+            hooks: vec![],
             confinement: Confinement::default(),
         }
     }
