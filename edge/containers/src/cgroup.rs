@@ -116,10 +116,10 @@ impl Hierarchies {
         for dir in self.dirs(cgroup) {
             let joined = undisturbed(|| {
                 std::fs::create_dir_all(&dir)?;
-                match Some(&dir) == cpuset.as_ref() {
-                    true => Ok(()),
-                    false => std::fs::write(dir.join("cgroup.procs"), "0"),
+                if Some(&dir) != cpuset.as_ref() {
+                    std::fs::write(dir.join("cgroup.procs"), "0")?;
                 }
+                Ok(())
             });
             joined.with_context(|| format!("joining {}", dir.display()))?;
         }
@@ -208,7 +208,7 @@ fn below(mount: &Path, cgroup: &str) -> PathBuf {
 }
 
 /// Somebody may remove a group above between two steps, for it is empty: then all of them are made again.
-fn undisturbed(steps: impl Fn() -> std::io::Result<()>) -> std::io::Result<()> {
+fn undisturbed(steps: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut tries = 1;
     loop {
         match steps() {
@@ -219,8 +219,9 @@ fn undisturbed(steps: impl Fn() -> std::io::Result<()>) -> std::io::Result<()> {
 }
 
 /// The file is not there, or was opened in a group that is no more.
-fn is_gone(e: &std::io::Error) -> bool {
-    e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV)
+fn is_gone(e: &anyhow::Error) -> bool {
+    let cause: Option<&std::io::Error> = e.downcast_ref();
+    cause.is_some_and(|e| e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV))
 }
 
 /// Removes the group and those that processes in it have made. Most have none: only who is refused looks for them.

@@ -203,3 +203,58 @@ pub(crate) enum FromInit {
         wait_status: i32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use model::container::Run;
+
+    use super::*;
+    use crate::spec::WindowSize;
+
+    /// What daemon and shim of the first release said to each other. Bytes that once stood here must stay readable, and
+    /// what an old side is told must be as it was: a container may be older than this program, and outlive it.
+    #[test]
+    fn a_shim_of_the_first_release_and_this_one_understand_each_other() {
+        let ask = |ask| Request { version: 1, ask };
+        let exec = Exec {
+            run: Run::Exec(vec!["ls".to_owned()]),
+            environment: vec![("A".to_owned(), "b".to_owned())],
+            user: Some("web".to_owned()),
+            working_dir: None,
+            terminal: Some(WindowSize { rows: 24, columns: 80 }),
+        };
+        check("8201820080", &ask(Ask::Subscribe));
+        check("8201820181190bb8", &ask(Ask::Stop { grace_ms: 3000 }));
+        check("82018202810a", &ask(Ask::Signal(10)));
+        check("82018203818582018181626c7381826141616263776562f68218181850", &ask(Ask::Exec(exec)));
+        check("820182048102", &ask(Ask::SignalExec(2)));
+        check("8201820580", &ask(Ask::Attach));
+        let (reason, cause) = (Reason::ContainerLimitationMemory, "full".to_owned());
+        let limitation = Some(Limitation { reason, cause: cause.clone() });
+        check("820080", &Answer::Preparing);
+        check("820181191267", &Answer::Started { pid: 4711 });
+        check("820282046466756c6c", &Answer::Failed { reason, cause: cause.clone() });
+        check(
+            "820381820982046466756c6c",
+            &Answer::Exited(Status { wait_status: 9, limitation: limitation.clone() }),
+        );
+        check("820480", &Answer::Done);
+        check("820580", &Answer::Executed);
+        check("8206816466756c6c", &Answer::Refused(cause));
+        check("81190400", &Status { wait_status: 1024, limitation: None });
+        check("820982046466756c6c", &Status { wait_status: 9, limitation });
+    }
+
+    fn check<T>(recorded: &str, message: &T)
+    where
+        T: Debug + Encode<()> + for<'b> Decode<'b, ()>,
+    {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let written = minicbor::to_vec(message).expect("into memory");
+        assert_eq!(hex(&written), recorded, "{message:?}");
+        let read: T = minicbor::decode(&written).expect("it is what was written");
+        assert_eq!(format!("{read:?}"), format!("{message:?}"));
+    }
+}

@@ -15,6 +15,8 @@ pub(crate) const SOCKET: &str = "shim.sock";
 /// How the container ended, and what the file is called until it is whole.
 pub(crate) const STATUS: &str = "status";
 pub(crate) const STATUS_PARTIAL: &str = "status.partial";
+/// A page: no status is longer, and no file system gives less.
+pub(crate) const STATUS_BYTES_KEPT: usize = 4096;
 
 /// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";

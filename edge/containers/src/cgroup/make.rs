@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Devices, Hierarchies, below, program};
+use super::{Devices, Hierarchies, below, is_gone, program, undisturbed};
 use crate::spec::Limits;
 
 /// Controllers of version 1 for which a container has a group of its own. Not `cpuset`, whose fresh groups have no
@@ -45,8 +45,22 @@ fn setting(controller: &'static str, file: &'static str, value: impl ToString) -
 }
 
 impl Hierarchies {
-    /// Makes the group in every tree that limits or counts, with nobody in it and its CPU time not limited yet.
+    /// Makes the group in every tree that limits or counts and moves a process into it. Its CPU time is not limited yet.
+    /// Until somebody is in it anybody may remove it.
     pub(crate) fn make(
+        &self,
+        cgroup: &str,
+        limits: &Limits,
+        devices: Devices<'_>,
+        pid: u32,
+    ) -> anyhow::Result<()> {
+        undisturbed(|| {
+            self.make_empty(cgroup, limits, devices)?;
+            self.admit(cgroup, pid)
+        })
+    }
+
+    fn make_empty(
         &self,
         cgroup: &str,
         limits: &Limits,
@@ -75,11 +89,15 @@ impl Hierarchies {
     }
 
     /// What is left to be limited in a group when the program runs: who prepares it is in the group, too, and would be
-    /// kept waiting by a small share or quota.
+    /// kept waiting by a small share or quota. If the group is gone, so are those who were in it: they have ended, or
+    /// whoever removed it has moved them elsewhere.
     pub(crate) fn limit_cpu(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
         let mut settings = self.settings(limits, Devices::AllBut(&[]));
         settings.retain(|one| one.controller == CPU);
-        self.write_all(cgroup, &settings)
+        match self.write_all(cgroup, &settings) {
+            Err(cause) if is_gone(&cause) => Ok(()),
+            written => written,
+        }
     }
 
     fn settings(&self, limits: &Limits, devices: Devices) -> Vec<Setting> {
@@ -106,8 +124,13 @@ impl Hierarchies {
         })
     }
 
-    /// Makes a group in another's, which has to be there and limits both.
-    pub(crate) fn make_within(&self, cgroup: &str, devices: Devices<'_>) -> anyhow::Result<()> {
+    /// Makes a group in another's, which has to be there and limits both, and moves a process into it.
+    pub(crate) fn make_within(
+        &self,
+        cgroup: &str,
+        devices: Devices<'_>,
+        pid: u32,
+    ) -> anyhow::Result<()> {
         for dir in self.own_dirs(cgroup) {
             fs::create_dir(&dir).with_context(|| {
                 format!("creating {}; has the container that it lies in ended?", dir.display())
@@ -116,7 +139,8 @@ impl Hierarchies {
         let mut settings = self.settings(&Limits::default(), devices);
         settings.retain(|one| one.controller == DEVICES);
         self.write_all(cgroup, &settings)?;
-        self.ask_program(cgroup, devices)
+        self.ask_program(cgroup, devices)?;
+        self.admit(cgroup, pid)
     }
 
     /// Changes the limits of a group that is there.
@@ -137,7 +161,7 @@ impl Hierarchies {
 
     /// Moves a process into the group that was made. With version 1 the first move of any process in a while waits
     /// several milliseconds, for a grace period of the kernel's.
-    pub(crate) fn admit(&self, cgroup: &str, pid: u32) -> anyhow::Result<()> {
+    fn admit(&self, cgroup: &str, pid: u32) -> anyhow::Result<()> {
         for dir in self.own_dirs(cgroup) {
             let path = dir.join("cgroup.procs");
             fs::write(&path, pid.to_string())

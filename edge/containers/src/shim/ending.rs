@@ -1,9 +1,10 @@
 //! The end of a container: its last output, why it ended, and that nothing of it is left.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use anyhow::Context;
 use model::task::Reason;
 use rustix::process::{Pid, Signal, WaitOptions};
 
@@ -11,7 +12,7 @@ use super::connections::Connections;
 use super::{KILLED, Place, Shim};
 use crate::cgroup::Hierarchies;
 use crate::protocol::{Answer, Limitation, Status};
-use crate::run_dir::{STATUS, STATUS_PARTIAL};
+use crate::run_dir::{STATUS, STATUS_BYTES_KEPT, STATUS_PARTIAL};
 
 impl Shim<'_> {
     /// Init has ended, and with it every process of the container.
@@ -93,12 +94,21 @@ fn kill_children() {
     }
 }
 
-/// Whole or not at all, whenever the machine stops.
+/// Takes the space that the status will need, while there is some: it must be possible to tell how a container has ended
+/// when others have filled up everything meanwhile.
+pub(super) fn keep_room(run_dir: &Path) -> anyhow::Result<()> {
+    let path = run_dir.join(STATUS_PARTIAL);
+    std::fs::write(&path, [0; STATUS_BYTES_KEPT])
+        .with_context(|| format!("keeping room in {}", path.display()))
+}
+
+/// Whole or not at all, whenever the machine stops. Into the room that was kept.
 fn write_status(run_dir: &Path, status: &Status) -> std::io::Result<()> {
     let bytes = minicbor::to_vec(status).map_err(std::io::Error::other)?;
     let partial = run_dir.join(STATUS_PARTIAL);
-    let mut file = File::create(&partial)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&partial)?;
     file.write_all(&bytes)?;
+    file.set_len(bytes.len().try_into().map_err(std::io::Error::other)?)?;
     file.sync_all()?;
     std::fs::rename(&partial, run_dir.join(STATUS))?;
     File::open(run_dir)?.sync_all()

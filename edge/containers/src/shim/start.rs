@@ -165,6 +165,7 @@ fn assemble<'a>(
     let _ = packet::send(&ready.socket, &ToInit::Prepare, &fds);
     drop(stdio);
     quieten(&launch.run_dir)?;
+    ending::keep_room(&launch.run_dir)?;
     let listener = listen(&launch.run_dir)?;
     packet::send(&channel, &Answer::Preparing, &[]).context("greeting the daemon")?;
     admit(launch, machine, ready.init)?;
@@ -294,9 +295,9 @@ fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
         Reach::Confined => Devices::Harmless(&granted.devices),
     };
     let hierarchies = &machine.hierarchies;
+    let init = init.as_raw_nonzero().get().unsigned_abs();
     match launch.spec.is_nested() {
-        true => hierarchies.make_within(&launch.cgroup, devices)?,
-        false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices)?,
+        true => hierarchies.make_within(&launch.cgroup, devices, init),
+        false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices, init),
     }
-    hierarchies.admit(&launch.cgroup, init.as_raw_nonzero().get().unsigned_abs())
 }

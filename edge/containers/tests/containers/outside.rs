@@ -1,14 +1,19 @@
 //! What others do to a container behind our back.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use containers::spec::{Exec, Spec};
+use containers::{Exited, Found, FoundState};
 use model::task::Reason;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::process::{Pid, Signal};
 
-use crate::world::{World, cgroups, exec, shell, shims, wait_until};
+use crate::world::{PATIENCE, World, cgroups, exec, shell, shims, wait_until};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -129,6 +134,92 @@ async fn a_container_without_its_groups_ends_as_it_would_and_can_be_stopped() {
         world.containers().remove(&spec.container).await.expect("removed");
     }
     world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn groups_that_are_removed_before_anybody_is_in_them_are_made_again() {
+    const REMOVED_MIN: usize = 3;
+    let mut world = World::open().await;
+    let first = world.spec(shell("true"));
+    world.run(&first).await;
+    let (removed, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let remove = {
+        let (removed, done) = (Arc::clone(&removed), Arc::clone(&done));
+        let all = cgroups(&world.config.cgroup_parent);
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                let inside = all.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten());
+                let paths = inside.flatten().map(|entry| entry.path());
+                let groups = paths.filter(|path| !path.ends_with("shims"));
+                let gone = groups.filter(|group| fs::remove_dir(group).is_ok()).count();
+                removed.fetch_add(gone, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+    };
+    let remover = std::thread::spawn(remove);
+    let deadline = Instant::now() + PATIENCE;
+    while removed.load(Ordering::Relaxed) < REMOVED_MIN && Instant::now() < deadline {
+        let spec = world.spec(shell("exit 5"));
+        assert_eq!(world.run(&spec).await.wait_status, 5 << 8);
+    }
+    done.store(true, Ordering::Relaxed);
+    remover.join().expect("it does not panic");
+    assert!(removed.load(Ordering::Relaxed) >= REMOVED_MIN, "nothing was removed in time");
+    world.check_nothing_is_left().await;
+}
+
+/// A run directory on a disk of its own, which is full once the container runs. Nobody hears of the end when it comes.
+#[tokio::test]
+async fn how_a_container_ended_is_known_though_there_was_no_space_to_write_it_down() {
+    let mut world = World::open().await;
+    world.close().await;
+    let disk = Disk::mount(&world.config.run_dir);
+    world.reopen().await;
+    let spec = world.spec(shell("while [ ! -e go ]; do sleep 0.02; done; exit 4"));
+    world.launch(&spec).await;
+    disk.fill();
+    let refused = world.spec(shell("true"));
+    let cause = world.containers().launch(refused).await.expect_err("it has no room").to_string();
+    assert!(cause.contains("No space left"), "{cause}");
+    world.close().await;
+    fs::write(spec.sandbox.join("go"), "").expect("written");
+    let parent = world.config.cgroup_parent.clone();
+    wait_until("the shim has ended", || shims(&parent).is_empty(), String::new).await;
+    let found = world.reopen().await;
+    let exited = Exited { wait_status: 4 << 8, limitation: None };
+    let state = FoundState::Exited(exited);
+    assert_eq!(found, [Found { container: spec.container.clone(), state }]);
+    world.containers().remove(&spec.container).await.expect("removed");
+    world.close().await;
+    drop(disk);
+    world.check_nothing_is_left().await;
+}
+
+/// A small one, as long as this lives.
+struct Disk(PathBuf);
+
+impl Disk {
+    const BYTES: usize = 4 << 20;
+
+    fn mount(at: &Path) -> Disk {
+        fs::create_dir_all(at).expect("made");
+        let size = format!("size={}", Disk::BYTES);
+        mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))
+            .expect("mounted");
+        Disk(at.to_owned())
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("ballast")).expect("made");
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).expect("unmounted");
+    }
 }
 
 /// Whoever is in the group goes elsewhere first.
