@@ -1,7 +1,6 @@
 //! The agents' half of `dcos up`: as many as were asked for, each with its share of the machine.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +123,7 @@ fn configs(
         None => machine_resources(Machine::detect(data)?),
     };
     let policy = settings.isolation.policy()?;
-    let master = SocketAddr::new(settings.bind, settings.ports.agent_stream);
+    let master = settings.agents_door();
     let access = settings.mesos_authentication.of_agents()?;
     let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
     let mut configs = Vec::new();
@@ -187,6 +186,7 @@ fn image_config(settings: &Settings) -> images::Config {
         plain_http: registries.insecure,
         credentials: registries.credentials,
         garbage: settings.image_gc.policy(),
+        sharing: settings.layer_sharing.config(settings),
         ..defaults
     }
 }

@@ -12,6 +12,7 @@ mod fetching;
 mod gone_agents;
 mod image_gc;
 mod isolation;
+mod layer_sharing;
 mod listen;
 mod logs;
 mod master;

@@ -107,13 +107,16 @@ impl Master {
         servers.add("front door", doors.front_door, front_door, patience);
         servers.add("Marathon API", doors.marathon, marathon, patience);
         servers.add("Mesos master API", doors.mesos_master, mesos, patience);
-        servers.add("agents' stream", doors.agent_stream, agent_stream(handle), Unread::Kept);
+        let agents = agent_stream(handle)?;
+        servers.add("agents' stream", doors.agent_stream, agents, Unread::Kept);
         Ok(())
     }
 }
 
-fn agent_stream(handle: Handle) -> Router {
-    Router::new().route_service(wire::agent::METHOD, engine::agents::service(handle))
+fn agent_stream(handle: Handle) -> Result<Router> {
+    let ledger = images::Ledger::new().context("beginning the list of who has which layers")?;
+    let stream = engine::agents::service(handle);
+    Ok(Router::new().route_service(wire::agent::METHOD, stream).merge(ledger.router()))
 }
 
 fn marathon_info(settings: &Settings) -> MarathonInfo {

@@ -22,6 +22,7 @@ use crate::fetching::Fetching;
 use crate::gone_agents::GoneAgents;
 use crate::image_gc::ImageGc;
 use crate::isolation::Isolation;
+use crate::layer_sharing::LayerSharing;
 use crate::placement::Placement;
 use crate::resources;
 use crate::task_logs::TaskLogs;
@@ -107,6 +108,7 @@ struct File {
     host_volumes: Option<Vec<String>>,
     registries: Registries,
     image_gc: ImageGc,
+    layer_sharing: LayerSharing,
     allow_privileged: bool,
     isolation: Isolation,
     insecure_no_auth: bool,
@@ -213,6 +215,7 @@ pub(crate) struct Settings {
     pub(crate) host_volumes: Option<Vec<String>>,
     pub(crate) registries: Registries,
     pub(crate) image_gc: ImageGc,
+    pub(crate) layer_sharing: LayerSharing,
     /// Containers that ask for it get the machine's devices and capabilities.
     pub(crate) allow_privileged: bool,
     pub(crate) isolation: Isolation,
@@ -272,6 +275,7 @@ impl Settings {
             host_volumes: file.host_volumes,
             registries: file.registries,
             image_gc: file.image_gc,
+            layer_sharing: file.layer_sharing,
             fault_domains,
             allow_privileged: file.allow_privileged,
             isolation: file.isolation,
@@ -285,6 +289,11 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Where the master listens for agents.
+    pub(crate) fn agents_door(&self) -> SocketAddr {
+        SocketAddr::new(self.bind, self.ports.agent_stream)
     }
 
     /// All of 127.0.0.0/8 is this machine, so there each agent has an address of its own, and constraints on hostnames
@@ -323,6 +332,7 @@ impl Settings {
         }
         self.executors.check()?;
         self.image_gc.check()?;
+        self.layer_sharing.check()?;
         self.fetcher.check()?;
         self.task_logs.policy()?;
         self.host_paths()?;

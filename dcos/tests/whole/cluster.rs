@@ -131,19 +131,7 @@ impl Cluster {
 
     /// SIGTERM, and the exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the cluster runs");
-        terminate(&child);
-        let deadline = Instant::now() + Duration::from_secs(STOP_SECS_MAX);
-        loop {
-            if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                return status;
-            }
-            if Instant::now() >= deadline {
-                child.kill().expect("a child that was not waited for can be killed");
-                return child.wait().expect("a killed child ends");
-            }
-            std::thread::sleep(Duration::from_millis(POLL_MS));
-        }
+        ended(&mut self.child.take().expect("the cluster runs"))
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
@@ -254,6 +242,53 @@ impl Drop for Cluster {
                 tail.join("\n")
             );
         }
+    }
+}
+
+/// Agents of a cluster in a process of their own, which ends with their tasks.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Agents {
+    /// Beside the master on `ip`; the settings have to name other ports than its agents have.
+    pub(crate) fn start(ip: &str, settings: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("agents.yaml");
+        fs::write(&file, settings).expect("a file");
+        let log = File::create(dir.path().join("log")).expect("a log");
+        let mut command = Command::new(DCOS);
+        command.args(["up", "--only", "agents", "--stop-tasks", "--bind", ip, "--config"]);
+        command.arg(file).arg("--data-dir").arg(dir.path().join("data"));
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        Self { child, dir }
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        ended(&mut self.child);
+        if std::thread::panicking() {
+            eprintln!("{}", fs::read_to_string(self.dir.path().join("log")).unwrap_or_default());
+        }
+    }
+}
+
+/// SIGTERM, and the exit status.
+fn ended(child: &mut Child) -> ExitStatus {
+    terminate(child);
+    let deadline = Instant::now() + Duration::from_secs(STOP_SECS_MAX);
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return status;
+        }
+        if Instant::now() >= deadline {
+            child.kill().expect("a child that was not waited for can be killed");
+            return child.wait().expect("a killed child ends");
+        }
+        std::thread::sleep(Duration::from_millis(POLL_MS));
     }
 }
 

@@ -5,8 +5,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::attach::agent;
-use crate::cluster::{Cluster, Tasks, urls};
-use crate::registry::Registry;
+use crate::cluster::{Agents, Cluster, Tasks, urls};
+use crate::fake::Fake;
+use crate::registry::{self, Image, Item, Registry, tar};
 
 const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
 
@@ -72,4 +73,47 @@ async fn an_image_that_is_not_there_is_told_as_the_last_failure() {
     let app = cluster.app_when("missing", |app| app["lastTaskFailure"].is_object()).await;
     let message = app["lastTaskFailure"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("nothing"), "{app:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_gets_layers_from_another_one() {
+    let fake = Fake::start("127.80.14.5").await;
+    let layers = ["lower", "upper"].map(|name| tar(&[Item::File(name, 0o644, name.as_bytes())]));
+    let digests = layers.each_ref().map(|layer| registry::digest(layer));
+    let image = Image { layers: layers.into(), config: json!({}) };
+    let (_, paths) = fake.image("shared", "1", &image);
+    let settings = "layer_sharing: {enabled: true}\n";
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("one.yaml");
+    std::fs::write(&file, settings).expect("written");
+    let file = file.to_str().expect("text");
+    let flags = ["--config", file, "--attributes", "which:one"];
+    let cluster = Cluster::start("127.80.14.6", &flags).await;
+    let others = format!("{settings}ports: {{agent: 5061}}\nattributes: 'which:two'\n");
+    let _others = Agents::start(&cluster.ip, &others);
+    for which in ["one", "two"] {
+        // What runs is the machine's own.
+        let volume = |path: &str| json!({"containerPath": path, "hostPath": path, "mode": "RO"});
+        let volumes = ["/bin", "/lib", "/lib64", "/usr"].map(volume);
+        let app = json!({
+            "id": format!("/{which}"), "cpus": 0.1, "mem": 32,
+            "cmd": "test -f /lower && test -f /upper && exec sleep 1000",
+            "constraints": [["which", "IS", which]],
+            "container": {"type": "MESOS", "docker": {"image": format!("{}/shared:1", fake.address)},
+                "volumes": volumes},
+        });
+        assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+        cluster.settled(which, 1).await;
+    }
+    let asked = |path: &str| fake.count(path);
+    assert_eq!(
+        paths.iter().map(|path| asked(path)).collect::<Vec<_>>(),
+        [1, 1],
+        "{:?}",
+        fake.asked()
+    );
+    assert_eq!(asked("/v2/shared/manifests/1"), 2, "each is let in by the registry");
+    let url = format!("http://{}:5051/layers/{}", cluster.ip, digests[0]);
+    let stranger = reqwest::get(url).await.expect("an answer");
+    assert_eq!(stranger.status(), 403);
 }

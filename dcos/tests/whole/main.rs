@@ -6,6 +6,8 @@ mod clients;
 mod cluster;
 mod draining;
 mod executors;
+#[path = "../../../edge/images/tests/support/fake.rs"]
+mod fake;
 mod frameworks;
 mod images;
 mod life;
@@ -18,3 +20,6 @@ mod registry;
 mod upgrade;
 mod volumes;
 mod zones;
+
+/// As its neighbour calls it.
+use registry as support;

@@ -63,6 +63,9 @@ impl Store {
                 () = stop.cancelled() => return,
                 _ = watch.tick() => (),
             }
+            if let Some(shared) = &self.inner().shared {
+                shared.greet().await;
+            }
             if let Err(cause) = self.sweep(Need::Policy).await {
                 tracing::warn!(cause = format!("{cause:#}"), "unused images cannot be removed");
             }
@@ -115,6 +118,11 @@ impl Inner {
             Need::Policy => PARTIAL_AGE_MAX,
             Need::Space => Duration::ZERO,
         });
+        let is_tight = need == Need::Space || is_full(&self.dir, policy.headroom);
+        if let Some(shared) = self.shared.as_ref().filter(|_| is_tight) {
+            // What others may want goes before what we may want ourselves.
+            shared.keeper.keep_only(|_| false).context("removing archives of layers")?;
+        }
         let spared = |digest: &str| excluded.contains(digest) || in_use.contains(digest);
         // Those that were not used for longest first.
         let mut candidates: Vec<_> = used.iter().filter(|(digest, _)| !spared(digest)).collect();
@@ -151,6 +159,10 @@ impl Inner {
         self.index
             .prune(is_kept, put_away)
             .with_context(|| format!("pruning {}", self.dir.display()))?;
+        if let Some(shared) = &self.shared {
+            let kept = shared.keeper.keep_only(|digest| self.index.has_layer(digest));
+            kept.context("removing archives of unused layers")?;
+        }
         let after = self.index.contents().usage();
         if before != after {
             tracing::info!(

@@ -11,6 +11,7 @@
 //! [`Fetcher`] does what a task's `fetch` says: URIs into the sandbox, unpacked, executable, through a cache.
 
 mod archive;
+mod bring;
 mod bundle;
 mod credentials;
 mod error;
@@ -25,7 +26,9 @@ mod install;
 mod layer;
 mod manifest;
 mod name;
+mod progress;
 mod registry;
+mod sharing;
 mod store;
 mod tree;
 
@@ -36,6 +39,8 @@ use std::time::Duration;
 pub use error::{FetchError, PullError};
 pub use fetch::{Clients, Fetcher};
 pub use garbage::GarbagePolicy;
+pub use progress::Progress;
+pub use sharing::{Given, LEDGER_PATH, Ledger, NotGiven, Sharing};
 pub use store::{Keep, Store};
 
 /// How images are named, found and fetched.
@@ -56,6 +61,8 @@ pub struct Config {
     /// Of one layer, unpacked.
     pub layer_bytes_max: u64,
     pub garbage: GarbagePolicy,
+    /// Layers are given to other agents of the cluster and taken from them.
+    pub sharing: Option<Sharing>,
 }
 
 const STALL_TIMEOUT_SECS: u64 = 30;
@@ -73,6 +80,7 @@ impl Default for Config {
             tries_max: TRIES_MAX,
             layer_bytes_max: LAYER_BYTES_MAX,
             garbage: GarbagePolicy::default(),
+            sharing: None,
         }
     }
 }

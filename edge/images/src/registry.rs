@@ -21,7 +21,7 @@ use crate::{Config, PullError, PullRequest, credentials, files, layer, name};
 const MANIFEST_BYTES_MAX: usize = 4 << 20;
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
 /// Each write is a matter for another thread, so it should be worth it.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
 const CLIENTS_MAX: usize = 32;
 const CAUSE_CHARS_MAX: usize = 300;
 const RETRY_DELAY_MS: u64 = 250;
@@ -161,6 +161,12 @@ impl<'a> Registry<'a> {
             .await?;
         let actual = layer::digest_of(&bytes, &blob.digest);
         if actual == blob.digest { Ok(bytes) } else { Err(self.wrong("the config".into(), actual)) }
+    }
+
+    /// Whether the image's repository has this layer for who asks.
+    pub(crate) async fn has(&self, blob: &Blob) -> bool {
+        let ask = || self.client.blob_exists(&self.source, &blob.digest);
+        self.retry(&part(blob), ask).await.unwrap_or(false)
     }
 
     /// Downloads a layer, and goes on where a connection was lost or an earlier life has ended. What has come is not
@@ -428,12 +434,12 @@ fn descriptor(blob: &Blob) -> OciDescriptor {
 }
 
 /// How much of a layer is there; nothing if it is more than the layer has.
-async fn have(blob: &Blob, at: &Path) -> u64 {
+pub(crate) async fn have(blob: &Blob, at: &Path) -> u64 {
     let found = tokio::fs::metadata(at).await.map_or(0, |found| found.len());
     if found > blob.size { 0 } else { found }
 }
 
-async fn open_at(path: &Path, offset: u64) -> std::io::Result<tokio::fs::File> {
+pub(crate) async fn open_at(path: &Path, offset: u64) -> std::io::Result<tokio::fs::File> {
     use tokio::io::AsyncSeekExt;
     let mut file =
         tokio::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).await?;

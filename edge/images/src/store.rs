@@ -10,18 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
 use oci_client::Reference;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::bring::{Pull, Shared};
 use crate::flight::Flights;
 use crate::flush::Flush;
 use crate::garbage::{Need, secs_since_1970};
 use crate::index::{Image, Index, Pinned};
-use crate::install::{Temporary, make_layer, settle, unpack};
-use crate::layer::{LayerError, Proof};
+use crate::install::{Temporary, make_layer};
 use crate::manifest::{self, Blob, Manifest};
-use crate::registry::{Arrived, Clients, Registry};
-use crate::tree::{self, UnpackError};
+use crate::progress::Progress;
+use crate::progress::UnderWay;
+use crate::registry::{Clients, Registry};
+use crate::sharing::{Given, NotGiven};
+use crate::tree;
 use crate::{Config, Prepared, PullError, PullRequest, Usage, bundle, files, name};
 
 /// Of one image at a time.
@@ -49,6 +52,9 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) index: Arc<Index>,
     pub(crate) flush: Flush,
+    pub(crate) under_way: UnderWay,
+    /// If layers are given to other agents and taken from them.
+    pub(crate) shared: Option<Shared>,
     clients: Clients,
     pulls: Flights<Result<Prepared, PullError>>,
     pub(crate) layers: Flights<Result<(), PullError>>,
@@ -97,6 +103,18 @@ impl Store {
         &self.0
     }
 
+    /// How far the pull of this image is, if one is under way and knows what there is to pull.
+    pub fn progress(&self, name: &str) -> Option<Progress> {
+        let full = name::full(name, &self.0.config).ok()?;
+        self.0.under_way.look(&full, |blob| self.0.arrived(blob))
+    }
+
+    /// A layer for another agent that shows our token.
+    pub fn give(&self, digest: &str, token: &str) -> Result<Given, NotGiven> {
+        let shared = self.0.shared.as_ref().ok_or(NotGiven::Absent)?;
+        shared.keeper.give(digest, token)
+    }
+
     pub fn usage(&self) -> Usage {
         self.0.index.contents().usage()
     }
@@ -120,12 +138,15 @@ impl Inner {
         make_layer(&dir.join("layers").join(EMPTY_LAYER)).with_context(failed)?;
         remove_unknown(&dir.join("layers"), &index).with_context(failed)?;
         let flush = Flush::new(File::open(&dir).with_context(failed)?);
+        let shared = Shared::open(dir.join("archives"), config.sharing.as_ref(), &index)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             config,
             dir,
             index,
             flush,
+            under_way: UnderWay::default(),
+            shared,
             clients: Clients::default(),
             pulls: Flights::default(),
             layers: Flights::default(),
@@ -223,9 +244,14 @@ impl Inner {
                 }
             }
         };
-        let downloads = Arc::new(Semaphore::new(DOWNLOADS_MAX));
-        try_join_all(blobs.iter().map(|blob| self.layer(&registry, blob, &downloads, asked)))
-            .await?;
+        let _told = self.under_way.begin(full, &blobs);
+        let pull = Pull {
+            holders: self.holders(&blobs).await,
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            registry: &registry,
+            asked,
+        };
+        try_join_all(blobs.iter().map(|blob| self.layer(&pull, blob))).await?;
         self.remember(full, &digest, &image)
             .await
             .map_err(|error| self.disk(asked, "the index", &error))?;
@@ -274,127 +300,6 @@ impl Inner {
         spawn_blocking(write).await.map_err(io::Error::other)?
     }
 
-    async fn layer(
-        self: &Arc<Self>,
-        registry: &Registry<'_>,
-        blob: &Blob,
-        downloads: &Arc<Semaphore>,
-        asked: &str,
-    ) -> Result<(), PullError> {
-        if self.index.has_layer(&blob.digest) {
-            return Ok(());
-        }
-        let bring = Box::pin(self.bring(registry, blob, downloads, asked));
-        let arrival = self.layers.join(&blob.digest, bring).await;
-        arrival.map_err(|error| error.told_of(asked))
-    }
-
-    /// Downloads and unpacks a layer that is not here.
-    async fn bring(
-        self: &Arc<Self>,
-        registry: &Registry<'_>,
-        blob: &Blob,
-        downloads: &Arc<Semaphore>,
-        asked: &str,
-    ) -> Result<(), PullError> {
-        let archive = self.partial_path(&blob.digest);
-        let brought = self.bring_by(registry, blob, &archive, downloads, asked).await;
-        let is_worth_keeping = match &brought {
-            // What has come so far is gone on with, in this life or the next.
-            Err(PullError::Registry { .. } | PullError::Stalled { .. }) => true,
-            Ok(())
-            | Err(
-                PullError::BadName { .. }
-                | PullError::NotFound { .. }
-                | PullError::Unauthorized { .. }
-                | PullError::Digest { .. }
-                | PullError::Unsafe { .. }
-                | PullError::Broken { .. }
-                | PullError::Platform { .. }
-                | PullError::NoSpace { .. }
-                | PullError::File { .. }
-                | PullError::Store { .. },
-            ) => false,
-        };
-        if !is_worth_keeping {
-            drop(Temporary::new(archive));
-        }
-        brought
-    }
-
-    async fn bring_by(
-        self: &Arc<Self>,
-        registry: &Registry<'_>,
-        blob: &Blob,
-        archive: &Path,
-        downloads: &Arc<Semaphore>,
-        asked: &str,
-    ) -> Result<(), PullError> {
-        loop {
-            let turn = Arc::clone(downloads).acquire_owned().await;
-            let turn = turn.expect("this semaphore is never closed");
-            let arrived = registry.layer(blob, archive).await?;
-            let installed = self.install(registry, blob, archive, arrived, turn).await?;
-            let failure = match installed {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            };
-            match failure {
-                // What was there before may have been wrong, or the registry gave another part than we asked for.
-                LayerError::Digest(_) if arrived == Arrived::InParts => {
-                    drop(Temporary::new(archive.to_owned()));
-                }
-                LayerError::Digest(actual) => {
-                    return Err(registry.wrong(format!("layer {}", blob.digest), actual));
-                }
-                LayerError::Unpack(UnpackError::Unsafe { entry, cause }) => {
-                    let layer = blob.digest.clone();
-                    return Err(PullError::Unsafe { image: asked.into(), layer, entry, cause });
-                }
-                LayerError::Unpack(UnpackError::Broken(cause)) => {
-                    return Err(registry.broken(&format!("layer {}", blob.digest), cause));
-                }
-                LayerError::Unpack(UnpackError::Disk { what, error }) => {
-                    return Err(self.disk(asked, &what, &error));
-                }
-            }
-        }
-    }
-
-    /// Not interrupted: once begun, the layer arrives even if nobody waits for it any more. The turn ends before the
-    /// flush: neither the network nor the processors need wait for the disk.
-    async fn install(
-        self: &Arc<Self>,
-        registry: &Registry<'_>,
-        blob: &Blob,
-        archive: &Path,
-        arrived: Arrived,
-        turn: OwnedSemaphorePermit,
-    ) -> Result<Result<(), LayerError>, PullError> {
-        let unpacking = Arc::clone(&self.unpacking).acquire_owned().await;
-        let unpacking = unpacking.expect("this semaphore is never closed");
-        let (inner, blob, archive) = (Arc::clone(self), blob.clone(), archive.to_owned());
-        let layer = format!("layer {}", blob.digest);
-        let work = move || {
-            let opened = File::open(&archive);
-            let opened = opened.map_err(|error| {
-                let what = archive.display().to_string();
-                LayerError::Unpack(UnpackError::Disk { what, error })
-            })?;
-            let proof = match arrived {
-                Arrived::AtOnce => Proof::Given,
-                Arrived::InParts => Proof::Wanted,
-            };
-            let unpacked = unpack(&inner, &blob, proof, opened)?;
-            // What is not there need not be flushed.
-            drop(Temporary::new(archive));
-            drop((unpacking, turn));
-            settle(&inner, &blob, &unpacked)
-        };
-        // A stranger's bytes may find a bug in us; that costs this image and not the agent.
-        spawn_blocking(work).await.map_err(|error| registry.broken(&layer, error.to_string()))
-    }
-
     pub(crate) fn disk(&self, image: &str, what: &str, error: &io::Error) -> PullError {
         let (image, dir) = (image.to_owned(), self.dir.clone());
         if files::is_full(error) {
@@ -409,7 +314,7 @@ impl Inner {
     }
 
     /// A layer that is being downloaded: named by its digest, so that whoever wants it next goes on with it.
-    fn partial_path(&self, digest: &str) -> PathBuf {
+    pub(crate) fn partial_path(&self, digest: &str) -> PathBuf {
         self.dir.join("partial").join(digest.replace(':', "-"))
     }
 

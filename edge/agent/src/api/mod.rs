@@ -9,6 +9,7 @@ mod changes;
 mod executor;
 mod files;
 mod follow;
+mod layers;
 pub(crate) mod logging;
 mod shown;
 mod v1;
@@ -119,6 +120,9 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let path = plain(request.uri().path());
     if path == "/api/v1/executor" {
         return executor::answer(&api, request).await;
+    }
+    if let Some(digest) = path.strip_prefix("/layers/") {
+        return layers::give(&api, digest, request).await;
     }
     let caller = match access::judge(&api, &path, &request) {
         Ok(caller) => caller,

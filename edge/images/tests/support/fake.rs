@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use futures::StreamExt;
 use futures::stream;
@@ -29,7 +29,7 @@ pub enum Fault {
 struct Shared {
     files: BTreeMap<String, (String, Vec<u8>)>,
     faults: BTreeMap<String, VecDeque<Fault>>,
-    /// `GET /path`, with the range if one was asked for.
+    /// Paths, with the range if one was asked for; `HEAD` and the path if nothing but its head was.
     asked: Vec<String>,
     knows_ranges: bool,
     /// Wanted as `Authorization` for everything but the token, which is given for `login`.
@@ -121,6 +121,7 @@ impl Handle {
 
 async fn answer(
     State((handle, address)): State<(Handle, String)>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -129,7 +130,8 @@ async fn answer(
         headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
     };
     let (range, authorization) = (text(header::RANGE), text(header::AUTHORIZATION));
-    handle.with(|shared| shared.asked.push(format!("{path} {range}").trim().to_owned()));
+    let head = if method == Method::HEAD { "HEAD " } else { "" };
+    handle.with(|shared| shared.asked.push(format!("{head}{path} {range}").trim().to_owned()));
     if let Some(refusal) = handle.with(|shared| shared.guard(&path, &authorization, &address)) {
         return refusal;
     }
