@@ -125,6 +125,7 @@ impl Kernel {
         let mut offers: Vec<&Arc<Offer>> = Vec::with_capacity(ids.len());
         for id in ids {
             let known = self.view.offers.get(id).filter(|offer| offer.framework == *from);
+            let known = known.filter(|_| !self.leftovers.is_void(id));
             let offer = known.ok_or("an offer is not valid any more")?;
             if offers.iter().any(|other| other.id == *id) {
                 return Err("an offer is named twice");

@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::agent::ToAgent;
 use model::framework::{Capability, FrameworkInfo};
-use model::id::{FrameworkId, OfferId, Role};
+use model::id::{FrameworkId, Role};
 use model::scheduler::{Call, Event};
-use model::task::{Reason, Task, TaskState};
 use model::time::Time;
 
 use crate::accept::{Answer, id_fault};
 use crate::constraints::Constraints;
 use crate::demand::Client;
 use crate::state::Framework;
-use crate::tasks::{Kill, Seen, Verdict, holds};
+use crate::tasks::{Kill, Seen};
 use crate::timers::Timer;
 use crate::{Effect, Kernel, Out, Record, Refusal, view};
 
@@ -111,24 +109,13 @@ impl Kernel {
 
     /// Takes back its offers and forgets what it wants.
     fn end_subscription(&mut self, id: &FrameworkId) {
-        let clients = self.clients(id, &[]);
-        let offers: Vec<OfferId> = self.offers_of(id);
-        for client in clients {
+        for client in self.clients(id, &[]) {
             self.forget_client(client);
         }
-        for offer in offers {
-            let Some(offer) = self.take_offer(id, &offer) else { continue };
-            self.count_free(&offer.agent_id);
-            self.offer_again(&offer.agent_id);
-        }
+        self.void_offers(id);
         self.forget_asks(id);
         self.forget_asked(id);
         self.touched_frameworks.insert(id.clone());
-    }
-
-    fn offers_of(&self, id: &FrameworkId) -> Vec<OfferId> {
-        let offers = self.view.offers.values().filter(|offer| offer.framework == *id);
-        offers.map(|offer| offer.id.clone()).collect()
     }
 
     pub(crate) fn framework_lost(&mut self, now: Time, id: &FrameworkId) {
@@ -149,37 +136,10 @@ impl Kernel {
             self.timers.cancel(at, Timer::Failover(id.clone()));
         }
         self.end_subscription(id);
-        for task in self.view.tasks.get(id).cloned().unwrap_or_default().values() {
-            if !holds(task) {
-                self.end_unacknowledged(now, id, task);
-            }
-        }
-        // Every agent, for one may hold a task that the kernel does not count: a framework that used an id twice.
-        for connection in self.agents.values().filter_map(|agent| agent.connection) {
-            let shutdown = ToAgent::Shutdown { framework: id.clone() };
-            out.effects.push(Effect::ToAgent(connection, shutdown));
-        }
+        self.clear_framework(now, id.clone(), out);
         self.forget_operations(id);
         self.commit(Record::Framework(id.clone(), Some(over)), out);
         self.forget_oldest(out);
-    }
-
-    /// Nobody is left to hear of the task's end, or to wait for its agent.
-    fn end_unacknowledged(&mut self, now: Time, id: &FrameworkId, task: &Task) {
-        if !task.state.is_terminal() {
-            let verdict = Verdict::new(
-                TaskState::Killed,
-                Reason::FrameworkRemoved,
-                "its framework was torn down",
-            );
-            let tasks = self.view.tasks.get_mut(id).expect("its tasks are being walked");
-            let known = Arc::make_mut(tasks.get_mut(&task.id).expect("likewise"));
-            known.state = TaskState::Killed;
-            known.status = Some(verdict.status(now, task.id.clone(), Some(task.agent.clone())));
-            let told = Arc::clone(&tasks[&task.id]);
-            self.view.history.updated(&told, task.state);
-        }
-        self.complete(id, &task.id);
     }
 
     /// The one with the lowest number goes first, so that the highest number that was ever given stays known.

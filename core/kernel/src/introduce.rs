@@ -95,7 +95,9 @@ impl Kernel {
     }
 
     fn offers_which(&self, is_meant: impl Fn(&Offer) -> bool) -> Vec<OfferId> {
-        let offers = self.view.offers.values().filter(|offer| is_meant(offer));
+        let is_valid = |offer: &Offer| !self.leftovers.is_void(&offer.id);
+        let offers = self.view.offers.values();
+        let offers = offers.filter(|offer| is_meant(offer) && is_valid(offer));
         offers.map(|offer| offer.id.clone()).collect()
     }
 

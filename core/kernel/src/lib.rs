@@ -1,7 +1,7 @@
 //! The cluster kernel: agents, frameworks, roles, offers and tasks. What the Mesos master decides.
 //!
 //! Reading order: [`state`] (what is durable), [`view`] (what can be asked) with [`history`], [`counts`] and `refresh`, this
-//! file (who may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks` and `introduce`,
+//! file (who may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks`, `introduce` and `leftovers`,
 //! `offers` with `clients`, `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`,
 //! `operator`, `duty`, `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`,
 //! `judge`, `claims` and `lent`.
@@ -27,6 +27,7 @@ pub mod history;
 mod introduce;
 mod inverse;
 mod judge;
+mod leftovers;
 mod lent;
 pub mod maintenance;
 mod offers;
@@ -66,6 +67,7 @@ use amounts::{Amounts, Change};
 pub use eligible::{Gpus, OfferRules};
 use frameworks::Subscription;
 use inverse::Inverse;
+use leftovers::Leftovers;
 use offers::Offers;
 use operations::Operations;
 use operator::Order;
@@ -227,6 +229,7 @@ pub struct Kernel {
     to_forget: Vec<AgentId>,
     /// What frameworks have asked of their tasks and are still to be told.
     asked: VecDeque<Asked>,
+    leftovers: Leftovers,
     frameworks: BTreeMap<FrameworkId, Subscription>,
     offers: Offers,
     operations: Operations,
@@ -268,8 +271,10 @@ impl Machine for Kernel {
     }
 
     fn wake_at(&self) -> Option<Time> {
-        let has_work =
-            self.shares.anyone_waits() || self.inverse.is_due() || !self.asked.is_empty();
+        let has_work = self.shares.anyone_waits()
+            || self.inverse.is_due()
+            || !self.asked.is_empty()
+            || !self.leftovers.is_empty();
         if has_work { Some(self.now) } else { self.timers.next_at() }
     }
 }
@@ -287,6 +292,7 @@ impl Kernel {
             removals: Removals::default(),
             to_forget: Vec::new(),
             asked: VecDeque::new(),
+            leftovers: Leftovers::default(),
             frameworks: BTreeMap::new(),
             offers: Offers::default(),
             operations: Operations::default(),
@@ -369,6 +375,9 @@ impl Kernel {
                 Timer::Inverse(agent) => self.ask_again(&agent),
                 Timer::Forget => self.forget_agents(now, out),
             }
+        }
+        if self.clear_away(now, out) {
+            return;
         }
         self.go_on_reconciling(now, out);
         self.ask_back(now, out);

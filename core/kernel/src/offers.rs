@@ -218,6 +218,7 @@ impl Kernel {
     pub(crate) fn take_offer(&mut self, from: &FrameworkId, id: &OfferId) -> Option<Arc<Offer>> {
         self.view.offers.get(id).filter(|offer| offer.framework == *from)?;
         let offer = self.view.offers.remove(id)?;
+        self.leftovers.forget(id);
         let slot = self.offers.slots[&offer.agent_id];
         let stock = &mut self.offers.stocks[slot];
         stock.offers.retain(|(_, one)| one.id != *id);
@@ -236,7 +237,7 @@ impl Kernel {
         offers: &[OfferId],
         filters: Filters,
     ) {
-        for id in offers {
+        for id in offers.iter().filter(|id| !self.leftovers.is_void(id)).collect::<Vec<_>>() {
             let Some(offer) = self.take_offer(from, id) else { continue };
             self.count_free(&offer.agent_id);
             self.refuse(now, &offer, offer.resources.clone(), filters.refuse);
@@ -261,9 +262,13 @@ impl Kernel {
     /// Nobody has answered for too long, or the agent is gone.
     pub(crate) fn rescind(&mut self, id: &OfferId, out: &mut Out) {
         let Some(offer) = self.view.offers.get(id).cloned() else { return };
+        let is_void = self.leftovers.is_void(id);
         self.take_offer(&offer.framework, id);
         self.count_free(&offer.agent_id);
         self.offer_again(&offer.agent_id);
+        if is_void {
+            return;
+        }
         out.effects.push(Effect::Event(offer.framework.clone(), Event::Rescind(id.clone())));
     }
 

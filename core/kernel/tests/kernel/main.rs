@@ -7,6 +7,7 @@ mod frameworks;
 mod groups;
 mod judge;
 mod laws;
+mod leftovers;
 mod lent;
 mod limits;
 mod lots;
