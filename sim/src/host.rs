@@ -287,7 +287,7 @@ impl World {
                 Parcel::Container {
                     host,
                     container: container.clone(),
-                    happened: Happened::Preparing,
+                    happened: Happened::Preparing { told: None },
                 },
             );
         }
@@ -323,7 +323,7 @@ impl World {
             return;
         }
         let Some(own) = self.hosts[host].containers.get_mut(&container) else {
-            if let Happened::Failed { .. } | Happened::Preparing = happened {
+            if let Happened::Failed { .. } | Happened::Preparing { .. } = happened {
                 self.tell_container(host, container, happened);
             }
             return;
@@ -347,7 +347,7 @@ impl World {
             // It has ended before, and its end was told then.
             (Happened::Started { .. } | Happened::Exited { .. }, Alive::Exited { .. }) => return,
             (Happened::Started { .. }, Alive::Running) => (),
-            (Happened::Preparing | Happened::Failed { .. }, _) => (),
+            (Happened::Preparing { .. } | Happened::Failed { .. }, _) => (),
         }
         self.tell_container(host, container, happened);
     }

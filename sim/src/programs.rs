@@ -132,7 +132,7 @@ impl World {
                 return false;
             }
             (Happened::Started { .. }, Alive::Running) => (),
-            (Happened::Preparing | Happened::Failed { .. }, _) => (),
+            (Happened::Preparing { .. } | Happened::Failed { .. }, _) => (),
         }
         true
     }

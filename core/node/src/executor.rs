@@ -373,7 +373,7 @@ impl Node {
     ) {
         let executor = self.state.executor(container).expect("the caller has looked").clone();
         match happened {
-            Happened::Preparing => (),
+            Happened::Preparing { .. } => (),
             Happened::Started { status } => {
                 let runs = Executor { running: Some(status), ..Executor::clone(&executor) };
                 self.keep_program(container, runs, turn);

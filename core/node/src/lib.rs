@@ -179,8 +179,11 @@ pub struct Measured {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
-    /// Fetching, pulling: slow enough to be told.
-    Preparing,
+    /// Fetching, pulling: slow enough to be told, and told again as it goes on.
+    Preparing {
+        /// How far it is, for people.
+        told: Option<String>,
+    },
     Started {
         status: ContainerStatus,
     },

@@ -234,7 +234,7 @@ impl Node {
             return;
         }
         match happened {
-            Happened::Preparing => self.preparing(container, &held, turn),
+            Happened::Preparing { told } => self.preparing(container, &held, told, turn),
             Happened::Started { status } => self.started(container, &held, status, turn),
             Happened::Failed { reason, cause } => {
                 self.report(container, &held, failed(&held, reason, cause), turn);
@@ -257,13 +257,28 @@ impl Node {
                 .out
                 .effects
                 .push(Effect::Stop { container: container.clone(), grace: self.config.kill_grace }),
-            Happened::Preparing | Happened::Failed { .. } | Happened::Exited { .. } => (),
+            Happened::Preparing { .. } | Happened::Failed { .. } | Happened::Exited { .. } => (),
         }
     }
 
-    fn preparing(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
-        if held.latest.is_none() && held.killed.is_none() {
-            self.report(container, held, News::of(TaskState::Starting), turn);
+    /// How far it is need not be told while what was told before is not yet known.
+    fn preparing(
+        &mut self,
+        container: &ContainerId,
+        held: &Held,
+        told: Option<String>,
+        turn: &mut Turn<'_>,
+    ) {
+        let is_news = match &held.latest {
+            None => true,
+            Some(latest) => {
+                let is_known = held.pending.is_empty();
+                is_known && latest.state == TaskState::Starting && latest.message != told
+            }
+        };
+        if is_news && held.killed.is_none() {
+            let news = News { message: told, ..News::of(TaskState::Starting) };
+            self.report(container, held, news, turn);
         }
     }
 

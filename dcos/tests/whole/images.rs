@@ -1,12 +1,13 @@
 //! Services that run from an image of a registry.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::attach::agent;
 use crate::cluster::{Agents, Cluster, Tasks, urls};
-use crate::fake::Fake;
+use crate::fake::{Fake, Fault};
 use crate::registry::{self, Image, Item, Registry, tar};
 
 const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
@@ -116,4 +117,34 @@ async fn an_agent_gets_layers_from_another_one() {
     let url = format!("http://{}:5051/layers/{}", cluster.ip, digests[0]);
     let stranger = reqwest::get(url).await.expect("an answer");
     assert_eq!(stranger.status(), 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_pull_says_how_far_it_is() {
+    let fake = Fake::start("127.80.14.7").await;
+    let layer = tar(&[Item::File("noise", 0o644, &vec![7; 3_000_000])]);
+    let image = Image { layers: vec![layer], config: json!({}) };
+    let (_, paths) = fake.image("slow", "1", &image);
+    fake.fault(&paths[0], Fault::HangAfter(1_100_000));
+    let cluster = Cluster::start("127.80.14.8", &[]).await;
+    let name = format!("{}/slow:1", fake.address);
+    let app = json!({"id": "/slow", "cpus": 0.1, "mem": 32, "cmd": "true",
+        "container": {"type": "MESOS", "docker": {"image": name}}});
+    assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+    let told = async || -> String {
+        let state = cluster.fetch(&format!("http://{}/mesos/state", cluster.ip)).await;
+        let state: Value = serde_json::from_str(&state.expect("a state")).expect("JSON");
+        let status = &state["frameworks"][0]["tasks"][0]["statuses"][0];
+        format!("{} {}", status["state"], status["message"])
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let expected = format!("Pulling image {name}: 0 of 1 layers, ");
+    loop {
+        let told = told().await;
+        if told.starts_with("\"TASK_STARTING\"") && told.contains(&expected) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

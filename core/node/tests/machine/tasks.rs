@@ -23,9 +23,24 @@ fn a_task_is_launched_reported_acknowledged_and_collected() {
 fn a_slow_launch_is_told() {
     let mut world = World::registered();
     world.run(task("t"));
-    assert_eq!(world.happened(Happened::Preparing), ["t Starting"]);
+    assert_eq!(world.happened(Happened::Preparing { told: None }), ["t Starting"]);
     assert_eq!(world.started(), NOTHING, "one update at a time");
     assert_eq!(world.acknowledge(), ["t Running"]);
+}
+
+#[test]
+fn how_far_a_launch_is_is_told_as_it_goes_on() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    let far = |text: &str| Happened::Preparing { told: Some(text.to_owned()) };
+    assert_eq!(world.happened(far("1 of 3")), ["t Starting 1 of 3"]);
+    assert_eq!(world.happened(far("2 of 3")), NOTHING, "nobody has heard of the first yet");
+    assert_eq!(world.acknowledge(), NOTHING);
+    assert_eq!(world.happened(far("1 of 3")), NOTHING, "it is where it was");
+    assert_eq!(world.happened(far("3 of 3")), ["t Starting 3 of 3"]);
+    world.acknowledge();
+    assert_eq!(world.started(), ["t Running"]);
+    assert_eq!(world.happened(far("late")), NOTHING);
 }
 
 #[test]

@@ -29,6 +29,9 @@ use crate::volumes::Volumes;
 
 /// A launch that takes longer is told as slow.
 const SLOW_AFTER: Duration = Duration::from_millis(200);
+/// From one word of how far it is to the next, which comes later each time.
+const TOLD_AGAIN_MIN: Duration = Duration::from_secs(5);
+const TOLD_AGAIN_MAX: Duration = Duration::from_secs(60);
 const TERMINAL: WindowSize = WindowSize { rows: 24, columns: 80 };
 /// Who has borrowed processors has them after all others: its weight is smaller by so much.
 const BORROWER_DIVISOR: u64 = 100;
@@ -117,13 +120,23 @@ impl Hands {
     async fn work_and_say(&self, job: &Job) -> Launched {
         let work = self.work(job);
         tokio::pin!(work);
-        tokio::select! {
-            launched = &mut work => launched,
-            () = sleep(SLOW_AFTER) => {
-                self.say(job.container.clone(), Happened::Preparing);
-                work.await
+        let mut wait = SLOW_AFTER;
+        loop {
+            tokio::select! {
+                launched = &mut work => return launched,
+                () = sleep(wait) => {
+                    let told = self.progress(job);
+                    self.say(job.container.clone(), Happened::Preparing { told });
+                    wait = (wait * 2).clamp(TOLD_AGAIN_MIN, TOLD_AGAIN_MAX);
+                }
             }
         }
+    }
+
+    fn progress(&self, job: &Job) -> Option<String> {
+        let name = &job.task.container.as_ref()?.image.as_ref()?.name;
+        let progress = self.tools.images.progress(name)?;
+        Some(format!("Pulling image {name}: {progress}"))
     }
 
     async fn work(&self, job: &Job) -> Launched {
