@@ -250,10 +250,7 @@ impl Tar<'_> {
         } else if extended.text("GNU.sparse.major").is_some_and(|major| major == b"1") {
             self.new_sparse(&extended, &mut entry)?;
         } else if extended.records.iter().any(|(key, _)| key.starts_with(b"GNU.sparse.")) {
-            return Err(refused(
-                &entry.path,
-                "is sparse in an outdated way; use tar --sparse-version=1.0".into(),
-            ));
+            entry.set_map_of_records(&extended)?;
         }
         Ok(entry)
     }
@@ -333,6 +330,29 @@ impl Tar<'_> {
 }
 
 impl Entry {
+    /// The sparse files of the first POSIX archives: the map is in the extended header, as pairs of records or in one.
+    fn set_map_of_records(&mut self, extended: &Extended) -> Result<(), UnpackError> {
+        const PAIR: [&[u8]; 2] = [b"GNU.sparse.offset", b"GNU.sparse.numbytes"];
+        let bad = || refused(&self.path, "has a broken map of its holes".into());
+        let paired = extended.records.iter().filter(|(key, _)| PAIR.contains(&key.as_slice()));
+        let whole = extended.text("GNU.sparse.map");
+        let texts: Vec<&[u8]> = match &whole {
+            Some(map) => map.split(|byte| *byte == b',').filter(|text| !text.is_empty()).collect(),
+            None => paired.map(|(_, value)| value.as_slice()).collect(),
+        };
+        let number = |text: &&[u8]| str::from_utf8(text).ok()?.parse().ok();
+        let numbers: Option<Vec<u64>> = texts.iter().map(number).collect();
+        let numbers = numbers.filter(|all| all.len().is_multiple_of(2)).ok_or_else(bad)?;
+        let map: Vec<_> = numbers
+            .chunks_exact(2)
+            .map(|pair| Segment { offset: pair[0], bytes: pair[1] })
+            .collect();
+        let size = extended.number("GNU.sparse.size").filter(|_| !map_is_long(&map));
+        let size = size.ok_or_else(bad)?;
+        self.path = extended.text("GNU.sparse.name").unwrap_or_else(|| self.path.clone());
+        self.set_map(map, size)
+    }
+
     /// A map must ascend and stay inside the file.
     fn set_map(&mut self, map: Vec<Segment>, size: u64) -> Result<(), UnpackError> {
         let mut end = 0;

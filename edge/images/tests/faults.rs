@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use images::{Config, GarbagePolicy, Prepared, PullError, PullRequest, Store};
 use serde_json::json;
+use sha2::{Digest, Sha512};
 use support::Item::File;
 use support::{Image, tar};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +123,26 @@ async fn wrong_bytes_do_not_get_in() {
         is_whole(&fixture.pull("a:1").await.expect("now it is good")),
         "a failure is not remembered"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_may_be_named_by_the_longer_digest() {
+    let fixture = Fixture::new().await;
+    let image = image(0);
+    let layer = &image.layers[0];
+    let digest = format!("sha512:{}", hex::encode(Sha512::digest(layer)));
+    let (manifest, blob) = ("/v2/a/manifests/1", format!("/v2/a/blobs/{digest}"));
+    fixture.fake.image("a", "1", &image);
+    let mut named = image.manifest();
+    named["layers"][0]["digest"] = digest.into();
+    fixture.fake.file(manifest, support::OCI_MANIFEST, named.to_string().as_bytes());
+    fixture.fake.file(&blob, "application/octet-stream", layer);
+    // The first time in two parts, which nobody but us puts together.
+    fixture.fake.fault(&blob, Fault::CutAfter(100_000));
+    assert!(is_whole(&fixture.pull("a:1").await.expect("it is right")));
+    fixture.store.prune(&[]).await.expect("pruned");
+    fixture.fake.fault(&blob, Fault::Instead(vec![7; layer.len()]));
+    fixture.fails("a:1", &["sha512:"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,9 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use images::{Config, ImageConfig, Prepared, PullError, PullRequest, Store};
 use serde_json::json;
@@ -185,6 +186,36 @@ async fn a_file_keeps_everything_that_it_was_given() {
         fs::metadata(fixture.dir.path()).expect("the store").permissions().mode() & 0o777,
         0o700
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sparse_files_come_as_any_tar_writes_them() {
+    let fixture = Fixture::new().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = fs::File::create(dir.path().join("sparse")).expect("a file");
+    file.set_len(8 << 20).expect("a hole");
+    for (at, byte) in [(0, b"a"), (4 << 20, b"b"), ((8 << 20) - 9000, b"c")] {
+        file.write_all_at(byte, at).expect("written");
+    }
+    let expected = fs::read(dir.path().join("sparse")).expect("a file");
+    for (number, form) in ["gnu", "pax --sparse-version=0.0", "pax --sparse-version=0.1", "pax"]
+        .into_iter()
+        .enumerate()
+    {
+        let words = format!("--create --sparse --format={form} --directory");
+        let mut packing = Command::new("tar");
+        packing.args(words.split(' ')).arg(dir.path()).arg("sparse").stdin(Stdio::null());
+        let packed = packing.output().expect("tar");
+        assert!(packed.status.success(), "{form}: {packed:?}");
+        assert!(packed.stdout.len() < 1 << 20, "{form}: the archive has the holes, too");
+        let image = Image { layers: vec![packed.stdout], config: json!({}) };
+        fixture.registry.push("sparse", &number.to_string(), &image).await;
+        let prepared = fixture.pull(&format!("sparse:{number}")).await.expect(form);
+        let unpacked = prepared.layers[0].join("sparse");
+        assert!(fs::read(&unpacked).expect("a file") == expected, "{form}");
+        let blocks = fs::metadata(&unpacked).expect("a file").blocks();
+        assert!(blocks * 512 < 1 << 20, "{form}: holes take no space");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
