@@ -163,10 +163,9 @@ impl<'a> Registry<'a> {
         if actual == blob.digest { Ok(bytes) } else { Err(self.wrong("the config".into(), actual)) }
     }
 
-    /// Whether the image's repository has this layer for who asks.
+    /// Whether the image's repository has this layer for who asks. One that does not say so is asked for the layer.
     pub(crate) async fn has(&self, blob: &Blob) -> bool {
-        let ask = || self.client.blob_exists(&self.source, &blob.digest);
-        self.retry(&part(blob), ask).await.unwrap_or(false)
+        self.client.blob_exists(&self.source, &blob.digest).await.unwrap_or(false)
     }
 
     /// Downloads a layer, and goes on where a connection was lost or an earlier life has ended. What has come is not
