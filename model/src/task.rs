@@ -134,6 +134,17 @@ pub struct ExecutorInfo {
     /// becomes of them.
     #[cbor(n(3), with = "crate::shared::option", has_nil)]
     pub program: Option<Arc<Program>>,
+    /// What else its framework says of it, to be shown. Unset if that is nothing, and for a program, which keeps its own.
+    #[n(4)]
+    pub given: Option<Given>,
+}
+
+impl ExecutorInfo {
+    /// What its framework says of it, of whatever kind it is.
+    pub fn described(&self) -> Option<&Given> {
+        let program = self.program.as_ref().map(|program| &program.given);
+        program.or(self.given.as_ref())
+    }
 }
 
 /// What the kernel keeps of a task: all but how to run it.

@@ -261,7 +261,7 @@ impl World {
                 false => Operation::LaunchGroup { executor, tasks },
             };
         }
-        let executor = ExecutorInfo { id, resources, labels: vec![], program: None };
+        let executor = ExecutorInfo { id, resources, labels: vec![], program: None, given: None };
         let other = self.dice.chance(700).then(|| self.task(offer));
         Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
     }

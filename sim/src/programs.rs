@@ -261,5 +261,6 @@ pub fn described(number: u64, resources: Resources) -> ExecutorInfo {
         resources,
         labels: vec![],
         program: Some(Arc::new(program)),
+        given: None,
     }
 }

@@ -369,6 +369,13 @@ fn one_fault_in_a_group_is_the_fault_of_all() {
     check(executor(json!({ "framework_id": { "value": "g" } })), task(), "invalid FrameworkID");
     let found = group(sound(), json!([task()]));
     assert!(matches!(found, Operation::LaunchGroup { tasks, .. } if tasks.len() == 1));
+    let given = |changes: Value| match group(executor(changes), json!([task()])) {
+        Operation::LaunchGroup { executor, .. } => executor.given,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(given(json!({ "labels": { "labels": [{ "key": "a" }] } })), None);
+    assert!(given(json!({ "name": "a pod" })).is_some());
+    assert!(given(json!({ "data": "AAEC" })).is_some());
 }
 
 #[test]

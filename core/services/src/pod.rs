@@ -110,8 +110,13 @@ impl TaskGroup {
         rest.add(&volumes);
         // What is left is the executor's own, and the ports, which all containers share.
         let labels = pairs(&self.app.labels);
-        let executor =
-            ExecutorInfo { id: setting.executor, resources: rest, labels, program: None };
+        let executor = ExecutorInfo {
+            id: setting.executor,
+            resources: rest,
+            labels,
+            program: None,
+            given: None,
+        };
         (executor, tasks)
     }
 

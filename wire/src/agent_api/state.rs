@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::agent::AgentInfo;
 use model::attributes::AttributeValue;
 use model::container::Run;
-use model::id::{AgentId, ContainerId, FrameworkId};
+use model::id::{AgentId, ContainerId, FrameworkId, Role};
 use model::resources::Resources;
-use model::task::TaskState;
+use model::task::{ExecutorInfo, TaskState};
 use model::time::Time;
 use node::Held;
 use serde_json::{Value, json};
 
 use crate::mesos::master::{VERSION, seconds};
+use crate::mesos::operator::executor::{self, described};
 use crate::mesos::resource;
-use crate::mesos::task::{self, SpelledTask};
+use crate::mesos::task::{self, SpelledTask, labels};
 
 /// What is told.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ pub struct Executor<'a> {
     pub container: &'a ContainerId,
     /// The sandbox.
     pub directory: &'a str,
-    /// At least one; in the order in which they are shown.
+    /// Set if it is its framework's own program and has not ended.
+    pub program: Option<&'a node::Executor>,
+    /// At least one unless it is a program; in the order in which they are shown.
     pub tasks: Vec<(&'a Held, Life)>,
 }
 
@@ -50,13 +53,29 @@ pub enum Life {
 }
 
 impl<'a> Executor<'a> {
-    /// What is the same for all of its tasks.
+    /// Any of its tasks, for what is the same for all of them.
     fn any(&self) -> &'a Held {
-        self.tasks.first().expect("an executor is shown for its tasks").0
+        self.tasks.first().expect("all but programs are shown for their tasks").0
+    }
+
+    fn framework(&self) -> &'a FrameworkId {
+        self.program.map_or_else(|| &self.any().framework, node::Executor::framework)
+    }
+
+    /// Unset if it runs a task by itself.
+    fn info(&self) -> Option<&'a ExecutorInfo> {
+        let own = self.program.map(|program| &program.info);
+        let shared = || self.any().group.as_ref().map(|group| &group.executor);
+        own.or_else(shared).map(|info| info.as_ref())
+    }
+
+    fn role(&self) -> &'a Role {
+        self.program.map_or_else(|| &self.any().info.role, |program| &program.role)
     }
 
     fn life(&self) -> Life {
-        match self.tasks.iter().any(|(_, life)| *life == Life::Held) {
+        let held = || self.tasks.iter().any(|(_, life)| *life == Life::Held);
+        match self.program.is_some() || held() {
             true => Life::Held,
             false => Life::Completed,
         }
@@ -68,9 +87,8 @@ impl AgentState<'_> {
         let Self { info, executors, claims, .. } = self;
         let total = info.resources.with_claims(claims);
         let held = |executor: &&Executor<'_>| executor.life() == Life::Held;
-        let active: BTreeSet<_> =
-            executors.iter().filter(held).map(|executor| &executor.any().framework).collect();
-        let all: BTreeSet<_> = executors.iter().map(|executor| &executor.any().framework).collect();
+        let active: BTreeSet<_> = executors.iter().filter(held).map(Executor::framework).collect();
+        let all: BTreeSet<_> = executors.iter().map(Executor::framework).collect();
         let told = |ids: &BTreeSet<&FrameworkId>| -> Vec<_> {
             ids.iter().map(|id| self.framework(id)).collect()
         };
@@ -98,19 +116,21 @@ impl AgentState<'_> {
         state
     }
 
-    /// The agent knows no more of a framework than its id.
+    /// Of a framework without an executor of its own the agent knows no more than the id.
     fn framework(&self, id: &FrameworkId) -> Value {
+        let of: Vec<_> =
+            self.executors.iter().filter(|executor| executor.framework() == id).collect();
         let told = |life: Life| -> Vec<_> {
-            let of = self.executors.iter().filter(|executor| executor.any().framework == *id);
-            of.filter(|executor| executor.life() == life).map(executor).collect()
+            of.iter().filter(|one| one.life() == life).map(|one| executor(one)).collect()
         };
+        let info = of.iter().find_map(|one| one.program).map(|program| program.framework.as_ref());
         json!({
             "id": id.as_str(),
-            "name": "",
-            "user": "",
-            "failover_timeout": 0.0,
-            "checkpoint": true,
-            "hostname": "",
+            "name": info.map_or("", |info| &info.name),
+            "user": info.map_or("", |info| &info.user),
+            "failover_timeout": info.map_or(0.0, |info| info.failover_timeout.as_secs_f64()),
+            "checkpoint": info.is_none_or(|info| info.checkpoint),
+            "hostname": info.map_or("", |info| &info.hostname),
             "executors": told(Life::Held),
             "completed_executors": told(Life::Completed),
         })
@@ -118,48 +138,55 @@ impl AgentState<'_> {
 }
 
 fn executor(executor: &Executor<'_>) -> Value {
-    let any = executor.any();
     let of = |wanted: fn(&Held) -> bool| -> Vec<Value> {
         let tasks = executor.tasks.iter().map(|(held, _)| *held);
         tasks.filter(|held| wanted(held)).map(task).collect()
     };
+    let info = executor.info();
+    let id = info.map_or_else(|| executor.any().executor().to_string(), |info| info.id.to_string());
     let mut spelled = json!({
-        "id": any.executor().as_str(),
-        "name": executor_name(any),
-        "source": source(any),
+        "id": id,
+        "name": info.map_or_else(|| executor_name(executor.any()), name),
+        "source": info.map_or_else(|| source(executor.any()), executor::source),
         "container": executor.container.as_str(),
         "directory": executor.directory,
         "resources": resource::sum(&resources(executor)),
-        "role": any.info.role.as_str(),
+        "role": executor.role().as_str(),
         "tasks": of(|held| !held.is_ended() && held.state() != TaskState::Staging),
         "queued_tasks": of(|held| held.state() == TaskState::Staging),
         "completed_tasks": of(Held::is_ended),
     });
-    if any.group.is_some() {
-        spelled["type"] = json!("DEFAULT");
+    if let Some(info) = info {
+        spelled["type"] = json!(if info.program.is_some() { "CUSTOM" } else { "DEFAULT" });
+        spelled["labels"] = json!(labels(&info.labels));
     }
     spelled
 }
 
 /// Its own, and those of its tasks; of the last one, if none lives any more.
 fn resources(executor: &Executor<'_>) -> Resources {
-    let any = executor.any();
-    let Some(group) = &any.group else { return any.info.resources.clone() };
-    let mut sum = group.executor.resources.clone();
+    let Some(info) = executor.info() else { return executor.any().info.resources.clone() };
+    let mut sum = info.resources.clone();
     let tasks = executor.tasks.iter().map(|(held, _)| *held);
     tasks.filter(|held| !held.is_ended()).for_each(|held| sum.add(&held.info.resources));
     sum
 }
 
 /// Older programs know a task by it.
-pub fn source(held: &Held) -> &str {
-    if held.group.is_some() { "" } else { held.info.id.as_str() }
+pub fn source(held: &Held) -> String {
+    let shared = held.group.as_ref().map(|group| executor::source(&group.executor));
+    shared.unwrap_or_else(|| held.info.id.to_string())
 }
 
-/// As Mesos names the executor of a command; that of a group has no name.
+/// As its framework says it.
+pub fn name(info: &ExecutorInfo) -> String {
+    described(info).name.unwrap_or_default()
+}
+
+/// As its framework names it that of a group, as Mesos does that of a command.
 pub fn executor_name(held: &Held) -> String {
-    if held.group.is_some() {
-        return String::new();
+    if let Some(group) = &held.group {
+        return name(&group.executor);
     }
     let id = &held.info.id;
     let command = match &held.info.command.run {
@@ -196,9 +223,10 @@ mod tests {
 
     use model::agent::TellKilling;
     use model::container::CommandInfo;
-    use model::id::{ExecutorId, Role, TaskId, Uuid};
+    use model::executor::Given;
+    use model::id::{ExecutorId, TaskId, Uuid};
     use model::limits::Limits;
-    use model::task::{ExecutorInfo, Source, TaskInfo, TaskStatus};
+    use model::task::{Source, TaskInfo, TaskStatus};
     use node::Group;
 
     use super::*;
@@ -265,6 +293,12 @@ mod tests {
     }
 
     fn told_of(tasks: &[(Held, Life)]) -> Value {
+        let container = ContainerId::new("c");
+        let tasks = tasks.iter().map(|(held, life)| (held, *life)).collect();
+        of(vec![Executor { container: &container, directory: "/d/c", program: None, tasks }])
+    }
+
+    fn of(executors: Vec<Executor<'_>>) -> Value {
         let info = AgentInfo {
             hostname: "h".to_owned(),
             ip: "127.0.0.1".to_owned(),
@@ -275,16 +309,13 @@ mod tests {
             version: "0.1.0".to_owned(),
             work_dir: "/d".to_owned(),
         };
-        let container = ContainerId::new("c");
-        let tasks = tasks.iter().map(|(held, life)| (held, *life)).collect();
-        let executor = Executor { container: &container, directory: "/d/c", tasks };
         AgentState {
             id: Some(&AgentId::new("S0")),
             info: &info,
             claims: &Resources::default(),
             started_at: Time(1_000),
             flags: BTreeMap::new(),
-            executors: vec![executor],
+            executors,
         }
         .json()
     }
@@ -304,9 +335,17 @@ mod tests {
     }
 
     #[test]
+    #[expect(deprecated, reason = "of older programs")]
     fn a_group_has_one_executor() {
+        let described = mesos_v1::ExecutorInfo {
+            name: Some("a pod".to_owned()),
+            source: Some("a test".to_owned()),
+            ..mesos_v1::ExecutorInfo::default()
+        };
+        let given = mesos_v1::codec::Encoding::Protobuf.encode(&described);
         let executor = ExecutorInfo {
             program: None,
+            given: Some(Given(given.into())),
             id: ExecutorId::new("pod"),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],
@@ -322,10 +361,71 @@ mod tests {
         let executor = &state["frameworks"][0]["executors"][0];
         assert_eq!(executor["id"], "pod");
         assert_eq!(executor["type"], "DEFAULT");
-        assert_eq!(executor["name"], "");
+        assert_eq!(executor["name"], "a pod");
+        assert_eq!(executor["source"], "a test");
         assert_eq!(executor["resources"]["cpus"], 0.6);
         assert_eq!(executor["tasks"][0]["executor_id"], "pod");
         assert_eq!(executor["completed_tasks"][0]["state"], "TASK_FINISHED");
+    }
+
+    #[test]
+    fn a_program_is_shown_without_tasks() {
+        let framework = model::framework::FrameworkInfo {
+            id: Some(FrameworkId::new("f")),
+            name: "kafka".to_owned(),
+            user: "root".to_owned(),
+            roles: vec![Role::star()],
+            failover_timeout: std::time::Duration::ZERO,
+            checkpoint: true,
+            hostname: "h".to_owned(),
+            principal: None,
+            webui_url: None,
+            capabilities: vec![],
+            labels: vec![],
+            offer_minima: BTreeMap::new(),
+        };
+        let described = mesos_v1::ExecutorInfo {
+            name: Some("broker".to_owned()),
+            ..mesos_v1::ExecutorInfo::default()
+        };
+        let given = mesos_v1::codec::Encoding::Protobuf.encode(&described);
+        let program = model::executor::Program {
+            command: held().info.command.clone(),
+            container: None,
+            shutdown_grace: None,
+            given: Given(given.into()),
+        };
+        let info = ExecutorInfo {
+            id: ExecutorId::new("e"),
+            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
+            labels: vec![],
+            program: Some(Arc::new(program)),
+            given: None,
+        };
+        let executor = node::Executor {
+            framework: Arc::new(framework),
+            info: Arc::new(info),
+            agent: AgentId::new("S0"),
+            role: Role::star(),
+            accepted_at: Time(1_000),
+            running: None,
+            subscribed: true,
+            ending: None,
+        };
+        let container = ContainerId::new("c");
+        let shown = Executor {
+            container: &container,
+            directory: "/d/c",
+            program: Some(&executor),
+            tasks: vec![],
+        };
+        let state = of(vec![shown]);
+        assert_eq!(state["frameworks"][0]["name"], "kafka");
+        let executor = &state["frameworks"][0]["executors"][0];
+        assert_eq!(executor["name"], "broker");
+        assert_eq!(executor["type"], "CUSTOM");
+        assert_eq!(executor["resources"]["cpus"], 0.1);
+        assert_eq!(executor["tasks"], json!([]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::master::seconds;
+use super::operator::executor::{self, described};
 use super::resource::{self, Sum as Spelled};
 use super::sums::{Executor, Sum};
 use super::task;
@@ -160,7 +161,8 @@ fn spell_executor(one: &Executor<'_>) -> Value {
     let kind = if info.program.is_some() { "CUSTOM" } else { "DEFAULT" };
     json!({
         "executor_id": info.id.as_str(),
-        "name": "",
+        "name": described(info).name.unwrap_or_default(),
+        "source": executor::source(info),
         "framework_id": framework.as_str(),
         "slave_id": agent.as_str(),
         "type": kind,

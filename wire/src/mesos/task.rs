@@ -113,7 +113,7 @@ fn check_status(status: CheckStatus) -> Value {
     }
 }
 
-pub(super) fn labels(labels: &[(String, String)]) -> Vec<Label<'_>> {
+pub(crate) fn labels(labels: &[(String, String)]) -> Vec<Label<'_>> {
     labels.iter().map(|(key, value)| Label { key, value }).collect()
 }
 

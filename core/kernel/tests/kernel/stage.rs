@@ -390,6 +390,7 @@ pub(crate) fn executor(id: &str, resources: &str) -> ExecutorInfo {
         resources: bag(resources),
         labels: vec![],
         program: None,
+        given: None,
     }
 }
 

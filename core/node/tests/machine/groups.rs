@@ -143,6 +143,7 @@ fn a_group_for_another_agent_is_refused_whole() {
     let stray = TaskInfo { agent: AgentId::new("S9"), ..task("b") };
     let executor = model::task::ExecutorInfo {
         program: None,
+        given: None,
         id: model::id::ExecutorId::new("pod"),
         resources: Default::default(),
         labels: vec![],

@@ -46,6 +46,7 @@ fn executor() -> ExecutorInfo {
         resources: "cpus:0.1;mem:32".parse().expect("well formed"),
         labels: vec![],
         program: Some(Arc::new(program)),
+        given: None,
     }
 }
 

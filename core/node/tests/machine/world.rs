@@ -166,6 +166,7 @@ impl World {
     pub(crate) fn run_group(&mut self, executor: &str, tasks: Vec<TaskInfo>) -> Vec<String> {
         let executor = ExecutorInfo {
             program: None,
+            given: None,
             id: ExecutorId::new(executor),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],

@@ -17,7 +17,7 @@ use super::Api;
 use super::answer::{Asked, refuse};
 use crate::clock::wall;
 use crate::collect;
-use crate::sandbox::{Sandboxes, Tenant};
+use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::usage::{self, Around};
 
 pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
@@ -41,22 +41,25 @@ pub(super) fn state(api: &Api) -> Value {
     let (view, completed) = (api.0.board.view(), api.0.board.completed());
     let held = view.held.iter().map(|(container, held)| (container, held.as_ref(), Life::Held));
     let done = completed.iter().map(|one| (&one.container, one.held.as_ref(), Life::Completed));
-    let mut by_executor: BTreeMap<&ContainerId, Vec<(&Held, Life)>> = BTreeMap::new();
+    let programs = view.executors.keys().map(|container| (container, Vec::new()));
+    let mut by_executor: BTreeMap<&ContainerId, Vec<(&Held, Life)>> = programs.collect();
     for (container, held, life) in held.chain(done) {
         let executor = held.group.as_ref().map_or(container, |group| &group.container);
         by_executor.entry(executor).or_default().push((held, life));
     }
     let sandboxes = Sandboxes::new(&api.0.dir);
-    let directory = |container: &ContainerId, held: &Held| {
-        shown(sandboxes.run(Tenant::of(container, held).run()))
+    let run = |container, tasks: &[(&Held, Life)]| match view.executors.get(container) {
+        Some(program) => sandboxes.run(Run::of_program(container, program)),
+        None => sandboxes.run(Tenant::of(container, tasks[0].0).run()),
     };
     let all: Vec<_> = by_executor
         .into_iter()
-        .map(|(container, tasks)| (container, directory(container, tasks[0].0), tasks))
+        .map(|(container, tasks)| (container, shown(run(container, &tasks)), tasks))
         .collect();
     let executors = all.iter().map(|(container, directory, tasks)| Executor {
         container,
         directory,
+        program: view.executors.get(*container).map(|one| one.as_ref()),
         tasks: tasks.clone(),
     });
     let state = AgentState {
@@ -115,7 +118,7 @@ fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
         executor_id: held.executor().to_string(),
         executor_name: executor_name(held),
         framework_id: held.framework.to_string(),
-        source: source(held).to_owned(),
+        source: source(held),
         statistics: serde_json::from_slice(&statistics).expect("what is spelled is JSON"),
         status: Some(status(container.as_str(), around.pid, &api.0.info.ip)),
     }

@@ -88,6 +88,7 @@ fn executor(command: &str) -> ExecutorInfo {
         resources: "cpus:0.1;mem:64".parse().expect("well formed"),
         labels: vec![],
         program: Some(Arc::new(program)),
+        given: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn sharing(id: &str, command: &str, mode: VolumeMode) -> TaskInfo {
 async fn run(world: &World, tasks: Vec<TaskInfo>) {
     let executor = ExecutorInfo {
         program: None,
+        given: None,
         id: ExecutorId::new("pod"),
         resources: "cpus:0.1;mem:32".parse().expect("well formed"),
         labels: vec![],

@@ -18,9 +18,6 @@ pub(super) fn executor(executor: &Executor<'_>) -> Spelled {
 }
 
 pub(crate) fn spelled(framework: &FrameworkId, info: &Info, role: &Role) -> ExecutorInfo {
-    // What its framework said of a program is told word for word.
-    let given = info.program.as_ref().map(|program| &program.given.0);
-    let given = given.and_then(|given| Encoding::Protobuf.decode::<ExecutorInfo>(given).ok());
     let kind = if info.program.is_some() { Type::Custom } else { Type::Default };
     ExecutorInfo {
         r#type: Some(kind.into()),
@@ -28,6 +25,19 @@ pub(crate) fn spelled(framework: &FrameworkId, info: &Info, role: &Role) -> Exec
         framework_id: Some(framework_id(framework)),
         resources: shown(&info.resources, Some(role)),
         labels: labels(&info.labels),
-        ..given.unwrap_or_default()
+        ..described(info)
     }
+}
+
+/// What its framework said of it is told word for word.
+pub(crate) fn described(info: &Info) -> ExecutorInfo {
+    let given = info.described();
+    let given = given.and_then(|given| Encoding::Protobuf.decode::<ExecutorInfo>(&given.0).ok());
+    given.unwrap_or_default()
+}
+
+/// As its framework says it; older programs know an executor by it.
+#[expect(deprecated, reason = "who wrote for older versions of Mesos still sets it")]
+pub(crate) fn source(info: &Info) -> String {
+    described(info).source.unwrap_or_default()
 }

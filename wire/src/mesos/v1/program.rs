@@ -64,7 +64,7 @@ pub(super) fn read_executor(spelled: &Spelled, launch: Launch<'_>) -> Result<Exe
     Ok(ExecutorInfo { program: Some(Arc::new(program)), ..shared })
 }
 
-fn given(name: &str, message: &impl mesos_v1::json::Message) -> Result<Given, Fault> {
+pub(super) fn given(name: &str, message: &impl mesos_v1::json::Message) -> Result<Given, Fault> {
     let bytes = Encoding::Protobuf.encode(message);
     if bytes.len() > GIVEN_BYTES_MAX {
         let size = bytes.len();

@@ -7,6 +7,7 @@ use mesos_v1::{
     ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info, discovery_info,
 };
 use model::container::{DiscoveryInfo, DiscoveryMore, DiscoveryPort, Visibility};
+use model::executor::Given;
 use model::id::{AgentId, ExecutorId, FrameworkId, Role, TaskId};
 use model::limits::{Limit, Limits};
 use model::resources::{Resource, Resources, Scalar};
@@ -197,7 +198,21 @@ pub fn read_executor(spelled: &SpelledExecutor, launch: Launch<'_>) -> Result<Ex
     if let Some(container) = &spelled.container {
         surrounding(container)?;
     }
-    read_shared(spelled, launch)
+    Ok(ExecutorInfo { given: beside(spelled)?, ..read_shared(spelled, launch)? })
+}
+
+/// What nothing here follows from; all the rest of it is read and told field by field.
+fn beside(spelled: &SpelledExecutor) -> Result<Option<Given>, Fault> {
+    let named = SpelledExecutor { executor_id: spelled.executor_id.clone(), ..Default::default() };
+    let more = SpelledExecutor {
+        executor_id: spelled.executor_id.clone(),
+        r#type: None,
+        framework_id: None,
+        resources: Vec::new(),
+        labels: None,
+        ..spelled.clone()
+    };
+    (more != named).then(|| program::given("ExecutorInfo", &more)).transpose()
 }
 
 /// What executors of every kind have.
@@ -230,6 +245,7 @@ pub(super) fn read_shared(
         resources: Resources::new(read.all),
         labels: pairs(spelled.labels.as_ref()),
         program: None,
+        given: None,
     })
 }
 
