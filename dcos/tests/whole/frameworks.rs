@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mesos_v1::codec::{Encoding, PROTOBUF};
 use mesos_v1::recordio::Reader;
 use mesos_v1::scheduler::call::{self, Type};
-use mesos_v1::scheduler::{Call, Event, event};
+use mesos_v1::scheduler::{Call, Event, OfferConstraints, event};
 use mesos_v1::{
     AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, Offer, Resource, TaskId, TaskInfo,
     TaskState, TaskStatus, framework_info, offer, value,
@@ -26,6 +26,8 @@ pub(crate) struct Scheduler {
     response: Option<reqwest::Response>,
     reader: Reader,
     states: BTreeMap<String, TaskState>,
+    /// Of which agents it wants offers.
+    pub(crate) constraints: Option<OfferConstraints>,
 }
 
 impl Scheduler {
@@ -38,10 +40,11 @@ impl Scheduler {
             response: None,
             reader: Reader::default(),
             states: BTreeMap::new(),
+            constraints: None,
         }
     }
 
-    fn info(&self) -> FrameworkInfo {
+    pub(crate) fn info(&self) -> FrameworkInfo {
         let aware = framework_info::capability::Type::PartitionAware;
         FrameworkInfo {
             id: self.id.clone(),
@@ -53,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    async fn post(&self, call: &Call) -> reqwest::Result<reqwest::Response> {
+    pub(crate) async fn post(&self, call: &Call) -> reqwest::Result<reqwest::Response> {
         let mut request = self.http.post(&self.url);
         for name in ["content-type", "accept"] {
             request = request.header(name, PROTOBUF);
@@ -66,8 +69,11 @@ impl Scheduler {
 
     /// Until it is subscribed: a cluster that has just been started may take a while.
     pub(crate) async fn subscribe(&mut self) {
-        let subscribe =
-            call::Subscribe { framework_info: self.info(), ..call::Subscribe::default() };
+        let subscribe = call::Subscribe {
+            framework_info: self.info(),
+            offer_constraints: self.constraints.clone(),
+            ..call::Subscribe::default()
+        };
         let call = Call {
             r#type: Some(Type::Subscribe as i32),
             framework_id: self.id.clone(),

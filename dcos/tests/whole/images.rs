@@ -10,7 +10,8 @@ use crate::cluster::{Agents, Cluster, Tasks, urls};
 use crate::fake::{Fake, Fault};
 use crate::registry::{self, Image, Item, Registry, tar};
 
-const MAKE_IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
+pub(crate) const MAKE_IMAGES: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/images/make-images.sh");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_serves_from_an_image_of_a_registry() {

@@ -4,6 +4,8 @@ mod attach;
 mod autoscale;
 mod clients;
 mod cluster;
+mod constraints;
+mod doors;
 mod draining;
 mod executors;
 #[path = "../../../edge/images/tests/support/fake.rs"]

@@ -179,6 +179,11 @@ pub fn source(held: &Held) -> String {
 }
 
 /// As its framework says it.
+pub fn named_source(info: &ExecutorInfo) -> String {
+    executor::source(info)
+}
+
+/// As its framework says it.
 pub fn name(info: &ExecutorInfo) -> String {
     described(info).name.unwrap_or_default()
 }

@@ -151,6 +151,7 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/metrics/snapshot" => asked.json(&shown::figures(&api)),
         "/monitor/statistics" => asked.json(&shown::statistics(&api)),
         "/containers" => shown::containers(&api, &asked),
+        "/containerizer/debug" => asked.json(&shown::pending(&api)),
         "/logging/toggle" => logging::toggle(&api, &asked),
         "/health" => StatusCode::OK.into_response(),
         _ => refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n")),

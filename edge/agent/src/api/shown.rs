@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use axum::response::Response;
 use model::id::ContainerId;
-use node::Held;
+use node::{Executor, Held};
 use serde_json::{Value, json};
-use wire::agent_api::state::{AgentState, Executor, Life, executor_name, source};
+use wire::agent_api::state::{
+    AgentState, Executor as ShownExecutor, Life, executor_name, name, named_source, source,
+};
 use wire::agent_api::statistics::{Entry, status};
 use wire::mesos::metrics::agent::Own;
 use wire::mesos::metrics::{self, Figures};
@@ -56,7 +58,7 @@ pub(super) fn state(api: &Api) -> Value {
         .into_iter()
         .map(|(container, tasks)| (container, shown(run(container, &tasks)), tasks))
         .collect();
-    let executors = all.iter().map(|(container, directory, tasks)| Executor {
+    let executors = all.iter().map(|(container, directory, tasks)| ShownExecutor {
         container,
         directory,
         program: view.executors.get(*container).map(|one| one.as_ref()),
@@ -104,22 +106,61 @@ pub(super) fn containers(api: &Api, asked: &Asked) -> Response {
 
 fn running(api: &Api, shape: impl Fn(Entry) -> Entry) -> Vec<Entry> {
     let view = api.0.board.view();
-    let alive = view.held.iter().filter(|(_, held)| held.is_running());
-    alive.map(|(container, held)| shape(entry(api, container, held))).collect()
+    let alive = view.held.iter().filter(|(_, held)| held.is_running() && !is_in_program(held));
+    let tasks = alive.map(|(container, held)| entry(api, container, held));
+    let programs = view.executors.iter().filter_map(|(container, executor)| {
+        let status = executor.running.as_ref()?;
+        Some(program(api, container, executor, status.pid))
+    });
+    tasks.chain(programs).map(shape).collect()
+}
+
+fn is_in_program(held: &Held) -> bool {
+    held.group.as_ref().is_some_and(|group| group.executor.program.is_some())
+}
+
+/// Of an executor that is a program; its tasks have no containers that the agent knows.
+fn program(api: &Api, container: &ContainerId, executor: &Executor, pid: Option<u32>) -> Entry {
+    let info = &executor.info;
+    let around = Around { resources: Some(&info.resources), pid, disk_bytes: None };
+    Entry {
+        container_id: Some(container.to_string()),
+        executor_id: info.id.to_string(),
+        executor_name: name(info),
+        framework_id: executor.framework().to_string(),
+        source: named_source(info),
+        statistics: measured(api, container, around),
+        status: Some(status(container.as_str(), pid, &api.0.info.ip)),
+    }
+}
+
+/// As JSON. A container may end at any moment: then it uses nothing.
+fn measured(api: &Api, container: &ContainerId, around: Around<'_>) -> Value {
+    let usage = api.0.containers.usage(container).unwrap_or_default();
+    let statistics = mesos_v1::json::to_vec(&usage::statistics(&usage, around));
+    serde_json::from_slice(&statistics).expect("what is spelled is JSON")
+}
+
+/// What the agent is about to start, as `/containerizer/debug` tells it.
+pub(super) fn pending(api: &Api) -> Value {
+    let view = api.0.board.view();
+    let waits = |held: &Held| !held.is_running() && !held.is_ended() && !is_in_program(held);
+    let tasks = view.held.iter().filter(|(_, held)| waits(held)).map(|(container, _)| container);
+    let programs = view.executors.iter().filter(|(_, executor)| executor.running.is_none());
+    let all = tasks.chain(programs.map(|(container, _)| container));
+    let launch = |container: &ContainerId| json!({"operation": "launch", "args": {"containerId": container.as_str()}});
+    json!({ "pending": all.map(launch).collect::<Vec<_>>() })
 }
 
 fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
-    // It may end at any moment: then it uses nothing.
-    let usage = api.0.containers.usage(container).unwrap_or_default();
     let around = around(api, container, held);
-    let statistics = mesos_v1::json::to_vec(&usage::statistics(&usage, around));
     Entry {
         container_id: Some(container.to_string()),
         executor_id: held.executor().to_string(),
         executor_name: executor_name(held),
         framework_id: held.framework.to_string(),
         source: source(held),
-        statistics: serde_json::from_slice(&statistics).expect("what is spelled is JSON"),
+        statistics: measured(api, container, around),
         status: Some(status(container.as_str(), around.pid, &api.0.info.ip)),
     }
 }

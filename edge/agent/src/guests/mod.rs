@@ -139,8 +139,6 @@ pub(crate) enum Refusal {
     Conflict(String),
     #[error("Container {0} is there already")]
     Exists(Lineage),
-    #[error("{0} is not supported yet")]
-    Unsupported(&'static str),
     #[error("{0}")]
     Mishap(String),
 }

@@ -119,6 +119,11 @@ impl Hands {
 
     async fn work_and_say(&self, job: &Job) -> Launched {
         let work = self.work(job);
+        if job.group.is_some() {
+            // Mesos' default executor says so of each task before it does anything.
+            self.say(job.container.clone(), Happened::Preparing);
+            return work.await;
+        }
         tokio::pin!(work);
         let mut wait = SLOW_AFTER;
         loop {

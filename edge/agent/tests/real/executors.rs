@@ -70,7 +70,7 @@ while True:
     time.sleep(0.1)
 '"#;
 
-fn executor(command: &str) -> ExecutorInfo {
+fn executor(id: &str, command: &str) -> ExecutorInfo {
     let command = CommandInfo {
         run: Run::Shell(command.to_owned()),
         environment: vec![],
@@ -78,13 +78,13 @@ fn executor(command: &str) -> ExecutorInfo {
         user: None,
     };
     let described = mesos_v1::ExecutorInfo {
-        executor_id: mesos_v1::ExecutorId { value: "e".to_owned() },
+        executor_id: mesos_v1::ExecutorId { value: id.to_owned() },
         ..Default::default()
     };
     let given = Given(Encoding::Protobuf.encode(&described).into());
     let program = Program { command, container: None, shutdown_grace: None, given };
     ExecutorInfo {
-        id: ExecutorId::new("e"),
+        id: ExecutorId::new(id),
         resources: "cpus:0.1;mem:64".parse().expect("well formed"),
         labels: vec![],
         program: Some(Arc::new(program)),
@@ -104,6 +104,10 @@ fn task(id: &str) -> TaskInfo {
 }
 
 async fn run(world: &World, command: &str, ids: &[&str]) {
+    run_in(world, "e", command, ids).await;
+}
+
+async fn run_in(world: &World, id: &str, command: &str, ids: &[&str]) {
     let framework = FrameworkInfo {
         id: Some(framework()),
         name: "f".to_owned(),
@@ -118,7 +122,7 @@ async fn run(world: &World, command: &str, ids: &[&str]) {
         labels: vec![],
         offer_minima: Default::default(),
     };
-    let (executor, tasks) = (executor(command), ids.iter().map(|id| task(id)).collect());
+    let (executor, tasks) = (executor(id, command), ids.iter().map(|id| task(id)).collect());
     let (together, killing) = (Together::No, TellKilling::No);
     let run = RunIn { framework, executor, tasks, together, killing };
     world.master.say(ToAgent::RunIn(Box::new(run))).await;
@@ -192,8 +196,9 @@ pub(crate) async fn messages_reach_an_executor_and_come_back() {
 }
 
 /// What the executor has found in its environment.
-fn variable(world: &World, name: &str) -> String {
-    let all = std::fs::read_to_string(world.sandbox("e").join("environment")).expect("written");
+fn variable(world: &World, executor: &str, name: &str) -> String {
+    let all =
+        std::fs::read_to_string(world.sandbox(executor).join("environment")).expect("written");
     let all: Value = serde_json::from_str(&all).expect("JSON");
     all[name].as_str().expect(name).to_owned()
 }
@@ -217,7 +222,7 @@ pub(crate) async fn an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_
     world.start().await;
     run(&world, EXECUTOR, &["a"]).await;
     world.expect(TaskState::Running).await;
-    assert_eq!(variable(&world, "MESOS_DOMAIN_SOCKET"), socket.display().to_string());
+    assert_eq!(variable(&world, "e", "MESOS_DOMAIN_SOCKET"), socket.display().to_string());
     // A new socket in the place of the old one.
     world.stop().await;
     assert!(!socket.exists());
@@ -225,8 +230,11 @@ pub(crate) async fn an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_
     run(&world, EXECUTOR, &["b"]).await;
     assert_eq!(world.expect(TaskState::Running).await.task, TaskId::new("b"));
 
-    let token = variable(&world, "MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
-    let own = variable(&world, "MESOS_CONTAINER_ID");
+    let token = variable(&world, "e", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
+    let own = variable(&world, "e", "MESOS_CONTAINER_ID");
+    run_in(&world, "other", EXECUTOR, &["c"]).await;
+    assert_eq!(world.expect(TaskState::Running).await.task, TaskId::new("c"));
+    let others = variable(&world, "other", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
     let beat =
         json!({"type": "HEARTBEAT", "framework_id": {"value": "f"}, "executor_id": {"value": "e"}});
     let nested = |parent: &str| {
@@ -238,10 +246,12 @@ pub(crate) async fn an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_
     let executor = "/api/v1/executor";
     for (path, token, said, status, challenge) in [
         (executor, Some(token.as_str()), &beat, 202, ""),
+        (executor, Some(&others), &beat, 403, ""),
         (executor, None, &beat, 401, realm),
         (executor, Some("a.b.c"), &beat, 401, realm),
         ("/api/v1", Some(&token), &nested(&own), 200, ""),
         ("/api/v1", Some(&token), &nested("other"), 403, ""),
+        ("/api/v1", Some(&others), &nested(&own), 403, ""),
         ("/api/v1", Some(&token), &json!({"type": "GET_STATE"}), 403, ""),
         ("/api/v1", Some("a.b.c"), &nested(&own), 401, realm),
         ("/api/v1", None, &json!({"type": "GET_STATE"}), 200, ""),

@@ -1,9 +1,10 @@
 //! `POST /api/v1`: what operators, frameworks and command lines ask of an agent, as Mesos v1 has it.
 //!
-//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`told`] answers questions.
+//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`providers`] refuses what needs resource providers, [`told`] answers questions.
 
 mod attach;
 mod guests;
+mod providers;
 mod prune;
 mod told;
 
@@ -109,7 +110,7 @@ async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal>
         Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
-        | Type::MarkResourceProviderGone => return Err(Refusal::Unsupported(kind.as_str_name())),
+        | Type::MarkResourceProviderGone => return Err(providers::refusal(call)),
     };
     Ok(asker.tell(&answer))
 }
@@ -200,7 +201,6 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::Conflict(_) => StatusCode::CONFLICT,
         // As Mesos says that it has been launched before.
         Refusal::Exists(_) => StatusCode::ACCEPTED,
-        Refusal::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
         Refusal::Mishap(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     refuse(status, &format!("{refusal}.\n"))

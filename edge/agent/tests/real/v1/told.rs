@@ -2,9 +2,10 @@
 
 use mesos_v1::agent::Call;
 use mesos_v1::agent::call::{
-    ListFiles, MarkResourceProviderGone, PruneImages, ReadFile, RemoveResourceProviderConfig, Type,
+    AddResourceProviderConfig, ListFiles, MarkResourceProviderGone, PruneImages, ReadFile,
+    RemoveResourceProviderConfig, Type,
 };
-use mesos_v1::{Image, image};
+use mesos_v1::{Image, ResourceProviderId, ResourceProviderInfo, image};
 use model::task::TaskState;
 
 use super::sessions::with_task;
@@ -93,20 +94,43 @@ pub(crate) async fn what_is_not_done_is_refused_by_name() {
     for encoding in ENCODINGS {
         let caller = Caller::new(&world, encoding);
         let remove = RemoveResourceProviderConfig { r#type: "a".into(), name: "b".into() };
-        let gone = MarkResourceProviderGone::default();
-        for refused in [
-            Call {
-                remove_resource_provider_config: Some(remove),
-                ..call(Type::RemoveResourceProviderConfig)
-            },
-            Call {
-                mark_resource_provider_gone: Some(gone),
-                ..call(Type::MarkResourceProviderGone)
-            },
+        let gone = MarkResourceProviderGone {
+            resource_provider_id: ResourceProviderId { value: "provider".to_owned() },
+        };
+        let add = |id: Option<ResourceProviderId>| Call {
+            add_resource_provider_config: Some(AddResourceProviderConfig {
+                info: ResourceProviderInfo { id, ..ResourceProviderInfo::default() },
+            }),
+            ..call(Type::AddResourceProviderConfig)
+        };
+        for (refused, expected, word) in [
+            (add(None), 500, "--resource_provider_config_dir"),
+            (add(Some(ResourceProviderId::default())), 400, "info.id' to be unset"),
+            (
+                call(Type::UpdateResourceProviderConfig),
+                400,
+                "'update_resource_provider_config' to be present",
+            ),
+            (
+                Call {
+                    remove_resource_provider_config: Some(remove),
+                    ..call(Type::RemoveResourceProviderConfig)
+                },
+                500,
+                "--resource_provider_config_dir",
+            ),
+            (
+                Call {
+                    mark_resource_provider_gone: Some(gone),
+                    ..call(Type::MarkResourceProviderGone)
+                },
+                500,
+                "Resource provider provider does not exist",
+            ),
         ] {
             let (status, cause) = caller.ask(&refused).await;
             let cause = String::from_utf8_lossy(&cause).into_owned();
-            assert!(status == 501 && cause.contains("RESOURCE_PROVIDER"), "{cause}");
+            assert!(status == expected && cause.contains(word), "{status} {cause}");
         }
         let prune = |excluded_images| Call {
             prune_images: Some(PruneImages { excluded_images }),
