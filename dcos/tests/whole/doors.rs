@@ -64,7 +64,7 @@ async fn an_executor_with_an_image_finds_its_agents_socket_in_it() {
     let image =
         json!({"type": "DOCKER", "docker": {"name": format!("{}/nginx", registry.address)}});
     let scalar = |name: &str, value: f64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}});
-    let look = "ls -l $MESOS_DOMAIN_SOCKET >found 2>&1; exec sleep 1000";
+    let look = "ls -l $MESOS_DOMAIN_SOCKET >$MESOS_SANDBOX/found 2>&1; exec sleep 1000";
     let executor = json!({"type": "CUSTOM", "executor_id": {"value": "e"}, "name": "looks around",
         "source": "a test", "command": {"value": look}, "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
         "container": {"type": "MESOS", "mesos": {"image": image}}});
@@ -76,8 +76,16 @@ async fn an_executor_with_an_image_finds_its_agents_socket_in_it() {
     scheduler.says(accept).await;
     let found = written(&cluster).await;
     assert!(found.starts_with('s') && found.contains("/mnt/mesos/agent/"), "{found}");
-    let containers = json_of(&cluster, "/containers").await;
-    assert_eq!(containers[0]["executor_name"], "looks around", "{containers:#}");
+    // It may be faster than the agent hears that it runs.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let containers = json_of(&cluster, "/containers").await;
+        if containers[0]["executor_name"] == "looks around" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{containers:#}");
+        tokio::time::sleep(POLL).await;
+    }
     let pending = json_of(&cluster, "/containerizer/debug").await;
     assert_eq!(pending, json!({"pending": []}));
     let teardown = json!({"type": "TEARDOWN"});

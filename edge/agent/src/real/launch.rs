@@ -121,8 +121,7 @@ impl Hands {
         let work = self.work(job);
         if job.group.is_some() {
             // Mesos' default executor says so of each task before it does anything.
-            self.say(job.container.clone(), Happened::Preparing);
-            return work.await;
+            self.say(job.container.clone(), Happened::Preparing { told: None });
         }
         tokio::pin!(work);
         let mut wait = SLOW_AFTER;
