@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{AgentConfig, Door, Machine, machine_resources};
+use agent::{AgentConfig, Door, Machine, handed_out, machine_resources};
 use anyhow::{Context, Result, anyhow};
+use model::resources::Scalar;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -118,11 +119,13 @@ fn configs(
 ) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
     let fetcher = settings.fetcher.open(&data.join("fetched"))?;
+    let gpus = settings.isolation.gpus()?;
     let resources = match &settings.resources {
         Some(resources) => resources.clone(),
-        None => machine_resources(Machine::detect(data)?),
+        None => machine_resources(Machine::detect(data)?, gpus.len()),
     };
-    let policy = settings.isolation.policy()?;
+    let policy = settings.isolation.policy(handed_out(&gpus))?;
+    let mut gpus = gpus.into_iter();
     let master = settings.agents_door();
     let access = settings.mesos_authentication.of_agents()?;
     let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
@@ -143,6 +146,7 @@ fn configs(
             ip: settings.agent_address(number).ip(),
             port: settings.agent_address(number).port(),
             hostname: settings.agent_address(number).ip().to_string(),
+            gpus: gpus.by_ref().take(whole(resources.gpus())).collect(),
             resources: Some(resources),
             attributes: settings.attributes.clone(),
             reconfiguration: settings.reconfiguration(),
@@ -170,6 +174,11 @@ fn configs(
         });
     }
     Ok(configs)
+}
+
+/// Devices that an agent can hand out.
+fn whole(Scalar(thousandths): Scalar) -> usize {
+    usize::try_from(thousandths / 1000).unwrap_or(usize::MAX)
 }
 
 fn made(dir: &Path) -> Result<PathBuf> {

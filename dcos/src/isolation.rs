@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent::{Gpu, GpuSearch};
 use anyhow::Context;
 use containers::policy::Policy;
 use model::confinement::Capabilities;
@@ -20,6 +21,8 @@ pub(crate) struct Isolation {
     seccomp_profiles: Option<PathBuf>,
     seccomp_default: Option<String>,
     devices: Vec<PathBuf>,
+    gpus: Option<Vec<String>>,
+    cdi_dirs: Option<Vec<PathBuf>>,
     shm_size_mib: Option<u64>,
     share_pid: bool,
     share_ipc: bool,
@@ -34,7 +37,18 @@ impl Isolation {
         self.enforce_disk_quota.then(|| Duration::from_secs(seconds))
     }
 
-    pub(crate) fn policy(&self) -> anyhow::Result<Policy> {
+    /// Devices that tasks are given whole.
+    pub(crate) fn gpus(&self) -> anyhow::Result<Vec<Gpu>> {
+        let usual = GpuSearch::default();
+        let search = GpuSearch {
+            names: self.gpus.clone(),
+            cdi_dirs: self.cdi_dirs.clone().unwrap_or(usual.cdi_dirs),
+            ..usual
+        };
+        search.find()
+    }
+
+    pub(crate) fn policy(&self, handed_out: Vec<PathBuf>) -> anyhow::Result<Policy> {
         let effective_capabilities =
             capabilities("effective_capabilities", self.effective_capabilities.as_deref())?;
         let bounding_capabilities =
@@ -56,7 +70,7 @@ impl Isolation {
             seccomp_profiles: self.seccomp_profiles.clone(),
             seccomp_default: self.seccomp_default.clone(),
             devices: self.devices.clone(),
-            handed_out: Vec::new(),
+            handed_out,
             shm_bytes: self.shm_size_mib.map(|mib| mib.saturating_mul(BYTES_PER_MIB)),
             share_pid: self.share_pid,
             share_ipc: self.share_ipc,
@@ -86,11 +100,11 @@ mod tests {
             shm_size_mib: Some(1),
             ..Isolation::default()
         };
-        let policy = good.policy().expect("it makes sense");
+        let policy = good.policy(Vec::new()).expect("it makes sense");
         assert_eq!(policy.bounding_capabilities, Some(Capabilities(1 | 1 << 12)));
         assert_eq!(policy.shm_bytes, Some(1 << 20));
         let refused = |bad: Isolation, why: &str| {
-            let cause = format!("{:#}", bad.policy().expect_err(why));
+            let cause = format!("{:#}", bad.policy(Vec::new()).expect_err(why));
             assert!(cause.contains(why), "{cause}");
         };
         refused(Isolation { bounding_capabilities: names(&["FLY"]), ..good.clone() }, "FLY");

@@ -343,7 +343,7 @@ impl Settings {
             bail!("ping: interval_seconds and missed_max are at least 1");
         }
         self.allocator.config(None)?;
-        self.isolation.policy()?;
+        self.isolation.policy(Vec::new())?;
         self.mesos_authentication.access()?;
         if self.ports.agent.checked_add(self.agents - 1).is_none() {
             bail!("ports.agent: {} leaves no room for {} agents", self.ports.agent, self.agents);

@@ -1,7 +1,7 @@
 //! `--agents N`: the machine's resources in N equal shares.
 
 use anyhow::{Result, bail};
-use model::resources::{Amount, Ranges, Resource, Resources, Scalar};
+use model::resources::{Amount, Ranges, Resource, ResourceName, Resources, Scalar};
 
 /// What one agent needs to be of use: a cpu is shared in thousandths, ports one by one.
 pub(crate) fn split(whole: &Resources, agents: u16) -> Result<Vec<Resources>> {
@@ -12,6 +12,9 @@ fn share(whole: &Resources, number: u16, agents: u16) -> Result<Resources> {
     let mut share = Vec::new();
     for resource in whole.iter() {
         let amount = match &resource.amount {
+            Amount::Scalar(scalar) if resource.name == ResourceName::Gpus => {
+                Amount::Scalar(devices(*scalar, number, agents))
+            }
             Amount::Scalar(scalar) => Amount::Scalar(Scalar(scalar.0 / u64::from(agents))),
             Amount::Ranges(ranges) => Amount::Ranges(part(ranges, number, agents)),
             Amount::Set(set) => {
@@ -26,6 +29,12 @@ fn share(whole: &Resources, number: u16, agents: u16) -> Result<Resources> {
         bail!("{whole} cannot be shared by {agents} agents: each needs cpus and mem");
     }
     Ok(share)
+}
+
+/// Devices are whole: the first agents have one more.
+fn devices(Scalar(thousandths): Scalar, number: u16, agents: u16) -> Scalar {
+    let (whole, number, agents) = (thousandths / 1000, u64::from(number), u64::from(agents));
+    Scalar::whole(whole / agents + u64::from(number < whole % agents))
 }
 
 /// An equal part of the values, in their order.
@@ -66,6 +75,7 @@ mod tests {
             2,
             &["cpus:2;mem:4096;ports:[31000-31004]", "cpus:2;mem:4096;ports:[31005-31009]"],
         );
+        check("cpus:2;mem:2;gpus:3", 2, &["cpus:1;mem:1;gpus:2", "cpus:1;mem:1;gpus:1"]);
         check(
             "cpus:3;mem:3;ports:[1-2,5-8]",
             3,

@@ -11,6 +11,7 @@ use model::resources::Resources;
 use crate::api::access::Access;
 use crate::api::logging::Levels;
 use crate::door::Door;
+use crate::gpus::Gpu;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::reconfigure::Reconfiguration;
@@ -28,6 +29,8 @@ pub struct AgentConfig {
     pub hostname: String,
     /// What the machine has, as Mesos detects it, if unset.
     pub resources: Option<Resources>,
+    /// Devices that are handed out whole, to tasks that need `gpus`.
+    pub gpus: Vec<Gpu>,
     pub attributes: Vec<Attribute>,
     /// Which changes of these a restart may bring.
     pub reconfiguration: Reconfiguration,

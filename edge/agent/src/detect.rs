@@ -39,16 +39,18 @@ impl Machine {
     }
 }
 
-/// What the machine offers to tasks.
-pub fn machine_resources(machine: Machine) -> Resources {
+/// What the machine offers to tasks, with so many devices that it hands out.
+pub fn machine_resources(machine: Machine, gpus: usize) -> Resources {
     let mebibytes = |bytes: u64| Scalar::whole(bytes / MIB);
     let scalar = |name, scalar| Resource::plain(name, Amount::Scalar(scalar));
-    Resources::new([
+    let gpus = (0 < gpus).then(|| scalar(ResourceName::Gpus, Scalar::whole(gpus as u64)));
+    let usual = [
         scalar(ResourceName::Cpus, Scalar::whole(machine.cores)),
         scalar(ResourceName::Mem, mebibytes(offered(machine.memory_bytes, MEM_KEPT_BYTES))),
         scalar(ResourceName::Disk, mebibytes(offered(machine.disk_bytes, DISK_KEPT_BYTES))),
         Resource::plain(ResourceName::Ports, Amount::Ranges(Ranges::new([PORTS]))),
-    ])
+    ];
+    Resources::new(usual.into_iter().chain(gpus))
 }
 
 /// All but what is kept, or half of what is small.
@@ -62,14 +64,15 @@ mod tests {
 
     #[test]
     fn the_system_keeps_its_share() {
-        let check = |memory_gib: u64, disk_gib: u64, offered: &str| {
+        let check = |memory_gib: u64, disk_gib: u64, gpus: usize, offered: &str| {
             let machine =
                 Machine { cores: 4, memory_bytes: memory_gib * GIB, disk_bytes: disk_gib * GIB };
-            assert_eq!(machine_resources(machine), offered.parse().expect("well formed"));
+            assert_eq!(machine_resources(machine, gpus), offered.parse().expect("well formed"));
         };
-        check(8, 100, "cpus:4;mem:7168;disk:97280;ports:[31000-32000]");
-        check(2, 10, "cpus:4;mem:1024;disk:5120;ports:[31000-32000]");
-        check(1, 8, "cpus:4;mem:512;disk:4096;ports:[31000-32000]");
+        check(8, 100, 0, "cpus:4;mem:7168;disk:97280;ports:[31000-32000]");
+        check(2, 10, 0, "cpus:4;mem:1024;disk:5120;ports:[31000-32000]");
+        check(1, 8, 0, "cpus:4;mem:512;disk:4096;ports:[31000-32000]");
+        check(1, 8, 2, "cpus:4;mem:512;disk:4096;ports:[31000-32000];gpus:2");
     }
 
     #[test]

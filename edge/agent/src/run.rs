@@ -9,6 +9,7 @@ use anyhow::Context;
 use containers::Containers;
 use model::agent::AgentInfo;
 use model::id::ContainerId;
+use model::resources::{Resources, Scalar};
 use store::{Embedded, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ use crate::disk::Disk;
 use crate::door;
 use crate::environment::Place;
 use crate::gauges::Gauges;
+use crate::gpus::Gpus;
 use crate::guests::{self, Guests};
 use crate::line::{self, Line};
 use crate::probe::Prober;
@@ -65,7 +67,8 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
     let streams = Streams::default();
     let (due, added) = mpsc::unbounded_channel();
     let (containers, events) = Containers::open(config.containers.clone()).await?;
-    let guests = guests_of(&config, &containers, &board);
+    let gpus = gpus_of(&config);
+    let guests = guests_of(&config, &containers, &board, gpus.clone());
     let tools = Tools {
         place: place(&config),
         sandboxes: Sandboxes::new(&config.dir),
@@ -75,6 +78,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         fetcher: config.fetcher.clone(),
         logs: config.logs.clone(),
         host_paths: config.host_paths.clone(),
+        gpus: gpus.clone(),
         prober: Arc::new(Prober::new(config.ip)?),
         board: board.clone(),
         seeds: seeds.clone(),
@@ -119,7 +123,7 @@ fn setup(config: &AgentConfig, info: &AgentInfo) -> Setup {
     }
 }
 
-fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Guests {
+fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board, gpus: Gpus) -> Guests {
     Guests::new(guests::Doors {
         dir: config.dir.clone(),
         containers: containers.clone(),
@@ -128,7 +132,17 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board) -> Gu
         fetcher: config.fetcher.clone(),
         logs: config.logs.clone(),
         host_paths: config.host_paths.clone(),
+        gpus,
     })
+}
+
+fn gpus_of(config: &AgentConfig) -> Gpus {
+    let offered = config.resources.as_ref().map(Resources::gpus);
+    let has = Scalar::whole(config.gpus.len() as u64);
+    if let Some(offered) = offered.filter(|offered| has < *offered) {
+        tracing::warn!(%offered, %has, "more gpus are offered than devices were found: tasks that get none will fail");
+    }
+    Gpus::new(&config.dir, config.gpus.clone())
 }
 
 /// What nobody needs any more of an earlier life.
@@ -206,7 +220,7 @@ fn place(config: &AgentConfig) -> Place {
 fn describe(config: &AgentConfig) -> anyhow::Result<AgentInfo> {
     let resources = match &config.resources {
         Some(resources) => resources.clone(),
-        None => machine_resources(Machine::detect(&config.dir)?),
+        None => machine_resources(Machine::detect(&config.dir)?, config.gpus.len()),
     };
     Ok(AgentInfo {
         hostname: config.hostname.clone(),

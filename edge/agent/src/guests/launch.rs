@@ -141,7 +141,14 @@ impl Guests {
             keeps.extend(image.as_ref().map(|image| image.keep.clone()));
         }
         let root = image.map_or(Root::Host, launch::root);
-        let spec = self.spec((wanted, extras), host, guest, (sandbox, user, root))?;
+        let mut spec = self.spec((wanted, extras), host, guest, (sandbox, user, root))?;
+        let (gpus, container, resources) =
+            (self.0.gpus.clone(), guest.container.clone(), wanted.resources.clone());
+        let has = match host {
+            Some(_) => gpus.of(&container),
+            None => spawn_blocking(move || gpus.take(&container, &resources)).await??,
+        };
+        has.apply(&mut spec);
         self.0.containers.launch(spec).await?;
         Ok(())
     }
@@ -222,6 +229,7 @@ impl Guests {
         if known.is_some()
             && let FoundState::Exited(exited) = &found.state
         {
+            self.0.gpus.give_back(&found.container);
             self.0.exits.remember(&found.container, exited.clone());
         }
         known.is_some()
@@ -259,6 +267,7 @@ impl Guests {
     pub(crate) fn heard(&self, event: &containers::Event) -> bool {
         let is_ours = self.all().values().any(|guest| guest.container == event.container);
         if is_ours {
+            self.0.gpus.give_back(&event.container);
             self.0.exits.remember(&event.container, event.exited.clone());
         }
         is_ours
@@ -310,6 +319,7 @@ impl Guests {
                 tracing::warn!(%container, cause = format!("{cause:#}"), "a container stays");
                 return;
             }
+            self.0.gpus.give_back(&container);
             let ledger = self.0.ledger.clone();
             let removed = spawn_blocking(move || ledger.remove(&container)).await;
             if let Err(cause) = removed.map_err(anyhow::Error::from).flatten() {

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
+use crate::gpus::Gpus;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::sandbox::Sandboxes;
@@ -50,6 +51,7 @@ struct Parts {
     fetcher: images::Fetcher,
     logs: LogPolicy,
     host_paths: HostPaths,
+    gpus: Gpus,
     sandboxes: Sandboxes,
     ledger: Ledger,
     exits: Exits,
@@ -91,6 +93,7 @@ pub(crate) struct Doors {
     pub(crate) fetcher: images::Fetcher,
     pub(crate) logs: LogPolicy,
     pub(crate) host_paths: HostPaths,
+    pub(crate) gpus: Gpus,
 }
 
 /// Where what is typed goes.
@@ -145,7 +148,7 @@ pub(crate) enum Refusal {
 
 impl Guests {
     pub(crate) fn new(doors: Doors) -> Self {
-        let Doors { dir, containers, board, images, fetcher, logs, host_paths } = doors;
+        let Doors { dir, containers, board, images, fetcher, logs, host_paths, gpus } = doors;
         Self(Arc::new(Parts {
             containers,
             board,
@@ -153,6 +156,7 @@ impl Guests {
             fetcher,
             logs,
             host_paths,
+            gpus,
             sandboxes: Sandboxes::new(&dir),
             ledger: Ledger::new(&dir),
             exits: Exits::new(),

@@ -111,6 +111,7 @@ impl Hands {
             }
             Launched::Not { reason, cause } => {
                 tracing::warn!(task = %task.id, %container, cause, "container did not start");
+                self.tools.gpus.give_back(&container);
                 let tell = || self.say(container.clone(), Happened::Failed { reason, cause });
                 self.books.launched(&container, Vec::new(), tell);
             }
@@ -179,7 +180,12 @@ impl Hands {
         let mut keeps = std::mem::take(&mut extras.keeps);
         keeps.extend(image.as_ref().map(|image| image.keep.clone()));
         extras.volumes.extend(shared);
-        Ok((self.spec(job, sandbox, image, extras)?, keeps))
+        let mut spec = self.spec(job, sandbox, image, extras)?;
+        let (gpus, container, task) =
+            (self.tools.gpus.clone(), job.container.clone(), job.task.clone());
+        let take = move || gpus.take(&container, &task.resources);
+        spawn_blocking(take).await.context("taking GPUs")??.apply(&mut spec);
+        Ok((spec, keeps))
     }
 
     /// Whose the sandbox is. A user that only the image knows leaves it ours.

@@ -27,6 +27,7 @@ use crate::board::Board;
 use crate::collect::Due;
 use crate::environment::Place;
 use crate::gauges::Gauges;
+use crate::gpus::Gpus;
 use crate::guests::Guests;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
@@ -55,6 +56,7 @@ pub(crate) struct Tools {
     pub(crate) fetcher: images::Fetcher,
     pub(crate) logs: LogPolicy,
     pub(crate) host_paths: HostPaths,
+    pub(crate) gpus: Gpus,
     pub(crate) prober: Arc<Prober>,
     pub(crate) board: Board,
     pub(crate) seeds: Arc<Seeds>,
@@ -108,6 +110,7 @@ impl Real {
         guests.read()?;
         let found = hands.tools.containers.recover().await?;
         let known: Vec<_> = found.iter().map(|found| found.container.clone()).collect();
+        hands.tools.gpus.settle(&known.iter().cloned().collect())?;
         for found in found.into_iter().filter(|found| !guests.recover(found)) {
             hands.books.know(&found.container);
             match found.state {
@@ -297,6 +300,8 @@ impl Hands {
     fn exited(&self, container: ContainerId, exited: containers::Exited) {
         let containers::Exited { wait_status, limitation } = exited;
         let limitation = limitation.or_else(|| self.books.limited(&container));
+        // Before anybody hears of it, and gives them to the next.
+        self.tools.gpus.give_back(&container);
         tracing::info!(%container, wait_status, "container ended");
         let told = containers::Exited { wait_status, limitation: limitation.clone() };
         self.tools.guests.exits().remember(&container, told);

@@ -8,6 +8,7 @@ mod checks;
 mod executors;
 mod faults;
 mod full;
+mod gpus;
 mod groups;
 mod lending;
 mod logs;
@@ -67,6 +68,7 @@ fn of_tasks() -> Vec<Scenario> {
         executors::an_executor_that_dies_takes_its_tasks_with_it,
         executors::messages_reach_an_executor_and_come_back,
         executors::an_executor_reaches_its_agent_by_a_socket_and_proves_who_it_is,
+        gpus::a_task_opens_its_own_devices_and_no_others_whoever_the_agent_is,
         groups::a_group_shares_directories_and_the_network,
         groups::one_that_fails_takes_its_group_with_it,
         groups::a_group_that_cannot_be_prepared_does_not_stay_in_part,

@@ -341,6 +341,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         port,
         hostname: "here".to_owned(),
         resources: Some("cpus:4;mem:1024;ports:[31000-31010]".parse().expect("well formed")),
+        gpus: vec![],
         attributes: vec![],
         domain: None,
         containers,

@@ -2,6 +2,7 @@
 
 mod confinement;
 mod contract;
+mod devices;
 mod escape;
 mod exec;
 mod image;
