@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{AgentConfig, Door, Machine, handed_out, machine_resources};
+use agent::{AgentConfig, Door, Gpu, Machine, handed_out, machine_resources};
 use anyhow::{Context, Result, anyhow};
-use model::resources::Scalar;
+use model::resources::{Resources, Scalar};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -119,11 +119,7 @@ fn configs(
 ) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
     let fetcher = settings.fetcher.open(&data.join("fetched"))?;
-    let gpus = settings.isolation.gpus()?;
-    let resources = match &settings.resources {
-        Some(resources) => resources.clone(),
-        None => machine_resources(Machine::detect(data)?, gpus.len()),
-    };
+    let (resources, gpus) = offered(settings)?;
     let policy = settings.isolation.policy(handed_out(&gpus))?;
     let mut gpus = gpus.into_iter();
     let master = settings.agents_door();
@@ -174,6 +170,16 @@ fn configs(
         });
     }
     Ok(configs)
+}
+
+/// What the agents of this machine have together, and the devices that they hand out.
+fn offered(settings: &Settings) -> Result<(Resources, Vec<Gpu>)> {
+    let gpus = settings.isolation.gpus()?;
+    let resources = match &settings.resources {
+        Some(resources) => resources.clone(),
+        None => machine_resources(Machine::detect(&settings.data_dir)?, gpus.len()),
+    };
+    Ok((resources, gpus))
 }
 
 /// Devices that an agent can hand out.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent::{Gpu, GpuSearch};
 use anyhow::Context;
-use containers::policy::Policy;
+use containers::policy::{IdMap, Policy};
 use model::confinement::Capabilities;
 use serde::Deserialize;
 
@@ -23,11 +23,40 @@ pub(crate) struct Isolation {
     devices: Vec<PathBuf>,
     gpus: Option<Vec<String>>,
     cdi_dirs: Option<Vec<PathBuf>>,
+    user_namespaces: Option<UserNamespaces>,
     shm_size_mib: Option<u64>,
     share_pid: bool,
     share_ipc: bool,
     enforce_disk_quota: bool,
     disk_watch_seconds: Option<u64>,
+}
+
+/// Users of containers, as the machine knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserNamespaces {
+    first_id: u32,
+    #[serde(default = "ids_usual")]
+    ids: u32,
+    /// Of all containers with an image that do not say otherwise.
+    #[serde(default)]
+    default: bool,
+}
+
+/// As most distributions hand them out.
+fn ids_usual() -> u32 {
+    65_536
+}
+
+impl UserNamespaces {
+    fn ids(&self) -> anyhow::Result<IdMap> {
+        let (first, count) = (self.first_id, self.ids);
+        anyhow::ensure!(
+            0 < first && 0 < count && first.checked_add(count).is_some_and(|end| end < u32::MAX),
+            "isolation.user_namespaces: {count} ids from {first} on are not {count} users other than root"
+        );
+        Ok(IdMap { first, count })
+    }
 }
 
 impl Isolation {
@@ -71,6 +100,8 @@ impl Isolation {
             seccomp_default: self.seccomp_default.clone(),
             devices: self.devices.clone(),
             handed_out,
+            user_ids: self.user_namespaces.as_ref().map(UserNamespaces::ids).transpose()?,
+            map_users: self.user_namespaces.as_ref().is_some_and(|all| all.default),
             shm_bytes: self.shm_size_mib.map(|mib| mib.saturating_mul(BYTES_PER_MIB)),
             share_pid: self.share_pid,
             share_ipc: self.share_ipc,
@@ -109,6 +140,8 @@ mod tests {
         };
         refused(Isolation { bounding_capabilities: names(&["FLY"]), ..good.clone() }, "FLY");
         refused(Isolation { effective_capabilities: names(&["KILL"]), ..good.clone() }, "KILL");
+        let root = UserNamespaces { first_id: 0, ids: 10, default: true };
+        refused(Isolation { user_namespaces: Some(root), ..good.clone() }, "other than root");
         let named = Some("strict".to_owned());
         refused(Isolation { seccomp_default: named, ..good }, "seccomp_profiles");
     }

@@ -58,6 +58,10 @@ pub struct Confinement {
     /// How readily the kernel kills it when the machine's memory runs out: 0 to 1000.
     #[n(18)]
     pub oom_score: Option<u16>,
+    /// Whose users its users are: numbers of its own stand for others of the machine if private. As the operator has it if
+    /// unset.
+    #[n(19)]
+    pub users: Option<Sharing>,
 }
 
 /// What root may do in the container, and what any program of it can ever gain.

@@ -13,8 +13,8 @@ use rustix::net::{
 /// The kernel's default socket buffer takes a little more.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
 
-/// A process needs its input, output and errors, and may need a file that says what it is.
-pub(crate) const PACKET_FDS_MAX: usize = 4;
+/// A process needs its input, output and errors, and may need a file that says what it is and a namespace.
+pub(crate) const PACKET_FDS_MAX: usize = 5;
 
 /// A message that came in.
 pub(crate) struct Packet<T> {

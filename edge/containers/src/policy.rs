@@ -28,6 +28,10 @@ pub struct Policy {
     pub handed_out: Vec<PathBuf>,
     /// Of `/dev/shm`; 64 MiB in a container with an image if unset.
     pub shm_bytes: Option<u64>,
+    /// Which users of the machine those of containers are that have users of their own; none can if unset.
+    pub user_ids: Option<IdMap>,
+    /// Whether containers with an image have, unless they say that they do not.
+    pub map_users: bool,
     /// May it see the processes of the machine?
     pub share_pid: bool,
     /// May it use the shared memory of the machine?
@@ -75,6 +79,28 @@ pub(crate) struct Granted {
     /// Devices that it may not open, though it may open others of the machine.
     #[cbor(n(6), default)]
     pub(crate) denied: Vec<Node>,
+    #[n(7)]
+    pub(crate) users: Option<IdMap>,
+}
+
+/// Users and groups of a container, from 0 on, as others of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct IdMap {
+    /// Of the machine, the container's root.
+    #[n(0)]
+    pub first: u32,
+    #[n(1)]
+    pub count: u32,
+}
+
+impl IdMap {
+    /// Of the machine.
+    pub(crate) fn of(self, id: u32) -> Result<u32, String> {
+        let mapped = (id < self.count).then(|| self.first.checked_add(id)).flatten();
+        mapped.ok_or_else(|| {
+            format!("the id {id} is none of the container's {} users and groups", self.count)
+        })
+    }
 }
 
 /// Which system calls are filtered.
@@ -147,8 +173,34 @@ pub(crate) fn grant(
         filter: filter(spec, policy, bounding, filters)?,
         devices: devices.collect::<Result<_, String>>()?,
         shm_bytes: confinement.shm_bytes.or(policy.shm_bytes),
+        users: users(spec, policy)?,
         denied: if spec.privileged { Vec::new() } else { denied(spec, policy) },
     })
+}
+
+/// Whether root is root outside as well.
+fn users(spec: &Spec, policy: &Policy) -> Result<Option<IdMap>, String> {
+    let has_image = matches!(spec.root, Root::Image { .. });
+    let wanted = match spec.confinement.users {
+        Some(Sharing::Parent) => false,
+        Some(Sharing::Private) => true,
+        None => policy.map_users && has_image && !spec.privileged,
+    };
+    match (wanted, policy.user_ids) {
+        (false, _) => Ok(None),
+        (true, None) => Err("users of its own are not there for a container of this agent; its operator can say which they \
+                             are: isolation.user_namespaces"
+            .into()),
+        (true, Some(_)) if !has_image => Err(
+            "users of its own need an image: without one the container sees the machine's files, which are the machine's \
+             users'"
+                .into(),
+        ),
+        (true, Some(_)) if spec.privileged => {
+            Err("a privileged container cannot have users of its own: say userns=host".into())
+        }
+        (true, Some(map)) => Ok(Some(map)),
+    }
 }
 
 /// Those that others have, or may have.

@@ -12,6 +12,7 @@ mod journal;
 mod logs;
 mod machine;
 mod mounts;
+mod own_users;
 mod process;
 mod rights;
 mod root;

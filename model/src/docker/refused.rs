@@ -42,7 +42,6 @@ pub(super) fn remedy(word: &str) -> String {
         | "io-maxiops" => "disks are not shared out: keep the app apart with constraints",
         "storage-opt" => "say it with disk",
         "cgroup-parent" | "cgroupns" => "control groups are the agent's own",
-        "userns" => "the operator chooses user namespaces, for all containers",
         "uts" => "a name of its own comes with hostname",
         "annotation" => "say it with label",
         _ => "",

@@ -81,6 +81,7 @@ fn of_confinement(word: &str, value: &str, asked: &mut Asked) -> Result<bool, St
         "read-only" => asked.confinement.read_only_root = switch(value)?,
         "ipc" => asked.confinement.ipc = sharing(word, value)?,
         "pid" => asked.confinement.pid = sharing(word, value)?,
+        "userns" => asked.confinement.users = sharing(word, value)?,
         "shm-size" => asked.confinement.shm_bytes = Some(bytes(value)?),
         "device" => asked.confinement.devices.push(device(value)?),
         "sysctl" => asked.confinement.sysctls.push(sysctl(value)?),
@@ -144,7 +145,7 @@ fn is_so_anyway(word: &str, value: &str) -> Result<bool, String> {
         "init" | "rm" | "detach" | "d" | "sig-proxy" | "no-healthcheck" => {
             switch(value).map(|_| true)?
         }
-        "network" | "net" | "uts" | "userns" => value == "host",
+        "network" | "net" | "uts" => value == "host",
         "cgroupns" => value == "private",
         "restart" => value == "no",
         "pull" => value == "missing",

@@ -12,6 +12,7 @@ use rustix::process::DumpableBehavior;
 use super::Machine;
 use super::bounds;
 use super::init::Stdio;
+use super::own_users::OwnUsers;
 use super::process::Process;
 use super::rights::{self, Rights};
 use super::root::Growing;
@@ -36,7 +37,7 @@ const PASSED_ON: [Signal; 6] = [
 
 /// Returns the main process, ready to be started, and the signals that init heeds. Says what went wrong, for the user.
 pub(super) fn confine(
-    launch: &Launch,
+    (launch, users): (&Launch, Option<OwnUsers>),
     machine: &Machine,
     shim: &OwnedFd,
     stdio: Stdio,
@@ -46,7 +47,7 @@ pub(super) fn confine(
     take(stdio).map_err(told("standard streams"))?;
     be_alone(spec).map_err(told("namespaces"))?;
     let reach = policy::reach(spec);
-    let mut root = Growing::begin(launch, reach)?;
+    let mut root = Growing::begin(launch, users.as_ref(), reach)?;
     let (process, identity) = Process::main(spec, root.path())?;
     name_machine(spec)?;
     if let Some(score) = spec.confinement.oom_score {
@@ -57,9 +58,12 @@ pub(super) fn confine(
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
     root.enter(reach)?;
+    let (granted, of_machine) = (&launch.granted, machine.capabilities);
     let asked = spec.confinement.no_new_privileges;
     let no_new_privileges = rights::no_new_privileges(&identity, asked, reach);
-    let (granted, of_machine) = (&launch.granted, machine.capabilities);
+    if let Some(users) = users {
+        users.enter(&identity, of_machine)?;
+    }
     let rights = rights::rights(&identity, granted, no_new_privileges, of_machine);
     rights.take(&identity, of_machine).map_err(told("giving up rights"))?;
     let own;

@@ -17,6 +17,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
+use super::own_users::OwnUsers;
 use super::process::Process;
 use super::spawn::{Child, spawn};
 use super::{Machine, confine, users};
@@ -38,9 +39,10 @@ pub(super) struct Stdio {
 pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
     let begun = confine::become_init().map_err(|e| format!("a container's first process: {e}"));
     let confined = match begun.and_then(|()| await_order(&shim)) {
-        Ok(Some((launch, stdio))) => {
+        Ok(Some((launch, stdio, users))) => {
             let stop = stop_signal(&launch);
-            confine::confine(&launch, machine, &shim, stdio).map(|confined| (confined, stop))
+            confine::confine((&launch, users), machine, &shim, stdio)
+                .map(|confined| (confined, stop))
         }
         Ok(None) => return EXIT_NOT_STARTED,
         Err(cause) => Err(cause),
@@ -67,16 +69,22 @@ fn stop_signal(launch: &Launch) -> Signal {
 }
 
 /// `None`: nobody needs us.
-fn await_order(shim: &OwnedFd) -> Result<Option<(Launch, Stdio)>, String> {
+fn await_order(shim: &OwnedFd) -> Result<Option<(Launch, Stdio, Option<OwnUsers>)>, String> {
     let told = |e: std::io::Error| format!("waiting for the shim: {e}");
     let Some(packet) = packet::receive::<ToInit>(shim).map_err(told)? else { return Ok(None) };
-    let (ToInit::Prepare, Ok([stdin, stdout, stderr, file])) =
-        (packet.message, <[OwnedFd; 4]>::try_from(packet.fds))
+    let mut fds = packet.fds.into_iter();
+    let mut next = || fds.next();
+    let (ToInit::Prepare, Some(stdin), Some(stdout), Some(stderr), Some(file)) =
+        (packet.message, next(), next(), next(), next())
     else {
         return Err("it was not told what to prepare".into());
     };
     let launch = Launch::read(&File::from(file)).map_err(told)?;
-    Ok(Some((launch, Stdio { stdin, stdout, stderr })))
+    let users = launch.granted.users.zip(next()).map(|(map, fd)| OwnUsers::new(map, fd));
+    if launch.granted.users.is_some() != users.is_some() {
+        return Err("it was not told which users it has".into());
+    }
+    Ok(Some((launch, Stdio { stdin, stdout, stderr }, users)))
 }
 
 struct Running {

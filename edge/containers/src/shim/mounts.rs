@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -66,6 +66,14 @@ impl Detached {
         set_attributes(self.0.as_raw_fd(), attributes, libc::AT_RECURSIVE)
     }
 
+    /// Shows owners as the namespace of users says, from what is on the disk.
+    pub(crate) fn map_ids(&self, users: impl AsFd) -> rustix::io::Result<()> {
+        let set = u64::from(MountAttrFlags::MOUNT_ATTR_IDMAP.bits());
+        let user_namespace = u64::try_from(users.as_fd().as_raw_fd()).expect("it is open");
+        let told = Attributes { set, clear: 0, propagation: 0, user_namespace };
+        change(self.0.as_raw_fd(), &told, libc::AT_RECURSIVE)
+    }
+
     /// Mounts it there. What comes back is open and can still be written below, or restricted.
     pub(crate) fn put(self, place: impl AsFd) -> rustix::io::Result<Detached> {
         let flags =
@@ -93,7 +101,10 @@ fn set_attributes(
     depth: libc::c_int,
 ) -> rustix::io::Result<()> {
     let set = u64::from(attributes.bits());
-    let told = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
+    change(mount, &Attributes { set, clear: 0, propagation: 0, user_namespace: 0 }, depth)
+}
+
+fn change(mount: RawFd, told: &Attributes, depth: libc::c_int) -> rustix::io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | depth;
     // SAFETY: the kernel reads an empty text and as many bytes as the structure has.
     let done = unsafe {
@@ -102,7 +113,7 @@ fn set_attributes(
             mount,
             c"".as_ptr(),
             flags,
-            &raw const told,
+            &raw const *told,
             size_of::<Attributes>(),
         )
     };
@@ -126,23 +137,32 @@ pub(crate) enum Kind {
 }
 
 /// A directory as if it were `/`: links in it, which are a stranger's, lead nowhere else.
-pub(crate) struct Inside(OwnedFd);
+pub(crate) struct Inside {
+    dir: OwnedFd,
+    /// Whose is what is made in it, if not ours.
+    owner: Option<u32>,
+}
 
 impl Inside {
     pub(crate) fn open(dir: &Path) -> rustix::io::Result<Inside> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(dir, flags, Mode::empty()).map(Inside)
+        rustix::fs::open(dir, flags, Mode::empty()).map(|dir| Inside { dir, owner: None })
+    }
+
+    pub(crate) fn owned_by(self, owner: Option<u32>) -> Inside {
+        Inside { owner, ..self }
     }
 
     /// The root of what was mounted.
     pub(crate) fn of(mount: &Detached) -> rustix::io::Result<Inside> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(mount, ".", flags, Mode::empty()).map(Inside)
+        let dir = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
+        Ok(Inside { dir, owner: None })
     }
 
     /// Adds to the attributes of the mount that it is the root of, and of no other.
     pub(crate) fn restrict(&self, attributes: MountAttrFlags) -> rustix::io::Result<()> {
-        set_attributes(self.0.as_raw_fd(), attributes, 0)
+        set_attributes(self.dir.as_raw_fd(), attributes, 0)
     }
 
     pub(crate) fn find(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -202,22 +222,26 @@ impl Inside {
                 rustix::fs::openat(&dir, name, flags, Mode::from(0o644)).map(drop)
             }
         };
-        match made {
-            Err(Errno::EXIST) => Ok(()),
-            made => made,
+        match (made, self.owner) {
+            (Err(Errno::EXIST), _) | (Ok(()), None) => Ok(()),
+            (Err(e), _) => Err(e),
+            (Ok(()), Some(owner)) => {
+                let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+                rustix::fs::chownat(&dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            }
         }
     }
 
     fn look(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        rustix::fs::openat2(&self.0, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+        rustix::fs::openat2(&self.dir, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
     }
 }
 
 impl AsFd for Inside {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
+        self.dir.as_fd()
     }
 }
 

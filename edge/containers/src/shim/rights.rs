@@ -103,6 +103,14 @@ impl Rights {
     }
 }
 
+/// Who enters a namespace of users is given all capabilities there, whatever it had before.
+pub(super) fn have_no_more_than(of_machine: CapabilitySet) {
+    for number in Capabilities(!of_machine.bits()).numbers() {
+        // The kernel does not know all of them.
+        let _ = bound(1 << number);
+    }
+}
+
 fn hand_on_only() -> std::io::Result<()> {
     // SAFETY: numbers are all that is handed over.
     match unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NOROOT, 0, 0, 0) } {
@@ -144,6 +152,7 @@ mod tests {
             filter: FilterOf::None,
             devices: Vec::new(),
             denied: Vec::new(),
+            users: None,
             shm_bytes: None,
         }
     }

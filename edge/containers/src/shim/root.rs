@@ -1,6 +1,7 @@
 //! What a container sees as `/`: made in a mount namespace of its own, so that the host's mount table never changes and
 //! everything is gone with the last process that sees it.
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -13,6 +14,7 @@ use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFl
 use super::extras;
 use super::hooks;
 use super::mounts::{Detached, Inside, Kind, is_dir};
+use super::own_users::OwnUsers;
 use super::volumes;
 use crate::cgroup::Hierarchies;
 use crate::policy::Reach;
@@ -78,6 +80,7 @@ pub(super) type Result<T> = std::result::Result<T, String>;
 /// The root as it grows, seen from outside.
 pub(crate) struct Growing<'a> {
     pub(super) launch: &'a Launch,
+    pub(super) users: Option<&'a OwnUsers>,
     inside: Inside,
     path: PathBuf,
     /// Of the image's files and what comes from the host: a confined container opens no devices but those of its `/dev`.
@@ -88,7 +91,11 @@ pub(crate) struct Growing<'a> {
 
 impl Growing<'_> {
     /// Mounts the root, and in it all that does not depend on the container's control groups.
-    pub(crate) fn begin(launch: &Launch, reach: Reach) -> Result<Growing<'_>> {
+    pub(super) fn begin<'b>(
+        launch: &'b Launch,
+        users: Option<&'b OwnUsers>,
+        reach: Reach,
+    ) -> Result<Growing<'b>> {
         let peers = volumes::peers(&launch.spec)?;
         // What the host unmounts later goes away in here, too; nothing leads back.
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
@@ -102,12 +109,13 @@ impl Growing<'_> {
             Root::Image { layers, .. } => {
                 let path = launch.run_dir.join("root");
                 make_dir(&path, 0o755)?;
-                overlay(layers, &launch.layer_dir, &path, flags)?;
+                overlay(layers, &launch.layer_dir, &path, (flags, users))?;
                 path
             }
         };
         let inside = Inside::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let root = Growing { launch, inside, path, files, peers };
+        let inside = inside.owned_by(users.map(|users| users.map.first));
+        let root = Growing { launch, users, inside, path, files, peers };
         root.fs("/proc", "proc", &[], DATA)?;
         match &launch.spec.root {
             Root::Host => root.shared_memory(HARMLESS, None)?,
@@ -130,6 +138,7 @@ impl Growing<'_> {
         }
         let sandbox = &self.launch.spec.sandbox;
         let sandbox = Detached::tree(sandbox).map_err(|e| told(SANDBOX_IN_IMAGE, e))?;
+        self.show(&sandbox, SANDBOX_IN_IMAGE)?;
         self.put(sandbox, SANDBOX_IN_IMAGE, self.files)
     }
 
@@ -193,7 +202,14 @@ impl Growing<'_> {
             VolumeMode::ReadOnly => self.files | READ_ONLY_MOUNT,
             VolumeMode::ReadWrite => self.files,
         };
-        self.put(volume_source(spec, &volume.host_path)?, &target.display().to_string(), attributes)
+        let source = volume_source(spec, &volume.host_path)?;
+        self.show(&source, &volume.host_path)?;
+        self.put(source, &target.display().to_string(), attributes)
+    }
+
+    /// What is the machine's, with the container's users.
+    pub(super) fn show(&self, mount: &Detached, name: &str) -> Result<()> {
+        self.users.map_or(Ok(()), |users| users.show(mount, name))
     }
 
     /// Where a container path is: relative ones are in the sandbox.
@@ -226,7 +242,10 @@ impl Growing<'_> {
         attributes: MountAttrFlags,
     ) -> Result<Detached> {
         let target = self.place(place, Kind::Dir)?;
-        Detached::new(kind, options, attributes)
+        let owner = self.users.filter(|_| kind == "tmpfs").map(|users| users.map.first.to_string());
+        let owned = owner.iter().flat_map(|owner| [("uid", owner.as_str()), ("gid", owner)]);
+        let options: Vec<(&str, &str)> = options.iter().copied().chain(owned).collect();
+        Detached::new(kind, &options, attributes)
             .and_then(|mount| mount.put(target))
             .map_err(|e| told(place, e))
     }
@@ -312,11 +331,18 @@ pub(super) fn overlay(
     layers: &[PathBuf],
     writable: &Path,
     root: &Path,
-    flags: MountFlags,
+    (flags, users): (MountFlags, Option<&OwnUsers>),
 ) -> Result<()> {
     let (upper, work) = (writable.join("upper"), writable.join("work"));
     make_dir(&upper, 0o755)?;
     make_dir(&work, 0o700)?;
+    if let Some(users) = users {
+        // What is written over the image has other numbers on the disk, and goes with the container.
+        users.own(&upper)?;
+        let below = layers.iter().cloned().chain(skeleton::beside(writable));
+        let below: BTreeSet<PathBuf> = below.collect();
+        below.iter().try_for_each(|dir| users.cover(dir))?;
+    }
     let common = common_dir(layers).ok_or("an image without layers")?;
     let lower: Vec<String> = layers
         .iter()

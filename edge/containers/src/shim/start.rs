@@ -20,6 +20,7 @@ use rustix::process::{Pid, WaitOptions};
 use super::connections::Connections;
 use super::init::{self, Stdio};
 use super::logs::Log;
+use super::own_users;
 use super::{
     Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, ending,
 };
@@ -88,7 +89,7 @@ impl Ready {
 fn make_init(machine: &Machine, namespaces: libc::c_int) -> anyhow::Result<(OwnedFd, Pid)> {
     let (socket, inits_end) = packet::pair().context("a socket for the container's init")?;
     set_nonblocking(&socket)?;
-    let Some(init) = fork_init(namespaces)? else {
+    let Some(init) = fork_with(namespaces)? else {
         // Or it would never see the shim go.
         drop(socket);
         std::process::exit(init::main(machine, inits_end))
@@ -160,7 +161,10 @@ fn assemble<'a>(
     let ready = ready.fit(spec, machine)?;
     rustix::thread::set_name(SHIM).context("naming the process")?;
     let (mut streams, stdio) = Streams::open(spec)?;
-    let fds = [stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd(), file.as_fd()];
+    let users = launch.granted.users.map(own_users::make).transpose()?;
+    let mut fds =
+        vec![stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd(), file.as_fd()];
+    fds.extend(users.iter().map(AsFd::as_fd));
     // If it does not hear it, it has ended, which we are told.
     let _ = packet::send(&ready.socket, &ToInit::Prepare, &fds);
     drop(stdio);
@@ -261,7 +265,7 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> anyhow::Result<()> {
 
 /// Whoever comes into being here is first process of its own namespaces, with a copy of all that we have. Mounts it sees
 /// like everybody until it is told what to prepare: it shall not miss any that come until then. `None` in the child.
-fn fork_init(namespaces: libc::c_int) -> anyhow::Result<Option<Pid>> {
+pub(super) fn fork_with(namespaces: libc::c_int) -> anyhow::Result<Option<Pid>> {
     let flags = u64::try_from(namespaces).expect("flags are positive");
     let exit_signal = u64::try_from(libc::SIGCHLD).expect("signals are positive");
     // SAFETY: all zero asks for what `fork` does.

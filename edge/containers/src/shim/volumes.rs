@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::container::VolumeMode;
@@ -46,7 +46,9 @@ impl Growing<'_> {
         let target = self.target(&mount.container_path)?.display().to_string();
         let (source, attributes) = match &mount.source {
             Source::Host { root, path, .. } => {
-                (peer.map_or_else(|| open_beneath(root, path), Ok)?, self.files)
+                let source = peer.map_or_else(|| open_beneath(root, path), Ok)?;
+                self.show(&source, &root.join(path).display().to_string())?;
+                (source, self.files)
             }
             Source::Layers(layers) => (self.image(n, layers)?, self.files),
             Source::Secret(secret) => (self.secret(n, secret)?, DATA),
@@ -66,7 +68,7 @@ impl Growing<'_> {
         make_dir(&writable, 0o700)?;
         let no_devices = self.files.contains(MountAttrFlags::MOUNT_ATTR_NODEV);
         let flags = if no_devices { MountFlags::NODEV } else { MountFlags::empty() };
-        overlay(layers, &writable, &path, flags)?;
+        overlay(layers, &writable, &path, (flags, self.users))?;
         Detached::tree(&path).map_err(|e| told(&path.display().to_string(), e))
     }
 
@@ -87,6 +89,11 @@ impl Growing<'_> {
         file.write_all(secret.bytes()).map_err(failed)?;
         let sandbox = File::open(&self.launch.spec.sandbox).map_err(failed)?;
         own_like(&file, &sandbox).map_err(|e| format!("a secret's file: {e}"))?;
+        if let Some(users) = self.users {
+            let owner = file.metadata().map_err(failed)?;
+            let (uid, gid) = (users.map.of(owner.uid())?, users.map.of(owner.gid())?);
+            std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
+        }
         Detached::tree(&path).map_err(|e| told("a secret", e))
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use containers::policy::{IdMap, Policy};
 use containers::spec::Exec;
 use model::container::{Volume, VolumeMode};
 use model::task::Reason;
@@ -22,7 +23,20 @@ fn volume(container_path: &str, host_path: &str) -> Volume {
 /// What the kernel obeys, or tells of the machine.
 #[tokio::test]
 async fn the_kernel_takes_no_orders() {
+    takes_no_orders(Policy::default()).await;
+}
+
+/// Nor from the root of a container with users of its own, which has nothing to say about the machine.
+#[tokio::test]
+async fn the_kernel_takes_no_orders_from_users_of_a_containers_own() {
+    let user_ids = Some(IdMap { first: 200_000, count: 65_536 });
+    takes_no_orders(Policy { user_ids, map_users: true, ..Policy::default() }).await;
+}
+
+async fn takes_no_orders(policy: Policy) {
     let mut world = World::open().await;
+    world.config.policy = policy;
+    world.reopen().await;
     let layers = layers(&world);
     let written = [
         "/proc/sys/kernel/core_pattern",

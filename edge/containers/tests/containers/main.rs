@@ -11,4 +11,5 @@ mod outside;
 mod run;
 mod stop;
 mod survive;
+mod users;
 mod world;
