@@ -20,17 +20,16 @@ pub(super) fn refusal(call: Call) -> Refusal {
 
 fn judge(call: Call) -> Result<(), Refusal> {
     let kind = call.r#type();
-    let info = match kind {
-        Type::AddResourceProviderConfig => need(call.add_resource_provider_config, kind)?.info,
-        Type::UpdateResourceProviderConfig => {
-            need(call.update_resource_provider_config, kind)?.info
-        }
-        Type::MarkResourceProviderGone => {
-            let id = need(call.mark_resource_provider_gone, kind)?.resource_provider_id.value;
-            return Err(Refusal::Mishap(format!("Resource provider {id} does not exist")));
-        }
-        // Nothing else comes here.
-        other => return need(call.remove_resource_provider_config, other).map(|_| ()),
+    if kind == Type::RemoveResourceProviderConfig {
+        return need(call.remove_resource_provider_config, kind).map(|_| ());
+    }
+    if kind == Type::MarkResourceProviderGone {
+        let id = need(call.mark_resource_provider_gone, kind)?.resource_provider_id.value;
+        return Err(Refusal::Mishap(format!("Resource provider {id} does not exist")));
+    }
+    let info = match kind == Type::AddResourceProviderConfig {
+        true => need(call.add_resource_provider_config, kind)?.info,
+        false => need(call.update_resource_provider_config, kind)?.info,
     };
     if info.id.is_some() {
         let field = format!("{}.info.id", kind.as_str_name().to_ascii_lowercase());
