@@ -75,11 +75,15 @@ pub(crate) struct Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= self.full_bytes {
-            self.flush()?;
-        }
+        self.write_all(bytes)?;
         Ok(bytes.len())
+    }
+
+    /// Most writes are of few bytes.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= self.full_bytes { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -18,6 +18,7 @@ use super::resource::{self, Sum as Spelled};
 use super::sums::{Executor, Sum};
 use super::task;
 use super::v1::wishes;
+use super::written::Written;
 
 /// As in `/state-summary`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,9 +37,9 @@ pub struct Framework<'a> {
     pub recovered: bool,
 }
 
-/// As in `/state` and `/frameworks`.
+/// As in `/state` and `/frameworks`: only for [`to_writer`](super::written::to_writer), as its tasks are.
 #[derive(Debug, Serialize)]
-pub struct FullFramework<'a> {
+pub(super) struct FullFramework<'a> {
     #[serde(flatten)]
     pub framework: Framework<'a>,
     pub user: &'a str,
@@ -87,12 +88,13 @@ impl Serialize for Tasks<'_> {
         let known = of(self.view, self.framework);
         let completed = self.view.completed.get(self.framework).into_iter().flatten();
         match self.which {
-            Which::Live => out
-                .collect_seq(known.filter(|task| !is_unreachable(task)).map(|one| task::task(one))),
-            Which::Unreachable => {
-                out.collect_seq(known.filter(is_unreachable).map(|one| task::task(one)))
+            Which::Live => {
+                out.collect_seq(known.filter(|task| !is_unreachable(task)).map(|one| Written(one)))
             }
-            Which::Completed => out.collect_seq(completed.map(|one| task::task(one))),
+            Which::Unreachable => {
+                out.collect_seq(known.filter(is_unreachable).map(|one| Written(one)))
+            }
+            Which::Completed => out.collect_seq(completed.map(|one| Written(one))),
         }
     }
 }
@@ -123,7 +125,7 @@ pub fn framework<'a>(
     }
 }
 
-pub fn full<'a>(
+pub(super) fn full<'a>(
     view: &'a View,
     id: &'a FrameworkId,
     registered: &'a FrameworkView,

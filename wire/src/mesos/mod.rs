@@ -18,3 +18,4 @@ pub mod sums;
 pub mod task;
 pub mod upkeep;
 pub mod v1;
+mod written;

@@ -1,7 +1,10 @@
 //! `/state`, `/slaves`, `/frameworks` and `/tasks`: spelled while they are written, because they may be large.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use kernel::view::View;
@@ -13,11 +16,12 @@ use serde_json::Value;
 use super::agent::{self, is_registered, is_unreachable};
 use super::framework;
 use super::master::{self, MasterInfo, seconds};
-use super::sums::{Sum, sums};
+use super::sums::{Sum, Sums, sums};
 use super::task;
+use super::written::to_writer;
 
 #[derive(Debug, Serialize)]
-pub struct State<'a> {
+struct State<'a> {
     version: &'static str,
     build_date: &'static str,
     build_time: f64,
@@ -44,7 +48,17 @@ pub struct State<'a> {
     orphan_tasks: [(); 0],
 }
 
-pub fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
+/// `/state`.
+pub fn write_state<W: Write>(view: &View, info: &MasterInfo, out: W) -> io::Result<()> {
+    to_writer(out, &state(view, info))
+}
+
+/// `/frameworks`: all of them, or one.
+pub fn write_frameworks<W: Write>(view: &View, only: Option<&str>, out: W) -> io::Result<()> {
+    to_writer(out, &frameworks(view, only))
+}
+
+fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
     let registered = view.agents.values().filter(|agent| is_registered(agent));
     let (active, inactive): (Vec<_>, Vec<_>) = registered.partition(|one| agent::is_active(one));
     State {
@@ -129,7 +143,7 @@ pub fn slaves<'a>(view: &'a View, only: Option<&'a str>) -> Slaves<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Frameworks<'a> {
+struct Frameworks<'a> {
     frameworks: FullFrameworks<'a>,
     completed_frameworks: FullFrameworks<'a>,
     unregistered_frameworks: [(); 0],
@@ -140,6 +154,8 @@ struct FullFrameworks<'a> {
     view: &'a View,
     completed: bool,
     only: Option<&'a str>,
+    /// Counted when they are needed: what comes before is sent meanwhile.
+    sums: Rc<OnceCell<Sums<'a>>>,
 }
 
 impl Serialize for FullFrameworks<'_> {
@@ -147,7 +163,7 @@ impl Serialize for FullFrameworks<'_> {
         let view = self.view;
         let all = if self.completed { &view.completed_frameworks } else { &view.frameworks };
         let wanted = all.iter().filter(|(id, _)| self.only.is_none_or(|only| id.as_str() == only));
-        let (sums, nothing) = (sums(view), Sum::default());
+        let (sums, nothing) = (self.sums.get_or_init(|| sums(view)), Sum::default());
         out.collect_seq(
             wanted
                 .map(|(id, one)| framework::full(view, id, one, sums.get(id).unwrap_or(&nothing))),
@@ -155,11 +171,11 @@ impl Serialize for FullFrameworks<'_> {
     }
 }
 
-/// All of them, or one.
-pub fn frameworks<'a>(view: &'a View, only: Option<&'a str>) -> Frameworks<'a> {
+fn frameworks<'a>(view: &'a View, only: Option<&'a str>) -> Frameworks<'a> {
+    let sums = Rc::new(OnceCell::new());
     Frameworks {
-        frameworks: FullFrameworks { view, completed: false, only },
-        completed_frameworks: FullFrameworks { view, completed: true, only },
+        frameworks: FullFrameworks { view, completed: false, only, sums: sums.clone() },
+        completed_frameworks: FullFrameworks { view, completed: true, only, sums },
         unregistered_frameworks: [],
     }
 }

@@ -77,8 +77,12 @@ pub fn task(task: &Task) -> SpelledTask<'_> {
         labels: labels(&task.labels),
         discovery: task.discovery.as_ref().map(discovery),
         container: task.container.as_ref().map(container),
-        limits: limits(&task.limits, |amount| json!(amount.as_f64())),
+        limits: limits_of(&task.limits),
     }
+}
+
+pub(super) fn limits_of(all: &Limits) -> Option<Value> {
+    limits(all, |amount| json!(amount.as_f64()))
 }
 
 /// Those that there are. What is not limited is as much as JSON can say of it.
@@ -94,7 +98,7 @@ fn limits(limits: &Limits, amount: impl Fn(Scalar) -> Value) -> Option<Value> {
 }
 
 /// The message `CheckStatusInfo`: empty where nothing is known.
-fn check_status(status: CheckStatus) -> Value {
+pub(super) fn check_status(status: CheckStatus) -> Value {
     let found = |name: &str, value: Option<Value>| {
         let of: Map<String, Value> =
             value.map(|value| (name.to_owned(), value)).into_iter().collect();
@@ -178,7 +182,7 @@ fn address(address: &model::task::Address) -> Ip {
     Ip { ip_address, protocol }
 }
 
-fn discovery(info: &DiscoveryInfo) -> Value {
+pub(super) fn discovery(info: &DiscoveryInfo) -> Value {
     let ports: Vec<Value> = info.ports.iter().map(discovery_port).collect();
     let mut spelled =
         json!({ "visibility": "FRAMEWORK", "name": info.name, "ports": { "ports": ports } });
@@ -220,7 +224,7 @@ fn discovery_port(port: &DiscoveryPort) -> Value {
     spelled
 }
 
-fn container(info: &ContainerInfo) -> Value {
+pub(super) fn container(info: &ContainerInfo) -> Value {
     let host = |volume: &model::container::Volume| {
         let mode = mode(volume.mode);
         json!({ "container_path": volume.container_path, "host_path": volume.host_path, "mode": mode })

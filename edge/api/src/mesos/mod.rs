@@ -186,11 +186,11 @@ impl Api {
     ) -> std::io::Result<()> {
         let (info, query) = (&self.info, &request.query);
         Ok(match told {
-            Told::State => to_writer(out, &state::state(view, info)),
+            Told::State => return state::write_state(view, info, out),
             Told::Summary => to_writer(out, &summary::summary(view, info)),
             Told::Agents => to_writer(out, &state::slaves(view, query.first("slave_id"))),
             Told::Frameworks => {
-                to_writer(out, &state::frameworks(view, query.first("framework_id")))
+                return state::write_frameworks(view, query.first("framework_id"), out);
             }
             Told::Tasks => to_writer(out, &state::tasks(view, page(query))),
             Told::Roles => to_writer(out, &roles::roles(view)),
