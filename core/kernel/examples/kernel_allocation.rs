@@ -26,10 +26,14 @@ use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
+use model::wishes::{AttributeConstraint, Predicate, Property, Wishes};
 
 /// The allocator that dcos has.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Each has as many agents as the others.
+const RACKS: usize = 40;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -47,6 +51,9 @@ fn main() {
     }
     if wants("quotas") {
         quotas(3_000);
+    }
+    if wants("constraints") {
+        constraints(1_000, 10_000);
     }
     if wants("mixed") {
         mixed();
@@ -209,6 +216,37 @@ fn all_change(rig: &mut Rig, agents: usize) {
         "  with them set, every agent grows: {took:.2?} for {} offers; registering took {trigger:.2?}",
         offers.len()
     );
+}
+
+/// Agents stand in racks, and every framework wants those of one of them.
+fn constraints(frameworks: usize, agents: usize) {
+    let mut rig = Rig::new((0..frameworks).map(|n| format!("role-{n}")));
+    for (n, id) in rig.frameworks.clone().into_iter().enumerate() {
+        let role = Role::new(format!("role-{n}"));
+        let (of, is) = (
+            Property::Attribute("rack".to_owned()),
+            Predicate::TextEquals(format!("r{}", n % RACKS)),
+        );
+        let wanted = vec![vec![AttributeConstraint { of, is }]];
+        let wishes = Wishes { suppressed: vec![], constraints: [(role.clone(), wanted)].into() };
+        let info = FrameworkInfo { id: Some(id.clone()), ..framework(role.as_str()) };
+        let call = Call::UpdateFramework { info, wishes: Some(wishes) };
+        rig.step(Input::Framework { from: id, call });
+    }
+    for n in 0..agents {
+        let attributes = model::attributes::parse(&format!("rack:r{}", n % RACKS));
+        let attributes = attributes.expect("well formed");
+        let info = AgentInfo { attributes, ..agent(n, "cpus:24;mem:4096;disk:4096") };
+        let message = register(None, info);
+        rig.step(Input::Agent { connection: Connection(n as u64), message });
+    }
+    println!("{frameworks} frameworks that want one of {RACKS} racks, {agents} agents");
+    for round in 0..5 {
+        let Cycle { took, longest, offers } = rig.cycle();
+        let count = offers.len();
+        println!("  round {round}: {took:9.2?} for {count} offers, longest step {longest:.2?}");
+        rig.decline(offers);
+    }
 }
 
 /// The same allocations with and without quotas.

@@ -7,6 +7,7 @@ use model::id::AgentId;
 use crate::Kernel;
 use crate::amounts::{Amounts, Counted};
 use crate::demand::Client;
+use crate::offers::Offers;
 use crate::shares::Recount;
 use crate::tasks::holds;
 
@@ -113,7 +114,10 @@ impl Kernel {
     }
 
     fn audit_offers(&self) {
-        let of_agents = self.offers.stocks.iter().flat_map(|stock| stock.offer_ids());
+        let Offers { stocks, slots, unused, .. } = &self.offers;
+        assert_eq!(stocks.len(), slots.len() + unused.len(), "numbers are used again");
+        assert!(slots.keys().all(|id| self.state.agents.contains_key(id)), "of known agents");
+        let of_agents = stocks.iter().flat_map(|stock| stock.offer_ids());
         assert_eq!(of_agents.count(), self.view.offers.len(), "agents know their offers");
         for (id, offer) in &self.view.offers {
             let stock = self.offers.stock(&offer.agent_id).expect("offers are of known agents");

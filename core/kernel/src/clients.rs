@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::id::{FrameworkId, Role};
+use model::id::{AgentId, FrameworkId, Role};
 use model::resources::Resources;
 use model::scheduler::Offer;
 use model::time::Time;
@@ -140,6 +140,21 @@ impl Kernel {
             ended.into_iter().for_each(|agent| demand.look_at(agent));
             self.shares.join(client);
         }
+    }
+
+    /// The agent is forgotten. Its number becomes another's, of whom nobody has refused anything.
+    pub(crate) fn forget_stock(&mut self, agent: &AgentId) {
+        let Some(slot) = self.offers.slots.remove(agent) else { return };
+        for client in self.offers.stocks[slot].refusers() {
+            let Some(demand) = self.offers.demand_mut(client) else { continue };
+            let before = demand.next_end();
+            demand.drop_filter(slot);
+            let after = demand.next_end();
+            self.view.history.counts.filters_ended(&demand.client.role, 1);
+            self.set_filter_timer(client, before, after);
+        }
+        self.count_spare(slot);
+        self.offers.unused.push(slot);
     }
 
     fn drop_filters(&mut self, client: Number) {

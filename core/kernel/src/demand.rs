@@ -144,6 +144,12 @@ impl Demand {
         Some(agent)
     }
 
+    pub(crate) fn drop_filter(&mut self, agent: Slot) {
+        if let Some(until) = self.filters.remove(&agent) {
+            self.ends.remove(&(until, agent));
+        }
+    }
+
     /// Forgets all filters and says of which agents.
     pub(crate) fn drop_filters(&mut self) -> impl Iterator<Item = Slot> {
         self.ends.clear();

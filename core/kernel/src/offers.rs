@@ -34,6 +34,8 @@ pub(crate) struct Offers {
     /// By the agents' numbers: those that have been connected.
     pub(crate) stocks: Vec<Stock>,
     pub(crate) slots: BTreeMap<AgentId, Slot>,
+    /// Numbers of agents that are forgotten.
+    pub(crate) unused: Vec<Slot>,
     /// Agents that are connected and have something free.
     pub(crate) available: Bits,
     /// Those of them that have something free that is reserved.
@@ -313,9 +315,14 @@ impl Kernel {
             offers.stocks[slot].set_info(info.clone());
             return Some(slot);
         }
-        offers.stocks.push(Stock::new(id.clone(), info.clone()));
-        offers.slots.insert(id.clone(), offers.stocks.len() - 1);
-        Some(offers.stocks.len() - 1)
+        let slot = offers.unused.pop().unwrap_or(offers.stocks.len());
+        let stock = Stock::new(id.clone(), info.clone());
+        match offers.stocks.get_mut(slot) {
+            Some(unused) => *unused = stock,
+            None => offers.stocks.push(stock),
+        }
+        offers.slots.insert(id.clone(), slot);
+        Some(slot)
     }
 
     pub(crate) fn recount_free(&self, id: &AgentId) -> Resources {

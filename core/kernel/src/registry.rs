@@ -102,6 +102,7 @@ impl Kernel {
             self.commit(Record::Claims(id.clone(), None), out);
         }
         self.forget_live(id);
+        self.forget_stock(id);
         self.commit(Record::Agent(id.clone(), None), out);
     }
 

@@ -13,7 +13,7 @@ use crate::bits::Bits;
 use crate::demand::Number;
 use crate::eligible::OfferRules;
 
-/// An agent's number, for as long as this leader leads.
+/// An agent's number: it is not used for another until the agent is forgotten.
 pub(crate) type Slot = usize;
 
 /// What one agent has to give.
@@ -110,6 +110,11 @@ impl Stock {
         if self.refusals[at].by.is_empty() {
             self.refusals.swap_remove(at);
         }
+    }
+
+    /// Who has refused something of it.
+    pub(crate) fn refusers(&self) -> Vec<Number> {
+        self.refusals.iter().flat_map(|one| one.by.iter()).collect()
     }
 
     /// Whether this or more is what the client refused.

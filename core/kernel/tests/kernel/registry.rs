@@ -9,7 +9,7 @@ use model::framework::Capability;
 use model::id::AgentId;
 use model::task::TaskState;
 
-use crate::stage::{BIG, Stage, register, told};
+use crate::stage::{BIG, Stage, offers, register, told};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -74,4 +74,24 @@ fn tasks_of_a_forgotten_agent_are_unknown_and_its_return_is_news() {
     assert!(!known(&stage).contains(&agent));
     stage.hear(9, register(Some(&agent), BIG, vec![]));
     assert!(known(&stage).contains(&agent));
+}
+
+#[test]
+fn what_was_refused_of_a_forgotten_agent_is_not_held_against_another() {
+    let mut stage = stage(HOUR, 100);
+    let first = stage.agent(1, BIG);
+    stage.agent(2, "cpus:1;mem:64");
+    stage.framework("*");
+    for offer in offers(&stage.settle()) {
+        stage.decline(&offer, 4 * 3600);
+    }
+    mark_gone(&mut stage, &first);
+    stage.live(HOUR * 2);
+    assert!(!known(&stage).contains(&first));
+    let other = stage.agent(3, BIG);
+    let offered: Vec<AgentId> =
+        offers(&stage.settle()).into_iter().map(|offer| offer.agent_id).collect();
+    assert_eq!(offered, [other]);
+    // Until what was refused is not any more.
+    stage.live(HOUR * 3);
 }
