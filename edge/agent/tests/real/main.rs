@@ -13,6 +13,7 @@ mod groups;
 mod lending;
 mod logs;
 mod master;
+mod quota;
 mod restart;
 mod tasks;
 mod v1;
@@ -75,6 +76,7 @@ fn of_tasks() -> Vec<Scenario> {
         lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
         logs::a_task_says_where_its_output_goes,
         logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,
+        quota::a_task_that_keeps_more_on_the_disk_than_is_set_aside_is_ended,
         volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
         volumes::a_volume_in_use_is_not_destroyed,
         volumes::a_volume_that_cannot_be_made_is_none,
