@@ -19,6 +19,8 @@ pub enum Demand {
     Mem,
     Disk,
     Gpus,
+    /// A disk of its own for the nth of the volumes that ask for one.
+    Volume(u16),
     Ports,
     /// An agent whose gpus are not wasted on an app that needs none.
     Thrift,
@@ -63,7 +65,7 @@ impl Demand {
             Demand::Stay => Miss::AgentMaintenance,
             Demand::Cpus => Miss::InsufficientCpus,
             Demand::Mem => Miss::InsufficientMemory,
-            Demand::Disk => Miss::InsufficientDisk,
+            Demand::Disk | Demand::Volume(_) => Miss::InsufficientDisk,
             Demand::Gpus => Miss::InsufficientGpus,
             Demand::Ports => Miss::InsufficientPorts,
             Demand::Thrift => Miss::DeclinedScarceResources,
@@ -73,7 +75,11 @@ impl Demand {
 
 /// Each reason once, in the order in which the demands were judged.
 pub fn misses(lacks: &[Lack]) -> Vec<Miss> {
-    let mut all: Vec<Miss> = lacks.iter().map(|lack| lack.demand.miss()).collect();
-    all.dedup();
+    let mut all = Vec::new();
+    for miss in lacks.iter().map(|lack| lack.demand.miss()) {
+        if !all.contains(&miss) {
+            all.push(miss);
+        }
+    }
     all
 }

@@ -5,6 +5,7 @@ use model::id::Role;
 use model::resources::{Reservation, Scalar};
 
 use crate::demand::{Demand, Lack};
+use crate::disk::{DiskNeed, nth_volume, pick_disks};
 use crate::room::{Room, Scalars, Taken};
 use crate::rule::{Field, Rule, Spot, Tally};
 
@@ -13,6 +14,8 @@ use crate::rule::{Field, Rule, Spot, Tally};
 pub struct Need {
     /// Cpus, mem, disk, gpus.
     pub scalars: Scalars,
+    /// One disk for each, besides what it takes of the agent's own.
+    pub disks: Vec<DiskNeed>,
     /// One host port for each.
     pub ports: Vec<Port>,
     /// Whose reservations it may use; `*` stands for what nobody has reserved.
@@ -69,11 +72,15 @@ pub fn fit(
         room.shelves.iter().map(|shelf| need.may_use(&shelf.reserved)).collect();
     let scalars = pick_scalars(need, room, &usable);
     let ports = pick_ports(need, room, &usable, seed);
-    match (scalars, ports) {
-        (Some(scalars), Ok(ports)) if need.suits(room, site, tallies) => {
-            Ok(Taken { scalars, ports })
+    let disks = pick_disks(need, room);
+    match (scalars, ports, disks) {
+        (Some(scalars), Ok(ports), Ok(disks)) if need.suits(room, site, tallies) => {
+            Ok(Taken { scalars, ports, disks })
         }
-        (_, ports) => Err(lacks(need, room, &usable, site, tallies, ports.err())),
+        (_, ports, disks) => {
+            let missing = Missing { ports: ports.err(), disks: disks.err().unwrap_or_default() };
+            Err(lacks(need, room, &usable, site, tallies, missing))
+        }
     }
 }
 
@@ -84,15 +91,22 @@ impl Need {
         let constraints = (0..self.rules.len()).map(nth_constraint);
         let amounts = AMOUNTS.into_iter().zip(self.scalars);
         let amounts = amounts.filter(|(_, amount)| !amount.is_zero()).map(|(demand, _)| demand);
+        let volumes = (0..self.disks.len()).map(nth_volume);
         let ports = (!self.ports.is_empty()).then_some(Demand::Ports);
         let thrift = self.is_thrifty().then_some(Demand::Thrift);
         let reservation = self.resident.then_some(Demand::Reservation);
         let first = reservation.into_iter().chain([Demand::Role]);
         let first = first.chain(region).chain(constraints);
-        first.chain([Demand::Stay]).chain(amounts).chain(ports).chain(thrift).collect()
+        first
+            .chain([Demand::Stay])
+            .chain(amounts)
+            .chain(volumes)
+            .chain(ports)
+            .chain(thrift)
+            .collect()
     }
 
-    fn may_use(&self, reserved: &[Reservation]) -> bool {
+    pub(crate) fn may_use(&self, reserved: &[Reservation]) -> bool {
         self.accepts.iter().any(|role| match reserved.last() {
             Some(last) => last.role == *role,
             None => role.as_str() == "*",
@@ -221,6 +235,12 @@ fn any_ports(
     in_turn.filter(|port| !spoken_for.contains(port)).take(count).collect()
 }
 
+/// What picking has found to be missing.
+struct Missing {
+    ports: Option<u64>,
+    disks: Vec<Lack>,
+}
+
 /// Every demand that is not met, in the order in which Marathon looks.
 fn lacks(
     need: &Need,
@@ -228,7 +248,7 @@ fn lacks(
     usable: &[bool],
     site: Site<'_>,
     tallies: &[Tally],
-    ports: Option<u64>,
+    missing: Missing,
 ) -> Vec<Lack> {
     let mut lacks = Vec::new();
     let mut note = |lacking: bool, demand| lacks.extend(lacking.then(|| Lack::of(demand)));
@@ -245,8 +265,10 @@ fn lacks(
         let missing = Scalar(need.scalars[n].0.saturating_sub(free));
         lacks.extend((!missing.is_zero()).then_some(Lack { demand, missing }));
     }
-    let ports =
-        ports.map(|missing| Lack { demand: Demand::Ports, missing: Scalar::whole(missing) });
+    lacks.extend(missing.disks);
+    let ports = missing
+        .ports
+        .map(|missing| Lack { demand: Demand::Ports, missing: Scalar::whole(missing) });
     lacks.extend(ports);
     lacks.extend(need.wastes_gpus(room).then(|| Lack::of(Demand::Thrift)));
     lacks

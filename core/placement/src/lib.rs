@@ -1,9 +1,10 @@
 //! Does this need fit this offer, and if not, why? Pure matching.
 //!
 //! Reading order: [`Constraint`] (what a user writes), [`rule`] (the same, ready to be asked), [`room`] (what is left of
-//! an offer), [`fit`] (the question), [`demand`] (the answer, where it is no).
+//! an offer), [`disk`] (disks for volumes), [`fit`] (the question), [`demand`] (the answer, where it is no).
 
 pub mod demand;
+pub mod disk;
 pub mod fit;
 pub mod room;
 pub mod rule;

@@ -2,6 +2,8 @@
 
 use model::resources::{Amount, Ranges, Reservation, Resource, ResourceName, Resources, Scalar};
 
+use crate::disk::{Pick, is_disk};
+
 /// The scalars that apps ask for, in this order.
 pub const SCALARS: [ResourceName; 4] =
     [ResourceName::Cpus, ResourceName::Mem, ResourceName::Disk, ResourceName::Gpus];
@@ -13,6 +15,8 @@ pub type Scalars = [Scalar; SCALARS.len()];
 pub struct Room {
     /// What is reserved comes first, so that it is used up before what others could use as well.
     pub(crate) shelves: Vec<Shelf>,
+    /// Besides the agent's own: each is taken for volumes that ask for one, in part or whole.
+    pub(crate) disks: Vec<Resource>,
 }
 
 /// What is free under one reservation, or under none.
@@ -30,6 +34,8 @@ pub struct Taken {
     pub(crate) scalars: Vec<Scalars>,
     /// In the order of the need, each with its shelf.
     pub(crate) ports: Vec<(usize, u16)>,
+    /// In the order of the volumes that ask for one.
+    pub(crate) disks: Vec<Pick>,
 }
 
 impl Taken {
@@ -53,7 +59,8 @@ impl Room {
             shelves[at].put(resource);
         }
         shelves.sort_by_key(|shelf| shelf.reserved.is_empty());
-        Self { shelves }
+        let disks = offered.iter().filter(|one| is_disk(one)).cloned().collect();
+        Self { shelves, disks }
     }
 
     /// Whether nothing is left that a task could run on.
@@ -81,7 +88,16 @@ impl Room {
         for (at, port) in &taken.ports {
             self.shelves[*at].take_port(*port);
         }
+        for (at, size) in &taken.disks {
+            let left = Scalar(self.disks[*at].scalar().0 - size.0);
+            self.disks[*at].amount = Amount::Scalar(left);
+        }
         self.charge(taken)
+    }
+
+    /// The disks among what is taken, one for each volume that asks for one.
+    pub fn disks(&self, taken: &Taken) -> Vec<Resource> {
+        taken.disks.iter().map(|(at, size)| self.disks[*at].sized(*size)).collect()
     }
 
     fn charge(&self, taken: &Taken) -> Resources {
@@ -100,6 +116,7 @@ impl Room {
                 charge(&ResourceName::Ports, Amount::Ranges(ports));
             }
         }
+        charged.extend(self.disks(taken));
         Resources::new(charged)
     }
 }

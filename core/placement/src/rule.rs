@@ -143,6 +143,16 @@ impl Field {
 }
 
 impl Test {
+    /// Whether a text meets it that is nobody else's: what counts others is met.
+    pub(crate) fn judges(&self, text: &str) -> bool {
+        match self {
+            Test::Unique | Test::Together | Test::GroupBy(_) | Test::MaxPer(_) => true,
+            Test::Is(wanted) => text == wanted,
+            Test::Like(regex) => regex.is_match(text),
+            Test::Unlike(regex) => !regex.is_match(text),
+        }
+    }
+
     fn new(operator: Operator, value: &str) -> Result<Self, String> {
         match operator {
             Operator::Unique if value.is_empty() => Ok(Test::Unique),

@@ -13,6 +13,7 @@ use placement::{Constraint, Operator};
 fn need(cpus: u64, ports: &[Port], accepts: &[&str]) -> Need {
     Need {
         scalars: [Scalar(cpus), Scalar::whole(100), Scalar(0), Scalar(0)],
+        disks: Vec::new(),
         ports: ports.to_vec(),
         accepts: accepts.iter().map(|role| Role::new(*role)).collect(),
         rules: Vec::new(),

@@ -10,7 +10,7 @@ use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{PodContainer, PodSpec, VolumeSource};
 use crate::spec::resource::IpcMode;
-use crate::spec::volume::{AppVolumeSource, CsiKind, DiskKind, PersistentVolume};
+use crate::spec::volume::{AppVolumeSource, CsiKind, PersistentVolume};
 
 /// One sentence for each thing, in the order in which a user would look for it.
 pub(crate) fn lacks(spec: &AppSpec) -> Vec<String> {
@@ -67,17 +67,16 @@ fn volumes(spec: &AppSpec, all: &mut Vec<String>) {
     }
 }
 
-/// On the agent's own disk.
+/// A disk with a profile may come some day, but the agent's own is none of those.
 fn persistent(path: &str, volume: &PersistentVolume, all: &mut Vec<String>) {
-    match volume.kind {
-        None | Some(DiskKind::Root) => {}
-        Some(DiskKind::Path | DiskKind::Mount) => all.push(format!(
-            "its volume {path} is on a disk of its own: only persistent volumes of type root are there yet"
-        )),
-    }
-    if let Some(profile) = &volume.profile {
+    if let Some(profile) = volume.profile.as_ref().filter(|_| !volume.is_apart()) {
         all.push(format!(
-            "its volume {path} is on a disk with the profile {profile}: profiles are not there yet"
+            "its volume {path} is of type root with the profile {profile}: an agent's own disk has no profile"
+        ));
+    }
+    if !volume.is_apart() && !volume.constraints.is_empty() {
+        all.push(format!(
+            "its volume {path} is of type root with constraints: only disks of type path and mount are chosen by them"
         ));
     }
 }

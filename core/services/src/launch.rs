@@ -18,7 +18,7 @@ use placement::rule::{Field, Tally};
 use crate::crew::spot;
 use crate::machine::{Services, Turn};
 use crate::queue::{Look, Want};
-use crate::resident::Estates;
+use crate::resident::{Estate, Estates};
 use crate::spec::AppId;
 use crate::spec::pod::PodSpec;
 use crate::state::{FIRST_INCARNATION, Goal, Instance, Place, Record};
@@ -171,13 +171,17 @@ impl Services {
                     break;
                 }
             };
+            let disks = filling.room.disks(&taken);
             let resources = filling.room.take(&taken);
             let (place, ports) = (Arc::clone(&place), taken.ports().collect());
             let serial = self.next_serial();
             let birth = Birth { serial, uuid, place, ports, now: turn.now };
             let mut instance = new_instance(&template, birth);
             let resources = match is_resident {
-                true => self.settle_in(&mut instance, &template.spec, resources, filling),
+                true => {
+                    let taken = Estate { resources, disks };
+                    self.settle_in(&mut instance, &template.spec, taken, filling)
+                }
                 false => resources,
             };
             let instance = self.launched(instance, turn);

@@ -2,9 +2,12 @@
 
 use model::id::Role;
 use model::resources::Scalar;
+use placement::disk::{DiskNeed, Share};
 use placement::fit::{GpuUse, Need, Port};
+use placement::rule::Rule;
 
 use crate::memory::rules;
+use crate::spec::volume::{DiskKind, PersistentVolume};
 use crate::spec::{AppSpec, PortDefinition};
 use crate::{AcceptedByDefault, Config};
 
@@ -14,6 +17,7 @@ const GPU_LABEL: &str = "GPU_SCHEDULING_BEHAVIOR";
 pub(crate) fn need(spec: &AppSpec, config: &Config) -> Need {
     let disk = Scalar(spec.disk.0 + spec.volume_space().0);
     Need {
+        disks: disks(spec),
         scalars: [spec.cpus, spec.mem, disk, Scalar::whole(spec.gpus.into())],
         ports: spec.ports.iter().map(|port| host_port(spec, port)).collect(),
         accepts: accepts(spec, config),
@@ -23,6 +27,24 @@ pub(crate) fn need(spec: &AppSpec, config: &Config) -> Need {
         resident: spec.is_resident(),
         gpus: spec.labels.get(GPU_LABEL).and_then(|word| gpu_use(word)).unwrap_or(config.gpus),
     }
+}
+
+fn disks(spec: &AppSpec) -> Vec<DiskNeed> {
+    let disk = |volume: &PersistentVolume| {
+        let max = volume.size_max.map(Scalar::whole);
+        let share = match volume.disk_kind() {
+            DiskKind::Root => return None,
+            DiskKind::Path => Share::Part,
+            DiskKind::Mount => Share::Whole { max },
+        };
+        Some(DiskNeed {
+            share,
+            size: Scalar::whole(volume.size),
+            profile: volume.profile.clone(),
+            rules: volume.constraints.iter().filter_map(|one| Rule::new(one).ok()).collect(),
+        })
+    };
+    spec.persistent_volumes().filter_map(|(_, volume)| disk(volume)).collect()
 }
 
 /// An app's port is only what load balancers know it as unless the app requires it; a pod has none of these.

@@ -23,7 +23,6 @@ use crate::crew::spot;
 use crate::launch::{Filling, next_incarnation, place};
 use crate::machine::{PRINCIPAL, Services, Turn};
 use crate::spec::AppSpec;
-use crate::spec::volume::PersistentVolume;
 use crate::state::{FIRST_INCARNATION, Goal, Instance, Record};
 use crate::task::Template;
 
@@ -50,6 +49,15 @@ impl Instance {
             })
         })
     }
+}
+
+/// What a new resident takes of an offer.
+#[derive(Debug)]
+pub(crate) struct Estate {
+    /// All of it.
+    pub(crate) resources: Resources,
+    /// Those among it that are for its volumes that ask for a disk, in their order.
+    pub(crate) disks: Vec<Resource>,
 }
 
 /// What is set aside for instances, in one offer.
@@ -154,7 +162,7 @@ impl Services {
         &self,
         instance: &mut Instance,
         spec: &AppSpec,
-        taken: Resources,
+        taken: Estate,
         filling: &mut Filling,
     ) -> Resources {
         let labels =
@@ -170,10 +178,18 @@ impl Services {
             one.reservations.push(reservation.clone());
             one
         };
-        let resources: Vec<Resource> = taken.iter().map(reserve).collect();
-        let volumes = spec.persistent_volumes();
-        let volumes: Vec<Resource> =
-            volumes.map(|wanted| volume(wanted, instance, reservation.clone())).collect();
+        let resources: Vec<Resource> = taken.resources.iter().map(reserve).collect();
+        let mut disks = taken.disks.into_iter();
+        let volumes: Vec<Resource> = spec
+            .persistent_volumes()
+            .map(|(path, wanted)| {
+                let space = match wanted.is_apart() {
+                    true => disks.next().expect("each such volume has taken a disk"),
+                    false => own_disk(wanted.size),
+                };
+                volume(path, instance, reservation.clone(), space)
+            })
+            .collect();
         let mut claim = Resources::new(resources.clone());
         claim.subtract(&Resources::new(volumes.iter().map(Resource::without_volume)));
         claim.add(&Resources::new(volumes.clone()));
@@ -230,11 +246,12 @@ impl Services {
     }
 }
 
-fn volume(
-    (path, wanted): (&str, &PersistentVolume),
-    instance: &Instance,
-    reservation: Reservation,
-) -> Resource {
+fn own_disk(size: u64) -> Resource {
+    Resource::plain(ResourceName::Disk, Amount::Scalar(Scalar::whole(size)))
+}
+
+/// A volume that takes all of this space.
+fn volume(path: &str, instance: &Instance, reservation: Reservation, space: Resource) -> Resource {
     let app = instance.app.underscored();
     let disk = DiskInfo {
         persistence: Some(Persistence {
@@ -246,9 +263,8 @@ fn volume(
             mode: VolumeMode::ReadWrite,
             host_path: None,
         }),
-        source: None,
+        source: space.source().cloned(),
     };
-    let space = Resource::plain(ResourceName::Disk, Amount::Scalar(Scalar::whole(wanted.size)));
     Resource { reservations: vec![reservation], disk: Some(Box::new(disk)), ..space }
 }
 

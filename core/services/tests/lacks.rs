@@ -90,13 +90,13 @@ fn an_app_waits_for_what_is_not_there_yet() {
 fn an_app_waits_for_volumes_that_are_more_than_a_path() {
     check(
         volume(AppVolumeSource::Persistent(PersistentVolume {
-            kind: Some(DiskKind::Mount),
+            kind: Some(DiskKind::Root),
             size: 512,
             size_max: None,
-            profile: None,
+            profile: Some("fast".to_owned()),
             constraints: Vec::new(),
         })),
-        "its volume data is on a disk of its own: only persistent volumes of type root are there yet",
+        "its volume data is of type root with the profile fast: an agent's own disk has no profile",
     );
     check(
         volume(AppVolumeSource::Dvdi(Dvdi {

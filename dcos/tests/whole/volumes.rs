@@ -91,6 +91,45 @@ async fn what_an_app_keeps_in_its_volume_outlives_task_agent_and_master() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_on_the_disk_that_its_app_asks_for() {
+    let disks = tempfile::tempdir().expect("a temporary directory");
+    let root = |name: &str| disks.path().join(name);
+    let scalar = |name: &str, value: u64| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}});
+    let path = |name: &str| {
+        let mut disk = scalar("disk", 100);
+        disk["disk"] = json!({"source": {"type": "PATH", "path": {"root": root(name)}}});
+        disk
+    };
+    let ports = json!({"name": "ports", "type": "RANGES",
+        "ranges": {"range": [{"begin": 31000, "end": 31099}]}});
+    let all = [scalar("cpus", 1), scalar("mem", 256), scalar("disk", 100), ports];
+    let resources = Value::from_iter(all.into_iter().chain([path("one"), path("two")]));
+    let cluster = Cluster::start("127.64.2.3", &["--resources", &resources.to_string()]).await;
+    let app = json!({"id": "/keeper", "cmd": SCRIPT, "cpus": 0.01, "mem": 16,
+        "container": {"type": "MESOS", "volumes": [{"containerPath": "data", "mode": "RW",
+            "persistent": {"type": "path", "size": 8, "constraints": [["path", "LIKE", ".*/two"]]}}]}});
+    assert_eq!(cluster.ask("POST", "/v2/apps", app.to_string()).await.status, 201);
+    let first = cluster.settled("keeper", 1).await;
+    let id = first["tasks"][0]["localVolumes"][0]["persistenceId"].as_str().expect("a volume");
+    let volume = root("two").join("volumes/roles/slave_public").join(id);
+    assert!(volume.is_dir(), "{}", volume.display());
+    let mut tasks = task_ids(&first);
+    have_written(&cluster, &tasks, "keeper").await;
+    let path = format!("/v2/apps/keeper/tasks/{}", tasks[0]);
+    assert_eq!(cluster.ask("DELETE", &path, "").await.status, 200);
+    tasks.push(next(&cluster, &tasks[0]).await);
+    have_written(&cluster, &tasks, "keeper").await;
+    assert_eq!(cluster.ask("DELETE", "/v2/apps/keeper", "").await.status, 200);
+    cluster.app_when("keeper", Value::is_null).await;
+    everything_is_given_back(&cluster).await;
+    let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
+    while volume.exists() {
+        assert!(Instant::now() < deadline, "{} is left", volume.display());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_containers_of_a_pod_share_a_volume_that_outlives_them() {
     let cluster = Cluster::start("127.64.2.2", &[]).await;
     let container = |name: &str, command: &str| {

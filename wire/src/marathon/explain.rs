@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use services::explain::{Explain, Judged};
 use services::spec::AppSpec;
+use services::spec::volume::DiskKind;
 
 use super::version::Spelled;
 
@@ -186,6 +187,7 @@ fn missing(spec: &AppSpec, lack: &Lack) -> Missing {
     let lacks = match (amount, lack.demand) {
         (Some(amount), demand) => quantity(demand, amount),
         (None, Demand::Constraint(nth)) => constraint(spec, nth),
+        (None, Demand::Volume(nth)) => volume(spec, nth),
         (None, demand) => name(demand).to_owned(),
     };
     Missing { demand: name(lack.demand), lacks, missing: amount.map(Scalar::as_f64) }
@@ -203,6 +205,7 @@ pub fn name(demand: Demand) -> &'static str {
         Demand::Disk => "disk",
         Demand::Gpus => "gpus",
         Demand::Ports => "ports",
+        Demand::Volume(_) => "volume",
         Demand::Thrift => "scarceGpus",
     }
 }
@@ -223,6 +226,7 @@ fn asks(explain: &Explain, demand: Demand) -> String {
         Demand::Mem => quantity(demand, spec.mem),
         Demand::Disk => quantity(demand, Scalar(spec.disk.0 + spec.volume_space().0)),
         Demand::Gpus => quantity(demand, Scalar::whole(spec.gpus.into())),
+        Demand::Volume(nth) => volume(spec, nth),
         Demand::Ports => ports(spec),
         Demand::Thrift => "no gpus, which are kept for who needs them".to_owned(),
     }
@@ -232,7 +236,7 @@ fn quantity(demand: Demand, amount: Scalar) -> String {
     match demand {
         Demand::Cpus => format!("{amount} cpus"),
         Demand::Mem => format!("{amount} MiB of memory"),
-        Demand::Disk => format!("{amount} MiB of disk"),
+        Demand::Disk | Demand::Volume(_) => format!("{amount} MiB of disk"),
         Demand::Gpus => format!("{amount} gpus"),
         Demand::Ports => format!("{amount} ports"),
         Demand::Reservation
@@ -255,9 +259,35 @@ fn ports(spec: &AppSpec) -> String {
     }
 }
 
+/// `a mount disk of 512 to 2048 MiB with the profile fast and path LIKE /mnt/.* for its volume data`.
+fn volume(spec: &AppSpec, nth: u16) -> String {
+    let Some((path, volume)) = spec.volumes_apart().nth(usize::from(nth)) else {
+        return String::new();
+    };
+    let kind = match volume.disk_kind() {
+        DiskKind::Root => "root",
+        DiskKind::Path => "path",
+        DiskKind::Mount => "mount",
+    };
+    let size = match volume.size_max {
+        Some(max) => format!("{} to {max}", volume.size),
+        None => volume.size.to_string(),
+    };
+    let profile = volume.profile.iter().map(|profile| format!("the profile {profile}"));
+    let conditions: Vec<String> = profile.chain(volume.constraints.iter().map(spelled)).collect();
+    let conditions = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" with {}", conditions.join(" and ")),
+    };
+    format!("a {kind} disk of {size} MiB{conditions} for its volume {path}")
+}
+
 /// `ssd IS true`.
 fn constraint(spec: &AppSpec, nth: u16) -> String {
-    let Some(constraint) = spec.constraints.get(usize::from(nth)) else { return String::new() };
+    spec.constraints.get(usize::from(nth)).map(spelled).unwrap_or_default()
+}
+
+fn spelled(constraint: &Constraint) -> String {
     let Constraint { field, operator, value } = constraint;
     match value {
         Some(value) => format!("{field} {} {value}", operator_name(*operator)),

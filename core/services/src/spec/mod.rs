@@ -187,9 +187,15 @@ impl AppSpec {
         }))
     }
 
-    /// What they take of the agent's disk, besides `disk`.
+    /// What they take of the agent's own disk, besides `disk`.
     pub fn volume_space(&self) -> Scalar {
-        Scalar::whole(self.persistent_volumes().map(|(_, volume)| volume.size).sum())
+        let all = self.persistent_volumes().filter(|(_, volume)| !volume.is_apart());
+        Scalar::whole(all.map(|(_, volume)| volume.size).sum())
+    }
+
+    /// Those that are on other disks of the agent.
+    pub fn volumes_apart(&self) -> impl Iterator<Item = (&str, &PersistentVolume)> {
+        self.persistent_volumes().filter(|(_, volume)| volume.is_apart())
     }
 }
 

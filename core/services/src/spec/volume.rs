@@ -24,6 +24,19 @@ pub struct PersistentVolume {
     pub constraints: Vec<Constraint>,
 }
 
+impl PersistentVolume {
+    /// Where it is if nothing is said: who asks for a profile asks for a disk that has one.
+    pub fn disk_kind(&self) -> DiskKind {
+        let usual = if self.profile.is_some() { DiskKind::Mount } else { DiskKind::Root };
+        self.kind.unwrap_or(usual)
+    }
+
+    /// Not on the agent's own disk.
+    pub fn is_apart(&self) -> bool {
+        self.disk_kind() != DiskKind::Root
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum DiskKind {

@@ -1,5 +1,6 @@
 //! Storage that outlives a container, of apps and pods alike.
 
+use ::placement::Operator;
 use services::spec::volume::{DiskKind, PersistentVolume};
 
 use super::faults::{Faults, WHOLE_MAX};
@@ -28,7 +29,16 @@ pub(super) fn persistent(info: &shared::PersistentVolume, faults: &mut Faults) -
     let mut constraints = Vec::new();
     for (n, words) in info.constraints.iter().flatten().enumerate() {
         match placement::constraint(words) {
-            Ok(constraint) if constraint.field == "path" => constraints.push(constraint),
+            Ok(one) if one.field == "path" => match one.operator {
+                Operator::Like | Operator::Unlike => constraints.push(one),
+                Operator::Unique
+                | Operator::Cluster
+                | Operator::GroupBy
+                | Operator::MaxPer
+                | Operator::Is => {
+                    faults.add(format!("/constraints({n})"), "must be LIKE or UNLIKE");
+                }
+            },
             Ok(_) => faults.add(format!("/constraints({n})"), "is not about 'path'"),
             Err(message) => faults.add(format!("/constraints({n})"), message),
         }
