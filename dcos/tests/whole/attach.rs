@@ -12,14 +12,22 @@ const TERMINAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/termi
 const WAIT_SECS_MAX: u64 = 30;
 const POLL_MS: u64 = 50;
 
-/// A user at a terminal types what the steps say; gives the exit status.
-async fn at_a_terminal(cluster: &Cluster, words: &[&str], steps: Value) -> Option<i32> {
+/// Who types what the steps say.
+pub(crate) fn user(cluster: &Cluster, words: &[&str], steps: &Value) -> Command {
     let mut user = Command::new("/usr/bin/python3");
     user.arg(TERMINAL).arg(steps.to_string()).arg(DCOS).args(words);
     user.env("DCOS_URL", format!("http://{}", cluster.ip));
+    user
+}
+
+/// A user at a terminal types what the steps say; gives the exit status. Afterwards the terminal is as it was.
+pub(crate) async fn at_a_terminal(cluster: &Cluster, words: &[&str], steps: Value) -> Option<i32> {
+    let mut user = user(cluster, words, &steps);
     let output = user.output().await.expect("python3");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!said.contains("was never shown"), "{words:?}: {said}");
+    assert!(!said.contains("was not restored"), "{words:?}: {said}");
+    assert!(!said.contains("Traceback"), "{words:?}: {said}");
     output.status.code()
 }
 
@@ -76,7 +84,7 @@ fn runs(command: &str) -> bool {
     commands.any(|one| String::from_utf8_lossy(&one).trim_end_matches('\0') == wanted)
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(WAIT_SECS_MAX);
     while !is_so() {
         assert!(Instant::now() < deadline, "waiting until {what}");

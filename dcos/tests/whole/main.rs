@@ -19,6 +19,7 @@ mod readiness;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]
 mod registry;
+mod terminals;
 mod upgrade;
 mod volumes;
 mod zones;

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// Nothing here takes longer on a busy machine, unless it never ends.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing here takes longer on a busy or an emulated machine, unless it never ends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// As the kernel cuts the name of the program.
 const ZYGOTE: &str = "containers-zygo";
