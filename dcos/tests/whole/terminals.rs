@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::attach::{at_a_terminal, until};
-use crate::cluster::{Cluster, DCOS};
+use crate::attach::{at_a_terminal, until, user};
+use crate::cluster::{Cluster, DCOS, Tasks};
 
 /// Ctrl-C, Ctrl-D, Ctrl-Z and Ctrl-\.
 const INTERRUPT: &str = "\u{3}";
@@ -87,7 +87,7 @@ async fn a_terminal_may_be_wide_and_change_its_size_while_much_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_byte_goes_through_and_the_end_of_input_is_told() {
     let cluster = with_app("127.78.12.3", sleeper()).await;
-    let bytes: Vec<u8> = (0..INPUT_BYTES).map(|n| (n * n / 7 + n) as u8).collect();
+    let bytes: Vec<u8> = (0..INPUT_BYTES).map(|n| (n * n / 7 + n).to_le_bytes()[0]).collect();
     let mut command = Command::new(DCOS);
     command.args(["task", "exec", "-i", "sleeper", "sh", "-c", "cat; echo done >&2; exit 4"]);
     command.env("DCOS_URL", format!("http://{}", cluster.ip));
@@ -111,7 +111,7 @@ async fn a_terminal_is_the_users_again_when_the_server_goes() {
     let there = dir.path().join("there");
     let words = ["task", "exec", "-it", "sleeper", "sh", "-c", "echo ready; exec sleep 1000"];
     let steps = json!([["expect", "ready"], ["raw"], ["touch", there], ["expect", "connection"]]);
-    let mut user = crate::attach::user(&cluster, &words, &steps);
+    let mut user = user(&cluster, &words, &steps);
     let user = tokio::spawn(async move { user.output().await.expect("python3") });
     until("the session runs", || there.exists()).await;
     cluster.kill();
@@ -119,7 +119,7 @@ async fn a_terminal_is_the_users_again_when_the_server_goes() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.is_empty(), "{said}");
     assert_ne!(output.status.code(), Some(0));
-    cluster.run(crate::cluster::Tasks::Stop).await;
+    cluster.run(Tasks::Stop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
