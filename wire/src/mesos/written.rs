@@ -344,6 +344,7 @@ mod tests {
                 resources: Resources::default(),
                 labels: Vec::new(),
                 program: None,
+                given: None,
             });
         });
     }
