@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{AgentConfig, Door, Gpu, Machine, handed_out, machine_resources};
+use agent::{AgentConfig, DockerConfig, Door, Gpu, Machine, handed_out, machine_resources};
 use anyhow::{Context, Result, anyhow};
 use model::resources::{Resources, Scalar};
 use tokio::net::TcpListener;
@@ -125,6 +125,11 @@ fn configs(
     let master = settings.agents_door();
     let access = settings.mesos_authentication.of_agents()?;
     let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
+    let docker = settings.docker.clone().map(|socket| {
+        let attendant = std::env::current_exe().context("finding this program")?;
+        anyhow::Ok(DockerConfig { socket, attendant })
+    });
+    let docker = docker.transpose()?;
     let mut configs = Vec::new();
     for (number, resources) in (0..settings.agents).zip(shares::split(&resources, settings.agents)?)
     {
@@ -166,6 +171,7 @@ fn configs(
             levels: levels.clone(),
             disk_quota: settings.isolation.disk_quota(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
+            docker: docker.clone(),
             gc_disk_headroom: DISK_HEADROOM,
         });
     }

@@ -99,7 +99,9 @@ Tasks go on when the service is stopped, restarted or upgraded.")]
 
 fn main() -> ExitCode {
     // Before any thread: a shim must be born small and alone.
-    if let Some(status) = containers::dispatch(std::env::args_os()) {
+    let hidden =
+        containers::dispatch(std::env::args_os()).or_else(|| agent::dispatch(std::env::args_os()));
+    if let Some(status) = hidden {
         return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
     }
     let ended = match Binary::parse().command {

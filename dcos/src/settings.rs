@@ -115,6 +115,8 @@ struct File {
     stop_tasks: bool,
     reconfiguration_policy: Policy,
     oversubscribe: bool,
+    docker_engine: bool,
+    docker_socket: Option<PathBuf>,
 }
 
 /// What may have changed when an agent starts again.
@@ -230,6 +232,8 @@ pub(crate) struct Settings {
     pub(crate) oversubscribe: bool,
     /// The soft limit that this process was started with, and that tasks inherit. `None`: there is no limit.
     pub(crate) task_open_files: Option<u64>,
+    /// Where a Docker Engine listens that tasks of type DOCKER are for.
+    pub(crate) docker: Option<PathBuf>,
 }
 
 impl Settings {
@@ -286,6 +290,9 @@ impl Settings {
             reconfiguration_policy: file.reconfiguration_policy,
             oversubscribe: flags.oversubscribe || file.oversubscribe,
             task_open_files: getrlimit(Resource::Nofile).current,
+            docker: file
+                .docker_engine
+                .then(|| file.docker_socket.unwrap_or_else(|| agent::DOCKER_SOCKET.into())),
         };
         settings.check()?;
         Ok(settings)

@@ -10,6 +10,7 @@ use model::resources::Resources;
 
 use crate::api::access::Access;
 use crate::api::logging::Levels;
+use crate::docker::DockerConfig;
 use crate::door::Door;
 use crate::gpus::Gpu;
 use crate::host_paths::HostPaths;
@@ -61,6 +62,8 @@ pub struct AgentConfig {
     /// How often it is looked at what containers keep on the disk, to end those that keep more than is set aside for them;
     /// unset, they may.
     pub disk_quota: Option<Duration>,
+    /// For tasks of type DOCKER; unset, they run like all others.
+    pub docker: Option<DockerConfig>,
     /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.
     pub gc_disk_headroom: f64,
 }

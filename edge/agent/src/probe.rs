@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::docker::Engine;
+
 /// Probes under way; others wait for their turn.
 const PROBES_MAX: usize = 256;
 /// Of a page that is shown.
@@ -37,10 +39,12 @@ pub(crate) struct Prober {
     /// Does not go where a page leads to: for readiness counts what the page itself says.
     literal: reqwest::Client,
     turns: Semaphore,
+    /// Has some of the containers.
+    engine: Option<Engine>,
 }
 
 impl Prober {
-    pub(crate) fn new(ip: IpAddr) -> anyhow::Result<Self> {
+    pub(crate) fn new(ip: IpAddr, engine: Option<Engine>) -> anyhow::Result<Self> {
         // Each probe knocks anew, and a certificate that nobody vouches for says nothing about health.
         let client = || {
             reqwest::Client::builder()
@@ -50,7 +54,8 @@ impl Prober {
                 .user_agent("dcos-health-check")
         };
         let literal = client().redirect(Policy::none()).build()?;
-        Ok(Self { ip, client: client().build()?, literal, turns: Semaphore::new(PROBES_MAX) })
+        let turns = Semaphore::new(PROBES_MAX);
+        Ok(Self { ip, client: client().build()?, literal, turns, engine })
     }
 
     pub(crate) async fn probe(
@@ -85,7 +90,7 @@ impl Prober {
                 let asked = self.http(page, *family);
                 timeout(within, asked).await.unwrap_or_else(|_| Err(late()))
             }
-            Probe::Command(run) => match command(containers, container, run, within).await? {
+            Probe::Command(run) => match self.command(containers, container, run, within).await? {
                 0 => Ok(Answer::Passed),
                 status => Err(format!("the command ended with {}", how(status))),
             },
@@ -115,7 +120,7 @@ impl Prober {
                 let url = || page.url(self.ip);
                 read.unwrap_or_else(|_| Err(late(&url()))).map(Finding::Page)
             }
-            Probe::Command(run) => match command(containers, container, run, within).await? {
+            Probe::Command(run) => match self.command(containers, container, run, within).await? {
                 status if status & 0x7f == 0 => Ok(Finding::Exited(status >> 8 & 0xff)),
                 status => Err(format!("the command ended with {}", how(status))),
             },
@@ -137,6 +142,21 @@ impl Prober {
             }
         }
         Err(failure)
+    }
+
+    /// How it ended, as `wait` tells it.
+    async fn command(
+        &self,
+        containers: &Containers,
+        container: &ContainerId,
+        run: &Run,
+        within: Duration,
+    ) -> Result<i32, String> {
+        let Some(engine) = self.engine.as_ref().filter(|engine| engine.has(container)) else {
+            return command(containers, container, run, within).await;
+        };
+        let ran = timeout(within, engine.run(container, run)).await;
+        ran.unwrap_or_else(|_| Err(format!("the command ran for {} s", within.as_secs_f64())))
     }
 
     async fn tcp(&self, port: u16, family: Family) -> Result<(), String> {

@@ -24,6 +24,7 @@ use crate::collect::{Due, Policy, collect, left_over};
 use crate::config::AgentConfig;
 use crate::detect::{Machine, machine_resources};
 use crate::disk::Disk;
+use crate::docker::Engine;
 use crate::door;
 use crate::environment::Place;
 use crate::gauges::Gauges;
@@ -61,14 +62,13 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         let is_damaged = matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }));
         if is_damaged { cause.context(DAMAGED) } else { cause }
     })?;
-    let seeds = Arc::new(Seeds::random());
+    let (seeds, streams) = (Arc::new(Seeds::random()), Streams::default());
     let publisher = Publisher::new();
     let board = publisher.board();
-    let streams = Streams::default();
     let (due, added) = mpsc::unbounded_channel();
     let (containers, events) = Containers::open(config.containers.clone()).await?;
-    let gpus = gpus_of(&config);
-    let guests = guests_of(&config, &containers, &board, gpus.clone());
+    let (gpus, engine) = (gpus_of(&config), engine_of(&config).await?);
+    let guests = guests_of(&config, &containers, &board, (gpus.clone(), engine.clone()));
     let tools = Tools {
         place: place(&config),
         sandboxes: Sandboxes::new(&config.dir),
@@ -79,7 +79,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         logs: config.logs.clone(),
         host_paths: config.host_paths.clone(),
         gpus: gpus.clone(),
-        prober: Arc::new(Prober::new(config.ip)?),
+        prober: Arc::new(Prober::new(config.ip, engine.clone())?),
         board: board.clone(),
         seeds: seeds.clone(),
         guests: guests.clone(),
@@ -88,6 +88,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         disk_quota: config.disk_quota,
         due: due.clone(),
         gauges: gauges.clone(),
+        engine,
     };
     let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
     let brain = Brain::new(Parts {
@@ -123,7 +124,19 @@ fn setup(config: &AgentConfig, info: &AgentInfo) -> Setup {
     }
 }
 
-fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board, gpus: Gpus) -> Guests {
+async fn engine_of(config: &AgentConfig) -> anyhow::Result<Option<Engine>> {
+    match &config.docker {
+        Some(docker) => Ok(Some(Engine::open(docker, &config.containers).await?)),
+        None => Ok(None),
+    }
+}
+
+fn guests_of(
+    config: &AgentConfig,
+    containers: &Containers,
+    board: &Board,
+    (gpus, engine): (Gpus, Option<Engine>),
+) -> Guests {
     Guests::new(guests::Doors {
         dir: config.dir.clone(),
         containers: containers.clone(),
@@ -133,6 +146,7 @@ fn guests_of(config: &AgentConfig, containers: &Containers, board: &Board, gpus:
         logs: config.logs.clone(),
         host_paths: config.host_paths.clone(),
         gpus,
+        engine,
     })
 }
 

@@ -177,6 +177,19 @@ impl Hierarchies {
         }
     }
 
+    /// Of the group that a process is in, which has the same name in every hierarchy.
+    pub(crate) fn usage_around(&self, pid: u32) -> anyhow::Result<Usage> {
+        let path = format!("/proc/{pid}/cgroup");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let wanted = if self.is_v2() { "" } else { "memory" };
+        let group = text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, group) = rest.split_once(':')?;
+            controllers.split(',').any(|one| one == wanted).then_some(group)
+        });
+        self.usage(group.with_context(|| format!("no group of {wanted:?} in {path}"))?)
+    }
+
     /// How often the kernel killed in this group for lack of memory.
     pub(crate) fn oom_kills(&self, cgroup: &str) -> anyhow::Result<u64> {
         let name = if self.is_v2() { "memory.events" } else { "memory.oom_control" };

@@ -1,9 +1,10 @@
 //! The daemon's side: asks the zygote for shims, and shims for what they can do.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,6 +41,8 @@ pub(crate) struct Daemon {
     zygote: Mutex<Zygote>,
     filters: Filters,
     watched: mpsc::UnboundedSender<Watched>,
+    /// Processes that do the work of containers, by container.
+    delegates: Mutex<BTreeMap<ContainerId, u32>>,
 }
 
 /// A zygote that dies under a request is replaced, once.
@@ -63,7 +66,8 @@ impl Containers {
         let (events, ends) = mpsc::channel(EVENTS_WAITING_MAX);
         tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
         let (zygote, filters) = (Mutex::new(zygote), Filters::default());
-        let daemon = Daemon { config, hierarchies, zygote, filters, watched };
+        let delegates = Mutex::default();
+        let daemon = Daemon { config, hierarchies, zygote, filters, watched, delegates };
         Ok((Containers(Arc::new(daemon)), ends))
     }
 
@@ -165,7 +169,15 @@ impl Containers {
     }
 
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
-        self.0.hierarchies.usage(&self.0.cgroup(container))
+        match self.0.delegates().get(container).copied() {
+            Some(pid) => self.0.hierarchies.usage_around(pid),
+            None => self.0.hierarchies.usage(&self.0.cgroup(container)),
+        }
+    }
+
+    /// A container's work is done by this process, which is in groups that are not ours: what they use is what it uses.
+    pub fn delegate(&self, container: &ContainerId, pid: u32) {
+        self.0.delegates().insert(container.clone(), pid);
     }
 
     /// Changes what a container may use. Its memory is not limited below what it has by now.
@@ -175,6 +187,7 @@ impl Containers {
 
     /// Forgets a container: its writable layer, its status. The sandbox stays. An alive one is killed first.
     pub async fn remove(&self, container: &ContainerId) -> anyhow::Result<()> {
+        self.0.delegates().remove(container);
         self.0.end(container).await?;
         let daemon = Arc::clone(&self.0);
         let container = container.clone();
@@ -184,6 +197,10 @@ impl Containers {
 }
 
 impl Daemon {
+    fn delegates(&self) -> MutexGuard<'_, BTreeMap<ContainerId, u32>> {
+        self.delegates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn describe(&self, spec: Spec) -> Result<Launch, LaunchError> {
         let name = spec.container.as_str();
         let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
+use crate::docker::Engine;
 use crate::gpus::Gpus;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
@@ -52,12 +53,19 @@ struct Parts {
     logs: LogPolicy,
     host_paths: HostPaths,
     gpus: Gpus,
+    engine: Option<Engine>,
     sandboxes: Sandboxes,
     ledger: Ledger,
     exits: Exits,
     all: Mutex<BTreeMap<Lineage, Arc<Guest>>>,
     ending: CancellationToken,
     deeds: TaskTracker,
+}
+
+impl Parts {
+    fn is_docker(&self, container: &ContainerId) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.has(container))
+    }
 }
 
 /// One of them.
@@ -94,6 +102,8 @@ pub(crate) struct Doors {
     pub(crate) logs: LogPolicy,
     pub(crate) host_paths: HostPaths,
     pub(crate) gpus: Gpus,
+    /// Nothing can be started in its containers.
+    pub(crate) engine: Option<Engine>,
 }
 
 /// Where what is typed goes.
@@ -148,7 +158,8 @@ pub(crate) enum Refusal {
 
 impl Guests {
     pub(crate) fn new(doors: Doors) -> Self {
-        let Doors { dir, containers, board, images, fetcher, logs, host_paths, gpus } = doors;
+        let Doors { dir, containers, board, images, fetcher, logs, host_paths, gpus, engine } =
+            doors;
         Self(Arc::new(Parts {
             containers,
             board,
@@ -157,6 +168,7 @@ impl Guests {
             logs,
             host_paths,
             gpus,
+            engine,
             sandboxes: Sandboxes::new(&dir),
             ledger: Ledger::new(&dir),
             exits: Exits::new(),
@@ -246,6 +258,10 @@ impl Guests {
         let bad = |cause: String| Err(Refusal::Bad(cause));
         match self.find(lineage) {
             None => Err(Refusal::Unknown(lineage.clone())),
+            Some(Found::Task(container, _)) if self.0.is_docker(&container) => bad(format!(
+                "Container {lineage} is a Docker Engine's: on its machine, `docker exec -it mesos-{container} sh` \
+                 starts something in it"
+            )),
             Some(Found::Task(container, held)) if held.is_running() => Ok(container),
             Some(Found::Program(container, executor)) if executor.running.is_some() => {
                 Ok(container)

@@ -82,6 +82,11 @@ impl Books {
         }
     }
 
+    /// Whether it has, although its launch is under way.
+    pub(super) fn has_ended(&self, container: &ContainerId) -> bool {
+        self.pages().launching.get(container).is_none_or(|launching| launching.exited.is_some())
+    }
+
     /// Breaks off a launch. False if there is none under way.
     pub(super) fn stop(&self, container: &ContainerId) -> bool {
         let pages = self.pages();

@@ -85,13 +85,13 @@ impl Job {
 }
 
 /// What came of it.
-enum Launched {
+pub(super) enum Launched {
     Runs { pid: u32, images: Vec<Keep> },
     Not { reason: Reason, cause: String },
 }
 
 impl Launched {
-    fn not(cause: impl ToString) -> Self {
+    pub(super) fn not(cause: impl ToString) -> Self {
         Launched::Not { reason: Reason::ContainerLaunchFailed, cause: cause.to_string() }
     }
 }
@@ -119,11 +119,16 @@ impl Hands {
     }
 
     async fn work_and_say(&self, job: &Job) -> Launched {
-        let work = self.work(job);
         if job.group.is_some() {
             // Mesos' default executor says so of each task before it does anything.
             self.say(job.container.clone(), Happened::Preparing { told: None });
         }
+        let work = async {
+            match self.engine_for(job) {
+                Some((engine, image)) => self.launch_docker(job, engine, image).await,
+                None => self.work(job).await,
+            }
+        };
         tokio::pin!(work);
         let mut wait = SLOW_AFTER;
         loop {
@@ -189,7 +194,7 @@ impl Hands {
     }
 
     /// Whose the sandbox is. A user that only the image knows leaves it ours.
-    fn owner(&self, job: &Job) -> anyhow::Result<Option<Owner>> {
+    pub(super) fn owner(&self, job: &Job) -> anyhow::Result<Option<Owner>> {
         let Some(user) = &job.task.command.user else { return Ok(None) };
         let has_image =
             job.task.container.as_ref().is_some_and(|container| container.image.is_some());
@@ -201,7 +206,7 @@ impl Hands {
     }
 
     /// Makes the task's directory, and those that it shares with others of its group. Its persistent volumes are there.
-    async fn sandbox(
+    pub(super) async fn sandbox(
         &self,
         job: &Job,
         owner: Option<Owner>,
@@ -283,7 +288,12 @@ impl Hands {
         }
     }
 
-    async fn fetch(&self, job: &Job, sandbox: &Path, owner: Option<Owner>) -> anyhow::Result<()> {
+    pub(super) async fn fetch(
+        &self,
+        job: &Job,
+        sandbox: &Path,
+        owner: Option<Owner>,
+    ) -> anyhow::Result<()> {
         let owner = owner.map(|Owner { uid, gid }| (uid, gid));
         let all = job.task.command.uris.iter();
         let fetched = try_join_all(all.map(|uri| self.tools.fetcher.fetch(uri, sandbox, owner)));
@@ -305,7 +315,7 @@ impl Hands {
         })
     }
 
-    fn spec(
+    pub(super) fn spec(
         &self,
         job: &Job,
         sandbox: PathBuf,

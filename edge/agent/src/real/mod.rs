@@ -1,6 +1,7 @@
 //! Effects on a real machine: sandboxes, images, containers, probes.
 
 mod books;
+mod docker;
 pub(crate) mod launch;
 mod load;
 mod login;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
 use crate::collect::Due;
+use crate::docker::Engine;
 use crate::environment::Place;
 use crate::gauges::Gauges;
 use crate::gpus::Gpus;
@@ -69,6 +71,8 @@ pub(crate) struct Tools {
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
     pub(crate) gauges: Gauges,
+    /// For tasks of type DOCKER, if the operator wants that.
+    pub(crate) engine: Option<Engine>,
 }
 
 pub(crate) struct Real {
@@ -119,6 +123,7 @@ impl Real {
             }
         }
         guests.settle(&known).await;
+        hands.find_docker(&known).await;
         let ending = CancellationToken::new();
         let (listening, ended) = (hands.clone(), ending.clone());
         hands.deeds.spawn(async move {
@@ -298,6 +303,16 @@ impl Hands {
     }
 
     fn exited(&self, container: ContainerId, exited: containers::Exited) {
+        let engine = self.tools.engine.as_ref().filter(|engine| engine.has(&container));
+        let Some(engine) = engine.cloned() else { return self.tell_end(container, exited) };
+        let hands = self.clone();
+        self.deeds.spawn(async move {
+            let exited = hands.end_docker(&engine, &container, exited).await;
+            hands.tell_end(container, exited);
+        });
+    }
+
+    fn tell_end(&self, container: ContainerId, exited: containers::Exited) {
         let containers::Exited { wait_status, limitation } = exited;
         let limitation = limitation.or_else(|| self.books.limited(&container));
         // Before anybody hears of it, and gives them to the next.
@@ -386,6 +401,9 @@ impl Hands {
     async fn remove(&self, container: &ContainerId) {
         if let Err(cause) = self.tools.containers.remove(container).await {
             tracing::debug!(%container, cause = format!("{cause:#}"), "nothing of it to remove");
+        }
+        if let Some(engine) = self.tools.engine.as_ref().filter(|engine| engine.has(container)) {
+            engine.remove(container).await;
         }
         self.tools.guests.host_gone(container).await;
         self.books.forget(container);

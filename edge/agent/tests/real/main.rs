@@ -5,6 +5,7 @@
 
 mod access;
 mod checks;
+mod docker;
 mod executors;
 mod faults;
 mod full;
@@ -41,7 +42,9 @@ macro_rules! scenarios {
 }
 
 fn main() -> ExitCode {
-    if let Some(status) = containers::dispatch(std::env::args_os()) {
+    let hidden =
+        containers::dispatch(std::env::args_os()).or_else(|| agent::dispatch(std::env::args_os()));
+    if let Some(status) = hidden {
         return ExitCode::from(u8::try_from(status).unwrap_or(1));
     }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
@@ -65,6 +68,9 @@ fn of_tasks() -> Vec<Scenario> {
         tasks::the_api_shows_what_runs,
         checks::health_is_told_by_port_page_and_command,
         checks::what_a_check_finds_is_told_and_readiness_once,
+        docker::a_task_for_docker_runs_there_and_ends_as_it_ends_there,
+        docker::a_task_under_docker_outlives_its_agent_and_is_killed_by_it,
+        docker::a_task_under_docker_is_probed_inside_and_may_be_killed_there,
         executors::an_executor_of_a_framework_runs_its_tasks_and_outlives_its_agent,
         executors::an_executor_that_dies_takes_its_tasks_with_it,
         executors::messages_reach_an_executor_and_come_back,

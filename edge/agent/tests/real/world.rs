@@ -356,6 +356,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         door: agent::Door::default(),
         access: agent::Access::default(),
         levels: std::sync::Arc::new(Level::default()),
+        docker: None,
         gc_disk_headroom: 0.1,
     }
 }
