@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use model::confinement::Capabilities;
 use model::id::ContainerId;
 use model::task::Reason;
 use tokio::net::unix::pipe;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::filters::Filters;
-use crate::policy::{self, Ground};
+use crate::policy::{self, Granted, Ground};
 use crate::protocol::{Answer, Ask, Launch};
 use crate::session::{Attached, Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Limits, Spec, Usage, WITHIN};
@@ -175,6 +176,12 @@ impl Containers {
         }
     }
 
+    /// Whether the operator lets a container be what it asks for, if it is somebody else who runs it: the capabilities of its
+    /// root, or, in words for its user, why not.
+    pub fn may_have(&self, spec: &Spec) -> Result<Capabilities, String> {
+        self.0.grant(spec).map(|granted| granted.effective)
+    }
+
     /// A container's work is done by this process, which is in groups that are not ours: what they use is what it uses.
     pub fn delegate(&self, container: &ContainerId, pid: u32) {
         self.0.delegates().insert(container.clone(), pid);
@@ -201,6 +208,14 @@ impl Daemon {
         self.delegates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn grant(&self, spec: &Spec) -> Result<Granted, String> {
+        let ground = Ground {
+            devices_are_controlled: self.hierarchies.control_devices(),
+            allow_privileged: self.config.allow_privileged,
+        };
+        policy::grant(spec, &self.config.policy, ground, &self.filters)
+    }
+
     fn describe(&self, spec: Spec) -> Result<Launch, LaunchError> {
         let name = spec.container.as_str();
         let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -208,13 +223,8 @@ impl Daemon {
         if !named || !parts || name.len() > CONTAINER_ID_BYTES_MAX {
             return Err(launch_failed(format!("{name:?} cannot name a container")));
         }
-        let ground = Ground {
-            devices_are_controlled: self.hierarchies.control_devices(),
-            allow_privileged: self.config.allow_privileged,
-        };
-        let granted = policy::grant(&spec, &self.config.policy, ground, &self.filters);
         Ok(Launch {
-            granted: granted.map_err(launch_failed)?,
+            granted: self.grant(&spec).map_err(launch_failed)?,
             run_dir: self.run_dir(&spec.container),
             layer_dir: self.layer_dir(&spec.container),
             cgroup: self.cgroup(&spec.container),

@@ -1,14 +1,15 @@
 //! What a task is, in the words of the Docker Engine.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigCgroupnsModeEnum, ResourcesUlimits,
+    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigCgroupnsModeEnum, Mount,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, ResourcesUlimits,
 };
 use containers::spec::{Limits, Source, Spec};
-use model::confinement::{Capabilities, Confinement, Rights, Seccomp, Sharing, Tmpfs};
+use model::confinement::{Capabilities, Confinement, Seccomp, Sharing, Tmpfs};
 use model::container::{Rlimit, Rlimited, Run, SoftHard, VolumeMode};
 
 /// Where a task finds its sandbox, as with an image under our own runtime.
@@ -20,12 +21,10 @@ const CPU_PERIOD_MICROS: i64 = 100_000;
 /// Says by name what the engine cannot be asked for.
 pub(super) fn body(
     spec: &Spec,
+    rights: Capabilities,
     image: &str,
     labels: HashMap<String, String>,
 ) -> anyhow::Result<ContainerCreateBody> {
-    if !spec.devices.is_empty() || !spec.hooks.is_empty() {
-        bail!("GPUs cannot be given to a container of the Docker Engine: take type MESOS for it");
-    }
     let variables = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
     let confinement = &spec.confinement;
     let mut body = ContainerCreateBody {
@@ -40,24 +39,35 @@ pub(super) fn body(
         open_stdin: Some(spec.terminal.is_some()),
         labels: Some(labels),
         stop_signal: confinement.stop_signal.map(|signal| signal.to_string()),
-        host_config: Some(host(spec)?),
+        host_config: Some(host(spec, rights)?),
         ..Default::default()
     };
     match &spec.run {
         Run::Shell(text) => {
-            body.entrypoint = Some(vec!["/bin/sh".to_owned()]);
+            let shell = || vec!["/bin/sh".to_owned()];
+            body.entrypoint = body.entrypoint.filter(|it| !it.is_empty()).or_else(|| Some(shell()));
             body.cmd = Some(vec!["-c".to_owned(), text.clone()]);
         }
-        Run::Exec(argv) => body.cmd = Some(argv.clone()),
+        Run::Exec(argv) => match (&body.entrypoint, argv.split_first()) {
+            (None, Some((program, rest))) => {
+                body.entrypoint = Some(vec![program.clone()]);
+                body.cmd = Some(rest.to_vec());
+            }
+            (Some(_), _) | (None, None) => body.cmd = Some(argv.clone()),
+        },
         // None: the image's own.
         Run::Image(arguments) => body.cmd = (!arguments.is_empty()).then(|| arguments.clone()),
     }
     Ok(body)
 }
 
-fn host(spec: &Spec) -> anyhow::Result<HostConfig> {
+fn host(spec: &Spec, rights: Capabilities) -> anyhow::Result<HostConfig> {
     let confinement = &spec.confinement;
-    let (cap_add, cap_drop) = capabilities(confinement.rights)?;
+    if confinement.users == Some(Sharing::Private) {
+        bail!(
+            "users of its own are for dockerd to give ('userns-remap'), not for a task: use type MESOS for it"
+        );
+    }
     let devices = confinement.devices.iter().map(|device| DeviceMapping {
         path_on_host: Some(device.host_path.clone()),
         path_in_container: Some(device.container_path.clone()),
@@ -68,10 +78,12 @@ fn host(spec: &Spec) -> anyhow::Result<HostConfig> {
     let unmasked = confinement.unmasked.then(Vec::new);
     Ok(HostConfig {
         network_mode: Some("host".to_owned()),
-        binds: Some(binds(spec)?),
+        mounts: Some(mounts(spec)?),
         privileged: Some(spec.privileged),
-        cap_add: Some(cap_add),
-        cap_drop: Some(cap_drop),
+        // What our own runtime would leave it.
+        cap_add: Some(names(rights)),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        userns_mode: (confinement.users == Some(Sharing::Parent)).then(|| "host".to_owned()),
         devices: Some(devices.collect()),
         ulimits: Some(ulimits),
         security_opt: Some(security(confinement)?),
@@ -127,27 +139,22 @@ fn whole(number: u64) -> anyhow::Result<i64> {
 }
 
 /// The sandbox, and all volumes in their places.
-fn binds(spec: &Spec) -> anyhow::Result<Vec<String>> {
-    let bind = |host: &Path, inside: &str, mode: VolumeMode| {
-        let inside = Path::new(SANDBOX).join(inside);
-        let mode = match mode {
-            VolumeMode::ReadOnly => "ro",
-            VolumeMode::ReadWrite => "rw",
-        };
-        let (host, inside) = (host.display().to_string(), inside.display().to_string());
-        if host.contains(':') || inside.contains(':') {
-            bail!("the Docker Engine takes no colon in the path of a volume: {host}, {inside}");
-        }
-        Ok(format!("{host}:{inside}:{mode}"))
+fn mounts(spec: &Spec) -> anyhow::Result<Vec<Mount>> {
+    let bind = |host: &Path, inside: String, mode: VolumeMode, both_ways: bool| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(host.display().to_string()),
+        target: Some(inside),
+        read_only: Some(mode == VolumeMode::ReadOnly),
+        bind_options: both_ways.then(|| MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RSHARED),
+            ..Default::default()
+        }),
+        ..Default::default()
     };
-    let mut all = vec![bind(&spec.sandbox, SANDBOX, VolumeMode::ReadWrite)?];
+    let mut all = vec![bind(&spec.sandbox, SANDBOX.to_owned(), VolumeMode::ReadWrite, false)];
     for volume in &spec.volumes {
-        let host = spec.sandbox.join(&volume.host_path);
-        if !Path::new(&volume.host_path).is_absolute() {
-            std::fs::create_dir_all(&host)
-                .with_context(|| format!("making the volume {}", host.display()))?;
-        }
-        all.push(bind(&host, &volume.container_path, volume.mode)?);
+        let host = source(&spec.sandbox, &volume.host_path)?;
+        all.push(bind(&host, target(&volume.container_path)?, volume.mode, false));
     }
     for mount in &spec.mounts {
         let Source::Host { root, path, both_ways } = &mount.source else {
@@ -157,29 +164,56 @@ fn binds(spec: &Spec) -> anyhow::Result<Vec<String>> {
                 mount.container_path
             );
         };
-        let path = root.join(path.strip_prefix("/").unwrap_or(path));
-        let plain = bind(&path, &mount.container_path, mount.mode)?;
-        all.push(format!("{plain},{}", if *both_ways { "rshared" } else { "rslave" }));
+        let below = root.canonicalize().context("a directory that volumes may lie in")?;
+        let host = below.join(path.strip_prefix("/").unwrap_or(path));
+        if host.canonicalize().ok().as_ref() != Some(&host) {
+            bail!("volume {}: it does not exist, or a link leads to it", host.display());
+        }
+        all.push(bind(&host, target(&mount.container_path)?, mount.mode, *both_ways));
     }
     Ok(all)
 }
 
-/// What is added to the engine's usual ones, and what is taken away.
-fn capabilities(rights: Rights) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let names = |set: Capabilities| {
-        set.to_string().split(", ").filter(|name| *name != "none").map(str::to_owned).collect()
-    };
-    match rights {
-        Rights::Usual => Ok((Vec::new(), Vec::new())),
-        Rights::Changed { add, drop } => Ok((names(add), names(drop))),
-        Rights::Exactly { effective: Some(set), bounding: None } => {
-            Ok((names(set), vec!["ALL".to_owned()]))
-        }
-        Rights::Exactly { effective: None, bounding: None } => Ok((Vec::new(), Vec::new())),
-        Rights::Exactly { bounding: Some(_), .. } => bail!(
-            "the Docker Engine knows no bounding capabilities: give effective ones, or use type MESOS"
-        ),
+/// Relative paths lie in the sandbox, and are made. What was fetched may have left a link that leads out of it: none is
+/// followed.
+fn source(sandbox: &Path, path: &str) -> anyhow::Result<PathBuf> {
+    if path.starts_with('/') {
+        return Ok(PathBuf::from(path));
     }
+    stays_below(path)?;
+    let mut at = sandbox.canonicalize().context("the sandbox")?;
+    for part in Path::new(path).components() {
+        at.push(part);
+        match std::fs::symlink_metadata(&at) {
+            Ok(found) if found.is_symlink() => {
+                bail!("volume {path}: {} is a link, and may lead anywhere", at.display());
+            }
+            Ok(_) => (),
+            Err(_) => std::fs::create_dir(&at).with_context(|| format!("volume {path}"))?,
+        }
+    }
+    Ok(at)
+}
+
+fn target(path: &str) -> anyhow::Result<String> {
+    if path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    stays_below(path)?;
+    Ok(format!("{SANDBOX}/{path}"))
+}
+
+fn stays_below(path: &str) -> anyhow::Result<()> {
+    let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+    match Path::new(path).components().all(is_plain) {
+        true => Ok(()),
+        false => bail!("volume {path}: the path leads out of the sandbox"),
+    }
+}
+
+/// One by one, as capabilities are named where there are many.
+fn names(set: Capabilities) -> Vec<String> {
+    set.numbers().filter_map(Capabilities::number).map(|one| one.to_string()).collect()
 }
 
 fn security(confinement: &Confinement) -> anyhow::Result<Vec<String>> {
@@ -243,4 +277,49 @@ fn ulimit(limit: &Rlimit) -> anyhow::Result<ResourcesUlimits> {
         Some(SoftHard { soft, hard }) => (whole(soft)?, whole(hard)?),
     };
     Ok(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(soft), hard: Some(hard) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_volume_of_the_sandbox_stays_in_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("there");
+        symlink("/", root.join("link")).expect("linked");
+        let check = |path: &str, place: Result<&str, &str>| match (source(&root, path), place) {
+            (Ok(found), Ok(place)) => {
+                assert_eq!(found, root.join(place));
+                assert!(found.is_dir());
+            }
+            (Err(cause), Err(expected)) => assert!(cause.to_string().contains(expected), "{cause}"),
+            (found, place) => panic!("{path}: {found:?}, and not {place:?}"),
+        };
+        check("a/b", Ok("a/b"));
+        check("a", Ok("a"));
+        check("link", Err("is a link"));
+        check("link/etc", Err("is a link"));
+        check("a/../..", Err("leads out"));
+    }
+
+    #[test]
+    fn memory_that_is_kept_is_no_more_than_the_limit() {
+        let check = |kept, most, swap, told: (Option<i64>, Option<i64>)| {
+            let limits = Limits {
+                memory_bytes_kept: kept,
+                memory_bytes_max: most,
+                swap_bytes_max: swap,
+                ..Limits::default()
+            };
+            let host = limited(&limits).expect("possible");
+            assert_eq!((host.memory_reservation, host.memory_swap), told);
+        };
+        check(Some(64), Some(32), None, (Some(32), Some(32)));
+        check(Some(16), Some(32), Some(8), (Some(16), Some(40)));
+        check(Some(16), Some(32), Some(u64::MAX), (Some(16), Some(-1)));
+        check(Some(16), None, None, (Some(16), None));
+    }
 }

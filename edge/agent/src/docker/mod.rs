@@ -26,6 +26,7 @@ use bollard::query_parameters::{
 use containers::spec::{Limits, Root, Spec};
 use futures::StreamExt;
 use images::Login;
+use model::confinement::{Capabilities, Confinement};
 use model::container::Run;
 use model::id::ContainerId;
 use tokio::time::sleep;
@@ -60,8 +61,6 @@ pub(crate) struct Engine {
     config: DockerConfig,
     /// Of our containers, and of no other agent's.
     label: String,
-    /// The engine does not know what the operator allows.
-    allows_privileged: bool,
     ours: Arc<Mutex<BTreeSet<ContainerId>>>,
 }
 
@@ -96,8 +95,7 @@ impl Engine {
         })?;
         let ours = Arc::default();
         let (config, label) = (config.clone(), own.cgroup_parent.clone());
-        let allows_privileged = own.allow_privileged;
-        let engine = Self { docker, config, label, allows_privileged, ours };
+        let engine = Self { docker, config, label, ours };
         let found = engine.listed().await?;
         engine.lock().extend(found);
         Ok(engine)
@@ -169,21 +167,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a container that is not started yet, and says what attends to it.
+    /// Makes a container that is not started yet, and says what attends to it. `rights`: its root's.
     pub(crate) async fn create(
         &self,
         spec: Spec,
+        rights: Capabilities,
         image: &str,
         labels: &[(String, String)],
     ) -> anyhow::Result<Spec> {
-        if spec.privileged && !self.allows_privileged {
-            bail!(
-                "privileged containers are not allowed on this agent; its operator can set 'allow_privileged'"
-            );
-        }
         let mut all: BTreeMap<_, _> = labels.iter().cloned().collect();
         all.insert(LABEL.to_owned(), self.label.clone());
-        let body = create::body(&spec, image, all.into_iter().collect())?;
+        let body = create::body(&spec, rights, image, all.into_iter().collect())?;
         let name = name(spec.container.as_str());
         // Known before it is there: nothing that is made is forgotten.
         self.lock().insert(spec.container.clone());
@@ -219,7 +213,7 @@ impl Engine {
             privileged: false,
             hostname: None,
             rlimits: Vec::new(),
-            confinement: model::confinement::Confinement::default(),
+            confinement: Confinement::default(),
             ..spec
         }
     }

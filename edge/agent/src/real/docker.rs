@@ -1,7 +1,8 @@
 //! Tasks that run under the Docker Engine: how their launch differs, and their end.
 
+use anyhow::{anyhow, bail};
 use containers::Exited;
-use containers::spec::Spec;
+use containers::spec::{ImageConfig, Root, Spec};
 use model::container::{ContainerInfo, ContainerKind, Image};
 use model::id::ContainerId;
 use model::task::Reason;
@@ -71,6 +72,11 @@ impl Hands {
 
     /// All that may take long and can be broken off.
     async fn make_docker(&self, job: &Job, engine: &Engine, image: &Image) -> anyhow::Result<Spec> {
+        if !job.task.resources.gpus().is_zero() {
+            bail!(
+                "GPUs cannot be given to a container of the Docker Engine: use type MESOS for it"
+            );
+        }
         let owner = self.owner(job)?;
         let (sandbox, shared) = self.sandbox(job, owner).await?;
         let asked = job.task.container.as_ref();
@@ -81,8 +87,10 @@ impl Hands {
         let (full, login) = self.tools.images.login(&image.name, own.as_deref()).await?;
         engine.pull(&full, image.force_pull, login).await?;
         extras.volumes.extend(shared);
-        let spec = self.spec(job, sandbox, None, extras)?;
-        engine.create(spec, &full, &job.task.labels).await
+        let root = Root::Image { layers: Vec::new(), config: ImageConfig::default() };
+        let spec = Spec { root, ..self.spec(job, sandbox, None, extras)? };
+        let rights = self.tools.containers.may_have(&spec).map_err(|cause| anyhow!(cause))?;
+        engine.create(spec, rights, &full, &job.task.labels).await
     }
 
     /// Its attendant has ended: its container has to end as well before anybody is told.

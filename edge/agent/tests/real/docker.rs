@@ -199,9 +199,13 @@ pub(crate) async fn a_task_for_docker_runs_there_and_ends_as_it_ends_there() {
     assert_eq!(status.message.as_deref(), Some("Command exited with status 127"), "{status:?}");
     let errors = std::fs::read_to_string(world.sandbox("bad").join("stderr")).expect("there");
     assert!(errors.contains("/bin/missing"), "{errors}");
+    let mut greedy = docker("greedy", "true");
+    greedy.container.as_mut().expect("it has one").parameters =
+        vec![("pid".to_owned(), "host".to_owned())];
+    let (status, _) = world.finish(greedy).await;
+    let message = status.message.unwrap_or_default();
+    assert!(message.contains("isolation.share_pid"), "{message}");
     let mut odd = docker("odd", "true");
-    odd.container.as_mut().expect("it has one").parameters =
-        vec![("workdir".to_owned(), "/etc/passwd".to_owned())];
     odd.command.user = Some("nobody-knows".to_owned());
     let (status, _) = world.finish(odd).await;
     let message = status.message.unwrap_or_default();
