@@ -352,7 +352,11 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         stop_tasks: false,
         recover: true,
         boot: "first".to_owned(),
-        node: node::Config::default(),
+        node: node::Config {
+            // On a busy machine an executor takes its time to come back.
+            reregistration_timeout: Duration::from_secs(45),
+            ..node::Config::default()
+        },
         door: agent::Door::default(),
         access: agent::Access::default(),
         levels: std::sync::Arc::new(Level::default()),
