@@ -10,6 +10,7 @@ mod refused;
 mod spelled;
 mod words;
 
+pub use spelled::signal;
 pub use words::rest_of;
 
 /// One word and what it is told. Without dashes, long or as a letter; a switch is told `true`, `false` or nothing.

@@ -174,6 +174,9 @@ pub struct ImageConfig {
     pub working_dir: Option<String>,
     #[n(4)]
     pub user: Option<String>,
+    /// What asks its processes to end; SIGTERM if neither this nor the task says so.
+    #[n(5)]
+    pub stop_signal: Option<i32>,
 }
 
 /// What the kernel enforces. `None` means no limit.

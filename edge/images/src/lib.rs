@@ -119,6 +119,8 @@ pub struct ImageConfig {
     pub env: Vec<(String, String)>,
     pub working_dir: Option<String>,
     pub user: Option<String>,
+    /// By name or number, as the image says it.
+    pub stop_signal: Option<String>,
 }
 
 /// What the store holds.

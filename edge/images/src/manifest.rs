@@ -59,6 +59,7 @@ struct ConfigWords {
     env: Option<Vec<String>>,
     working_dir: Option<String>,
     user: Option<String>,
+    stop_signal: Option<String>,
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<Manifest, String> {
@@ -141,6 +142,7 @@ pub(crate) fn parse_config(bytes: &[u8]) -> Result<ImageConfig, String> {
             .collect(),
         working_dir: words.working_dir.filter(|dir| !dir.is_empty()),
         user: words.user.filter(|user| !user.is_empty()),
+        stop_signal: words.stop_signal.filter(|signal| !signal.is_empty()),
     })
 }
 
@@ -226,13 +228,14 @@ mod tests {
             ImageConfig::default(),
         );
         check(
-            r#"{"config": {"Entrypoint": ["/a"], "Cmd": ["b"], "Env": ["A=1=2", "odd"], "WorkingDir": "/w", "User": "u:g"}}"#,
+            r#"{"config": {"Entrypoint": ["/a"], "Cmd": ["b"], "Env": ["A=1=2", "odd"], "WorkingDir": "/w", "User": "u:g", "StopSignal": "SIGQUIT"}}"#,
             ImageConfig {
                 entrypoint: vec!["/a".into()],
                 cmd: vec!["b".into()],
                 env: vec![("A".into(), "1=2".into())],
                 working_dir: Some("/w".into()),
                 user: Some("u:g".into()),
+                stop_signal: Some("SIGQUIT".into()),
             },
         );
     }

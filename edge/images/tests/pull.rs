@@ -97,7 +97,7 @@ async fn the_config_says_how_to_run_the_image() {
     let fixture = Fixture::new().await;
     let config = json!({
         "Entrypoint": ["/bin/app"], "Cmd": ["--serve"], "Env": ["PATH=/bin", "OPTIONS=a=b"],
-        "WorkingDir": "/srv", "User": "www:www",
+        "WorkingDir": "/srv", "User": "www:www", "StopSignal": "SIGQUIT",
     });
     let image = Image { layers: vec![tar(&[])], config };
     fixture.registry.push("app", "latest", &image).await;
@@ -107,6 +107,7 @@ async fn the_config_says_how_to_run_the_image() {
         env: vec![("PATH".into(), "/bin".into()), ("OPTIONS".into(), "a=b".into())],
         working_dir: Some("/srv".into()),
         user: Some("www:www".into()),
+        stop_signal: Some("SIGQUIT".into()),
     };
     assert_eq!(fixture.pull("app").await.expect("the image is there").config, expected);
 }

@@ -104,7 +104,8 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     if time <= STOP_TIMEOUT_MAX { Ok(time) } else { Err("expected a year at most".into()) }
 }
 
-pub(super) fn signal(text: &str) -> Option<i32> {
+/// `SIGUSR1`, `USR1`, `10`, as Linux numbers them.
+pub fn signal(text: &str) -> Option<i32> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let named = SIGNALS.iter().position(|known| *known == name);

@@ -188,7 +188,6 @@ fn name_of_machine(name: &str) -> Result<String, String> {
     }
 }
 
-/// `SIGUSR1`, `USR1`, `10`, as Linux numbers them.
 fn signal(text: &str) -> Result<i32, String> {
     super::spelled::signal(text).ok_or_else(|| format!("{text:?} is no signal"))
 }

@@ -361,8 +361,16 @@ impl Hands {
 }
 
 pub(crate) fn root(image: Prepared) -> Root {
-    let images::ImageConfig { entrypoint, cmd, env, working_dir, user } = image.config;
-    let config = ImageConfig { entrypoint, command: cmd, environment: env, working_dir, user };
+    let images::ImageConfig { entrypoint, cmd, env, working_dir, user, stop_signal } = image.config;
+    let config = ImageConfig {
+        entrypoint,
+        command: cmd,
+        environment: env,
+        working_dir,
+        user,
+        // One that the kernel does not have is as good as none.
+        stop_signal: stop_signal.and_then(|signal| model::docker::signal(&signal)),
+    };
     Root::Image { layers: image.layers, config }
 }
 

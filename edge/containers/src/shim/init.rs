@@ -23,7 +23,7 @@ use super::spawn::{Child, spawn};
 use super::{Machine, confine, users};
 use crate::packet;
 use crate::protocol::{FromInit, Launch, MAIN, ProcessNumber, ToInit};
-use crate::spec::Exec;
+use crate::spec::{Exec, Root};
 
 /// What a shell gives back for a program that could not be started.
 pub(super) const EXIT_NOT_STARTED: i32 = 127;
@@ -64,7 +64,11 @@ pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
 }
 
 fn stop_signal(launch: &Launch) -> Signal {
-    let asked = launch.spec.confinement.stop_signal;
+    let of_image = match &launch.spec.root {
+        Root::Image { config, .. } => config.stop_signal,
+        Root::Host => None,
+    };
+    let asked = launch.spec.confinement.stop_signal.or(of_image);
     asked.and_then(|signal| Signal::try_from(signal).ok()).unwrap_or(Signal::SIGTERM)
 }
 

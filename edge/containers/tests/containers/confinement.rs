@@ -262,18 +262,23 @@ async fn what_is_shared_with_the_machine_is_the_machines() {
 }
 
 #[tokio::test]
-async fn the_signal_that_asks_to_end_may_be_another() {
+async fn the_signal_that_asks_to_end_is_the_tasks_or_else_the_images() {
     let mut world = World::open().await;
-    let mut spec = world
-        .spec(shell("trap 'echo heard; exit 5' USR1; echo ready; while :; do sleep 0.05; done"));
-    spec.confinement.stop_signal = Some(10);
-    world.launch(&spec).await;
-    world.wait_for_output(&spec, "ready\n").await;
-    let patience = std::time::Duration::from_secs(20);
-    world.containers().stop(&spec.container, patience).await.expect("asked");
-    assert_eq!(world.end_of(&spec).await.wait_status, 5 << 8);
-    assert_eq!(world.log(&spec, "stdout"), "ready\nheard\n");
-    world.containers().remove(&spec.container).await.expect("removed");
+    let layers = layers(&world);
+    let script = "trap 'echo heard; exit 5' USR1; trap 'echo image; exit 6' USR2; echo ready; \
+                  while :; do sleep 0.05; done";
+    for (asked, heard, status) in [(Some(10), "heard", 5), (None, "image", 6)] {
+        // Its image says SIGUSR2.
+        let mut spec = image(&mut world, &layers, shell(script));
+        spec.confinement.stop_signal = asked;
+        world.launch(&spec).await;
+        world.wait_for_output(&spec, "ready\n").await;
+        let patience = std::time::Duration::from_secs(20);
+        world.containers().stop(&spec.container, patience).await.expect("asked");
+        assert_eq!(world.end_of(&spec).await.wait_status, status << 8);
+        assert_eq!(world.log(&spec, "stdout"), format!("ready\n{heard}\n"));
+        world.containers().remove(&spec.container).await.expect("removed");
+    }
 }
 
 #[tokio::test]

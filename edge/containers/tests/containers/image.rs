@@ -78,6 +78,7 @@ pub(crate) fn image(world: &mut World, layers: &[PathBuf], run: Run) -> Spec {
         environment: vec![("COLOUR".into(), "green".into()), ("SHAPE".into(), "round".into())],
         working_dir: Some("/srv".into()),
         user: None,
+        stop_signal: Some(12),
     };
     Spec { root: Root::Image { layers: layers.to_vec(), config }, ..world.spec(run) }
 }
