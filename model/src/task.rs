@@ -172,12 +172,12 @@ pub struct Task {
     #[n(9)]
     pub discovery: Option<DiscoveryInfo>,
     #[n(10)]
-    pub container: Option<ContainerInfo>,
+    pub container: Option<Box<ContainerInfo>>,
     #[n(11)]
     pub user: Option<String>,
     /// Set if it was launched in a group.
     #[n(12)]
-    pub executor: Option<ExecutorInfo>,
+    pub executor: Option<Box<ExecutorInfo>>,
     #[cbor(n(13), default)]
     pub limits: Limits,
 }
@@ -200,9 +200,9 @@ impl Task {
             status: None,
             labels: info.labels.clone(),
             discovery: info.discovery.clone(),
-            container: info.container.clone(),
+            container: info.container.clone().map(Box::new),
             user: info.command.user.clone(),
-            executor: executor.cloned(),
+            executor: executor.cloned().map(Box::new),
             limits: info.limits,
         }
     }

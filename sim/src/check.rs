@@ -78,7 +78,7 @@ fn the_books_balance(kernel: &kernel::view::View) {
             let held = held.entry(&task.agent).or_default();
             held.add(&task.resources);
             // Once for all of its tasks on an agent.
-            let executor = task.executor.as_ref().filter(|one| one.program.is_none());
+            let executor = task.executor.as_deref().filter(|one| one.program.is_none());
             let is_new = |one: &&ExecutorInfo| {
                 executors.insert((task.agent.clone(), task.framework.clone(), one.id.clone()))
             };

@@ -346,7 +346,7 @@ fn clash(registration: &Registration) -> Option<&str> {
     let of_agent: BTreeMap<_, _> =
         info.resources.iter().map(|one| (&one.name, kind(&one.amount))).collect();
     let programs = books.executors.iter().map(|held| &held.info);
-    let executors = tasks.iter().filter_map(|held| held.task.executor.as_ref()).chain(programs);
+    let executors = tasks.iter().filter_map(|held| held.task.executor.as_deref()).chain(programs);
     let executors = executors.flat_map(|executor| executor.resources.iter());
     let mut held = tasks.iter().flat_map(|held| held.task.resources.iter()).chain(executors);
     let differs =

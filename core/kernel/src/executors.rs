@@ -98,7 +98,7 @@ impl Kernel {
         }
         let key = (client.framework.clone(), id.clone());
         let same =
-            |task: &Task| task.executor.as_ref() == Some(executor) && task.role == client.role;
+            |task: &Task| task.executor.as_deref() == Some(executor) && task.role == client.role;
         let differs = self.holders(agent, &key).any(|task| !same(task));
         differs.then(|| format!("executor {id} runs already, with other resources, labels or role"))
     }

@@ -181,7 +181,7 @@ impl Kernel {
     pub(crate) fn with_program(&self, agent: &AgentId, task: Task) -> Task {
         let program = key_of(&task).and_then(|key| self.program(agent, &key));
         match program {
-            Some(program) => Task { executor: Some(program.held.info.clone()), ..task },
+            Some(program) => Task { executor: Some(Box::new(program.held.info.clone())), ..task },
             None => task,
         }
     }

@@ -76,7 +76,7 @@ pub fn task(task: &Task) -> SpelledTask<'_> {
         user: task.user.as_deref(),
         labels: labels(&task.labels),
         discovery: task.discovery.as_ref().map(discovery),
-        container: task.container.as_ref().map(container),
+        container: task.container.as_deref().map(container),
         limits: limits_of(&task.limits),
     }
 }

@@ -339,13 +339,13 @@ mod tests {
         check("what it is found by, and what it shares", |task| {
             task.discovery =
                 Some(DiscoveryInfo { name: "web".to_owned(), ports: Vec::new(), more: None });
-            task.executor = Some(ExecutorInfo {
+            task.executor = Some(Box::new(ExecutorInfo {
                 id: ExecutorId::new("pod"),
                 resources: Resources::default(),
                 labels: Vec::new(),
                 program: None,
                 given: None,
-            });
+            }));
         });
     }
 

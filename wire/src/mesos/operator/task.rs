@@ -27,7 +27,7 @@ pub fn task(task: &Task) -> Spelled {
         status_update_uuid: told.and_then(|told| told.uuid).map(|uuid| uuid.0.to_vec()),
         labels: labels(&task.labels),
         discovery: task.discovery.as_ref().map(discovery),
-        container: task.container.as_ref().map(container),
+        container: task.container.as_deref().map(container),
         user: task.user.clone(),
         limits: limits(&task.limits),
         ..Spelled::default()
