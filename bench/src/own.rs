@@ -69,6 +69,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         mounts: vec![],
         devices: vec![],
         hooks: vec![],
+        pool: None,
         confinement: Confinement::default(),
     })
 }

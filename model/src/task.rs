@@ -137,6 +137,22 @@ pub struct ExecutorInfo {
     /// What else its framework says of it, to be shown. Unset if that is nothing, and for a program, which keeps its own.
     #[n(4)]
     pub given: Option<Given>,
+    /// Where the tasks of a group are limited.
+    #[cbor(n(5), default)]
+    pub cgroups: Cgroups,
+}
+
+/// Whose control groups limit the tasks of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Cgroups {
+    /// Each task has its own. Also of a program, and of all that was launched by releases that knew nothing else.
+    #[default]
+    #[n(0)]
+    Own,
+    /// One for all of them and their executor, with the sum of what they may use.
+    #[n(1)]
+    Shared,
 }
 
 impl ExecutorInfo {

@@ -12,7 +12,7 @@ use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, Role, TaskId};
 use model::limits::Limits;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
-use model::task::{ExecutorInfo, TaskInfo};
+use model::task::{Cgroups, ExecutorInfo, TaskInfo};
 use model::wishes::Wishes;
 
 use crate::parcel::Parcel;
@@ -261,7 +261,14 @@ impl World {
                 false => Operation::LaunchGroup { executor, tasks },
             };
         }
-        let executor = ExecutorInfo { id, resources, labels: vec![], program: None, given: None };
+        let executor = ExecutorInfo {
+            id,
+            resources,
+            labels: vec![],
+            program: None,
+            given: None,
+            cgroups: Cgroups::Shared,
+        };
         let other = self.dice.chance(700).then(|| self.task(offer));
         Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
     }

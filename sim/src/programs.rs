@@ -8,7 +8,7 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program as Described};
 use model::id::{ContainerId, ExecutorId, TaskId, Uuid};
 use model::resources::Resources;
-use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{Executor, FromExecutor, Happened, Input, ToExecutor, Told};
 
 use crate::host::{Alive, EXITS_PERMILLE, FAILS_PERMILLE, FAILURE, Machine, started};
@@ -262,5 +262,6 @@ pub fn described(number: u64, resources: Resources) -> ExecutorInfo {
         labels: vec![],
         program: Some(Arc::new(program)),
         given: None,
+        cgroups: Cgroups::Own,
     }
 }

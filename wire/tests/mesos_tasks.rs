@@ -12,7 +12,7 @@ use model::id::{FrameworkId, Role};
 use model::limits::Limit;
 use model::resources::{ReservationKind, Scalar};
 use model::scheduler::{Call, Operation};
-use model::task::{Reason, TaskInfo};
+use model::task::{Cgroups, Reason, TaskInfo};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wire::mesos::v1::call::{self, Said, Speaker};
@@ -324,20 +324,39 @@ fn both_spellings_of_a_reservation_are_read() {
     }
 }
 
+fn group(executor: Value, tasks: Value) -> Operation {
+    let group = json!({ "executor": executor, "task_group": { "tasks": tasks } });
+    operations(json!({ "type": "LAUNCH_GROUP", "launch_group": group })).remove(0)
+}
+
+fn executor(changes: Value) -> Value {
+    let resources = [scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 1.0)];
+    let mut one =
+        json!({ "type": "DEFAULT", "executor_id": { "value": "e" }, "resources": resources });
+    let members = changes.as_object().expect("an object").clone();
+    one.as_object_mut().expect("an object").extend(members);
+    one
+}
+
+#[test]
+fn a_group_shares_control_groups_unless_all_say_otherwise() {
+    let said = |share: bool| {
+        with(&json!({ "container": { "type": "MESOS", "linux_info": { "share_cgroups": share } } }))
+    };
+    let check = |tasks: Value, expected: Cgroups| match group(executor(json!({})), tasks) {
+        Operation::LaunchGroup { executor, .. } => assert_eq!(executor.cgroups, expected),
+        other => panic!("{other:?}"),
+    };
+    check(json!([task()]), Cgroups::Shared);
+    check(json!([said(true), task()]), Cgroups::Shared);
+    check(json!([said(false), said(false)]), Cgroups::Own);
+    let mixed = group(executor(json!({})), json!([task(), said(false)]));
+    let Operation::Refuse(tasks) = mixed else { panic!("{mixed:?}") };
+    assert!(tasks[0].cause.contains("must be the same for all tasks in each task group"));
+}
+
 #[test]
 fn one_fault_in_a_group_is_the_fault_of_all() {
-    let group = |executor: Value, tasks: Value| {
-        let group = json!({ "executor": executor, "task_group": { "tasks": tasks } });
-        operations(json!({ "type": "LAUNCH_GROUP", "launch_group": group })).remove(0)
-    };
-    let executor = |changes: Value| {
-        let resources = [scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 1.0)];
-        let mut one =
-            json!({ "type": "DEFAULT", "executor_id": { "value": "e" }, "resources": resources });
-        let members = changes.as_object().expect("an object").clone();
-        one.as_object_mut().expect("an object").extend(members);
-        one
-    };
     let docker = json!({ "container": { "type": "DOCKER", "docker": { "image": "a" } } });
     let check =
         |executor: Value, second: Value, text: &str| match group(executor, json!([task(), second]))

@@ -99,8 +99,14 @@ impl Kernel {
         let key = (client.framework.clone(), id.clone());
         let same =
             |task: &Task| task.executor.as_deref() == Some(executor) && task.role == client.role;
-        let differs = self.holders(agent, &key).any(|task| !same(task));
-        differs.then(|| format!("executor {id} runs already, with other resources, labels or role"))
+        let other = self.holders(agent, &key).find(|task| !same(task))?;
+        if other.executor.as_ref().is_some_and(|one| one.cgroups != executor.cgroups) {
+            return Some(format!(
+                "If set, the value of 'share_cgroups' must be the same for all tasks under a single executor: \
+                 {id} runs already, with another"
+            ));
+        }
+        Some(format!("executor {id} runs already, with other resources, labels or role"))
     }
 
     /// What launching in the executor takes beyond the tasks.

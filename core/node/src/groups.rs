@@ -1,6 +1,10 @@
-//! Tasks that were launched together live and die together, as under Mesos' default executor: one that fails or is killed
-//! takes the others with it, one that finishes does not.
+//! Tasks that were launched together live and die together, as under Mesos' default executor: one that has failed or was
+//! killed takes the others with it, one that finishes does not.
+//!
+//! Whoever is killed ends first, and alone: a server may still need what stands beside it. Each of the others then has
+//! its own time to end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::executor::Together;
@@ -10,7 +14,7 @@ use model::task::{ExecutorInfo, Reason, Source, TaskInfo, TaskState};
 use crate::state::{Group, Held, KilledBy};
 use crate::tasks::{Kill, Order};
 use crate::updates::News;
-use crate::{Node, Refusal, Turn};
+use crate::{Effect, Node, Refusal, Turn};
 
 impl Node {
     /// Accepts a group: all of it is written down before any of it is launched.
@@ -30,6 +34,7 @@ impl Node {
             .into_iter()
             .map(|task| self.accept(&order, task, Some(group.clone()), turn))
             .collect();
+        self.pool(&order.framework, &group, turn);
         for (container, one) in accepted {
             match held.first() {
                 None => self.launch_or_wait(container, &one, turn),
@@ -73,6 +78,39 @@ impl Node {
         let spared: Vec<_> = spared.map(|(id, held)| (id.clone(), held.clone())).collect();
         for (mate, held) in spared {
             self.kill_one(&mate, &held, Kill { grace: None, by: KilledBy::Group }, turn);
+        }
+    }
+
+    /// What the tasks of an executor may use together follows who lives, if they share their control groups.
+    pub(crate) fn pool(&self, framework: &FrameworkId, group: &Group, turn: &mut Turn<'_>) {
+        let Some(pool) = group.pool() else { return };
+        let key = (framework.clone(), group.executor.id.clone());
+        let is_in = |held: &Held| {
+            let is_same = held.group.as_ref().is_some_and(|one| one.container == *pool);
+            is_same && !held.is_ended()
+        };
+        let mut live = self.state.of_executor(&key).filter(|(_, held)| is_in(held)).peekable();
+        if live.peek().is_none() {
+            return;
+        }
+        let mut resources = group.executor.resources.clone();
+        live.for_each(|(_, held)| resources.add(&held.info.resources));
+        turn.out.effects.push(Effect::Pool { pool: pool.clone(), resources });
+    }
+
+    /// Of an agent that has started again: each once.
+    pub(crate) fn pool_all(&self, turn: &mut Turn<'_>) {
+        let held = self.state.all();
+        let grouped = held.values().filter_map(|held| Some((held, held.group.as_ref()?)));
+        let live = grouped.filter(|(held, _)| !held.is_ended());
+        let pools: BTreeMap<_, _> =
+            live.map(|(held, group)| (&group.container, (&held.framework, group))).collect();
+        pools.into_values().for_each(|(framework, group)| self.pool(framework, group, turn));
+    }
+
+    pub(crate) fn shrink_pool(&self, ended: &Held, turn: &mut Turn<'_>) {
+        if let Some(group) = &ended.group {
+            self.pool(&ended.framework, group, turn);
         }
     }
 

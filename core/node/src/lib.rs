@@ -219,6 +219,8 @@ pub enum Effect {
     },
     /// What the container may use from now on.
     Resize { container: ContainerId, resources: Resources, limits: Limits },
+    /// What containers may use together that share control groups, from now on. Comes before the first of them.
+    Pool { pool: ContainerId, resources: Resources },
     /// Lost if it does not listen; it is told again when it does.
     ToExecutor { container: ContainerId, said: ToExecutor },
     /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
@@ -236,7 +238,7 @@ pub enum Effect {
         group: Option<Group>,
         after: Duration,
     },
-    /// No task of the executor is held any more: its sandbox may go after this long.
+    /// No task of the executor is held any more: its sandbox may go after this long, and what they shared at once.
     CollectExecutor { framework: FrameworkId, group: Group, after: Duration },
     /// Answered by `Volumes`. Those that are there already are left alone.
     MakeVolumes { operation: Uuid, volumes: Vec<Resource> },

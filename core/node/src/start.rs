@@ -48,6 +48,7 @@ impl Node {
                 false => self.miss_program(container, missing, turn),
             }
         }
+        self.pool_all(turn);
         for (container, before) in &held {
             // As it is by now: the end of another of its group may have changed it.
             let held = self

@@ -12,7 +12,7 @@ use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uui
 use model::machine::BadRecord;
 use model::operation::Operated;
 use model::resources::Resources;
-use model::task::{ExecutorInfo, TaskInfo, TaskStatus};
+use model::task::{Cgroups, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 
 use crate::executor::Executor;
@@ -97,6 +97,16 @@ pub struct Group {
     /// How it reaches an executor that is a program.
     #[cbor(n(3), default)]
     pub together: Together,
+}
+
+impl Group {
+    /// Whose control groups its tasks share, if they do.
+    pub fn pool(&self) -> Option<&ContainerId> {
+        match self.executor.cgroups {
+            Cgroups::Own => None,
+            Cgroups::Shared => Some(&self.container),
+        }
+    }
 }
 
 /// Since when and why a task is to end.

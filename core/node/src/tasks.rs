@@ -163,13 +163,11 @@ impl Node {
         }
     }
 
-    /// Stops a task, and all of its group. Asked again, the grace period can only become shorter, as in Mesos.
+    /// Stops a task; when it has ended, the others of its group follow. Asked again, the grace period can only become
+    /// shorter.
     pub(crate) fn kill(&mut self, container: &ContainerId, kill: Kill, turn: &mut Turn<'_>) {
         let held = self.state.held(container).expect("only what is held is killed").clone();
         self.kill_one(container, &held, kill, turn);
-        if !held.is_ended() {
-            self.kill_mates(&held, turn);
-        }
     }
 
     pub(crate) fn kill_one(
@@ -208,9 +206,11 @@ impl Node {
 
     /// For a framework that wants to know: it takes up to the grace period until the end.
     fn tell_killing(&mut self, container: &ContainerId, held: &Held, turn: &mut Turn<'_>) {
-        let ill = held.killed.is_some_and(|killed| killed.by == KilledBy::HealthCheck);
+        let is_by = |by| held.killed.is_some_and(|killed| killed.by == by);
+        let ill = is_by(KilledBy::HealthCheck);
         match held.killing {
-            TellKilling::Yes if !held.abandoned => {
+            // Whose time is over has none to end.
+            TellKilling::Yes if !held.abandoned && !is_by(KilledBy::Time) => {
                 let news = News { healthy: ill.then_some(false), ..News::of(TaskState::Killing) };
                 self.report(container, held, news, turn);
             }

@@ -169,7 +169,8 @@ impl Node {
         let status = self.status(before, news, turn);
         if ends && before.abandoned {
             self.tell_end(before, status, turn);
-            return self.forget(container, before, turn);
+            self.forget(container, before, turn);
+            return self.shrink_pool(before, turn);
         }
         let mut held = Held { latest: Some(status.clone()), ..before.clone() };
         if !held.abandoned {
@@ -182,6 +183,9 @@ impl Node {
         self.keep(container, held, turn);
         if first {
             self.tell(container, self.config.retry_min, turn);
+        }
+        if ends {
+            self.shrink_pool(before, turn);
         }
         if ends && !finishes {
             self.kill_mates(before, turn);

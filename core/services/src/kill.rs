@@ -77,9 +77,14 @@ impl Services {
         let grace = self.memory.view.versions.get(&key).and_then(|spec| spec.kill_grace);
         let agent = Some(instance.place.agent.clone());
         if instance.state != TaskState::Unreachable {
-            // The others of its group go with it.
-            let one = instance.live_tasks().next();
-            turn.call(Call::Kill { task: one.unwrap_or(&instance.task).clone(), agent, grace });
+            // All of a group at once: the others of whoever is killed alone would wait for its end.
+            let mut all: Vec<_> = instance.live_tasks().collect();
+            if all.is_empty() {
+                all.push(&instance.task);
+            }
+            for task in all {
+                turn.call(Call::Kill { task: task.clone(), agent: agent.clone(), grace });
+            }
         }
         self.desk.timers.set(turn.now + self.config.kill_retry, instance.serial, Due::Killed);
     }

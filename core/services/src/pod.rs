@@ -12,7 +12,7 @@ use model::container::{
 };
 use model::id::ExecutorId;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
-use model::task::{ExecutorInfo, TaskInfo, TaskState};
+use model::task::{Cgroups, ExecutorInfo, TaskInfo, TaskState};
 
 use crate::probe;
 use crate::spec::AppSpec;
@@ -116,8 +116,17 @@ impl TaskGroup {
             labels,
             program: None,
             given: None,
+            cgroups: self.cgroups(),
         };
         (executor, tasks)
+    }
+
+    /// As Marathon has it since its version 1.10: a container has its own, unless the pod is of before.
+    fn cgroups(&self) -> Cgroups {
+        match self.pod().legacy_shared_cgroups {
+            Some(true) => Cgroups::Shared,
+            Some(false) | None => Cgroups::Own,
+        }
     }
 
     fn task(&self, nth: usize, setting: &Setting<'_>, rest: &mut Resources) -> TaskInfo {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use model::container::{Family, Image, Probe, Run, Scheme};
 use model::resources::Resources;
 use model::scheduler::{Call, Operation};
-use model::task::{ExecutorInfo, TaskInfo};
+use model::task::{Cgroups, ExecutorInfo, TaskInfo};
 use services::spec::AppSpec;
 use services::spec::environment::EnvValue;
 use services::spec::pod::{
-    Command, Endpoint, Exec, PodContainer, PodHealthCheck, PodImage, PodProbe, PodVolume,
+    Command, Endpoint, Exec, PodContainer, PodHealthCheck, PodImage, PodProbe, PodSpec, PodVolume,
     VolumeMount, VolumeSource,
 };
 use services::state::Instance;
@@ -73,6 +73,18 @@ fn an_instance_is_launched_as_one_group() {
         assert!(instance.tasks().all(|task| view.tasks[task].serial == instance.serial));
     }
     assert!(view.pods.contains(&id("/prod/p")));
+}
+
+#[test]
+fn containers_have_control_groups_of_their_own_unless_the_pod_is_of_before() {
+    let check = |legacy_shared_cgroups: Option<bool>, expected: Cgroups| {
+        let mut spec = pod("/p", 1);
+        let of = spec.pod.take().map(|one| PodSpec { legacy_shared_cgroups, ..one });
+        assert_eq!(launched(AppSpec { pod: of, ..spec }).0.cgroups, expected);
+    };
+    check(None, Cgroups::Own);
+    check(Some(false), Cgroups::Own);
+    check(Some(true), Cgroups::Shared);
 }
 
 #[test]

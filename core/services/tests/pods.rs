@@ -160,12 +160,12 @@ fn only_the_latest_ends_are_remembered_and_none_of_a_pod_that_is_gone() {
 }
 
 #[test]
-fn an_instance_is_killed_by_one_of_its_tasks() {
+fn all_tasks_of_an_instance_are_killed_at_once() {
     let mut stage = running(pod("/p", 2));
     let all: Vec<TaskId> = stage.view().tasks.keys().cloned().collect();
     let order = Order::KillTasks { tasks: all, kill: Kill::Scale, force: false };
     stage.order(order).expect("killed");
-    assert_eq!(kills(&stage), 2, "one for each instance");
+    assert_eq!(kills(&stage), 4, "each task of each instance, once");
     assert_eq!(stage.view().apps[&id("/p")].spec.instances, 0, "each counts once");
     stage.calm();
     assert_eq!(stage.live(), 0);

@@ -194,6 +194,7 @@ impl<R: Runtime> Brain<R> {
                 Effect::Launch { .. }
                 | Effect::LaunchExecutor { .. }
                 | Effect::Resize { .. }
+                | Effect::Pool { .. }
                 | Effect::ToExecutor { .. }
                 | Effect::Stop { .. }
                 | Effect::Probe { .. }

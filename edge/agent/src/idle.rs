@@ -68,6 +68,7 @@ impl Runtime for Idle {
             Effect::LaunchExecutor { container, .. } => self.launch(container),
             Effect::Collect { .. }
             | Effect::Resize { .. }
+            | Effect::Pool { .. }
             | Effect::ToExecutor { .. }
             | Effect::CollectExecutor { .. }
             | Effect::ToMaster(_) => (),

@@ -156,6 +156,7 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         mounts: vec![],
         devices: vec![],
         hooks: vec![],
+        pool: None,
         confinement: Confinement::default(),
     })
 }

@@ -89,5 +89,6 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
         mounts: vec![],
         devices: vec![],
         hooks: vec![],
+        pool: None,
     })
 }

@@ -19,6 +19,7 @@ mod program;
 mod read;
 
 pub(crate) use devices::Devices;
+pub(crate) use make::Own;
 use read::keyed;
 
 /// Killed processes need a moment to leave.
@@ -160,6 +161,33 @@ impl Hierarchies {
                 // The kernel refuses what is in use.
                 let _ = std::fs::remove_dir(dir);
             }
+        }
+    }
+
+    /// A group and those right in it, if nobody is in any of them.
+    pub(crate) fn remove_hollow(&self, cgroup: &str) {
+        for dir in self.dirs(cgroup) {
+            // The kernel refuses what is in use.
+            groups_in(&dir).iter().for_each(|below| drop(std::fs::remove_dir(below)));
+            let _ = std::fs::remove_dir(&dir);
+        }
+    }
+
+    /// Of the groups right in a group.
+    pub(crate) fn names_in(&self, cgroup: &str) -> Vec<String> {
+        // All trees have them, but for those that somebody has removed elsewhere.
+        let Ok(dir) = self.dir("memory", cgroup) else { return Vec::new() };
+        let names = groups_in(&dir)
+            .into_iter()
+            .filter_map(|dir| dir.file_name()?.to_str().map(String::from));
+        names.collect()
+    }
+
+    /// How many thousandths of a processor and how many bytes of memory whoever is in the group may have.
+    pub(crate) fn most(&self, cgroup: &str) -> anyhow::Result<(Option<u64>, Option<u64>)> {
+        match self.is_v2() {
+            true => read::most_v2(&self.dir("", cgroup)?),
+            false => read::most_v1(&self.dir("cpu", cgroup)?, &self.dir("memory", cgroup)?),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::filters::Filters;
 use crate::policy::{self, Granted, Ground};
+use crate::pools::Pools;
 use crate::protocol::{Answer, Ask, Launch};
 use crate::session::{Attached, Control, Session, Streams, Terminal};
 use crate::spec::{Exec, Limits, Spec, Usage, WITHIN};
@@ -35,15 +36,19 @@ const WATCHING_BYTES: usize = 1 << 20;
 /// An id names directories and cgroups.
 const CONTAINER_ID_BYTES_MAX: usize = 128;
 
+/// The name of the groups that are no container's.
+pub(crate) const SHIMS: &str = "shims";
+
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) config: Config,
-    hierarchies: Arc<Hierarchies>,
+    pub(crate) hierarchies: Arc<Hierarchies>,
     zygote: Mutex<Zygote>,
     filters: Filters,
     watched: mpsc::UnboundedSender<Watched>,
     /// Processes that do the work of containers, by container.
     delegates: Mutex<BTreeMap<ContainerId, u32>>,
+    pub(crate) pools: Mutex<Pools>,
 }
 
 /// A zygote that dies under a request is replaced, once.
@@ -68,7 +73,8 @@ impl Containers {
         tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
         let (zygote, filters) = (Mutex::new(zygote), Filters::default());
         let delegates = Mutex::default();
-        let daemon = Daemon { config, hierarchies, zygote, filters, watched, delegates };
+        let pools = Mutex::default();
+        let daemon = Daemon { config, hierarchies, zygote, filters, watched, delegates, pools };
         Ok((Containers(Arc::new(daemon)), ends))
     }
 
@@ -84,6 +90,7 @@ impl Containers {
             if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string())
             {
                 let (daemon, container) = (Arc::clone(&self.0), ContainerId::new(name));
+                daemon.recover_pool(&container);
                 looking.spawn(async move {
                     let state = daemon.look_at(&container).await?;
                     anyhow::Ok(Found { container, state })
@@ -92,6 +99,7 @@ impl Containers {
         }
         let mut found = looking.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         found.sort_by(|a, b| a.container.cmp(&b.container));
+        self.0.sweep_pools(&found.iter().map(|one| one.container.clone()).collect());
         Ok(found)
     }
 
@@ -101,7 +109,10 @@ impl Containers {
         for last in [false, true] {
             match self.0.try_launch(&launch).await {
                 Ok(started) => return Ok(started),
-                Err(Failed::Launch(e)) => return Err(e),
+                Err(Failed::Launch(e)) => {
+                    self.0.leave_pool(&launch.spec.container);
+                    return Err(e);
+                }
                 Err(Failed::ZygoteGone { pid }) if !last => self.0.replace_zygote(pid)?,
                 Err(Failed::ZygoteGone { .. }) => {}
             }
@@ -172,7 +183,7 @@ impl Containers {
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
         match self.0.delegates().get(container).copied() {
             Some(pid) => self.0.hierarchies.usage_around(pid),
-            None => self.0.hierarchies.usage(&self.0.cgroup(container)),
+            None => self.0.usage(container),
         }
     }
 
@@ -227,6 +238,7 @@ impl Daemon {
             granted: self.grant(&spec).map_err(launch_failed)?,
             run_dir: self.run_dir(&spec.container),
             layer_dir: self.layer_dir(&spec.container),
+            pool: spec.pool.as_ref().map(|pool| self.enter_pool(&spec.container, pool)),
             cgroup: self.cgroup(&spec.container),
             spec,
         })
@@ -307,6 +319,18 @@ impl Daemon {
         let _ = self.watched.send(watched);
     }
 
+    /// What limits it may be said of its pool.
+    fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
+        let own = self.hierarchies.usage(&self.cgroup(container))?;
+        let Some(pool) = self.pool_of(container) else { return Ok(own) };
+        let (cpu, memory) = self.hierarchies.most(&self.pool_cgroup(&pool))?;
+        Ok(Usage {
+            cpu_millis_max: own.cpu_millis_max.or(cpu),
+            memory_bytes_max: own.memory_bytes_max.or(memory),
+            ..own
+        })
+    }
+
     fn clear(&self, container: &ContainerId) -> anyhow::Result<()> {
         self.hierarchies.remove(&self.cgroup(container))?;
         for dir in [self.layer_dir(container), self.run_dir(container)] {
@@ -315,6 +339,7 @@ impl Daemon {
                 removed => removed.with_context(|| format!("removing {}", dir.display()))?,
             }
         }
+        self.leave_pool(container);
         Ok(())
     }
 
@@ -329,7 +354,9 @@ impl Daemon {
     /// That of a container in another lies in the other's, and ends with it.
     fn cgroup(&self, container: &ContainerId) -> String {
         let below = container.as_str().replace(WITHIN, "/");
-        format!("{}/{below}", self.config.cgroup_parent)
+        let around = self.pool_of(container);
+        let around = around.map_or(self.config.cgroup_parent.clone(), |one| self.pool_cgroup(&one));
+        format!("{around}/{below}")
     }
 }
 
@@ -342,7 +369,7 @@ impl Drop for Daemon {
 
 /// Where the zygote and the shims live.
 fn home(config: &Config) -> String {
-    format!("{}/shims", config.cgroup_parent)
+    format!("{}/{SHIMS}", config.cgroup_parent)
 }
 
 fn launch_failed(cause: String) -> LaunchError {

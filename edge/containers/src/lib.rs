@@ -14,6 +14,7 @@ mod daemon;
 mod filters;
 mod packet;
 pub mod policy;
+mod pools;
 mod protocol;
 mod reach;
 mod run_dir;

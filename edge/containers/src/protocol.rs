@@ -13,7 +13,7 @@ use model::task::Reason;
 use rustix::fs::MemfdFlags;
 
 use crate::policy::Granted;
-use crate::spec::{Exec, Spec};
+use crate::spec::{Exec, Limits, Spec};
 
 pub(crate) const VERSION: u16 = 1;
 
@@ -44,6 +44,20 @@ pub(crate) struct Launch {
     pub(crate) cgroup: String,
     #[n(4)]
     pub(crate) granted: Granted,
+    /// Around the container's own.
+    #[n(5)]
+    pub(crate) pool: Option<Pool>,
+}
+
+/// Control groups around those of several containers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Pool {
+    /// As the container's.
+    #[n(0)]
+    pub(crate) cgroup: String,
+    /// What all in it may use together.
+    #[n(1)]
+    pub(crate) limits: Limits,
 }
 
 impl Launch {

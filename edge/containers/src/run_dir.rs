@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context;
+use model::id::ContainerId;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::protocol::Status;
@@ -17,6 +18,9 @@ pub(crate) const STATUS: &str = "status";
 pub(crate) const STATUS_PARTIAL: &str = "status.partial";
 /// A page: no status is longer, and no file system gives less.
 pub(crate) const STATUS_BYTES_KEPT: usize = 4096;
+
+/// A link that names the pool of a container that has one.
+pub(crate) const POOL: &str = "pool";
 
 /// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";
@@ -57,6 +61,12 @@ pub(crate) fn read_status(run_dir: &Path) -> anyhow::Result<Option<Status>> {
     };
     let status = minicbor::decode(&bytes);
     Ok(Some(status.with_context(|| format!("{} is not a status", path.display()))?))
+}
+
+/// The pool that the container was launched in.
+pub(crate) fn pool(run_dir: &Path) -> Option<ContainerId> {
+    let named = std::fs::read_link(run_dir.join(POOL)).ok()?;
+    Some(ContainerId::new(named.to_str()?))
 }
 
 /// The last words of a shim that is gone.

@@ -97,6 +97,8 @@ struct Place {
     run_dir: PathBuf,
     layer_dir: PathBuf,
     cgroup: String,
+    /// That of its pool.
+    pool: Option<String>,
 }
 
 struct Output {

@@ -60,6 +60,10 @@ pub struct Spec {
     /// What is run, as root on the machine, while its root is there and nobody is in it.
     #[cbor(n(16), default)]
     pub hooks: Vec<Hook>,
+    /// Whose control groups its own lie in, which limit all that name the same: then its own limits are what it is weighed
+    /// by among those.
+    #[n(17)]
+    pub pool: Option<ContainerId>,
 }
 
 /// A program of the machine that finishes a container's root, as the OCI's `createContainer` has it.

@@ -231,7 +231,7 @@ mod tests {
     use model::executor::Given;
     use model::id::{ExecutorId, TaskId, Uuid};
     use model::limits::Limits;
-    use model::task::{Source, TaskInfo, TaskStatus};
+    use model::task::{Cgroups, Source, TaskInfo, TaskStatus};
     use node::Group;
 
     use super::*;
@@ -354,6 +354,7 @@ mod tests {
             id: ExecutorId::new("pod"),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],
+            cgroups: Cgroups::Own,
         };
         let (container, launch) = (ContainerId::new("c"), Uuid::derive(1, 1));
         let together = model::executor::Together::Yes;
@@ -406,6 +407,7 @@ mod tests {
             labels: vec![],
             program: Some(Arc::new(program)),
             given: None,
+            cgroups: Cgroups::Own,
         };
         let executor = node::Executor {
             framework: Arc::new(framework),

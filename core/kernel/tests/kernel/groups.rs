@@ -5,7 +5,7 @@ use model::framework::Capability;
 use model::id::{FrameworkId, Role, TaskId};
 use model::scheduler::{Call, Offer};
 use model::task::TaskState::{self, Failed, Finished, Killing, Running};
-use model::task::{ExecutorInfo, Task, TaskInfo};
+use model::task::{Cgroups, ExecutorInfo, Task, TaskInfo};
 
 use crate::stage::{BIG, Stage, bag, executor, framework, offers, register, task, told};
 
@@ -106,6 +106,8 @@ fn a_later_group_joins_an_executor_that_is_the_same() {
     };
     check(pod(), "RunGroup pod c to 1", "cpus:3.1;mem:224");
     check(executor("pod", "cpus:0.2"), "Error c TaskGroupInvalid", "cpus:2.1;mem:160");
+    let shared = ExecutorInfo { cgroups: Cgroups::Shared, ..pod() };
+    check(shared, "Error c TaskGroupInvalid", "cpus:2.1;mem:160");
     check(executor("other", "cpus:0.2"), "RunGroup other c to 1", "cpus:3.3;mem:224");
 }
 

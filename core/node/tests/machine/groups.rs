@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{World, check, framework, task};
 use model::agent::{TellKilling, ToAgent};
 use model::id::{AgentId, TaskId};
-use model::task::{Reason, TaskInfo, TaskState};
+use model::task::{Cgroups, Reason, TaskInfo, TaskState};
 use node::{Happened, Refusal};
 
 const NOTHING: [&str; 0] = [];
@@ -74,13 +74,90 @@ fn one_that_fails_takes_the_others_with_it() {
 }
 
 #[test]
-fn one_that_is_killed_takes_the_others_with_it_each_with_its_own_grace() {
+fn one_that_was_killed_takes_the_others_with_it_each_with_its_own_grace() {
     let mut world = World::registered();
+    world.killing = TellKilling::Yes;
     let patient = TaskInfo { kill_grace: Some(Duration::from_secs(60)), ..task("b") };
     world.run_group("pod", vec![task("a"), patient]);
-    assert_eq!(world.kill("a", Some(7)), ["stop a 7s", "stop b 60s"]);
+    for id in ["a", "b"] {
+        world.turn_to(id);
+        world.started();
+        world.acknowledge();
+    }
+    assert_eq!(world.kill("a", Some(7)), ["a Killing", "stop a 7s"]);
     assert_eq!(world.kill("a", Some(7)), NOTHING);
+    assert_eq!(world.kill("a", Some(5)), ["stop a 5s"], "it can only become shorter");
+    assert_eq!(world.acknowledge(), NOTHING);
+    world.turn_to("a");
+    let said = world.exited(15);
+    assert_eq!(said, [format!("a Killed {TERM}"), "b Killing".to_owned(), "stop b 60s".to_owned()]);
     assert_eq!(world.kill("b", Some(5)), ["stop b 5s"]);
+}
+
+#[test]
+fn all_of_a_group_may_be_killed_at_once() {
+    let mut world = running();
+    assert_eq!(world.kill("a", Some(9)), ["stop a 9s"]);
+    assert_eq!(world.kill("b", None), ["stop b 3s"]);
+    world.turn_to("a");
+    assert_eq!(world.exited(15), [format!("a Killed {TERM}")]);
+    world.turn_to("b");
+    assert_eq!(world.exited(0), ["b Killed Command exited with status 0"], "it was killed");
+}
+
+#[test]
+fn one_whose_time_is_over_takes_the_others_with_it() {
+    let mut world = World::registered();
+    world.killing = TellKilling::Yes;
+    let brief = TaskInfo { completes_within: Some(Duration::from_secs(60)), ..task("a") };
+    world.run_group("pod", vec![brief, task("b")]);
+    for id in ["a", "b"] {
+        world.turn_to(id);
+        world.started();
+        world.acknowledge();
+    }
+    assert_eq!(world.pass(61), ["stop a 0s"], "no word of TASK_KILLING");
+    world.turn_to("a");
+    let over =
+        "a Failed MaxCompletionTimeReached It has not completed within its max_completion_time";
+    assert_eq!(world.exited(9), [over, "b Killing", "stop b 3s"]);
+}
+
+#[test]
+fn what_tasks_may_use_together_follows_who_lives() {
+    let mut world = World::registered();
+    let pool = |world: &mut World, executor: &str, id: &str| {
+        world.run_group_in(Cgroups::Shared, executor, vec![task(id)])
+    };
+    let said = world.run_group_in(Cgroups::Shared, "pod", vec![task("a"), task("b")]);
+    assert_eq!(said, ["pool cpus:2.1;mem:96", "launch a", "launch b"]);
+    assert_eq!(pool(&mut world, "other", "x"), ["pool cpus:1.1;mem:64", "launch x"]);
+    assert_eq!(pool(&mut world, "pod", "c"), ["pool cpus:3.1;mem:128", "launch c"]);
+    let container = |world: &mut World, id: &str| {
+        world.turn_to(id);
+        world.started();
+        world.acknowledge();
+        world.container.clone()
+    };
+    let all = ["a", "b", "c", "x"].map(|id| container(&mut world, id));
+    world.crash();
+    let mut pools = world.start(&all);
+    pools.sort();
+    assert_eq!(pools, ["pool cpus:1.1;mem:64", "pool cpus:3.1;mem:128"], "each once");
+    world.connect(1);
+    world.turn_to("a");
+    let finished = "a Finished Command exited with status 0";
+    assert_eq!(world.exited(0), [finished, "pool cpus:2.1;mem:96"]);
+    world.acknowledge();
+    world.turn_to("x");
+    assert_eq!(world.exited(0), ["x Finished Command exited with status 0"], "nobody is left");
+}
+
+#[test]
+fn who_was_launched_with_groups_of_its_own_keeps_them() {
+    let mut world = running();
+    let joined = world.run_group_in(Cgroups::Shared, "pod", vec![task("c")]);
+    assert_eq!(joined, ["launch c"], "the executor is that of the first");
 }
 
 #[test]
@@ -107,8 +184,9 @@ fn one_that_is_ill_takes_the_others_with_it() {
     world.acknowledge();
     world.pass(45);
     let said = world.probed(0, Err("refused"));
-    assert_eq!(said.last().map(String::as_str), Some("stop b 3s"), "{said:?}");
     assert!(said.contains(&"stop a 3s".to_owned()), "{said:?}");
+    world.acknowledge();
+    assert_eq!(world.exited(15), [format!("a Killed ill {TERM}"), "stop b 3s".to_owned()]);
 }
 
 #[test]
@@ -147,6 +225,7 @@ fn a_group_for_another_agent_is_refused_whole() {
         id: model::id::ExecutorId::new("pod"),
         resources: Default::default(),
         labels: vec![],
+        cgroups: Cgroups::Own,
     };
     let (framework, tasks, killing) = (framework(), vec![task("a"), stray], TellKilling::No);
     let refusal = world.try_master(1, ToAgent::RunGroup { framework, executor, tasks, killing });
@@ -201,7 +280,10 @@ fn a_crash_changes_nothing_of_a_groups_fate() {
     let (a, b) = (container(&mut world, "a"), container(&mut world, "b"));
     world.kill("a", None);
     world.crash();
-    assert_eq!(world.start(&[a, b]).len(), 2, "both are stopped again");
+    assert_eq!(world.start(&[a, b]), ["stop a 3s"], "it is stopped again");
+    world.connect(1);
+    world.turn_to("a");
+    assert_eq!(world.exited(15), [format!("a Killed {TERM}"), "stop b 3s".to_owned()]);
 }
 
 #[test]

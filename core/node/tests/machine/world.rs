@@ -14,7 +14,7 @@ use model::limits::Limits;
 use model::machine::{Machine, Out, Record as _};
 use model::operation::Operated;
 use model::resources::Resources;
-use model::task::{ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
+use model::task::{Cgroups, ContainerStatus, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 use node::{Answer, Config, Effect, Finding, Happened, Input, Look, Node, Record, Refusal};
 
@@ -163,13 +163,24 @@ impl World {
         self.master(ToAgent::Run { framework: framework(), task, killing: self.killing })
     }
 
+    /// Each with control groups of its own.
     pub(crate) fn run_group(&mut self, executor: &str, tasks: Vec<TaskInfo>) -> Vec<String> {
+        self.run_group_in(Cgroups::Own, executor, tasks)
+    }
+
+    pub(crate) fn run_group_in(
+        &mut self,
+        cgroups: Cgroups,
+        executor: &str,
+        tasks: Vec<TaskInfo>,
+    ) -> Vec<String> {
         let executor = ExecutorInfo {
             program: None,
             given: None,
             id: ExecutorId::new(executor),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
             labels: vec![],
+            cgroups,
         };
         let (framework, killing) = (framework(), self.killing);
         self.master(ToAgent::RunGroup { framework, executor, tasks, killing })
@@ -313,6 +324,7 @@ impl World {
                 format!("resize {resources}")
             }
             Effect::Resize { resources, limits, .. } => format!("resize {resources} {limits:?}"),
+            Effect::Pool { resources, .. } => format!("pool {resources}"),
             Effect::ToExecutor { said, .. } => format!("say {}", programs::said(&said)),
             Effect::Stop { container, grace } => {
                 let view = self.node.view();

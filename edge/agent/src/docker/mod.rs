@@ -208,6 +208,7 @@ impl Engine {
             mounts: Vec::new(),
             devices: Vec::new(),
             hooks: Vec::new(),
+            pool: None,
             // The engine keeps the task's. This one waits nearly all of its life.
             limits: Limits { cpu_millis: spec.limits.cpu_millis, ..Limits::default() },
             privileged: false,

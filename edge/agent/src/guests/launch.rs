@@ -199,6 +199,7 @@ impl Guests {
             mounts: extras.mounts,
             devices: vec![],
             hooks: vec![],
+            pool: None,
             sandbox,
             user,
             root,

@@ -335,6 +335,7 @@ impl Hands {
             labels: &task.labels,
         };
         let logs = self.tools.logs.changed_by(&task.command.environment)?.logs(&origin);
+        let pool = group.as_ref().and_then(Group::pool);
         Ok(Spec {
             container: container.clone(),
             run: task.command.run.clone(),
@@ -346,10 +347,14 @@ impl Hands {
             mounts: extras.mounts,
             devices: vec![],
             hooks: vec![],
+            pool: pool.cloned(),
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
-            limits: asked.limits(limits(&task.resources, &task.limits)),
+            limits: match pool {
+                None => asked.limits(limits(&task.resources, &task.limits)),
+                Some(_) => in_pool(limits(&task.resources, &task.limits)),
+            },
             terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
             privileged: asked.privileged,
             logs: asked.logs(logs),
@@ -394,6 +399,11 @@ pub(crate) fn limits(resources: &Resources, limits: &limits::Limits) -> Limits {
         memory_bytes_kept: (!resources.mem().is_zero()).then_some(bytes(resources.mem())),
         ..Limits::default()
     }
+}
+
+/// What limits all in it is the pool's; what is a task's own is how it is weighed against the others.
+fn in_pool(own: Limits) -> Limits {
+    Limits { cpu_millis_max: None, memory_bytes_max: None, ..own }
 }
 
 fn bytes(Scalar(thousandths): Scalar) -> u64 {

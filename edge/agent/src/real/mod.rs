@@ -193,6 +193,7 @@ impl Runtime for Real {
             Effect::Resize { container, resources, limits } => {
                 hands.resize(&container, &resources, &limits);
             }
+            Effect::Pool { pool, resources } => hands.pool(&pool, &resources),
             Effect::ToExecutor { container, said } => hands.tools.streams.say(&container, said),
             Effect::Stop { container, grace } => {
                 self.hands.deeds.spawn(async move { hands.stop(&container, grace).await });
@@ -354,6 +355,14 @@ impl Hands {
         }
     }
 
+    fn pool(&self, pool: &ContainerId, resources: &Resources) {
+        let limits = launch::limits(resources, &Limits::default());
+        if let Err(cause) = self.tools.containers.pool(pool, &limits) {
+            // Version 1 of control groups refuses to go below what the others have taken by now.
+            tracing::info!(%pool, cause = format!("{cause:#}"), "limits that tasks share stay as they are");
+        }
+    }
+
     fn link(&self, container: &ContainerId, resources: &Resources) -> anyhow::Result<()> {
         let view = self.tools.board.view();
         let Some(executor) = view.executors.get(container) else { return Ok(()) };
@@ -380,6 +389,11 @@ impl Hands {
     fn collect_executor(&self, run: Run<'_>, group: &Group, after: Duration) {
         let sandbox = self.tools.sandboxes.run(run).ok();
         if group.executor.program.is_none() {
+            if let Some(pool) = group.pool()
+                && let Err(cause) = self.tools.containers.forget_pool(pool)
+            {
+                tracing::warn!(%pool, cause = format!("{cause:#}"), "control groups stay");
+            }
             return self.collect(sandbox, after);
         }
         let (hands, container) = (self.clone(), group.container.clone());

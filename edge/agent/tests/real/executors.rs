@@ -9,7 +9,7 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program, Together};
 use model::framework::FrameworkInfo;
 use model::id::{ExecutorId, Role, TaskId};
-use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
 use crate::world::{World, framework, shell};
@@ -89,6 +89,7 @@ fn executor(id: &str, command: &str) -> ExecutorInfo {
         labels: vec![],
         program: Some(Arc::new(program)),
         given: None,
+        cgroups: Cgroups::Own,
     }
 }
 

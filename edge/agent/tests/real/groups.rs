@@ -1,11 +1,12 @@
 //! Task groups: containers that share directories and the network, and their fate.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use model::agent::{TellKilling, ToAgent};
 use model::container::{ContainerInfo, ContainerKind, SharedVolume, VolumeMode};
 use model::id::ExecutorId;
-use model::task::{ExecutorInfo, TaskInfo, TaskState, TaskStatus};
+use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState, TaskStatus};
 
 use crate::world::{World, framework, shell};
 
@@ -26,12 +27,17 @@ fn sharing(id: &str, command: &str, mode: VolumeMode) -> TaskInfo {
 }
 
 async fn run(world: &World, tasks: Vec<TaskInfo>) {
+    run_in(world, Cgroups::Own, tasks).await;
+}
+
+async fn run_in(world: &World, cgroups: Cgroups, tasks: Vec<TaskInfo>) {
     let executor = ExecutorInfo {
         program: None,
         given: None,
         id: ExecutorId::new("pod"),
         resources: "cpus:0.1;mem:32".parse().expect("well formed"),
         labels: vec![],
+        cgroups,
     };
     let (framework, killing) = (framework(), TellKilling::Yes);
     world.master.say(ToAgent::RunGroup { framework, executor, tasks, killing }).await;
@@ -138,5 +144,94 @@ pub(crate) async fn a_group_that_cannot_be_prepared_does_not_stay_in_part() {
     let expected = [("broken", TaskState::Failed), ("good", TaskState::Killed)];
     assert_eq!(states, BTreeMap::from(expected), "{ended:?}");
     assert!(world.json("/containers").await.as_array().expect("an array").is_empty());
+    world.close().await;
+}
+
+/// Takes so much memory, a byte at its end, and says so in the group's directory.
+fn taker(id: &str, mib: u64) -> TaskInfo {
+    let script = format!(
+        r#"exec perl -e 'vec($x, ({mib} << 20) - 1, 8) = 1;
+        open(my $file, ">", "here/{id}") or die "writing: $!"; close($file); sleep 1000;'"#
+    );
+    sharing(id, &script, VolumeMode::ReadWrite)
+}
+
+/// Of each of its containers, by its last word: `statistics` of what the agent shows.
+async fn statistics(world: &World, name: &str) -> Vec<u64> {
+    let all = world.json("/containers").await;
+    let all = all.as_array().expect("an array").iter();
+    all.map(|one| one["statistics"][name].as_u64().expect("a number")).collect()
+}
+
+fn groups_of(world: &World) -> Vec<PathBuf> {
+    let parent = world.config.containers.cgroup_parent.trim_start_matches('/').to_owned();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let mounts = mounts.lines().filter(|line| line.contains(" - cgroup"));
+    let dirs = mounts.filter_map(|line| Some(Path::new(line.split(' ').nth(4)?).join(&parent)));
+    let below = dirs.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let groups = below.filter(|entry| entry.path().is_dir() && entry.file_name() != "shims");
+    groups.map(|entry| entry.path()).collect()
+}
+
+pub(crate) async fn what_one_of_a_group_leaves_of_its_memory_another_may_use() {
+    let mut world = World::open().await;
+    // Each may have 64 MiB, and their executor 32.
+    let idle = sharing("idle", "exec sleep 1000", VolumeMode::ReadWrite);
+    run_in(&world, Cgroups::Shared, vec![idle, taker("greedy", 96)]).await;
+    all(&mut world, 2, TaskState::Running).await;
+    let taken = world.sandbox("pod").join("volumes/volume/greedy");
+    world.until("it has taken what it wants", |_| taken.exists()).await;
+    assert_eq!(statistics(&world, "mem_limit_bytes").await, [160 << 20; 2]);
+
+    // A new agent finds them as they are.
+    world.stop().await;
+    world.start().await;
+    assert_eq!(statistics(&world, "mem_limit_bytes").await, [160 << 20; 2]);
+    let mut used = statistics(&world, "mem_total_bytes").await;
+    used.sort_unstable();
+    assert!(used[0] < 32 << 20 && 96 << 20 < used[1], "each is counted on its own: {used:?}");
+    world.kill("idle").await;
+    let ended = [world.ended().await, world.ended().await];
+    assert!(ended.iter().all(|status| status.state == TaskState::Killed), "{ended:?}");
+    let (groups, none) = (|| groups_of(&world), Vec::<PathBuf>::new());
+    world.until("no control group stays", |_| groups() == none).await;
+    world.close().await;
+}
+
+pub(crate) async fn who_takes_what_a_group_has_together_is_told_so_and_ends_the_group() {
+    let mut world = World::open().await;
+    let idle = sharing("idle", "exec sleep 1000", VolumeMode::ReadWrite);
+    run_in(&world, Cgroups::Shared, vec![idle, taker("greedy", 300)]).await;
+    let ended = [world.ended().await, world.ended().await];
+    let ended: BTreeMap<_, _> = ended.iter().map(|status| (status.task.as_str(), status)).collect();
+    let (greedy, idle) = (ended["greedy"], ended["idle"]);
+    assert_eq!(
+        (greedy.state, greedy.reason),
+        (TaskState::Failed, Some(Reason::ContainerLimitationMemory))
+    );
+    let message = greedy.message.as_deref().expect("a cause");
+    assert!(message.contains("Requested: 160MB"), "{message}");
+    assert_eq!(idle.state, TaskState::Killed);
+    world.close().await;
+}
+
+pub(crate) async fn who_is_killed_ends_before_the_others_of_its_group() {
+    let mut world = World::open().await;
+    // It can only end well while the other still serves it.
+    let last = "trap 'test -e here/gone || echo served > here/last; exit 0' TERM
+        touch here/ready; while :; do sleep 0.05; done";
+    let beside = "trap 'touch here/gone; exit 0' TERM; while :; do sleep 0.05; done";
+    let served = sharing("served", last, VolumeMode::ReadWrite);
+    let beside = sharing("beside", beside, VolumeMode::ReadWrite);
+    run(&world, vec![served, beside]).await;
+    all(&mut world, 2, TaskState::Running).await;
+    let shared = world.sandbox("pod").join("volumes/volume");
+    world.until("it listens", |_| shared.join("ready").exists()).await;
+    world.kill("served").await;
+    let ended = [world.ended().await, world.ended().await];
+    let names: Vec<_> = ended.iter().map(|status| status.task.as_str()).collect();
+    assert_eq!(names, ["served", "beside"], "{ended:?}");
+    assert!(ended.iter().all(|status| status.state == TaskState::Killed), "{ended:?}");
+    assert_eq!(std::fs::read_to_string(shared.join("last")).expect("written"), "served\n");
     world.close().await;
 }

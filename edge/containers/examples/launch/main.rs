@@ -184,6 +184,7 @@ impl Ours<'_> {
             mounts: vec![],
             devices: vec![],
             hooks: vec![],
+            pool: None,
             confinement: Confinement::default(),
         })
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{Devices, Hierarchies, below, is_gone, program, undisturbed};
+use crate::protocol::Pool;
 use crate::spec::Limits;
 
 /// Controllers of version 1 for which a container has a group of its own. Not `cpuset`, whose fresh groups have no
@@ -32,6 +33,14 @@ const WEIGHT_MAX: u64 = 10_000;
 const CPU_PERIOD_MICROS: u64 = 100_000;
 const CPU_QUOTA_MICROS_MIN: u64 = 1_000;
 
+/// A container's own group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own<'a> {
+    pub(crate) cgroup: &'a str,
+    pub(crate) limits: &'a Limits,
+    pub(crate) devices: Devices<'a>,
+}
+
 /// A file of a controller and what is written to it.
 #[derive(Debug, PartialEq, Eq)]
 struct Setting {
@@ -46,26 +55,37 @@ fn setting(controller: &'static str, file: &'static str, value: impl ToString) -
 
 impl Hierarchies {
     /// Makes the group in every tree that limits or counts and moves a process into it. Its CPU time is not limited yet.
-    /// Until somebody is in it anybody may remove it.
-    pub(crate) fn make(
-        &self,
-        cgroup: &str,
-        limits: &Limits,
-        devices: Devices<'_>,
-        pid: u32,
-    ) -> anyhow::Result<()> {
+    /// Until somebody is in it anybody may remove it, and its pool.
+    pub(crate) fn make(&self, own: Own<'_>, pool: Option<&Pool>, pid: u32) -> anyhow::Result<()> {
         undisturbed(|| {
-            self.make_empty(cgroup, limits, devices)?;
-            self.admit(cgroup, pid)
+            if let Some(pool) = pool.filter(|pool| !self.is_there(&pool.cgroup)) {
+                self.make_pool(&pool.cgroup, &pool.limits)?;
+            }
+            self.make_empty(own)?;
+            self.admit(own.cgroup, pid)
         })
     }
 
-    fn make_empty(
-        &self,
-        cgroup: &str,
-        limits: &Limits,
-        devices: Devices<'_>,
-    ) -> anyhow::Result<()> {
+    /// Makes a group for the groups of several containers, or changes the limits of one that is there.
+    pub(crate) fn make_pool(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
+        if !self.is_there(cgroup) {
+            for dir in self.own_dirs(cgroup) {
+                fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+                // Kernels before 5.11 only count what lies below if they are told so. Later ones have no other way.
+                let _ = fs::write(dir.join("memory.use_hierarchy"), "1");
+            }
+            if let Some(mount) = self.v2.as_ref().filter(|_| self.is_v2()) {
+                hand_on(mount, cgroup)?;
+            }
+        }
+        self.limit(cgroup, limits)
+    }
+
+    fn is_there(&self, cgroup: &str) -> bool {
+        self.own_dirs(cgroup).iter().all(|dir| dir.exists())
+    }
+
+    fn make_empty(&self, Own { cgroup, limits, devices }: Own<'_>) -> anyhow::Result<()> {
         for dir in self.own_dirs(cgroup) {
             fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         }
@@ -145,7 +165,11 @@ impl Hierarchies {
 
     /// Changes the limits of a group that is there.
     pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
-        let settings = self.settings(limits, Devices::AllBut(&[]));
+        let mut settings = self.settings(limits, Devices::AllBut(&[]));
+        // Version 1 refuses to go below what is used; version 2 would kill.
+        if self.is_v2() && limits.memory_bytes_max < self.memory_bytes(cgroup) {
+            settings.retain(|one| one.file != "memory.max");
+        }
         let is_amount = |one: &&Setting| matches!(one.controller, CPU | "memory");
         let amounts: Vec<&Setting> = settings.iter().filter(is_amount).collect();
         let write = |one: &&Setting| {
@@ -157,6 +181,11 @@ impl Hierarchies {
         let refused: Vec<&Setting> =
             amounts.iter().filter(|one| write(one).is_err()).copied().collect();
         refused.iter().try_for_each(write)
+    }
+
+    fn memory_bytes(&self, cgroup: &str) -> Option<u64> {
+        let path = self.dir("memory", cgroup).ok()?.join("memory.current");
+        fs::read_to_string(path).ok()?.trim().parse().ok()
     }
 
     /// Moves a process into the group that was made. With version 1 the first move of any process in a while waits

@@ -28,20 +28,18 @@ pub(crate) struct DirsV1 {
 pub(crate) fn usage_v1(dirs: &DirsV1) -> anyhow::Result<Usage> {
     let times = read(&dirs.cpuacct, "cpuacct.stat")?;
     let throttling = read(&dirs.cpu, "cpu.stat")?;
-    let quota = read(&dirs.cpu, "cpu.cfs_quota_us")?;
-    let period = read(&dirs.cpu, "cpu.cfs_period_us")?;
     let memory = read(&dirs.memory, "memory.stat")?;
-    let limit: u64 = number(&read(&dirs.memory, "memory.limit_in_bytes")?)?;
+    let (cpu_millis_max, memory_bytes_max) = most_v1(&dirs.cpu, &dirs.memory)?;
     Ok(Usage {
         cpu_user: ticks(keyed(&times, "user").unwrap_or(0)),
         cpu_system: ticks(keyed(&times, "system").unwrap_or(0)),
-        cpu_millis_max: cpu_millis_max(&quota, &period),
+        cpu_millis_max,
         cpu_periods: keyed(&throttling, "nr_periods").unwrap_or(0),
         cpu_periods_throttled: keyed(&throttling, "nr_throttled").unwrap_or(0),
         cpu_throttled: Duration::from_nanos(keyed(&throttling, "throttled_time").unwrap_or(0)),
         memory_rss_bytes: keyed(&memory, "total_rss").or(keyed(&memory, "rss")).unwrap_or(0),
         memory_bytes: number(&read(&dirs.memory, "memory.usage_in_bytes")?)?,
-        memory_bytes_max: Some(limit).filter(|limit| *limit < MEMORY_UNLIMITED_BYTES),
+        memory_bytes_max,
         memory_cache_bytes: keyed(&memory, "total_cache").unwrap_or(0),
         memory_mapped_bytes: keyed(&memory, "total_mapped_file").unwrap_or(0),
         memory_unevictable_bytes: keyed(&memory, "total_unevictable").unwrap_or(0),
@@ -54,19 +52,18 @@ pub(crate) fn usage_v1(dirs: &DirsV1) -> anyhow::Result<Usage> {
 pub(crate) fn usage_v2(dir: &Path) -> anyhow::Result<Usage> {
     let cpu = read(dir, "cpu.stat")?;
     let memory = read(dir, "memory.stat")?;
-    let cpu_max = read(dir, "cpu.max")?;
-    let (quota, period) = cpu_max.trim().split_once(' ').context("cpu.max has two words")?;
+    let (cpu_millis_max, memory_bytes_max) = most_v2(dir)?;
     let micros = |key: &str| Duration::from_micros(keyed(&cpu, key).unwrap_or(0));
     Ok(Usage {
         cpu_user: micros("user_usec"),
         cpu_system: micros("system_usec"),
-        cpu_millis_max: cpu_millis_max(quota, period),
+        cpu_millis_max,
         cpu_periods: keyed(&cpu, "nr_periods").unwrap_or(0),
         cpu_periods_throttled: keyed(&cpu, "nr_throttled").unwrap_or(0),
         cpu_throttled: micros("throttled_usec"),
         memory_rss_bytes: keyed(&memory, "anon").unwrap_or(0),
         memory_bytes: number(&read(dir, "memory.current")?)?,
-        memory_bytes_max: read(dir, "memory.max")?.trim().parse().ok(),
+        memory_bytes_max,
         memory_cache_bytes: keyed(&memory, "file").unwrap_or(0),
         memory_mapped_bytes: keyed(&memory, "file_mapped").unwrap_or(0),
         memory_unevictable_bytes: keyed(&memory, "unevictable").unwrap_or(0),
@@ -76,6 +73,20 @@ pub(crate) fn usage_v2(dir: &Path) -> anyhow::Result<Usage> {
         blocks: read(dir, "io.stat").map_or_else(|_| Vec::new(), |text| blocks_v2(&text)),
         processes: number(&read(dir, "pids.current")?)?,
     })
+}
+
+/// Thousandths of a processor and bytes of memory; none where there is no limit.
+pub(crate) fn most_v1(cpu: &Path, memory: &Path) -> anyhow::Result<(Option<u64>, Option<u64>)> {
+    let (quota, period) = (read(cpu, "cpu.cfs_quota_us")?, read(cpu, "cpu.cfs_period_us")?);
+    let bytes: u64 = number(&read(memory, "memory.limit_in_bytes")?)?;
+    let bytes = Some(bytes).filter(|bytes| *bytes < MEMORY_UNLIMITED_BYTES);
+    Ok((cpu_millis_max(&quota, &period), bytes))
+}
+
+pub(crate) fn most_v2(dir: &Path) -> anyhow::Result<(Option<u64>, Option<u64>)> {
+    let cpu_max = read(dir, "cpu.max")?;
+    let (quota, period) = cpu_max.trim().split_once(' ').context("cpu.max has two words")?;
+    Ok((cpu_millis_max(quota, period), read(dir, "memory.max")?.trim().parse().ok()))
 }
 
 /// Some kernels count what lies below apart.

@@ -44,8 +44,11 @@ impl Shim<'_> {
         if kills == 0 || wait_status == 0 {
             return None;
         }
-        let limit = self.limits.memory_bytes_max.map_or("none".into(), megabytes);
-        let peak = self.hierarchies.memory_bytes_peak(&self.place.cgroup);
+        // In a pool it may have been the one that was killed for what all in it had.
+        let pool = self.place.pool.as_deref();
+        let limit = self.limits.memory_bytes_max.or_else(|| self.hierarchies.most(pool?).ok()?.1);
+        let limit = limit.map_or("none".into(), megabytes);
+        let peak = self.hierarchies.memory_bytes_peak(pool.unwrap_or(&self.place.cgroup));
         let peak = peak.map_or("unknown".into(), megabytes);
         let cause = format!("Memory limit exceeded: Requested: {limit} Maximum Used: {peak}");
         Some(Limitation { reason: Reason::ContainerLimitationMemory, cause })

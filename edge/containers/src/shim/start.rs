@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,11 +24,11 @@ use super::own_users;
 use super::{
     Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, ending,
 };
-use crate::cgroup::Devices;
+use crate::cgroup::{Devices, Own};
 use crate::packet;
 use crate::policy::{self, Reach};
 use crate::protocol::{Answer, Launch, ToInit};
-use crate::run_dir::{COMPLAINTS, SOCKET};
+use crate::run_dir::{COMPLAINTS, POOL, SOCKET};
 use crate::spec::{Root, Spec};
 
 const EXIT_FAILED: i32 = 1;
@@ -127,6 +127,7 @@ fn place(launch: &Launch) -> Place {
         run_dir: launch.run_dir.clone(),
         layer_dir: launch.layer_dir.clone(),
         cgroup: launch.cgroup.clone(),
+        pool: launch.pool.as_ref().map(|pool| pool.cgroup.clone()),
     }
 }
 
@@ -194,7 +195,9 @@ fn assemble<'a>(
 
 /// A directory that is there already belongs to a container of the same name, which must not suffer.
 fn claim(launch: &Launch) -> anyhow::Result<()> {
-    make_private(&launch.run_dir)
+    make_private(&launch.run_dir)?;
+    let Some(pool) = &launch.spec.pool else { return Ok(()) };
+    symlink(pool.as_str(), launch.run_dir.join(POOL)).context("writing down its pool")
 }
 
 fn make_private(dir: &Path) -> anyhow::Result<()> {
@@ -302,6 +305,9 @@ fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
     let init = init.as_raw_nonzero().get().unsigned_abs();
     match launch.spec.is_nested() {
         true => hierarchies.make_within(&launch.cgroup, devices, init),
-        false => hierarchies.make(&launch.cgroup, &launch.spec.limits, devices, init),
+        false => {
+            let own = Own { cgroup: &launch.cgroup, limits: &launch.spec.limits, devices };
+            hierarchies.make(own, launch.pool.as_ref(), init)
+        }
     }
 }

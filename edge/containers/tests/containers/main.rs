@@ -8,6 +8,7 @@ mod exec;
 mod image;
 mod mounts;
 mod outside;
+mod pools;
 mod run;
 mod stop;
 mod survive;

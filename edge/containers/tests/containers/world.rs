@@ -76,6 +76,7 @@ impl World {
             mounts: vec![],
             devices: vec![],
             hooks: vec![],
+            pool: None,
             confinement: Confinement::default(),
         }
     }

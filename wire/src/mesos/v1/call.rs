@@ -8,7 +8,7 @@ use mesos_v1::{Filters as SpelledFilters, OfferId as SpelledOfferId};
 use model::framework::FrameworkInfo;
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId, Uuid};
 use model::scheduler::{Call, Filters, Operation, RefusedTask};
-use model::task::Reason;
+use model::task::{Cgroups, ExecutorInfo, Reason};
 use model::wishes::Wishes;
 use std::time::Duration;
 
@@ -313,7 +313,11 @@ fn launch_group(group: &mesos_v1::offer::operation::LaunchGroup, launch: Launch<
             Some(_) => program::read_member(one, launch),
         });
         let tasks = tasks.collect::<Result<Vec<_>, Fault>>()?;
-        Ok((executor, tasks))
+        let cgroups = match executor.program {
+            None => group::cgroups(group),
+            Some(_) => Cgroups::Own,
+        };
+        Ok((ExecutorInfo { cgroups, ..executor }, tasks))
     };
     match read() {
         Ok((executor, tasks)) => Operation::LaunchGroup { executor, tasks },

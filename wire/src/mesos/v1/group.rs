@@ -3,6 +3,7 @@
 use mesos_v1::offer::operation::LaunchGroup;
 use mesos_v1::{ExecutorInfo, LinuxInfo, TaskInfo};
 use model::resources::Scalar;
+use model::task::Cgroups;
 
 use super::Fault;
 
@@ -41,6 +42,14 @@ fn judge_member(task: &TaskInfo, executor: &ExecutorInfo) -> Result<(), Fault> {
 
 fn share(task: &TaskInfo) -> Option<bool> {
     task.container.as_ref()?.linux_info.as_ref()?.share_cgroups
+}
+
+/// Whose control groups its tasks are in, of a group that was judged.
+pub(super) fn cgroups(group: &LaunchGroup) -> Cgroups {
+    match group.task_group.tasks.first().and_then(share) {
+        Some(false) => Cgroups::Own,
+        Some(true) | None => Cgroups::Shared,
+    }
 }
 
 fn judge_share(tasks: &[TaskInfo]) -> Result<(), Fault> {

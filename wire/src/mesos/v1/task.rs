@@ -11,7 +11,7 @@ use model::executor::Given;
 use model::id::{AgentId, ExecutorId, FrameworkId, Role, TaskId};
 use model::limits::{Limit, Limits};
 use model::resources::{Resource, Resources, Scalar};
-use model::task::{ExecutorInfo, TaskInfo};
+use model::task::{Cgroups, ExecutorInfo, TaskInfo};
 
 use super::{
     Fault, check, command, container, group, nanoseconds, pairs, program, resource, unset,
@@ -246,6 +246,7 @@ pub(super) fn read_shared(
         labels: pairs(spelled.labels.as_ref()),
         program: None,
         given: None,
+        cgroups: Cgroups::Own,
     })
 }
 
