@@ -247,13 +247,7 @@ fn registration(nth: u32, tasks: u32) -> Result<FromAgent> {
 fn held(agent: &AgentId, nth: u32, task: u32) -> Result<Task> {
     let id = TaskId::new(format!("prod_web_{nth}.instance-{nth:08x}-{task:04x}._app.1"));
     let status = TaskStatus {
-        task: id.clone(),
-        state: TaskState::Running,
         agent: Some(agent.clone()),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(1_700_000_000_000),
         uuid: Some(Uuid::derive(nth.into(), task.into())),
         healthy: Some(true),
         container: Some(ContainerStatus {
@@ -262,11 +256,12 @@ fn held(agent: &AgentId, nth: u32, task: u32) -> Result<Task> {
             pid: Some(1_000 + task),
             parent: None,
         }),
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
+        ..TaskStatus::plain(
+            id.clone(),
+            TaskState::Running,
+            Source::Executor,
+            Time(1_700_000_000_000),
+        )
     };
     Ok(Task {
         id,

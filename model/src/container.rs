@@ -23,6 +23,18 @@ pub struct CommandInfo {
     pub user: Option<String>,
 }
 
+impl CommandInfo {
+    /// As the agent's own user, with nothing in its environment and nothing fetched.
+    pub fn plain(run: Run) -> Self {
+        Self { run, environment: Vec::new(), uris: Vec::new(), user: None }
+    }
+
+    /// The same for a line of the shell.
+    pub fn shell(line: impl Into<String>) -> Self {
+        Self::plain(Run::Shell(line.into()))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Run {
     /// `/bin/sh -c <text>`.

@@ -119,6 +119,37 @@ pub struct TaskInfo {
     pub completes_within: Option<Duration>,
 }
 
+impl TaskInfo {
+    /// A task that is called what its id says, with nothing that may be left out.
+    pub fn plain(
+        id: TaskId,
+        agent: AgentId,
+        role: Role,
+        resources: Resources,
+        command: CommandInfo,
+    ) -> Self {
+        Self {
+            name: id.as_str().to_owned(),
+            id,
+            agent,
+            resources,
+            role,
+            command,
+            container: None,
+            health_checks: Vec::new(),
+            kill_grace: None,
+            labels: Vec::new(),
+            discovery: None,
+            measured: false,
+            limits: Limits::default(),
+            check: None,
+            readiness: None,
+            given: None,
+            completes_within: None,
+        }
+    }
+}
+
 /// What the tasks of a group share, as their framework describes it. It lives as long as one of its tasks does, and a
 /// later group that names it again, word for word, joins those tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -156,6 +187,18 @@ pub enum Cgroups {
 }
 
 impl ExecutorInfo {
+    /// An executor for groups, of which nothing else is said.
+    pub fn plain(id: ExecutorId, resources: Resources) -> Self {
+        Self {
+            id,
+            resources,
+            labels: Vec::new(),
+            program: None,
+            given: None,
+            cgroups: Cgroups::Own,
+        }
+    }
+
     /// What its framework says of it, of whatever kind it is.
     pub fn described(&self) -> Option<&Given> {
         let program = self.program.as_ref().map(|program| &program.given);
@@ -264,6 +307,29 @@ pub struct TaskStatus {
     /// The whole of it, where an executor that is a program said it.
     #[n(16)]
     pub given: Option<Given>,
+}
+
+impl TaskStatus {
+    /// A status that tells nothing else, and wants no acknowledgement.
+    pub fn plain(task: TaskId, state: TaskState, source: Source, at: Time) -> Self {
+        Self {
+            task,
+            state,
+            agent: None,
+            source,
+            reason: None,
+            message: None,
+            at,
+            uuid: None,
+            healthy: None,
+            container: None,
+            executor: None,
+            wait_status: None,
+            check: None,
+            ready: None,
+            given: None,
+        }
+    }
 }
 
 /// Where a task's container is to be found.

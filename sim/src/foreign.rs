@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use cluster::Input;
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, ExecutorId, FrameworkId, OfferId, Role, TaskId};
-use model::limits::Limits;
 use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{Cgroups, ExecutorInfo, TaskInfo};
@@ -261,14 +260,8 @@ impl World {
                 false => Operation::LaunchGroup { executor, tasks },
             };
         }
-        let executor = ExecutorInfo {
-            id,
-            resources,
-            labels: vec![],
-            program: None,
-            given: None,
-            cgroups: Cgroups::Shared,
-        };
+        let executor =
+            ExecutorInfo { cgroups: Cgroups::Shared, ..ExecutorInfo::plain(id, resources) };
         let other = self.dice.chance(700).then(|| self.task(offer));
         Operation::LaunchGroup { executor, tasks: [task].into_iter().chain(other).collect() }
     }
@@ -277,28 +270,14 @@ impl World {
         self.foreign.launched += 1;
         let resources = self.some_cpus(offer, 50);
         TaskInfo {
-            completes_within: None,
-            measured: false,
-            limits: Limits::default(),
-            check: None,
-            readiness: None,
-            given: None,
-            id: TaskId::new(format!("foreign-{}", self.foreign.launched)),
             name: "foreign".to_owned(),
-            agent: offer.agent_id.clone(),
-            resources,
-            role: offer.role.clone(),
-            command: CommandInfo {
-                run: Run::Shell("run".to_owned()),
-                environment: vec![],
-                uris: vec![],
-                user: None,
-            },
-            container: None,
-            health_checks: vec![],
-            kill_grace: None,
-            labels: vec![],
-            discovery: None,
+            ..TaskInfo::plain(
+                TaskId::new(format!("foreign-{}", self.foreign.launched)),
+                offer.agent_id.clone(),
+                offer.role.clone(),
+                resources,
+                CommandInfo::shell("run"),
+            )
         }
     }
 }

@@ -8,7 +8,7 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program as Described};
 use model::id::{ContainerId, ExecutorId, TaskId, Uuid};
 use model::resources::Resources;
-use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{Executor, FromExecutor, Happened, Input, ToExecutor, Told};
 
 use crate::host::{Alive, EXITS_PERMILLE, FAILS_PERMILLE, FAILURE, Machine, started};
@@ -256,12 +256,6 @@ pub fn described(number: u64, resources: Resources) -> ExecutorInfo {
     };
     let given = Given(Arc::from(*b"described"));
     let program = Described { command, container: None, shutdown_grace: None, given };
-    ExecutorInfo {
-        id: ExecutorId::new(format!("foreign-program-{number}")),
-        resources,
-        labels: vec![],
-        program: Some(Arc::new(program)),
-        given: None,
-        cgroups: Cgroups::Own,
-    }
+    let id = ExecutorId::new(format!("foreign-program-{number}"));
+    ExecutorInfo { program: Some(Arc::new(program)), ..ExecutorInfo::plain(id, resources) }
 }

@@ -163,21 +163,9 @@ fn bag(text: &str) -> Resources {
 
 fn status(task: &str, state: TaskState, reason: Option<Reason>) -> TaskStatus {
     TaskStatus {
-        task: TaskId::new(task),
-        state,
-        agent: None,
-        source: Source::Agent,
         reason,
-        message: None,
-        at: Time(5),
         uuid: Some(Uuid::derive(1, state as u64)),
-        healthy: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
+        ..TaskStatus::plain(TaskId::new(task), state, Source::Agent, Time(5))
     }
 }
 

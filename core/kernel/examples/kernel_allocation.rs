@@ -17,10 +17,9 @@ use kernel::quota::{Quantities, Quota};
 use kernel::{Config, Effect, Input, Kernel, Out};
 use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, FrameworkId, Role, TaskId, Term, Uuid};
-use model::limits::Limits;
 use model::machine::Machine;
 use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -378,47 +377,21 @@ fn framework(role: &str) -> FrameworkInfo {
 
 fn task(offer: &Offer, n: usize, resources: Resources) -> TaskInfo {
     TaskInfo {
-        completes_within: None,
-        measured: false,
-        given: None,
-        id: TaskId::new(format!("task-{n}")),
         name: "task".to_owned(),
-        agent: offer.agent_id.clone(),
-        resources,
-        role: offer.role.clone(),
-        command: CommandInfo {
-            run: Run::Shell("sleep 1000".to_owned()),
-            environment: vec![],
-            uris: vec![],
-            user: None,
-        },
-        container: None,
-        health_checks: vec![],
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
+        ..TaskInfo::plain(
+            TaskId::new(format!("task-{n}")),
+            offer.agent_id.clone(),
+            offer.role.clone(),
+            resources,
+            CommandInfo::shell("sleep 1000"),
+        )
     }
 }
 
 fn status(task: TaskId, agent: AgentId, n: u64) -> TaskStatus {
     TaskStatus {
-        task,
-        state: TaskState::Finished,
         agent: Some(agent),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(5),
         uuid: Some(Uuid::derive(1, n)),
-        healthy: None,
-        check: None,
-        ready: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        given: None,
+        ..TaskStatus::plain(task, TaskState::Finished, Source::Executor, Time(5))
     }
 }

@@ -17,7 +17,6 @@ use model::framework::{Capability, FrameworkInfo};
 use model::id::{
     AgentId, Connection, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid,
 };
-use model::limits::Limits;
 use model::machine::Machine;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{Address, ContainerStatus, Source, TaskInfo, TaskState, TaskStatus};
@@ -161,28 +160,20 @@ fn task(offer: &Offer, n: u64) -> TaskInfo {
     let resources = format!("cpus:0.1;mem:128;disk:16;ports:[{port}-{port}]");
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     TaskInfo {
-        completes_within: None,
-        measured: false,
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        given: None,
-        id: TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n * 7919)),
         name: "frontend.web.prod".to_owned(),
-        agent: AgentId::new(offer.agent_id.as_str()),
-        resources: resources.parse().expect("well formed"),
-        role: Role::new(offer.role.as_str()),
-        command: CommandInfo {
-            run: Run::Shell("sleep 1000".to_owned()),
-            environment: vec![label("MARATHON_APP_ID", "/prod/web/frontend")],
-            uris: vec![],
-            user: Some("root".to_owned()),
-        },
-        container: None,
-        health_checks: vec![],
-        kill_grace: None,
         labels: vec![label("team", "web"), label("HAPROXY_GROUP", "external")],
-        discovery: None,
+        ..TaskInfo::plain(
+            TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n * 7919)),
+            AgentId::new(offer.agent_id.as_str()),
+            Role::new(offer.role.as_str()),
+            resources.parse().expect("well formed"),
+            CommandInfo {
+                run: Run::Shell("sleep 1000".to_owned()),
+                environment: vec![label("MARATHON_APP_ID", "/prod/web/frontend")],
+                uris: vec![],
+                user: Some("root".to_owned()),
+            },
+        )
     }
 }
 
@@ -194,20 +185,11 @@ fn status(task: &str, agent: &str) -> TaskStatus {
         parent: None,
     };
     TaskStatus {
-        task: TaskId::new(task),
-        state: TaskState::Running,
         agent: Some(AgentId::new(agent)),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(5),
         uuid: Some(Uuid::derive(1, 7)),
         healthy: Some(true),
-        check: None,
-        ready: None,
         container: Some(container),
         executor: Some(ExecutorId::new(task)),
-        wait_status: None,
-        given: None,
+        ..TaskStatus::plain(TaskId::new(task), TaskState::Running, Source::Executor, Time(5))
     }
 }

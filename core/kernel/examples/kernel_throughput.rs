@@ -18,7 +18,6 @@ use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
 use model::container::{CommandInfo, Run};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{Connection, FrameworkId, Role, TaskId, Term, Uuid};
-use model::limits::Limits;
 use model::machine::Machine;
 use model::resources::{Amount, Ranges, Resource, ResourceName, Resources, Scalar};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
@@ -187,51 +186,30 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
     let scalar = |name, amount| Resource::plain(name, Amount::Scalar(Scalar(amount)));
     let ports = Amount::Ranges(Ranges::single(port));
     TaskInfo {
-        completes_within: None,
-        measured: false,
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        given: None,
-        id: TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n as u128 * 7919)),
         name: "frontend.web.prod".to_owned(),
-        agent: offer.agent_id.clone(),
-        resources: Resources::new([
-            scalar(ResourceName::Cpus, 10),
-            scalar(ResourceName::Mem, 32_000),
-            Resource::plain(ResourceName::Ports, ports),
-        ]),
-        role: offer.role.clone(),
-        command: CommandInfo {
-            run: Run::Shell("sleep 1000".to_owned()),
-            environment: vec![("MARATHON_APP_ID".to_owned(), "/prod/web/frontend".to_owned())],
-            uris: vec![],
-            user: None,
-        },
-        container: None,
-        health_checks: vec![],
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
+        ..TaskInfo::plain(
+            TaskId::new(format!("prod_web_frontend.instance-{:032x}._app.1", n as u128 * 7919)),
+            offer.agent_id.clone(),
+            offer.role.clone(),
+            Resources::new([
+                scalar(ResourceName::Cpus, 10),
+                scalar(ResourceName::Mem, 32_000),
+                Resource::plain(ResourceName::Ports, ports),
+            ]),
+            CommandInfo {
+                run: Run::Shell("sleep 1000".to_owned()),
+                environment: vec![("MARATHON_APP_ID".to_owned(), "/prod/web/frontend".to_owned())],
+                uris: vec![],
+                user: None,
+            },
+        )
     }
 }
 
 fn status(task: TaskId, offer: &Offer, uuid: Uuid) -> TaskStatus {
     TaskStatus {
-        task,
-        state: TaskState::Running,
         agent: Some(offer.agent_id.clone()),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(5),
         uuid: Some(uuid),
-        healthy: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
+        ..TaskStatus::plain(task, TaskState::Running, Source::Executor, Time(5))
     }
 }

@@ -237,44 +237,23 @@ fn need(n: usize) -> Resources {
 fn task(offer: &Offer, n: usize) -> TaskInfo {
     let run = Run::Shell("sleep 1000".to_owned());
     TaskInfo {
-        completes_within: None,
-        measured: false,
-        given: None,
-        id: task_id(n),
         name: "task".to_owned(),
-        agent: offer.agent_id.clone(),
-        resources: need(n),
-        role: offer.role.clone(),
-        command: CommandInfo { run, environment: vec![], uris: vec![], user: None },
-        container: None,
-        health_checks: vec![],
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
+        ..TaskInfo::plain(
+            task_id(n),
+            offer.agent_id.clone(),
+            offer.role.clone(),
+            need(n),
+            CommandInfo::plain(run),
+        )
     }
 }
 
 fn held(framework: &FrameworkId, agent: &AgentId, n: usize) -> HeldTask {
     let id = task_id(n);
     let status = TaskStatus {
-        task: id.clone(),
-        state: TaskState::Running,
         agent: Some(agent.clone()),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(5),
         uuid: Some(Uuid::derive(1, n as u64)),
-        healthy: None,
-        check: None,
-        ready: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        given: None,
+        ..TaskStatus::plain(id.clone(), TaskState::Running, Source::Executor, Time(5))
     };
     let task = Task {
         id,

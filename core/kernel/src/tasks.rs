@@ -56,21 +56,10 @@ impl Verdict {
 
     pub(crate) fn status(self, now: Time, task: TaskId, agent: Option<AgentId>) -> TaskStatus {
         TaskStatus {
-            task,
-            state: self.state,
             agent,
-            source: Source::Master,
             reason: Some(self.reason),
             message: Some(self.message),
-            at: now,
-            uuid: None,
-            healthy: None,
-            container: None,
-            executor: None,
-            wait_status: None,
-            check: None,
-            ready: None,
-            given: None,
+            ..TaskStatus::plain(task, self.state, Source::Master, now)
         }
     }
 

@@ -29,21 +29,12 @@ impl Unwritten {
         let Self { framework, task, executor } = self;
         let own = || ExecutorId::new(task.id.as_str());
         let status = TaskStatus {
-            task: task.id.clone(),
-            state: TaskState::Failed,
             agent: Some(task.agent.clone()),
-            source: Source::Agent,
             reason: Some(Reason::ContainerLaunchFailed),
             message: Some(cause.to_owned()),
-            at: now,
             uuid: Some(Uuid::derive(seed, 0)),
-            healthy: None,
-            container: None,
             executor: Some(executor.clone().unwrap_or_else(own)),
-            wait_status: None,
-            check: None,
-            ready: None,
-            given: None,
+            ..TaskStatus::plain(task.id.clone(), TaskState::Failed, Source::Agent, now)
         };
         FromAgent::Update { framework: framework.clone(), status, latest: TaskState::Failed }
     }

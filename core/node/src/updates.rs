@@ -203,13 +203,9 @@ impl Node {
         let unknown = || held.info.check.as_ref().map(|check| CheckStatus::unknown(&check.probe));
         let not_yet = || held.info.readiness.as_ref().map(|_| false);
         TaskStatus {
-            task: held.info.id.clone(),
-            state: news.state,
             agent: Some(held.info.agent.clone()),
-            source: news.source,
             reason: news.reason,
             message: news.message,
-            at: turn.now,
             uuid: Some(news.uuid.unwrap_or_else(|| turn.mint())),
             healthy: news.healthy,
             container: news.container.map(nested).or(before),
@@ -218,6 +214,7 @@ impl Node {
             check: news.check.or(last.and_then(|last| last.check)).or_else(unknown),
             ready: news.ready.or(last.and_then(|last| last.ready)).or_else(not_yet),
             given: news.given,
+            ..TaskStatus::plain(held.info.id.clone(), news.state, news.source, turn.now)
         }
     }
 

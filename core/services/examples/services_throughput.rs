@@ -204,20 +204,8 @@ fn rest(n: usize, instances: usize, round: usize) -> Offer {
 
 fn running(task: &TaskInfo, n: u64) -> TaskStatus {
     TaskStatus {
-        task: task.id.clone(),
-        state: TaskState::Running,
         agent: Some(task.agent.clone()),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: NOW,
         uuid: Some(Uuid::derive(n, 1)),
-        healthy: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
+        ..TaskStatus::plain(task.id.clone(), TaskState::Running, Source::Executor, NOW)
     }
 }

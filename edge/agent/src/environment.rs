@@ -135,34 +135,24 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use model::container::{ContainerInfo, ContainerKind, Image, Run};
     use model::id::{AgentId, Role, TaskId};
-    use model::limits::Limits;
 
     use super::*;
 
     fn task(container: Option<ContainerInfo>) -> TaskInfo {
         TaskInfo {
-            completes_within: None,
-            measured: false,
-            limits: Limits::default(),
-            check: None,
-            readiness: None,
-            given: None,
-            id: TaskId::new("t"),
-            name: "t".to_owned(),
-            agent: AgentId::new("S0"),
-            resources: "cpus:1".parse().expect("well formed"),
-            role: Role::star(),
-            command: CommandInfo {
-                run: Run::Shell("env".to_owned()),
-                environment: vec![("HOST".to_owned(), "mine".to_owned())],
-                uris: vec![],
-                user: None,
-            },
             container,
-            health_checks: vec![],
-            kill_grace: None,
-            labels: vec![],
-            discovery: None,
+            ..TaskInfo::plain(
+                TaskId::new("t"),
+                AgentId::new("S0"),
+                Role::star(),
+                "cpus:1".parse().expect("well formed"),
+                CommandInfo {
+                    run: Run::Shell("env".to_owned()),
+                    environment: vec![("HOST".to_owned(), "mine".to_owned())],
+                    uris: vec![],
+                    user: None,
+                },
+            )
         }
     }
 

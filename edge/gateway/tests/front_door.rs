@@ -148,21 +148,9 @@ fn tasks(handle: &Handle) -> Vec<Task> {
 
 fn running(task: &Task) -> Input {
     let status = TaskStatus {
-        task: task.id.clone(),
-        state: TaskState::Running,
         agent: Some(task.agent.clone()),
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at: Time(1),
         uuid: Some(Uuid::derive(1, 2)),
-        healthy: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
+        ..TaskStatus::plain(task.id.clone(), TaskState::Running, Source::Executor, Time(1))
     };
     let framework = task.framework.clone();
     let message = FromAgent::Update { framework, status, latest: TaskState::Running };

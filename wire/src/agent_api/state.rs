@@ -238,45 +238,18 @@ mod tests {
 
     fn held() -> Held {
         let info = TaskInfo {
-            completes_within: None,
-            measured: false,
-            limits: Limits::default(),
-            check: None,
-            readiness: None,
-            given: None,
-            id: TaskId::new("t"),
             name: "web".to_owned(),
-            agent: AgentId::new("S0"),
-            resources: "cpus:0.5;mem:64".parse().expect("well formed"),
-            role: Role::star(),
-            command: CommandInfo {
-                run: Run::Shell("sleep 1".to_owned()),
-                environment: vec![],
-                uris: vec![],
-                user: None,
-            },
-            container: None,
-            health_checks: vec![],
-            kill_grace: None,
-            labels: vec![],
-            discovery: None,
+            ..TaskInfo::plain(
+                TaskId::new("t"),
+                AgentId::new("S0"),
+                Role::star(),
+                "cpus:0.5;mem:64".parse().expect("well formed"),
+                CommandInfo::shell("sleep 1"),
+            )
         };
         let status = TaskStatus {
-            task: info.id.clone(),
-            state: TaskState::Running,
             agent: Some(info.agent.clone()),
-            source: Source::Executor,
-            reason: None,
-            message: None,
-            at: Time(1_500),
-            uuid: None,
-            healthy: None,
-            container: None,
-            executor: None,
-            wait_status: None,
-            check: None,
-            ready: None,
-            given: None,
+            ..TaskStatus::plain(info.id.clone(), TaskState::Running, Source::Executor, Time(1_500))
         };
         Held {
             seen: vec![],
@@ -349,7 +322,6 @@ mod tests {
         };
         let given = mesos_v1::codec::Encoding::Protobuf.encode(&described);
         let executor = ExecutorInfo {
-            program: None,
             given: Some(Given(given.into())),
             id: ExecutorId::new("pod"),
             resources: "cpus:0.1;mem:32".parse().expect("well formed"),
@@ -401,14 +373,8 @@ mod tests {
             shutdown_grace: None,
             given: Given(given.into()),
         };
-        let info = ExecutorInfo {
-            id: ExecutorId::new("e"),
-            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
-            labels: vec![],
-            program: Some(Arc::new(program)),
-            given: None,
-            cgroups: Cgroups::Own,
-        };
+        let info =
+            ExecutorInfo { program: Some(Arc::new(program)), given: None, cgroups: Cgroups::Own };
         let executor = node::Executor {
             framework: Arc::new(framework),
             info: Arc::new(info),

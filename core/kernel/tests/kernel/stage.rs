@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kernel::{Config, Effect, Input, Kernel, Out, Record, Refusal};
 use model::agent::{AgentInfo, Books, FromAgent, HeldTask, PROTOCOL, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::limits::Limits;
@@ -358,61 +358,21 @@ pub(crate) fn framework(role: &str, capabilities: &[Capability]) -> FrameworkInf
 }
 
 pub(crate) fn task(id: &str, offer: &Offer, resources: &str) -> TaskInfo {
-    TaskInfo {
-        completes_within: None,
-        measured: false,
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        given: None,
-        id: TaskId::new(id),
-        name: id.to_owned(),
-        agent: offer.agent_id.clone(),
-        resources: bag(resources),
-        role: offer.role.clone(),
-        command: CommandInfo {
-            run: Run::Shell("sleep 1000".to_owned()),
-            environment: vec![],
-            uris: vec![],
-            user: None,
-        },
-        container: None,
-        health_checks: vec![],
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
-    }
+    TaskInfo::plain(
+        TaskId::new(id),
+        offer.agent_id.clone(),
+        offer.role.clone(),
+        bag(resources),
+        CommandInfo::shell("sleep 1000"),
+    )
 }
 
 pub(crate) fn executor(id: &str, resources: &str) -> ExecutorInfo {
-    ExecutorInfo {
-        id: ExecutorId::new(id),
-        resources: bag(resources),
-        labels: vec![],
-        program: None,
-        given: None,
-        cgroups: Cgroups::Own,
-    }
+    ExecutorInfo::plain(ExecutorId::new(id), bag(resources))
 }
 
 pub(crate) fn status(task: &str, state: TaskState, uuid: Option<Uuid>, at: Time) -> TaskStatus {
-    TaskStatus {
-        task: TaskId::new(task),
-        state,
-        agent: None,
-        source: Source::Executor,
-        reason: None,
-        message: None,
-        at,
-        uuid,
-        healthy: None,
-        container: None,
-        executor: None,
-        wait_status: None,
-        check: None,
-        ready: None,
-        given: None,
-    }
+    TaskStatus { uuid, ..TaskStatus::plain(TaskId::new(task), state, Source::Executor, at) }
 }
 
 /// A task as its agent holds it.

@@ -42,12 +42,8 @@ fn executor() -> ExecutorInfo {
     let given = Given(Arc::from(*b"described"));
     let program = Program { command, container: None, shutdown_grace: None, given };
     ExecutorInfo {
-        id: ExecutorId::new("e"),
-        resources: "cpus:0.1;mem:32".parse().expect("well formed"),
-        labels: vec![],
         program: Some(Arc::new(program)),
-        given: None,
-        cgroups: Cgroups::Own,
+        ..ExecutorInfo::plain(ExecutorId::new("e"), "cpus:0.1;mem:32".parse().expect("well formed"))
     }
 }
 

@@ -49,30 +49,13 @@ pub(crate) fn framework() -> FrameworkId {
 }
 
 pub(crate) fn task(id: &str) -> TaskInfo {
-    TaskInfo {
-        completes_within: None,
-        measured: false,
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        given: None,
-        id: TaskId::new(id),
-        name: id.to_owned(),
-        agent: AgentId::new("S0"),
-        resources: "cpus:1;mem:32".parse().expect("well formed"),
-        role: Role::star(),
-        command: CommandInfo {
-            run: Run::Shell("true".to_owned()),
-            environment: vec![],
-            uris: vec![],
-            user: None,
-        },
-        container: None,
-        health_checks: vec![],
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
-    }
+    TaskInfo::plain(
+        TaskId::new(id),
+        AgentId::new("S0"),
+        Role::star(),
+        "cpus:1;mem:32".parse().expect("well formed"),
+        CommandInfo::shell("true"),
+    )
 }
 
 /// Every 10 s from the fifth on, with 30 s of grace.
@@ -175,12 +158,11 @@ impl World {
         tasks: Vec<TaskInfo>,
     ) -> Vec<String> {
         let executor = ExecutorInfo {
-            program: None,
-            given: None,
-            id: ExecutorId::new(executor),
-            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
-            labels: vec![],
             cgroups,
+            ..ExecutorInfo::plain(
+                ExecutorId::new(executor),
+                "cpus:0.1;mem:32".parse().expect("well formed"),
+            )
         };
         let (framework, killing) = (framework(), self.killing);
         self.master(ToAgent::RunGroup { framework, executor, tasks, killing })

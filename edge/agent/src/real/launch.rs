@@ -61,23 +61,16 @@ impl Job {
         let mut command = program.command.clone();
         command.user.get_or_insert_with(|| framework.user.clone());
         let task = TaskInfo {
-            id: TaskId::new(id),
             name: id.to_owned(),
-            agent: executor.agent.clone(),
-            resources,
-            role: executor.role.clone(),
-            command,
             container: program.container.clone(),
-            health_checks: vec![],
-            kill_grace: None,
-            labels: vec![],
-            discovery: None,
-            completes_within: None,
-            measured: false,
             limits,
-            check: None,
-            readiness: None,
-            given: None,
+            ..TaskInfo::plain(
+                TaskId::new(id),
+                executor.agent.clone(),
+                executor.role.clone(),
+                resources,
+                command,
+            )
         };
         let (framework, task) = (executor.framework().clone(), Arc::new(task));
         Self { container, framework, task, group: None, executor: Some(executor), stopped }

@@ -9,7 +9,7 @@ use model::container::{CommandInfo, Run};
 use model::executor::{Given, Program, Together};
 use model::framework::FrameworkInfo;
 use model::id::{ExecutorId, Role, TaskId};
-use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
 use crate::world::{World, framework, shell};
@@ -84,12 +84,8 @@ fn executor(id: &str, command: &str) -> ExecutorInfo {
     let given = Given(Encoding::Protobuf.encode(&described).into());
     let program = Program { command, container: None, shutdown_grace: None, given };
     ExecutorInfo {
-        id: ExecutorId::new(id),
-        resources: "cpus:0.1;mem:64".parse().expect("well formed"),
-        labels: vec![],
         program: Some(Arc::new(program)),
-        given: None,
-        cgroups: Cgroups::Own,
+        ..ExecutorInfo::plain(ExecutorId::new(id), "cpus:0.1;mem:64".parse().expect("well formed"))
     }
 }
 

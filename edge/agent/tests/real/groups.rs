@@ -32,12 +32,11 @@ async fn run(world: &World, tasks: Vec<TaskInfo>) {
 
 async fn run_in(world: &World, cgroups: Cgroups, tasks: Vec<TaskInfo>) {
     let executor = ExecutorInfo {
-        program: None,
-        given: None,
-        id: ExecutorId::new("pod"),
-        resources: "cpus:0.1;mem:32".parse().expect("well formed"),
-        labels: vec![],
         cgroups,
+        ..ExecutorInfo::plain(
+            ExecutorId::new("pod"),
+            "cpus:0.1;mem:32".parse().expect("well formed"),
+        )
     };
     let (framework, killing) = (framework(), TellKilling::Yes);
     world.master.say(ToAgent::RunGroup { framework, executor, tasks, killing }).await;

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use agent::AgentConfig;
 use containers::Containers;
 use model::agent::{FromAgent, HeldTask, TellKilling, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::id::{AgentId, FrameworkId, Role, TaskId, Uuid};
-use model::limits::Limits;
 use model::operation::Operated;
 use model::task::{TaskInfo, TaskState, TaskStatus};
 use tokio::sync::mpsc;
@@ -40,30 +39,13 @@ pub(crate) fn framework() -> FrameworkId {
 }
 
 pub(crate) fn shell(id: &str, command: &str) -> TaskInfo {
-    TaskInfo {
-        completes_within: None,
-        measured: false,
-        limits: Limits::default(),
-        check: None,
-        readiness: None,
-        given: None,
-        id: TaskId::new(id),
-        name: id.to_owned(),
-        agent: AgentId::new("S0"),
-        resources: "cpus:0.5;mem:64".parse().expect("well formed"),
-        role: Role::star(),
-        command: CommandInfo {
-            run: Run::Shell(command.to_owned()),
-            environment: vec![],
-            uris: vec![],
-            user: None,
-        },
-        container: None,
-        health_checks: vec![],
-        kill_grace: None,
-        labels: vec![],
-        discovery: None,
-    }
+    TaskInfo::plain(
+        TaskId::new(id),
+        AgentId::new("S0"),
+        Role::star(),
+        "cpus:0.5;mem:64".parse().expect("well formed"),
+        CommandInfo::shell(command),
+    )
 }
 
 impl World {

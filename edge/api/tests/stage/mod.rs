@@ -142,21 +142,10 @@ impl Stage {
 
     async fn task_becomes(&mut self, task: &Task, state: TaskState) -> anyhow::Result<()> {
         let status = TaskStatus {
-            task: task.id.clone(),
-            state,
             agent: Some(task.agent.clone()),
-            source: Source::Executor,
-            reason: None,
             message: Some("as told".to_owned()),
-            at: Time(1_700_000_001_000),
             uuid: Some(Uuid::derive(self.seed, 7)),
-            healthy: None,
-            container: None,
-            executor: None,
-            wait_status: None,
-            check: None,
-            ready: None,
-            given: None,
+            ..TaskStatus::plain(task.id.clone(), state, Source::Executor, Time(1_700_000_001_000))
         };
         let framework = task.framework.clone();
         self.says(FromAgent::Update { framework, status, latest: state }).await

@@ -229,23 +229,12 @@ mod tests {
     }
 
     fn status() -> TaskStatus {
-        TaskStatus {
-            task: TaskId::new("web.1"),
-            state: TaskState::Running,
-            agent: None,
-            source: Source::Master,
-            reason: None,
-            message: None,
-            at: Time(1_700_000_000_123),
-            uuid: None,
-            healthy: None,
-            container: None,
-            executor: None,
-            wait_status: None,
-            check: None,
-            ready: None,
-            given: None,
-        }
+        TaskStatus::plain(
+            TaskId::new("web.1"),
+            TaskState::Running,
+            Source::Master,
+            Time(1_700_000_000_123),
+        )
     }
 
     #[test]
@@ -277,14 +266,8 @@ mod tests {
         check("what it is found by, and what it shares", |task| {
             task.discovery =
                 Some(DiscoveryInfo { name: "web".to_owned(), ports: Vec::new(), more: None });
-            task.executor = Some(Box::new(ExecutorInfo {
-                id: ExecutorId::new("pod"),
-                resources: Resources::default(),
-                labels: Vec::new(),
-                program: None,
-                given: None,
-                cgroups: Cgroups::Own,
-            }));
+            task.executor =
+                Some(Box::new(ExecutorInfo::plain(ExecutorId::new("pod"), Resources::default())));
         });
     }
 
