@@ -230,8 +230,7 @@ mod tests {
     use model::container::CommandInfo;
     use model::executor::Given;
     use model::id::{ExecutorId, TaskId, Uuid};
-    use model::limits::Limits;
-    use model::task::{Cgroups, Source, TaskInfo, TaskStatus};
+    use model::task::{Source, TaskInfo, TaskStatus};
     use node::Group;
 
     use super::*;
@@ -323,10 +322,10 @@ mod tests {
         let given = mesos_v1::codec::Encoding::Protobuf.encode(&described);
         let executor = ExecutorInfo {
             given: Some(Given(given.into())),
-            id: ExecutorId::new("pod"),
-            resources: "cpus:0.1;mem:32".parse().expect("well formed"),
-            labels: vec![],
-            cgroups: Cgroups::Own,
+            ..ExecutorInfo::plain(
+                ExecutorId::new("pod"),
+                "cpus:0.1;mem:32".parse().expect("well formed"),
+            )
         };
         let (container, launch) = (ContainerId::new("c"), Uuid::derive(1, 1));
         let together = model::executor::Together::Yes;
@@ -373,8 +372,13 @@ mod tests {
             shutdown_grace: None,
             given: Given(given.into()),
         };
-        let info =
-            ExecutorInfo { program: Some(Arc::new(program)), given: None, cgroups: Cgroups::Own };
+        let info = ExecutorInfo {
+            program: Some(Arc::new(program)),
+            ..ExecutorInfo::plain(
+                ExecutorId::new("e"),
+                "cpus:0.1;mem:32".parse().expect("well formed"),
+            )
+        };
         let executor = node::Executor {
             framework: Arc::new(framework),
             info: Arc::new(info),

@@ -267,7 +267,7 @@ mod tests {
     use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId};
     use model::limits::{Limit, Limits};
     use model::resources::{Reservation, Resource};
-    use model::task::{Address, Cgroups, ExecutorInfo, Source, TaskState};
+    use model::task::{Address, ExecutorInfo, Source, TaskState};
 
     use super::*;
 

@@ -12,7 +12,7 @@ use model::limits::Limits;
 use model::machine::{Machine, Record as _};
 use model::resources::Resources;
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
-use model::task::{Cgroups, ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
+use model::task::{ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
 
 use crate::limits;

@@ -10,7 +10,7 @@ use model::framework::{Capability, FrameworkInfo};
 use model::id::{ContainerId, ExecutorId, Role, TaskId, Uuid};
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
-use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{FromExecutor, Happened, Input, ToExecutor, Told};
 
 use crate::world::{World, framework, task};

@@ -195,7 +195,7 @@ mod tests {
     use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
     use model::limits::Limit;
     use model::resources::{Reservation, Resource, ResourceName, Scalar};
-    use model::task::{Cgroups, ExecutorInfo, Reason, Source, TaskState};
+    use model::task::{ExecutorInfo, Reason, Source, TaskState};
     use model::time::Time;
 
     use super::*;
