@@ -5,7 +5,7 @@
 //! how much memory its own headers take.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use tar::{EntryType, GnuExtSparseHeader, Header};
@@ -33,7 +33,7 @@ const XATTR_KEY: &[u8] = b"SCHILY.xattr.";
 
 /// Unpacks what `reader` yields. The sizes that the entries claim may not exceed `bytes_max`.
 pub(crate) fn untar(
-    reader: &mut dyn Read,
+    reader: &mut dyn BufRead,
     tree: &mut Tree,
     purpose: Purpose,
     bytes_max: u64,
@@ -81,7 +81,7 @@ struct Extended {
 }
 
 struct Tar<'a> {
-    reader: &'a mut dyn Read,
+    reader: &'a mut dyn BufRead,
     /// Of the current entry's contents.
     pending: u64,
     /// Between them and the next header.
@@ -139,6 +139,22 @@ impl Read for Tar<'_> {
         let read = self.reader.read(&mut buffer[..wanted])?;
         self.pending -= read as u64;
         Ok(read)
+    }
+}
+
+impl BufRead for Tar<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.pending == 0 {
+            return Ok(&[]);
+        }
+        let there = self.reader.fill_buf()?;
+        let wanted = usize::try_from(self.pending).unwrap_or(usize::MAX).min(there.len());
+        Ok(&there[..wanted])
+    }
+
+    fn consume(&mut self, used: usize) {
+        self.reader.consume(used);
+        self.pending -= used as u64;
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::tree::Segment;
 
-const COPY_BYTES: usize = 128 * 1024;
 /// Runs of zeros of this length become holes; it is what file systems allocate at least.
 const HOLE_BYTES: usize = 4096;
 static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
@@ -20,73 +19,61 @@ pub(crate) enum CopyError {
     Write(io::Error),
 }
 
-/// Copies contents through one piece of memory, which is made once: most files are smaller than it.
-#[derive(Debug)]
-pub(crate) struct Copier {
-    buffer: Vec<u8>,
-}
-
-impl Default for Copier {
-    fn default() -> Self {
-        Self { buffer: vec![0; COPY_BYTES] }
-    }
-}
-
-impl Copier {
-    /// Writes a new file of `size` bytes from its segments, leaves holes where there are zeros, and tells how much was
-    /// written.
-    pub(crate) fn copy_segments(
-        &mut self,
-        to: &File,
-        size: u64,
-        segments: &[Segment],
-        from: &mut dyn Read,
-    ) -> Result<u64, CopyError> {
-        let (mut written, mut end) = (0, 0);
-        for segment in segments {
-            let mut done = 0;
-            while done < segment.bytes {
-                let left = usize::try_from(segment.bytes - done).unwrap_or(usize::MAX);
-                let piece = &mut self.buffer[..left.min(COPY_BYTES)];
-                from.read_exact(piece).map_err(CopyError::Read)?;
-                let wrote = write_without_zeros(to, segment.offset + done, piece);
-                let wrote = wrote.map_err(CopyError::Write)?;
-                (written, end) = (written + wrote.bytes, end.max(wrote.end));
-                done += piece.len() as u64;
+/// Writes a new file of `size` bytes from its segments, leaves holes where there are zeros, and tells how much was
+/// written. What `from` has in its memory goes from there to the kernel: no byte is copied in between.
+pub(crate) fn copy_segments(
+    to: &File,
+    size: u64,
+    segments: &[Segment],
+    from: &mut dyn BufRead,
+) -> Result<u64, CopyError> {
+    let (mut written, mut end) = (0, 0);
+    for segment in segments {
+        let mut done = 0;
+        while done < segment.bytes {
+            let left = usize::try_from(segment.bytes - done).unwrap_or(usize::MAX);
+            let piece = from.fill_buf().map_err(CopyError::Read)?;
+            let piece = &piece[..left.min(piece.len())];
+            if piece.is_empty() {
+                return Err(CopyError::Read(io::ErrorKind::UnexpectedEof.into()));
             }
-        }
-        end_at(to, end, size)?;
-        Ok(written)
-    }
-
-    /// Writes everything that comes to a new file, up to `bytes_max`, and leaves holes where there are zeros.
-    pub(crate) fn copy_all(
-        &mut self,
-        to: &File,
-        from: &mut dyn Read,
-        bytes_max: u64,
-    ) -> Result<u64, CopyError> {
-        let (mut size, mut written, mut end) = (0, 0, 0);
-        loop {
-            let read = match from.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(CopyError::Read(error)),
-            };
-            if size + read as u64 > bytes_max {
-                return Err(CopyError::Read(io::Error::other(format!(
-                    "it is larger than {bytes_max} bytes when unpacked"
-                ))));
-            }
-            let wrote = write_without_zeros(to, size, &self.buffer[..read]);
+            let wrote = write_without_zeros(to, segment.offset + done, piece);
             let wrote = wrote.map_err(CopyError::Write)?;
             (written, end) = (written + wrote.bytes, end.max(wrote.end));
-            size += read as u64;
+            let used = piece.len();
+            done += used as u64;
+            from.consume(used);
         }
-        end_at(to, end, size)?;
-        Ok(written)
     }
+    end_at(to, end, size)?;
+    Ok(written)
+}
+
+/// Writes everything that comes to a new file, up to `bytes_max`, and leaves holes where there are zeros.
+pub(crate) fn copy_all(
+    to: &File,
+    from: &mut dyn BufRead,
+    bytes_max: u64,
+) -> Result<u64, CopyError> {
+    let (mut size, mut written, mut end) = (0, 0, 0);
+    loop {
+        let piece = from.fill_buf().map_err(CopyError::Read)?;
+        let used = piece.len();
+        if used == 0 {
+            break;
+        }
+        if size + used as u64 > bytes_max {
+            return Err(CopyError::Read(io::Error::other(format!(
+                "it is larger than {bytes_max} bytes when unpacked"
+            ))));
+        }
+        let wrote = write_without_zeros(to, size, piece).map_err(CopyError::Write)?;
+        (written, end) = (written + wrote.bytes, end.max(wrote.end));
+        size += used as u64;
+        from.consume(used);
+    }
+    end_at(to, end, size)?;
+    Ok(written)
 }
 
 /// A file that ends in a hole is longer than what was written. The others are as long as they should be, and to say so
@@ -112,10 +99,14 @@ fn write_without_zeros(to: &File, offset: u64, bytes: &[u8]) -> io::Result<Wrote
         io::Result::Ok(())
     };
     let mut from = 0;
-    for (number, block) in bytes.chunks(HOLE_BYTES).enumerate() {
+    // Blocks of the file: pieces need not begin where one does.
+    let within = usize::try_from(offset % HOLE_BYTES as u64).expect("it is less than a block");
+    let first = (HOLE_BYTES - within) % HOLE_BYTES;
+    for (number, block) in bytes.get(first..).unwrap_or_default().chunks(HOLE_BYTES).enumerate() {
         if block == ZEROS {
-            write(from, number * HOLE_BYTES)?;
-            from = (number + 1) * HOLE_BYTES;
+            let at = first + number * HOLE_BYTES;
+            write(from, at)?;
+            from = at + HOLE_BYTES;
         }
     }
     write(from, bytes.len())?;

@@ -66,7 +66,7 @@ fn untar(archive: &mut dyn Read, into: &Path, bytes_max: u64) -> Result<u64, Unp
 }
 
 /// Goes by the first bytes: media types are not always true.
-pub(crate) fn decompressed<'a>(from: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompressed<'a>(from: &'a mut dyn Read) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut from = BufReader::with_capacity(READ_BYTES, from);
     let start = from.fill_buf()?;
     Ok(if start.starts_with(GZIP) {

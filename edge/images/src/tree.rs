@@ -8,7 +8,7 @@
 mod inside;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -26,6 +26,7 @@ use inside::{clean, is_directory, lstat, make_opaque};
 /// Set-uid bits and the like, which only an image may bring.
 const PLAIN_MODE: u32 = 0o777;
 const ALL_MODE: u32 = 0o7777;
+const COPY_BYTES: usize = 128 * 1024;
 const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Why an archive was not unpacked.
@@ -86,7 +87,6 @@ pub(crate) struct Tree {
     times: Vec<(PathBuf, Timestamps)>,
     /// Of files' contents, holes left out.
     pub(crate) bytes: u64,
-    copier: files::Copier,
 }
 
 /// What was found where something new is to be.
@@ -102,15 +102,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(root, flags, Mode::empty())?;
         let root_path = files::path_of(&fd)?;
-        Ok(Self {
-            root: Rc::new(fd),
-            root_path,
-            purpose,
-            last: None,
-            times: Vec::new(),
-            bytes: 0,
-            copier: files::Copier::default(),
-        })
+        Ok(Self { root: Rc::new(fd), root_path, purpose, last: None, times: Vec::new(), bytes: 0 })
     }
 
     /// Makes a directory, or gives one that is there its attributes.
@@ -157,10 +149,10 @@ impl Tree {
         attributes: &Attributes,
         size: u64,
         segments: &[Segment],
-        data: &mut dyn Read,
+        data: &mut dyn BufRead,
     ) -> Result<(), UnpackError> {
         let file = self.create(path, attributes)?;
-        let copied = self.copier.copy_segments(&file, size, segments, data);
+        let copied = files::copy_segments(&file, size, segments, data);
         self.finish_file(path, attributes, file, copied)
     }
 
@@ -173,7 +165,8 @@ impl Tree {
         bytes_max: u64,
     ) -> Result<(), UnpackError> {
         let file = self.create(path, attributes)?;
-        let copied = self.copier.copy_all(&file, data, bytes_max);
+        let mut data = BufReader::with_capacity(COPY_BYTES, data);
+        let copied = files::copy_all(&file, &mut data, bytes_max);
         self.finish_file(path, attributes, file, copied)
     }
 

@@ -1,7 +1,7 @@
 //! Archives by the ends of their names, as Mesos' fetcher knows them.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::archive;
@@ -83,7 +83,7 @@ pub(super) fn unpack(
     tree.finish().map(|_| ())
 }
 
-fn decompressed(file: File, compression: Compression) -> Result<Box<dyn Read>, UnpackError> {
+fn decompressed(file: File, compression: Compression) -> Result<Box<dyn BufRead>, UnpackError> {
     let file = BufReader::with_capacity(READ_BYTES, file);
     Ok(match compression {
         Compression::None => Box::new(file),
@@ -104,7 +104,7 @@ fn decompressed(file: File, compression: Compression) -> Result<Box<dyn Read>, U
     })
 }
 
-fn buffered(reader: impl Read + 'static) -> Box<dyn Read> {
+fn buffered(reader: impl Read + 'static) -> Box<dyn BufRead> {
     Box::new(BufReader::with_capacity(READ_BYTES, reader))
 }
 
@@ -138,9 +138,10 @@ fn unzip(file: File, tree: &mut Tree, bytes_max: u64) -> Result<(), UnpackError>
             mode => {
                 let size = entry.size();
                 let whole = [Segment { offset: 0, bytes: size }];
-                tree.file(&path, &plain(mode.unwrap_or(FILE_MODE)), size, &whole, &mut entry)?;
+                let mut contents = BufReader::with_capacity(READ_BYTES, entry);
+                tree.file(&path, &plain(mode.unwrap_or(FILE_MODE)), size, &whole, &mut contents)?;
                 // The checksum is looked at when the end is read.
-                if io::copy(&mut entry, &mut io::sink()).map_err(|error| read(&error))? > 0 {
+                if io::copy(&mut contents, &mut io::sink()).map_err(|error| read(&error))? > 0 {
                     return Err(refused(
                         &path,
                         "is longer than the archive's directory says".into(),
