@@ -143,7 +143,7 @@ fn nothing_runs_unknown(world: &World) {
     }
 }
 
-/// Of what an agent was told to launch together, nothing goes on once one has failed or is to end. What becomes of
+/// Of what an agent was told to launch together, nothing goes on once one has failed or was killed. What becomes of
 /// groups in an executor of a framework's own is that executor's business.
 fn launches_end_whole(world: &World) {
     for view in world.hosts.iter().filter_map(|host| Some(host.process.machine()?.view())) {
@@ -156,7 +156,7 @@ fn launches_end_whole(world: &World) {
         launches.remove(&None);
         for tasks in launches.values() {
             let finished = |held: &Held| held.state() == TaskState::Finished;
-            let dooms = |held: &Held| !finished(held) && (held.killed.is_some() || held.is_ended());
+            let dooms = |held: &Held| !finished(held) && held.is_ended();
             let doomed = tasks.iter().any(|held| dooms(held));
             let goes_on = |held: &&Arc<Held>| held.killed.is_none() && !held.is_ended();
             let left = tasks.iter().copied().find(goes_on);
