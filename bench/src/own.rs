@@ -70,6 +70,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         devices: vec![],
         hooks: vec![],
         pool: None,
+        shares: None,
         confinement: Confinement::default(),
     })
 }

@@ -105,9 +105,21 @@ pub enum Seccomp {
 pub enum Sharing {
     #[n(0)]
     Private,
-    /// The container that it lies in; of others the machine.
+    /// The container that it lies in, or its group; of others the machine.
     #[n(1)]
     Parent,
+}
+
+/// What those share who are in a group and have it of their parent: if that has it of the machine, the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Namespaces {
+    #[n(0)]
+    pub pid: Option<Sharing>,
+    #[n(1)]
+    pub ipc: Option<Sharing>,
+    /// Of their `/dev/shm`.
+    #[n(2)]
+    pub shm_bytes: Option<u64>,
 }
 
 /// A file system in memory.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::check::{CheckInfo, CheckStatus, ReadinessCheck};
+use crate::confinement::Namespaces;
 use crate::container::{CommandInfo, ContainerInfo, DiscoveryInfo, HealthCheck};
 use crate::executor::{Given, Program};
 use crate::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Uuid};
@@ -171,6 +172,9 @@ pub struct ExecutorInfo {
     /// Where the tasks of a group are limited.
     #[cbor(n(5), default)]
     pub cgroups: Cgroups,
+    /// Of the parent of the tasks of a group.
+    #[cbor(n(6), default)]
+    pub namespaces: Namespaces,
 }
 
 /// Whose control groups limit the tasks of a group.
@@ -196,6 +200,7 @@ impl ExecutorInfo {
             program: None,
             given: None,
             cgroups: Cgroups::Own,
+            namespaces: Namespaces::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever was not expected fails the test")]
 
 use mesos_v1::scheduler::Call as Spelled;
-use model::confinement::{Capabilities, Confinement, Rights, Seccomp, Sharing};
+use model::confinement::{Capabilities, Confinement, Namespaces, Rights, Seccomp, Sharing};
 use model::container::{
     Family, Image, Probe, Propagation, Rlimit, Rlimited, Run, Scheme, SoftHard, Visibility,
     VolumeSource,
@@ -353,6 +353,25 @@ fn a_group_shares_control_groups_unless_all_say_otherwise() {
     let mixed = group(executor(json!({})), json!([task(), said(false)]));
     let Operation::Refuse(tasks) = mixed else { panic!("{mixed:?}") };
     assert!(tasks[0].cause.contains("must be the same for all tasks in each task group"));
+}
+
+#[test]
+fn an_executor_says_whose_namespaces_its_tasks_find_at_their_parent() {
+    let around =
+        |linux: Value| executor(json!({ "container": { "type": "MESOS", "linux_info": linux } }));
+    let check = |linux: Value, expected: Namespaces| match group(around(linux), json!([task()])) {
+        Operation::LaunchGroup { executor, .. } => assert_eq!(executor.namespaces, expected),
+        other => panic!("{other:?}"),
+    };
+    check(json!({}), Namespaces::default());
+    check(
+        json!({ "ipc_mode": "PRIVATE", "shm_size": 16 }),
+        Namespaces { pid: None, ipc: Some(Sharing::Private), shm_bytes: Some(16 << 20) },
+    );
+    check(
+        json!({ "ipc_mode": "SHARE_PARENT", "share_pid_namespace": true }),
+        Namespaces { pid: Some(Sharing::Parent), ipc: Some(Sharing::Parent), shm_bytes: None },
+    );
 }
 
 #[test]

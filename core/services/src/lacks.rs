@@ -9,7 +9,6 @@ use crate::spec::AppSpec;
 use crate::spec::environment::EnvValue;
 use crate::spec::network::NetworkMode;
 use crate::spec::pod::{PodContainer, PodSpec, VolumeSource};
-use crate::spec::resource::IpcMode;
 use crate::spec::volume::{AppVolumeSource, CsiKind, PersistentVolume};
 
 /// One sentence for each thing, in the order in which a user would look for it.
@@ -133,8 +132,4 @@ fn member(container: &PodContainer, all: &mut Vec<String>) {
     environment(&name, &container.environment, all);
     let image = container.image.as_ref().and_then(|image| image.pull_config.as_ref());
     pull(&format!("the image of {name}"), image, all);
-    let ipc = container.linux.as_ref().and_then(|linux| linux.ipc);
-    if ipc.is_some_and(|ipc| ipc.mode == IpcMode::ShareParent) {
-        all.push(format!("{name} shares memory with its pod: that is not there yet"));
-    }
 }

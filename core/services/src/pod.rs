@@ -117,6 +117,7 @@ impl TaskGroup {
             program: None,
             given: None,
             cgroups: self.cgroups(),
+            namespaces: self.pod().linux.as_ref().map(LinuxInfo::namespaces).unwrap_or_default(),
         };
         (executor, tasks)
     }

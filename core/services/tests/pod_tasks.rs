@@ -4,6 +4,7 @@ mod stage;
 
 use std::collections::BTreeMap;
 
+use model::confinement::{Namespaces, Sharing};
 use model::container::{Family, Image, Probe, Run, Scheme};
 use model::resources::Resources;
 use model::scheduler::{Call, Operation};
@@ -14,6 +15,7 @@ use services::spec::pod::{
     Command, Endpoint, Exec, PodContainer, PodHealthCheck, PodImage, PodProbe, PodSpec, PodVolume,
     VolumeMount, VolumeSource,
 };
+use services::spec::resource::{Ipc, IpcMode, LinuxInfo};
 use services::state::Instance;
 use stage::pods::{changed, container, endpoint, health_check, of_containers, pod};
 use stage::{ROOMY, Stage, id};
@@ -85,6 +87,19 @@ fn containers_have_control_groups_of_their_own_unless_the_pod_is_of_before() {
     check(None, Cgroups::Own);
     check(Some(false), Cgroups::Own);
     check(Some(true), Cgroups::Shared);
+}
+
+#[test]
+fn whose_memory_containers_share_is_told_to_the_agent() {
+    let ipc = |mode, shm_size| Some(LinuxInfo { seccomp: None, ipc: Some(Ipc { mode, shm_size }) });
+    let member = PodContainer { linux: ipc(IpcMode::ShareParent, None), ..container("web") };
+    let spec = of_containers("/p", 1, vec![member, container("log")]);
+    let of = spec.pod.clone().map(|one| PodSpec { linux: ipc(IpcMode::Private, Some(16)), ..one });
+    let (executor, tasks) = launched(AppSpec { pod: of, ..spec });
+    let own = Namespaces { ipc: Some(Sharing::Private), shm_bytes: Some(16 << 20), pid: None };
+    assert_eq!(executor.namespaces, own);
+    let bounds = tasks[0].container.as_ref().and_then(|one| one.bounds.as_ref()).expect("bounded");
+    assert_eq!(bounds.confinement.ipc, Some(Sharing::Parent));
 }
 
 #[test]

@@ -157,6 +157,7 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         devices: vec![],
         hooks: vec![],
         pool: None,
+        shares: None,
         confinement: Confinement::default(),
     })
 }

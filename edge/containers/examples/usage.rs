@@ -90,5 +90,6 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
         devices: vec![],
         hooks: vec![],
         pool: None,
+        shares: None,
     })
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
 use crate::filters::Filters;
+use crate::keepers::Keepers;
 use crate::policy::{self, Granted, Ground};
 use crate::pools::Pools;
 use crate::protocol::{Answer, Ask, Launch};
@@ -49,6 +50,7 @@ pub(crate) struct Daemon {
     /// Processes that do the work of containers, by container.
     delegates: Mutex<BTreeMap<ContainerId, u32>>,
     pub(crate) pools: Mutex<Pools>,
+    pub(crate) keepers: tokio::sync::Mutex<Keepers>,
 }
 
 /// A zygote that dies under a request is replaced, once.
@@ -73,8 +75,16 @@ impl Containers {
         tokio::spawn(watch::watch_all(new, events, Arc::clone(&hierarchies)));
         let (zygote, filters) = (Mutex::new(zygote), Filters::default());
         let delegates = Mutex::default();
-        let pools = Mutex::default();
-        let daemon = Daemon { config, hierarchies, zygote, filters, watched, delegates, pools };
+        let daemon = Daemon {
+            config,
+            hierarchies,
+            zygote,
+            filters,
+            watched,
+            delegates,
+            pools: Mutex::default(),
+            keepers: tokio::sync::Mutex::default(),
+        };
         Ok((Containers(Arc::new(daemon)), ends))
     }
 
@@ -99,27 +109,22 @@ impl Containers {
         }
         let mut found = looking.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         found.sort_by(|a, b| a.container.cmp(&b.container));
-        self.0.sweep_pools(&found.iter().map(|one| one.container.clone()).collect());
+        let known = found.iter().map(|one| one.container.clone()).collect();
+        let found = self.0.recover_keepers(found).await?;
+        self.0.sweep_pools(&known);
         Ok(found)
     }
 
     /// Returns when the program has been executed. From then on an event will tell how it ends.
     pub async fn launch(&self, spec: Spec) -> Result<Started, LaunchError> {
-        let launch = self.0.describe(spec)?;
-        for last in [false, true] {
-            match self.0.try_launch(&launch).await {
-                Ok(started) => return Ok(started),
-                Err(Failed::Launch(e)) => {
-                    self.0.leave_pool(&launch.spec.container);
-                    return Err(e);
-                }
-                Err(Failed::ZygoteGone { pid }) if !last => self.0.replace_zygote(pid)?,
-                Err(Failed::ZygoteGone { .. }) => {}
-            }
+        let container = spec.container.clone();
+        let launched = self.0.launch(spec).await;
+        if launched.is_err()
+            && let Err(cause) = self.0.leave_keeper(&container).await
+        {
+            tracing::warn!(%container, cause = format!("{cause:#}"), "a keeper stays");
         }
-        Err(launch_failed(
-            "the zygote ends as soon as it is started; its complaint is in the daemon's log".into(),
-        ))
+        launched
     }
 
     /// SIGTERM to every process, and SIGKILL after `grace`, even if the daemon is gone by then. Returns at once; a
@@ -208,9 +213,10 @@ impl Containers {
         self.0.delegates().remove(container);
         self.0.end(container).await?;
         let daemon = Arc::clone(&self.0);
-        let container = container.clone();
+        let (container, left) = (container.clone(), container.clone());
         let clear = move || daemon.clear(&container);
-        tokio::task::spawn_blocking(clear).await.expect("removing files does not panic")
+        tokio::task::spawn_blocking(clear).await.expect("removing files does not panic")?;
+        self.0.leave_keeper(&left).await
     }
 }
 
@@ -234,14 +240,45 @@ impl Daemon {
         if !named || !parts || name.len() > CONTAINER_ID_BYTES_MAX {
             return Err(launch_failed(format!("{name:?} cannot name a container")));
         }
+        self.describe_any(spec)
+    }
+
+    /// Also of one that nobody else can name.
+    pub(crate) fn describe_any(&self, spec: Spec) -> Result<Launch, LaunchError> {
         Ok(Launch {
             granted: self.grant(&spec).map_err(launch_failed)?,
             run_dir: self.run_dir(&spec.container),
             layer_dir: self.layer_dir(&spec.container),
             pool: spec.pool.as_ref().map(|pool| self.enter_pool(&spec.container, pool)),
             cgroup: self.cgroup(&spec.container),
+            keeper: None,
+            keeps: false,
             spec,
         })
+    }
+
+    async fn launch(&self, spec: Spec) -> Result<Started, LaunchError> {
+        let launch = self.describe(spec)?;
+        let keeper = self.find_keeper(&launch.spec).await?;
+        self.start(&Launch { keeper, ..launch }).await
+    }
+
+    /// Returns when the program has been executed.
+    pub(crate) async fn start(&self, launch: &Launch) -> Result<Started, LaunchError> {
+        for last in [false, true] {
+            match self.try_launch(launch).await {
+                Ok(started) => return Ok(started),
+                Err(Failed::Launch(e)) => {
+                    self.leave_pool(&launch.spec.container);
+                    return Err(e);
+                }
+                Err(Failed::ZygoteGone { pid }) if !last => self.replace_zygote(pid)?,
+                Err(Failed::ZygoteGone { .. }) => {}
+            }
+        }
+        Err(launch_failed(
+            "the zygote ends as soon as it is started; its complaint is in the daemon's log".into(),
+        ))
     }
 
     async fn try_launch(&self, launch: &Launch) -> Result<Started, Failed> {
@@ -331,7 +368,7 @@ impl Daemon {
         })
     }
 
-    fn clear(&self, container: &ContainerId) -> anyhow::Result<()> {
+    pub(crate) fn clear(&self, container: &ContainerId) -> anyhow::Result<()> {
         self.hierarchies.remove(&self.cgroup(container))?;
         for dir in [self.layer_dir(container), self.run_dir(container)] {
             match std::fs::remove_dir_all(&dir) {
@@ -352,7 +389,7 @@ impl Daemon {
     }
 
     /// That of a container in another lies in the other's, and ends with it.
-    fn cgroup(&self, container: &ContainerId) -> String {
+    pub(crate) fn cgroup(&self, container: &ContainerId) -> String {
         let below = container.as_str().replace(WITHIN, "/");
         let around = self.pool_of(container);
         let around = around.map_or(self.config.cgroup_parent.clone(), |one| self.pool_cgroup(&one));
@@ -372,7 +409,7 @@ fn home(config: &Config) -> String {
     format!("{}/{SHIMS}", config.cgroup_parent)
 }
 
-fn launch_failed(cause: String) -> LaunchError {
+pub(crate) fn launch_failed(cause: String) -> LaunchError {
     LaunchError { reason: Reason::ContainerLaunchFailed, cause }
 }
 

@@ -12,6 +12,7 @@ mod cgroup;
 mod channel;
 mod daemon;
 mod filters;
+mod keepers;
 mod packet;
 pub mod policy;
 mod pools;

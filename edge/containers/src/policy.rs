@@ -186,8 +186,15 @@ fn users(spec: &Spec, policy: &Policy) -> Result<Option<IdMap>, String> {
         Some(Sharing::Private) => true,
         None => policy.map_users && has_image && !spec.privileged,
     };
+    let joins = spec.shares.is_some()
+        || spec.is_nested()
+            && [spec.confinement.pid, spec.confinement.ipc].contains(&Some(Sharing::Parent));
     match (wanted, policy.user_ids) {
         (false, _) => Ok(None),
+        (true, Some(_)) if joins => Err(
+            "users of its own do not go with process numbers or shared memory of another container: share neither"
+                .into(),
+        ),
         (true, None) => Err("users of its own are not there for a container of this agent; its operator can say which they \
                              are: isolation.user_namespaces"
             .into()),
@@ -224,16 +231,14 @@ fn shared(spec: &Spec, policy: &Policy) -> Result<(), String> {
         (spec.confinement.pid, policy.share_pid, "the processes", "pid"),
         (spec.confinement.ipc, policy.share_ipc, "the shared memory", "ipc"),
     ];
-    for (sharing, is_allowed, what, key) in asked {
-        if sharing == Some(Sharing::Parent) && !is_allowed && !spec.is_nested() {
+    let common = spec.shares.as_ref();
+    let common = [common.is_some_and(|one| one.pid), common.is_some_and(|one| one.ipc)];
+    for ((sharing, is_allowed, what, key), is_common) in asked.into_iter().zip(common) {
+        let of_machine = sharing == Some(Sharing::Parent) && !spec.is_nested() && !is_common;
+        if of_machine && !is_allowed {
             return Err(format!(
                 "sharing {what} of the machine is not allowed on this agent; its operator can allow it: \
                  isolation.share_{key}"
-            ));
-        }
-        if sharing == Some(Sharing::Parent) && spec.is_nested() {
-            return Err(format!(
-                "sharing {what} of the container that it lies in is not there yet"
             ));
         }
     }

@@ -47,6 +47,28 @@ pub(crate) struct Launch {
     /// Around the container's own.
     #[n(5)]
     pub(crate) pool: Option<Pool>,
+    /// Whose namespaces it has.
+    #[n(6)]
+    pub(crate) keeper: Option<Keeper>,
+    /// It runs no program, and keeps its namespaces for others until it is killed.
+    #[cbor(n(7), default)]
+    pub(crate) keeps: bool,
+}
+
+/// A container whose namespaces another one has, too.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Keeper {
+    /// Its first process.
+    #[n(0)]
+    pub(crate) process: u32,
+    /// What that is in, or the number is somebody else's by now.
+    #[n(1)]
+    pub(crate) cgroup: String,
+    #[n(2)]
+    pub(crate) pid: bool,
+    /// With `/dev/shm`.
+    #[n(3)]
+    pub(crate) ipc: bool,
 }
 
 /// Control groups around those of several containers.

@@ -63,6 +63,15 @@ impl Daemon {
         answered.context("the container does not answer; is it frozen?")?
     }
 
+    /// The first process of a container, from its shim; none if it has ended.
+    pub(crate) async fn state_told(&self, channel: &Channel) -> anyhow::Result<Option<u32>> {
+        match first_news(channel).await {
+            News::Started { pid } => Ok(Some(pid)),
+            News::Exited(_) | News::Gone => Ok(None),
+            News::Unclear(cause) => Err(cause),
+        }
+    }
+
     /// What has become of a container of an earlier daemon's.
     pub(crate) async fn look_at(&self, container: &ContainerId) -> anyhow::Result<FoundState> {
         let Some(channel) = self.connect(container).await? else {

@@ -22,6 +22,9 @@ pub(crate) const STATUS_BYTES_KEPT: usize = 4096;
 /// A link that names the pool of a container that has one.
 pub(crate) const POOL: &str = "pool";
 
+/// A link that names the group whose namespaces a container has.
+pub(crate) const KEEPER: &str = "keeper";
+
 /// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";
 
@@ -65,7 +68,16 @@ pub(crate) fn read_status(run_dir: &Path) -> anyhow::Result<Option<Status>> {
 
 /// The pool that the container was launched in.
 pub(crate) fn pool(run_dir: &Path) -> Option<ContainerId> {
-    let named = std::fs::read_link(run_dir.join(POOL)).ok()?;
+    named(run_dir, POOL)
+}
+
+/// The group whose namespaces it has.
+pub(crate) fn keeper(run_dir: &Path) -> Option<ContainerId> {
+    named(run_dir, KEEPER)
+}
+
+fn named(run_dir: &Path, link: &str) -> Option<ContainerId> {
+    let named = std::fs::read_link(run_dir.join(link)).ok()?;
     Some(ContainerId::new(named.to_str()?))
 }
 

@@ -8,6 +8,7 @@ mod ending;
 mod extras;
 mod hooks;
 mod init;
+mod join;
 mod journal;
 mod logs;
 mod machine;

@@ -64,6 +64,26 @@ pub struct Spec {
     /// by among those.
     #[n(17)]
     pub pool: Option<ContainerId>,
+    /// What it has in common with others, of what its confinement says that it has of its parent. The rest of that is the
+    /// machine's.
+    #[n(18)]
+    pub shares: Option<Shares>,
+}
+
+/// Namespaces that those have in common who name the same group.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Shares {
+    #[n(0)]
+    pub group: ContainerId,
+    /// Process numbers.
+    #[n(1)]
+    pub pid: bool,
+    /// Shared memory, semaphores and message queues.
+    #[n(2)]
+    pub ipc: bool,
+    /// Of their `/dev/shm`; the first to be launched says it for all.
+    #[n(3)]
+    pub shm_bytes: Option<u64>,
 }
 
 /// A program of the machine that finishes a container's root, as the OCI's `createContainer` has it.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::cgroup::Hierarchies;
 use crate::channel::Channel;
+use crate::keepers::is_keeper;
 use crate::protocol::{Answer, Status};
 use crate::{Event, Exited, run_dir};
 
@@ -41,6 +42,10 @@ pub(crate) async fn watch_all(
             Some(ended) = waiting.join_next() => {
                 let event = ended.expect("watching does not panic and is not cancelled");
                 tracing::debug!(container = %event.container, status = event.exited.wait_status, "container has ended");
+                // Those who miss it end by themselves, or never need it.
+                if is_keeper(&event.container) {
+                    continue;
+                }
                 if events.send(event).await.is_err() {
                     return;
                 }

@@ -226,6 +226,7 @@ fn a_group_for_another_agent_is_refused_whole() {
         resources: Default::default(),
         labels: vec![],
         cgroups: Cgroups::Own,
+        namespaces: Default::default(),
     };
     let (framework, tasks, killing) = (framework(), vec![task("a"), stray], TellKilling::No);
     let refusal = world.try_master(1, ToAgent::RunGroup { framework, executor, tasks, killing });

@@ -1,7 +1,7 @@
 //! What containers are given, and how Linux confines them.
 
 use minicbor::{Decode, Encode};
-use model::confinement::{self, Confinement, Sharing};
+use model::confinement::{self, Confinement, Namespaces, Sharing};
 use model::container::Bounds;
 use model::resources::Scalar;
 
@@ -56,7 +56,26 @@ pub enum IpcMode {
 
 const BYTES_PER_MIB: u64 = 1 << 20;
 
+impl Ipc {
+    fn sharing(self) -> Sharing {
+        match self.mode {
+            IpcMode::Private => Sharing::Private,
+            IpcMode::ShareParent => Sharing::Parent,
+        }
+    }
+
+    fn shm_bytes(self) -> Option<u64> {
+        self.shm_size.map(|mib| u64::from(mib) * BYTES_PER_MIB)
+    }
+}
+
 impl LinuxInfo {
+    /// Of a pod: what its containers share that have it of their parent.
+    pub(crate) fn namespaces(&self) -> Namespaces {
+        let Some(ipc) = self.ipc else { return Namespaces::default() };
+        Namespaces { pid: None, ipc: Some(ipc.sharing()), shm_bytes: ipc.shm_bytes() }
+    }
+
     /// As the agent is told.
     pub(crate) fn bounds(&self) -> Option<Box<Bounds>> {
         let seccomp = self.seccomp.as_ref();
@@ -65,14 +84,8 @@ impl LinuxInfo {
                 Some(name) => confinement::Seccomp::Profile(name.clone()),
                 None => confinement::Seccomp::Unconfined,
             }),
-            ipc: self.ipc.map(|ipc| match ipc.mode {
-                IpcMode::Private => Sharing::Private,
-                IpcMode::ShareParent => Sharing::Parent,
-            }),
-            shm_bytes: self
-                .ipc
-                .and_then(|ipc| ipc.shm_size)
-                .map(|mib| u64::from(mib) * BYTES_PER_MIB),
+            ipc: self.ipc.map(Ipc::sharing),
+            shm_bytes: self.ipc.and_then(Ipc::shm_bytes),
             ..Confinement::default()
         };
         let bounds = Bounds { confinement, ..Bounds::default() };

@@ -209,6 +209,7 @@ impl Engine {
             devices: Vec::new(),
             hooks: Vec::new(),
             pool: None,
+            shares: None,
             // The engine keeps the task's. This one waits nearly all of its life.
             limits: Limits { cpu_millis: spec.limits.cpu_millis, ..Limits::default() },
             privileged: false,

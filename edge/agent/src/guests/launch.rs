@@ -200,6 +200,7 @@ impl Guests {
             devices: vec![],
             hooks: vec![],
             pool: None,
+            shares: None,
             sandbox,
             user,
             root,

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, login};
+use super::{Hands, login, sharing};
 use crate::asked::Asked;
 use crate::door::DIR_IN_IMAGE;
 use crate::environment::{Inhabitant, environment, of_executor};
@@ -329,6 +329,7 @@ impl Hands {
         };
         let logs = self.tools.logs.changed_by(&task.command.environment)?.logs(&origin);
         let pool = group.as_ref().and_then(Group::pool);
+        let (confinement, shares) = sharing::of_group(group.as_ref(), asked.confinement.clone());
         Ok(Spec {
             container: container.clone(),
             run: task.command.run.clone(),
@@ -341,6 +342,7 @@ impl Hands {
             devices: vec![],
             hooks: vec![],
             pool: pool.cloned(),
+            shares,
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
@@ -353,7 +355,7 @@ impl Hands {
             logs: asked.logs(logs),
             hostname: asked.hostname,
             rlimits: asked.rlimits,
-            confinement: asked.confinement,
+            confinement,
         })
     }
 }

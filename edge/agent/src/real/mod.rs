@@ -7,6 +7,7 @@ mod load;
 mod login;
 mod measure;
 mod quota;
+mod sharing;
 
 use std::future::Future;
 use std::path::PathBuf;

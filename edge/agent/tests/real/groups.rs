@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::agent::{TellKilling, ToAgent};
-use model::container::{ContainerInfo, ContainerKind, SharedVolume, VolumeMode};
+use model::confinement::{Confinement, Namespaces, Sharing};
+use model::container::{Bounds, ContainerInfo, ContainerKind, SharedVolume, VolumeMode};
 use model::id::ExecutorId;
 use model::task::{Cgroups, ExecutorInfo, Reason, TaskInfo, TaskState, TaskStatus};
 
@@ -31,8 +32,13 @@ async fn run(world: &World, tasks: Vec<TaskInfo>) {
 }
 
 async fn run_in(world: &World, cgroups: Cgroups, tasks: Vec<TaskInfo>) {
+    run_as(world, (cgroups, Namespaces::default()), tasks).await;
+}
+
+async fn run_as(world: &World, (cgroups, namespaces): (Cgroups, Namespaces), tasks: Vec<TaskInfo>) {
     let executor = ExecutorInfo {
         cgroups,
+        namespaces,
         ..ExecutorInfo::plain(
             ExecutorId::new("pod"),
             "cpus:0.1;mem:32".parse().expect("well formed"),
@@ -232,5 +238,63 @@ pub(crate) async fn who_is_killed_ends_before_the_others_of_its_group() {
     assert_eq!(names, ["served", "beside"], "{ended:?}");
     assert!(ended.iter().all(|status| status.state == TaskState::Killed), "{ended:?}");
     assert_eq!(std::fs::read_to_string(shared.join("last")).expect("written"), "served\n");
+    world.close().await;
+}
+
+/// Has the process numbers and the shared memory of its executor.
+fn close(id: &str, command: &str) -> TaskInfo {
+    let parent = Some(Sharing::Parent);
+    let confinement = Confinement { pid: parent, ipc: parent, ..Confinement::default() };
+    let bounds = Some(Box::new(Bounds { confinement, ..Bounds::default() }));
+    let task = sharing(id, command, VolumeMode::ReadWrite);
+    let container = task.container.map(|container| ContainerInfo { bounds, ..container });
+    TaskInfo { container, ..task }
+}
+
+pub(crate) async fn tasks_of_a_group_see_each_others_processes_and_memory_if_they_ask_for_it() {
+    let mut world = World::open().await;
+    let look =
+        "readlink /proc/self/ns/pid /proc/self/ns/ipc; df -k --output=size /dev/shm | tail -1";
+    let first = format!("({look}) > here/first; echo hello > /dev/shm/word; exec sleep 1000");
+    let second = format!(
+        "until test -e /dev/shm/word; do sleep 0.05; done; ({look}) > here/second; sleep 1000"
+    );
+    let apart = format!("({look}) > here/apart; sleep 1000");
+    let ipc = Some(Sharing::Private);
+    let own = Confinement { ipc, ..Confinement::default() };
+    let mut apart = close("apart", &apart);
+    let container = apart.container.as_mut().expect("it has one");
+    container.bounds = Some(Box::new(Bounds { confinement: own, ..Bounds::default() }));
+    let namespaces = Namespaces { pid: None, ipc, shm_bytes: Some(2 << 20) };
+    let tasks = vec![close("first", &first), close("second", &second), apart];
+    run_as(&world, (Cgroups::Shared, namespaces), tasks).await;
+    all(&mut world, 3, TaskState::Running).await;
+    let shared = world.sandbox("pod").join("volumes/volume");
+    let read = |name: &str| std::fs::read_to_string(shared.join(name)).unwrap_or_default();
+    let are_there = |names: &[&str]| names.iter().all(|name| read(name).lines().count() == 3);
+    world.until("all have looked", |_| are_there(&["first", "second", "apart"])).await;
+    assert_eq!(read("first"), read("second"));
+    assert_eq!(read("first").lines().last().map(str::trim), Some("2048"));
+    let others: Vec<_> = read("apart").lines().map(String::from).collect();
+    assert!(others.iter().all(|line| !read("first").contains(line.as_str())), "{others:?}");
+
+    // Also when the agent has been replaced meanwhile.
+    world.stop().await;
+    world.start().await;
+    let third = format!("({look}) > here/third; sleep 1000");
+    run_as(&world, (Cgroups::Shared, namespaces), vec![close("third", &third)]).await;
+    world.until("it has looked", |_| are_there(&["third"])).await;
+    assert_eq!(read("first"), read("third"));
+    for id in ["second", "third"] {
+        world.kill(id).await;
+    }
+    for _ in 0..4 {
+        world.ended().await;
+    }
+    let left = || {
+        let dir = std::fs::read_dir(&world.config.containers.run_dir).into_iter().flatten();
+        dir.flatten().map(|entry| entry.path()).chain(groups_of(&world)).collect::<Vec<_>>()
+    };
+    world.until("nothing of them stays", |_| left().is_empty()).await;
     world.close().await;
 }

@@ -82,6 +82,7 @@ fn of_tasks() -> Vec<Scenario> {
         groups::what_one_of_a_group_leaves_of_its_memory_another_may_use,
         groups::who_takes_what_a_group_has_together_is_told_so_and_ends_the_group,
         groups::who_is_killed_ends_before_the_others_of_its_group,
+        groups::tasks_of_a_group_see_each_others_processes_and_memory_if_they_ask_for_it,
         lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
         logs::a_task_says_where_its_output_goes,
         logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,

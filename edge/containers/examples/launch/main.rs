@@ -185,6 +185,7 @@ impl Ours<'_> {
             devices: vec![],
             hooks: vec![],
             pool: None,
+            shares: None,
             confinement: Confinement::default(),
         })
     }

@@ -12,6 +12,7 @@ use rustix::process::DumpableBehavior;
 use super::Machine;
 use super::bounds;
 use super::init::Stdio;
+use super::mounts::Detached;
 use super::own_users::OwnUsers;
 use super::process::Process;
 use super::rights::{self, Rights};
@@ -37,7 +38,7 @@ const PASSED_ON: [Signal; 6] = [
 
 /// Returns the main process, ready to be started, and the signals that init heeds. Says what went wrong, for the user.
 pub(super) fn confine(
-    (launch, users): (&Launch, Option<OwnUsers>),
+    (launch, users, memory): (&Launch, Option<OwnUsers>, Option<Detached>),
     machine: &Machine,
     shim: &OwnedFd,
     stdio: Stdio,
@@ -47,7 +48,7 @@ pub(super) fn confine(
     take(stdio).map_err(told("standard streams"))?;
     be_alone(spec).map_err(told("namespaces"))?;
     let reach = policy::reach(spec);
-    let mut root = Growing::begin(launch, users.as_ref(), reach)?;
+    let mut root = Growing::begin(launch, (users.as_ref(), memory), reach)?;
     let (process, identity) = Process::main(spec, root.path())?;
     name_machine(spec)?;
     if let Some(score) = spec.confinement.oom_score {

@@ -12,7 +12,7 @@ use super::mounts::{Detached, Inside, Kind};
 use super::root::{DATA, Growing, HARMLESS, READ_ONLY_MOUNT, Result, stays_below, told};
 use crate::policy::Node;
 
-const SHARED_MEMORY: &str = "/dev/shm";
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 
 /// As Docker has it.
 const TMPFS_MODE: u32 = 0o1777;
@@ -20,13 +20,16 @@ const TMPFS_MODE: u32 = 0o1777;
 impl Growing<'_> {
     /// The container's own, as its IPC namespace is, or the machine's with the machine's.
     pub(super) fn shared_memory(
-        &self,
+        &mut self,
         attributes: MountAttrFlags,
         usual: Option<u64>,
     ) -> Result<()> {
         if !Path::new(SHARED_MEMORY).is_dir() {
             // The machine has none, so nobody counts on it.
             return Ok(());
+        }
+        if let Some(memory) = self.memory.take() {
+            return self.put(memory, SHARED_MEMORY, attributes);
         }
         if self.launch.spec.confinement.ipc == Some(Sharing::Parent) {
             let shared = Detached::tree(Path::new(SHARED_MEMORY));

@@ -17,6 +17,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
+use super::mounts::Detached;
 use super::own_users::OwnUsers;
 use super::process::Process;
 use super::spawn::{Child, spawn};
@@ -36,23 +37,22 @@ pub(super) struct Stdio {
 }
 
 /// Init's whole life, from the moment at which it is alone in its namespaces: what it returns to the system.
-pub(super) fn main(machine: &Machine, shim: OwnedFd) -> i32 {
+pub(super) fn main(machine: &Machine, shim: OwnedFd, memory: Option<Detached>) -> i32 {
     let begun = confine::become_init().map_err(|e| format!("a container's first process: {e}"));
     let confined = match begun.and_then(|()| await_order(&shim)) {
         Ok(Some((launch, stdio, users))) => {
             let stop = stop_signal(&launch);
-            confine::confine((&launch, users), machine, &shim, stdio)
-                .map(|confined| (confined, stop))
+            confine::confine((&launch, users, memory), machine, &shim, stdio)
+                .map(|confined| (confined, stop, launch.keeps))
         }
         Ok(None) => return EXIT_NOT_STARTED,
         Err(cause) => Err(cause),
     };
     match confined {
-        Ok(((main, signals), stop)) => {
+        Ok(((main, signals), stop, keeps)) => {
             let processes = BTreeMap::new();
-            let mut running = Running { main, shim, signals, stop, processes };
-            let started = spawn(&running.main, Vec::new());
-            running.report_start(MAIN, started);
+            let mut running = Running { main, shim, signals, stop, keeps, processes };
+            running.start();
             running.serve()
         }
         Err(cause) => {
@@ -97,13 +97,23 @@ struct Running {
     signals: SignalFd,
     /// What asks processes to end.
     stop: Signal,
+    /// It has no program, and stays until it is killed or its shim is gone.
+    keeps: bool,
     processes: BTreeMap<i32, ProcessNumber>,
 }
 
 impl Running {
+    fn start(&mut self) {
+        if self.keeps {
+            return self.report(&FromInit::Executed { process: MAIN }, None);
+        }
+        let started = spawn(&self.main, Vec::new());
+        self.report_start(MAIN, started);
+    }
+
     /// Until the main process has ended or the shim is gone.
     fn serve(&mut self) -> i32 {
-        while self.processes.values().any(|process| *process == MAIN) {
+        while self.keeps || self.processes.values().any(|process| *process == MAIN) {
             let mut polled =
                 [PollFd::new(&self.shim, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
             if rustix::event::poll(&mut polled, None).is_err() {
@@ -160,6 +170,8 @@ impl Running {
             ToInit::Signal { process, signal } => self.signal(process, signal),
             // Heard before the main process was started.
             ToInit::Prepare | ToInit::Begin => {}
+            // It would reach those whom the namespaces are kept for.
+            ToInit::Terminate if self.keeps => {}
             // Who is not the first process would reach all of the machine; then the shim does it.
             ToInit::Terminate if nix::unistd::getpid() != Pid::from_raw(1) => {}
             ToInit::Terminate => {

@@ -87,13 +87,15 @@ pub(crate) struct Growing<'a> {
     pub(super) files: MountAttrFlags,
     /// Of its mounts that share with the machine.
     pub(super) peers: Vec<Option<Detached>>,
+    /// Another container's, which this one has, too.
+    pub(super) memory: Option<Detached>,
 }
 
 impl Growing<'_> {
     /// Mounts the root, and in it all that does not depend on the container's control groups.
     pub(super) fn begin<'b>(
         launch: &'b Launch,
-        users: Option<&'b OwnUsers>,
+        (users, memory): (Option<&'b OwnUsers>, Option<Detached>),
         reach: Reach,
     ) -> Result<Growing<'b>> {
         let peers = volumes::peers(&launch.spec)?;
@@ -115,7 +117,7 @@ impl Growing<'_> {
         };
         let inside = Inside::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let inside = inside.owned_by(users.map(|users| users.map.first));
-        let root = Growing { launch, users, inside, path, files, peers };
+        let mut root = Growing { launch, users, inside, path, files, peers, memory };
         root.fs("/proc", "proc", &[], DATA)?;
         match &launch.spec.root {
             Root::Host => root.shared_memory(HARMLESS, None)?,
@@ -128,7 +130,7 @@ impl Growing<'_> {
         &self.path
     }
 
-    fn fill(&self) -> Result<()> {
+    fn fill(&mut self) -> Result<()> {
         self.devices()?;
         self.fs("/sys", "sysfs", &[], DATA | READ_ONLY_MOUNT)?;
         for file in NETWORK_FILES {
@@ -142,7 +144,7 @@ impl Growing<'_> {
         self.put(sandbox, SANDBOX_IN_IMAGE, self.files)
     }
 
-    fn devices(&self) -> Result<()> {
+    fn devices(&mut self) -> Result<()> {
         let dev = self.fs("/dev", "tmpfs", &[("mode", "755"), ("size", "64m")], NOSUID)?;
         for (name, major, minor) in DEVICES {
             let number = rustix::fs::makedev(major, minor);

@@ -19,7 +19,9 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::connections::Connections;
 use super::init::{self, Stdio};
+use super::join;
 use super::logs::Log;
+use super::mounts::Detached;
 use super::own_users;
 use super::{
     Machine, OUTPUT_BYTES_AT_ONCE, Order, Output, Phase, Place, SET_UP_MS_MAX, Shim, Stream, ending,
@@ -28,7 +30,7 @@ use crate::cgroup::{Devices, Own};
 use crate::packet;
 use crate::policy::{self, Reach};
 use crate::protocol::{Answer, Launch, ToInit};
-use crate::run_dir::{COMPLAINTS, POOL, SOCKET};
+use crate::run_dir::{COMPLAINTS, KEEPER, POOL, SOCKET};
 use crate::spec::{Root, Spec};
 
 const EXIT_FAILED: i32 = 1;
@@ -57,23 +59,24 @@ impl Ready {
         let mask = SigSet::from(Signal::SIGCHLD);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let (socket, init) = make_init(machine, USUAL)?;
+        let (socket, init) = make_init(machine, USUAL, None)?;
         Ok(Ready { signals, socket, init })
     }
 
     /// Somebody may have killed init while it waited, or it has a namespace that this container shares.
-    fn fit(self, spec: &Spec, machine: &Machine) -> anyhow::Result<Ready> {
-        let wanted = namespaces(spec);
+    fn fit(self, launch: &Launch, machine: &Machine) -> anyhow::Result<Ready> {
+        let wanted = namespaces(&launch.spec);
         let waits =
             || matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None));
-        if wanted == USUAL && waits() {
+        if wanted == USUAL && launch.keeper.is_none() && waits() {
             return Ok(self);
         }
         let Ready { signals, socket, init } = self;
         drop(socket);
         // Init has seen it, if it is there at all.
         let _ = rustix::process::waitpid(Some(init), WaitOptions::empty());
-        let (socket, init) = make_init(machine, wanted)?;
+        let shared_memory = launch.keeper.as_ref().map(join::join).transpose()?.flatten();
+        let (socket, init) = make_init(machine, wanted, shared_memory)?;
         Ok(Ready { signals, socket, init })
     }
 
@@ -86,13 +89,17 @@ impl Ready {
     }
 }
 
-fn make_init(machine: &Machine, namespaces: libc::c_int) -> anyhow::Result<(OwnedFd, Pid)> {
+fn make_init(
+    machine: &Machine,
+    namespaces: libc::c_int,
+    shared_memory: Option<Detached>,
+) -> anyhow::Result<(OwnedFd, Pid)> {
     let (socket, inits_end) = packet::pair().context("a socket for the container's init")?;
     set_nonblocking(&socket)?;
     let Some(init) = fork_with(namespaces)? else {
         // Or it would never see the shim go.
         drop(socket);
-        std::process::exit(init::main(machine, inits_end))
+        std::process::exit(init::main(machine, inits_end, shared_memory))
     };
     Ok((socket, init))
 }
@@ -159,7 +166,7 @@ fn assemble<'a>(
         Some(ready) => ready,
         None => Ready::make(machine)?,
     };
-    let ready = ready.fit(spec, machine)?;
+    let ready = ready.fit(launch, machine)?;
     rustix::thread::set_name(SHIM).context("naming the process")?;
     let (mut streams, stdio) = Streams::open(spec)?;
     let users = launch.granted.users.map(own_users::make).transpose()?;
@@ -196,8 +203,14 @@ fn assemble<'a>(
 /// A directory that is there already belongs to a container of the same name, which must not suffer.
 fn claim(launch: &Launch) -> anyhow::Result<()> {
     make_private(&launch.run_dir)?;
-    let Some(pool) = &launch.spec.pool else { return Ok(()) };
-    symlink(pool.as_str(), launch.run_dir.join(POOL)).context("writing down its pool")
+    let spec = &launch.spec;
+    let named =
+        [(POOL, spec.pool.as_ref()), (KEEPER, spec.shares.as_ref().map(|shares| &shares.group))];
+    for (link, name) in named {
+        let Some(name) = name else { continue };
+        symlink(name.as_str(), launch.run_dir.join(link)).context("writing down what it shares")?;
+    }
+    Ok(())
 }
 
 fn make_private(dir: &Path) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ mod mounts;
 mod outside;
 mod pools;
 mod run;
+mod sharing;
 mod stop;
 mod survive;
 mod users;

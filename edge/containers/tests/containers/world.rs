@@ -77,6 +77,7 @@ impl World {
             devices: vec![],
             hooks: vec![],
             pool: None,
+            shares: None,
             confinement: Confinement::default(),
         }
     }

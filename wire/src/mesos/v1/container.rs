@@ -83,11 +83,7 @@ pub(super) fn linux(of: &str, spelled: Option<&LinuxInfo>) -> Result<(), Fault> 
     for (field, set) in sets {
         unset(&format!("{of}.linux_info.{field}"), set)?;
     }
-    unset(&format!("{of}.linux_info.seccomp"), linux.seccomp.as_ref())?;
-    unset(&format!("{of}.linux_info.ipc_mode"), linux.ipc_mode.as_ref())?;
-    unset(&format!("{of}.linux_info.shm_size"), linux.shm_size.as_ref())?;
-    let shared = linux.share_pid_namespace.filter(|shared| *shared);
-    unset(&format!("{of}.linux_info.share_pid_namespace"), shared.as_ref())
+    unset(&format!("{of}.linux_info.seccomp"), linux.seccomp.as_ref())
 }
 
 fn mesos(spelled: &Spelled) -> Result<ContainerInfo, Fault> {

@@ -3,7 +3,7 @@
 use mesos_v1::capability_info::Capability;
 use mesos_v1::linux_info::IpcMode;
 use mesos_v1::{CapabilityInfo, LinuxInfo, SeccompInfo};
-use model::confinement::{Capabilities, Confinement, Rights, Seccomp, Sharing};
+use model::confinement::{Capabilities, Confinement, Namespaces, Rights, Seccomp, Sharing};
 
 use super::Fault;
 
@@ -28,6 +28,12 @@ pub(super) fn read(spelled: Option<&LinuxInfo>) -> Result<Confinement, Fault> {
         shm_bytes: linux.shm_size.map(|mib| u64::from(mib) * BYTES_PER_MIB),
         ..Confinement::default()
     })
+}
+
+/// Of the executor that a group's tasks have as their parent.
+pub(super) fn namespaces(spelled: Option<&LinuxInfo>) -> Result<Namespaces, Fault> {
+    let Confinement { pid, ipc, shm_bytes, .. } = read(spelled)?;
+    Ok(Namespaces { pid, ipc, shm_bytes })
 }
 
 fn ipc(linux: &LinuxInfo) -> Result<Option<Sharing>, Fault> {

@@ -14,7 +14,7 @@ use model::resources::{Resource, Resources, Scalar};
 use model::task::{Cgroups, ExecutorInfo, TaskInfo};
 
 use super::{
-    Fault, check, command, container, group, nanoseconds, pairs, program, resource, unset,
+    Fault, check, command, container, group, linux, nanoseconds, pairs, program, resource, unset,
 };
 
 /// In what a task is launched.
@@ -198,7 +198,9 @@ pub fn read_executor(spelled: &SpelledExecutor, launch: Launch<'_>) -> Result<Ex
     if let Some(container) = &spelled.container {
         surrounding(container)?;
     }
-    Ok(ExecutorInfo { given: beside(spelled)?, ..read_shared(spelled, launch)? })
+    let around = spelled.container.as_ref().and_then(|container| container.linux_info.as_ref());
+    let namespaces = linux::namespaces(around)?;
+    Ok(ExecutorInfo { given: beside(spelled)?, namespaces, ..read_shared(spelled, launch)? })
 }
 
 /// What nothing here follows from; all the rest of it is read and told field by field.
@@ -247,6 +249,7 @@ pub(super) fn read_shared(
         program: None,
         given: None,
         cgroups: Cgroups::Own,
+        namespaces: Default::default(),
     })
 }
 
