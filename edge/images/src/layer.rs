@@ -105,13 +105,14 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-enum Hash {
+#[derive(Debug)]
+pub(crate) enum Hash {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
 impl Hash {
-    fn like(digest: &str) -> Self {
+    pub(crate) fn like(digest: &str) -> Self {
         if digest.starts_with("sha512:") {
             Self::Sha512(Sha512::new())
         } else {
@@ -119,14 +120,14 @@ impl Hash {
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hash) => hash.update(bytes),
             Self::Sha512(hash) => hash.update(bytes),
         }
     }
 
-    fn digest(self) -> String {
+    pub(crate) fn digest(self) -> String {
         match self {
             Self::Sha256(hash) => format!("sha256:{}", hex::encode(hash.finalize())),
             Self::Sha512(hash) => format!("sha512:{}", hex::encode(hash.finalize())),

@@ -14,6 +14,7 @@ mod archive;
 mod bring;
 mod bundle;
 mod credentials;
+mod download;
 mod error;
 mod fetch;
 mod filed;

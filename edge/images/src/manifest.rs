@@ -147,7 +147,7 @@ pub(crate) fn parse_config(bytes: &[u8]) -> Result<ImageConfig, String> {
 }
 
 /// Digests become names of files, so nothing else may pass for one.
-fn check_digest(digest: &str) -> Result<(), String> {
+pub(crate) fn check_digest(digest: &str) -> Result<(), String> {
     let is_hex = |hex: &str| hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     match digest.split_once(':') {
         Some(("sha256", hex)) if hex.len() == 64 && is_hex(hex) => Ok(()),

@@ -5,14 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::StreamExt;
 use reqwest::{Client, StatusCode, header};
-use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::task::spawn_blocking;
 
 use super::{Answer, DIGESTS_MAX, Holder, Holders, Keeper, LEDGER_PATH, Letter, Sharing};
+use crate::download::{Interrupted, have, receive};
 use crate::manifest::Blob;
-use crate::registry::{WRITE_BYTES, have, open_at};
 
 /// Those who answer are near; the registry is there for the others.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -90,27 +88,20 @@ impl Seeker {
             request = request.header(header::RANGE, format!("bytes={have}-"));
         }
         let answer = request.send().await?;
-        let mut got = match answer.status() {
+        let offset = match answer.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT => have,
             status => bail!("it answered {status}"),
         };
-        let promised = answer.content_length().map(|rest| got + rest);
+        let promised = answer.content_length().map(|rest| offset + rest);
         ensure!(promised == Some(blob.size), "it has {promised:?} bytes, the layer {}", blob.size);
-        let mut file = BufWriter::with_capacity(WRITE_BYTES, open_at(to, got).await?);
-        let mut stream = answer.bytes_stream();
-        let copied = async {
-            while let Some(bytes) = stream.next().await {
-                let bytes = bytes?;
-                got += bytes.len() as u64;
-                ensure!(got <= blob.size, "it sends more than the layer has");
-                file.write_all(&bytes).await?;
-            }
-            ensure!(got == blob.size, "it sent {got} of {} bytes", blob.size);
-            anyhow::Ok(())
-        };
-        let copied = copied.await;
-        file.flush().await?;
-        copied
+        match receive(answer.bytes_stream(), blob, to, offset).await {
+            // What is wrong the registry finds to be so, and says it.
+            Ok(()) | Err(Interrupted::Wrong { .. }) => Ok(()),
+            Err(Interrupted::Source(error)) => Err(error.into()),
+            Err(Interrupted::TooMuch) => bail!("it sends more than the layer has"),
+            Err(Interrupted::TooLittle { got }) => bail!("it sent {got} of {} bytes", blob.size),
+            Err(Interrupted::Disk(error)) => Err(error).context("writing what comes"),
+        }
     }
 }

@@ -17,6 +17,10 @@ use super::support::{Image, digest};
 #[derive(Debug, Clone)]
 pub enum Fault {
     Status(u16),
+    /// It wants to be left alone for so many seconds.
+    Busy(u64),
+    /// From now on another token is wanted.
+    NewToken(String),
     /// It is at another path.
     Moved(String),
     Hang,
@@ -31,6 +35,8 @@ struct Shared {
     faults: BTreeMap<String, VecDeque<Fault>>,
     /// Paths, with the range if one was asked for; `HEAD` and the path if nothing but its head was.
     asked: Vec<String>,
+    /// The `Authorization` of each.
+    shown: Vec<String>,
     knows_ranges: bool,
     /// Wanted as `Authorization` for everything but the token, which is given for `login`.
     login: Option<(String, String)>,
@@ -103,6 +109,11 @@ impl Fake {
         self.handle.with(|shared| shared.login = Some((login.into(), token.into())));
     }
 
+    /// Each `Authorization` that came with a request.
+    pub fn shown(&self) -> Vec<String> {
+        self.handle.with(|shared| shared.shown.clone())
+    }
+
     /// How often a path was asked for.
     pub fn count(&self, path: &str) -> usize {
         self.asked().iter().filter(|asked| asked.split(' ').next() == Some(path)).count()
@@ -132,10 +143,14 @@ async fn answer(
     let (range, authorization) = (text(header::RANGE), text(header::AUTHORIZATION));
     let head = if method == Method::HEAD { "HEAD " } else { "" };
     handle.with(|shared| shared.asked.push(format!("{head}{path} {range}").trim().to_owned()));
+    handle.with(|shared| shared.shown.push(authorization.clone()));
+    let fault = handle.with(|shared| shared.faults.get_mut(&path).and_then(VecDeque::pop_front));
+    if let Some(Fault::NewToken(token)) = &fault {
+        handle.with(|shared| shared.login.as_mut().expect("a login is wanted").1.clone_from(token));
+    }
     if let Some(refusal) = handle.with(|shared| shared.guard(&path, &authorization, &address)) {
         return refusal;
     }
-    let fault = handle.with(|shared| shared.faults.get_mut(&path).and_then(VecDeque::pop_front));
     if let Some(Fault::Moved(to)) = &fault {
         let moved = response(StatusCode::FOUND).header(header::LOCATION, to);
         return moved.body(Body::empty()).expect("a response");
@@ -154,11 +169,15 @@ async fn answer(
     let answer = response(status).header(header::CONTENT_TYPE, media_type);
     let whole = |body: Vec<u8>| (body.len(), Body::from(body));
     let (length, body) = match fault {
-        None => whole(rest),
+        None | Some(Fault::NewToken(_)) => whole(rest),
         Some(Fault::Instead(other)) => whole(other),
         Some(Fault::Status(code)) => {
             let status = StatusCode::from_u16(code).expect("a status");
             return response(status).body(Body::empty()).expect("a response");
+        }
+        Some(Fault::Busy(secs)) => {
+            let busy = response(StatusCode::TOO_MANY_REQUESTS).header(header::RETRY_AFTER, secs);
+            return busy.body(Body::empty()).expect("a response");
         }
         Some(Fault::Moved(_)) => unreachable!("it has been answered"),
         Some(Fault::Hang) => std::future::pending().await,
