@@ -31,7 +31,7 @@ async fn run(world: &World, tasks: Vec<TaskInfo>) {
     run_in(world, Cgroups::Own, tasks).await;
 }
 
-async fn run_in(world: &World, cgroups: Cgroups, tasks: Vec<TaskInfo>) {
+pub(crate) async fn run_in(world: &World, cgroups: Cgroups, tasks: Vec<TaskInfo>) {
     run_as(world, (cgroups, Namespaces::default()), tasks).await;
 }
 
@@ -49,7 +49,11 @@ async fn run_as(world: &World, (cgroups, namespaces): (Cgroups, Namespaces), tas
 }
 
 /// What each task says next, up to so many statuses of this state.
-async fn all(world: &mut World, count: usize, state: TaskState) -> BTreeMap<String, TaskStatus> {
+pub(crate) async fn all(
+    world: &mut World,
+    count: usize,
+    state: TaskState,
+) -> BTreeMap<String, TaskStatus> {
     let mut said = BTreeMap::new();
     while said.len() < count {
         let status = world.update().await;
@@ -168,7 +172,7 @@ async fn statistics(world: &World, name: &str) -> Vec<u64> {
     all.map(|one| one["statistics"][name].as_u64().expect("a number")).collect()
 }
 
-fn groups_of(world: &World) -> Vec<PathBuf> {
+pub(crate) fn groups_of(world: &World) -> Vec<PathBuf> {
     let parent = world.config.containers.cgroup_parent.trim_start_matches('/').to_owned();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read");
     let mounts = mounts.lines().filter(|line| line.contains(" - cgroup"));

@@ -9,12 +9,14 @@ use mesos_v1::agent::call::{
 };
 use mesos_v1::agent::response::get_containers::Container;
 use mesos_v1::codec::Encoding;
+use mesos_v1::container_info::Type as ContainerType;
 use mesos_v1::value::{Scalar, Type as ValueType};
-use mesos_v1::{CommandInfo, ContainerId, Resource};
-use model::task::TaskState;
+use mesos_v1::{CommandInfo, ContainerId, ContainerInfo, LinuxInfo, Resource};
+use model::task::{Cgroups, TaskState};
 
 use super::sessions::{exit_status, kill, none_runs, wait, with_task};
 use super::{Caller, ENCODINGS, call, id};
+use crate::groups;
 use crate::world::{World, shell};
 
 fn command(script: &str) -> Option<CommandInfo> {
@@ -51,6 +53,21 @@ fn remove(own: &ContainerId, encoding: Encoding) -> Call {
             ..call(Type::RemoveContainer)
         },
     }
+}
+
+fn with_linux(own: &ContainerId, linux: LinuxInfo) -> Call {
+    let container = ContainerInfo {
+        r#type: ContainerType::Mesos as i32,
+        linux_info: Some(linux),
+        ..ContainerInfo::default()
+    };
+    let wanted = LaunchContainer {
+        container_id: own.clone(),
+        command: command("true"),
+        container: Some(container),
+        ..LaunchContainer::default()
+    };
+    Call { launch_container: Some(wanted), ..call(Type::LaunchContainer) }
 }
 
 fn alone(own: &ContainerId, script: &str) -> Call {
@@ -97,6 +114,10 @@ pub(crate) async fn a_nested_container_is_waited_for_killed_and_removed() {
         assert_eq!(ask(&caller, launch(&own, script, encoding)).await, 200);
         assert_eq!(exit_status(&caller, &own).await, Some(3 << 8));
         assert_eq!(ask(&caller, launch(&own, script, encoding)).await, 202, "it is there");
+        let linux = LinuxInfo { share_cgroups: Some(false), ..LinuxInfo::default() };
+        let apart = id(&format!("apart-{encoding:?}"), Some(&task));
+        let (status, cause) = caller.ask(&with_linux(&apart, linux)).await;
+        assert!(status == 400 && String::from_utf8_lossy(&cause).contains("share_cgroups"));
         let read =
             format!("/files/read?path=/containers/{}.{}/stdout&offset=0", task.value, own.value);
         let written = world.json(&read).await["data"].as_str().expect("text").to_owned();
@@ -122,6 +143,34 @@ pub(crate) async fn a_nested_container_is_waited_for_killed_and_removed() {
     }
     world.kill("t").await;
     world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn what_is_nested_in_a_task_of_a_group_is_limited_with_it_and_ends_before_the_others()
+ {
+    let mut world = World::open().await;
+    let tasks = ["a", "b"].map(|name| shell(name, "exec sleep 1000"));
+    groups::run_in(&world, Cgroups::Shared, tasks.into()).await;
+    let running = groups::all(&mut world, 2, TaskState::Running).await;
+    let status = running["a"].container.clone().expect("it runs");
+    let pod = status.parent.expect("it is in a pod");
+    let task = id(status.id.as_str(), Some(&id(pod.as_str(), None)));
+    let caller = Caller::new(&world, Encoding::Json);
+    let (lasting, brief) = (id("lasting", Some(&task)), id("brief", Some(&task)));
+    assert_eq!(ask(&caller, launch(&lasting, "sleep 4711011", Encoding::Json)).await, 200);
+    assert_eq!(ask(&caller, launch(&brief, "exit 3", Encoding::Json)).await, 200);
+    assert_eq!(exit_status(&caller, &brief).await, Some(3 << 8));
+    let is_within = |dir: &Path| dir.join(&task.value).join("lasting").is_dir();
+    let pools = groups::groups_of(&world);
+    let pools: Vec<_> = pools.iter().filter(|dir| dir.ends_with(pod.as_str())).collect();
+    assert!(!pools.is_empty() && pools.iter().all(|dir| is_within(dir)), "{pools:?}");
+
+    world.kill("a").await;
+    let ended = [world.ended().await, world.ended().await];
+    let names: Vec<_> = ended.iter().map(|status| status.task.as_str()).collect();
+    assert_eq!(names, ["a", "b"], "{ended:?}");
+    none_runs("sleep 4711011").await;
+    world.until("no control group stays", |_| groups::groups_of(&world).is_empty()).await;
     world.close().await;
 }
 

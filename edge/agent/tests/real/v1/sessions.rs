@@ -13,7 +13,7 @@ use mesos_v1::agent::process_io::{Control, Data, Type as IoType};
 use mesos_v1::agent::{Call, ProcessIo};
 use mesos_v1::container_info::Type as ContainerType;
 use mesos_v1::tty_info::WindowSize;
-use mesos_v1::{CommandInfo, ContainerId, ContainerInfo, TtyInfo};
+use mesos_v1::{CommandInfo, ContainerId, ContainerInfo, LinuxInfo, TtyInfo};
 use model::container::{self, ContainerKind};
 use model::task::{TaskInfo, TaskState};
 
@@ -273,6 +273,12 @@ pub(crate) async fn what_cannot_be_is_refused_with_its_cause() {
         line.say(&typed(b"who?"));
         drop(line);
         assert_eq!(answered.await.0, 400);
+        let mut apart = session(&unknown, "true", None);
+        let wanted = apart.launch_nested_container_session.as_mut().expect("a session");
+        let linux = LinuxInfo { share_cgroups: Some(false), ..LinuxInfo::default() };
+        wanted.container.as_mut().expect("a container").linux_info = Some(linux);
+        let (status, cause) = caller.stream(&apart).await.map(drop).expect_err("no such session");
+        assert!(status == 400 && cause.contains("share_cgroups"), "{cause}");
         let mut missing = session(&unknown, "true", None);
         let wanted = missing.launch_nested_container_session.as_mut().expect("a session");
         let command = wanted.command.as_mut().expect("a command");
