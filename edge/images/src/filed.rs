@@ -10,7 +10,7 @@ use crate::index::Image;
 use crate::install::{settle, unpack};
 use crate::layer::{self, LayerError, Proof};
 use crate::manifest::{self, Blob, Manifest};
-use crate::store::{Inner, MANIFEST_LISTS_MAX};
+use crate::store::{Inner, MANIFEST_LISTS_MAX, largest_first};
 use crate::tree::UnpackError;
 use crate::{Prepared, PullError, PullRequest};
 
@@ -42,7 +42,7 @@ impl Inner {
         let (bundle, Described { digest, image, layers }) = self.aside(request.name, read).await?;
         let keep = self.pin(&digest, &image.layers);
         let bundle = Arc::new(bundle);
-        let layers = layers.iter().map(|blob| self.layer_of(&bundle, blob, request.name));
+        let layers = largest_first(&layers).map(|blob| self.layer_of(&bundle, blob, request.name));
         try_join_all(layers).await?;
         self.remember(&full, &digest, &image)
             .await

@@ -1,5 +1,6 @@
 //! The layer store: pulls, keeps and forgets images.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -251,7 +252,7 @@ impl Inner {
             registry: &registry,
             asked,
         };
-        try_join_all(blobs.iter().map(|blob| self.layer(&pull, blob))).await?;
+        try_join_all(largest_first(&blobs).map(|blob| self.layer(&pull, blob))).await?;
         self.remember(full, &digest, &image)
             .await
             .map_err(|error| self.disk(asked, "the index", &error))?;
@@ -322,6 +323,13 @@ impl Inner {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         Temporary::new(self.dir.join("tmp").join(number.to_string()))
     }
+}
+
+/// So that no processor is left with a large one when the others have nothing to do any more.
+pub(crate) fn largest_first(blobs: &[Blob]) -> impl Iterator<Item = &Blob> {
+    let mut blobs: Vec<_> = blobs.iter().collect();
+    blobs.sort_by_key(|blob| Reverse(blob.size));
+    blobs.into_iter()
 }
 
 fn remove_unknown(layers: &Path, index: &Index) -> io::Result<()> {

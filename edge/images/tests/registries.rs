@@ -210,3 +210,17 @@ async fn a_manifest_that_is_not_what_the_registry_says_it_is_is_refused() {
     fixture.fails(&elsewhere, &["the manifest", &digest(&manifest)]).await;
     assert_eq!(fixture.fake.count(&layers[0]), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_layers_come_first() {
+    let fixture = Fixture::new().await;
+    let layers = (1..=5).map(|size| tar(&[File("file", 0o644, &vec![b'a'; size * 10_000])]));
+    let image = Image { layers: layers.collect(), config: json!({}) };
+    let (_, paths) = fixture.fake.image("a", "1", &image);
+    fixture.pull("a:1").await.expect("the registry is good");
+    let asked = fixture.fake.asked();
+    let place = |path: &String| asked.iter().position(|asked| asked == path).expect("it was asked");
+    let places: Vec<_> = paths.iter().map(place).collect();
+    // Three at a time are downloaded.
+    assert!(places[2..].iter().max() < places[..2].iter().min(), "{places:?}");
+}
