@@ -6,7 +6,7 @@ set -eu
 # Building needs a C compiler (aws-lc, mimalloc, zstd), cmake is not needed; the rest is for the demo script.
 run="gcc libc6-dev make pkg-config libseccomp-dev curl jq"
 # A registry, tools that make and push images, and the programs that run in them.
-test="docker-registry skopeo umoci nginx-light redis-server python3 python3-marathon busybox-static procps docker.io"
+test="docker-registry skopeo umoci nginx-light redis-server python3 python3-marathon busybox-static procps docker.io e2fsprogs xfsprogs"
 # What marathon_lb.py imports and starts, and what it takes to build a module of Python for pymesos.
 third_party="python3-dev haproxy openssl python3-venv python3-pycurl python3-requests python3-dateutil python3-jwt python3-six"
 

@@ -111,6 +111,11 @@ fn run_dirs(config: &AgentConfig) -> impl Iterator<Item = PathBuf> {
     [config.containers.run_dir.clone()].into_iter().chain(own)
 }
 
+fn docker(socket: PathBuf) -> Result<DockerConfig> {
+    let attendant = std::env::current_exe().context("finding this program")?;
+    Ok(DockerConfig { socket, attendant })
+}
+
 fn configs(
     settings: &Settings,
     cluster_id: &str,
@@ -121,15 +126,12 @@ fn configs(
     let fetcher = settings.fetcher.open(&data.join("fetched"))?;
     let (resources, gpus) = offered(settings)?;
     let policy = settings.isolation.policy(handed_out(&gpus))?;
+    let projects = settings.isolation.projects()?;
     let mut gpus = gpus.into_iter();
     let master = settings.agents_door();
     let access = settings.mesos_authentication.of_agents()?;
     let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("reading {BOOT_ID}"))?;
-    let docker = settings.docker.clone().map(|socket| {
-        let attendant = std::env::current_exe().context("finding this program")?;
-        anyhow::Ok(DockerConfig { socket, attendant })
-    });
-    let docker = docker.transpose()?;
+    let docker = settings.docker.clone().map(docker).transpose()?;
     let mut configs = Vec::new();
     for (number, resources) in (0..settings.agents).zip(shares::split(&resources, settings.agents)?)
     {
@@ -170,6 +172,7 @@ fn configs(
             access: access.clone(),
             levels: levels.clone(),
             disk_quota: settings.isolation.disk_quota(),
+            projects: projects.clone(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
             docker: docker.clone(),
             gc_disk_headroom: DISK_HEADROOM,

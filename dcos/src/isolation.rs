@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent::{Gpu, GpuSearch};
+use agent::{Beyond, Gpu, GpuSearch, Projects};
 use anyhow::Context;
 use containers::policy::{IdMap, Policy};
 use model::confinement::Capabilities;
@@ -29,6 +29,36 @@ pub(crate) struct Isolation {
     share_ipc: bool,
     enforce_disk_quota: bool,
     disk_watch_seconds: Option<u64>,
+    project_quota: ProjectQuota,
+    project_ids: ProjectIds,
+}
+
+/// What comes of it where a file system counts by project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProjectQuota {
+    /// Whoever is beyond its disk is told that there is no space.
+    #[default]
+    Refuse,
+    /// It is ended.
+    Kill,
+    /// As if it did not.
+    Off,
+}
+
+/// Nobody else's on the machine's disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectIds {
+    first: u32,
+    count: u32,
+}
+
+impl Default for ProjectIds {
+    /// From where Mesos begins, to below where Kubernetes does.
+    fn default() -> Self {
+        Self { first: 5_000, count: 500_000 }
+    }
 }
 
 /// Users of containers, as the machine knows them.
@@ -64,6 +94,21 @@ impl Isolation {
     pub(crate) fn disk_quota(&self) -> Option<Duration> {
         let seconds = self.disk_watch_seconds.unwrap_or(DISK_WATCH_SECONDS).max(1);
         self.enforce_disk_quota.then(|| Duration::from_secs(seconds))
+    }
+
+    /// For all agents of the machine.
+    pub(crate) fn projects(&self) -> anyhow::Result<Projects> {
+        let ProjectIds { first, count } = self.project_ids;
+        anyhow::ensure!(
+            0 < first && 0 < count && first.checked_add(count).is_some(),
+            "isolation.project_ids: {count} ids from {first} on are not {count} projects; 0 is none"
+        );
+        let end = first + count;
+        Ok(match self.project_quota {
+            ProjectQuota::Refuse => Projects::new(first..end, Beyond::Refused),
+            ProjectQuota::Kill => Projects::new(first..end, Beyond::Ended),
+            ProjectQuota::Off => Projects::none(),
+        })
     }
 
     /// Devices that tasks are given whole.
@@ -142,6 +187,9 @@ mod tests {
         refused(Isolation { effective_capabilities: names(&["KILL"]), ..good.clone() }, "KILL");
         let root = UserNamespaces { first_id: 0, ids: 10, default: true };
         refused(Isolation { user_namespaces: Some(root), ..good.clone() }, "other than root");
+        let nobody = ProjectIds { first: 0, count: 10 };
+        let cause = Isolation { project_ids: nobody, ..good.clone() }.projects();
+        assert!(cause.expect_err("0 is none").to_string().contains("isolation.project_ids"));
         let named = Some("strict".to_owned());
         refused(Isolation { seccomp_default: named, ..good }, "seccomp_profiles");
     }

@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::gauges::Gauges;
+use crate::projects::Projects;
 use crate::sandbox::{self, Sandboxes};
 
 /// From one look at the disk to the next.
@@ -39,7 +40,7 @@ impl Policy {
 
 /// Removes what is due until nobody can add to it any more.
 pub(crate) async fn collect(
-    dir: PathBuf,
+    (dir, projects): (PathBuf, Projects),
     policy: Policy,
     mut added: mpsc::UnboundedReceiver<Due>,
     gauges: Gauges,
@@ -57,10 +58,10 @@ pub(crate) async fn collect(
             },
             _ = watch.tick() => {
                 let early = policy.delay.saturating_sub(policy.age_max(used(&dir)));
-                remove_all(queue.take(Instant::now() + early), &gauges).await;
+                remove_all(queue.take(Instant::now() + early), (&projects, &gauges)).await;
             }
             () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
-                remove_all(queue.take(Instant::now()), &gauges).await;
+                remove_all(queue.take(Instant::now()), (&projects, &gauges)).await;
             }
         }
     }
@@ -91,10 +92,14 @@ pub(crate) fn used(dir: &Path) -> f64 {
     1.0 - share(disk.f_bfree)
 }
 
-async fn remove_all(sandboxes: Vec<PathBuf>, gauges: &Gauges) {
+async fn remove_all(sandboxes: Vec<PathBuf>, (projects, gauges): (&Projects, &Gauges)) {
     for sandbox in sandboxes {
-        let at = sandbox.clone();
-        let removed = spawn_blocking(move || sandbox::remove(&at)).await;
+        let (at, projects) = (sandbox.clone(), projects.clone());
+        let remove = move || {
+            projects.release(&at);
+            sandbox::remove(&at)
+        };
+        let removed = spawn_blocking(remove).await;
         let removed = removed.map_err(std::io::Error::other).flatten();
         gauges.removed(&removed);
         match removed {
@@ -156,8 +161,12 @@ mod tests {
             let due = Due { sandbox: sandbox(name), after: Duration::from_secs(secs) };
             add.send(due).expect("open");
         }
-        let collector =
-            tokio::spawn(collect(dir.path().to_owned(), policy, added, Gauges::default()));
+        let collector = tokio::spawn(collect(
+            (dir.path().to_owned(), Projects::none()),
+            policy,
+            added,
+            Gauges::default(),
+        ));
         while sandbox("soon").exists() {
             tokio::time::advance(Duration::from_secs(1)).await;
             tokio::task::yield_now().await;

@@ -15,6 +15,7 @@ use crate::door::Door;
 use crate::gpus::Gpu;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
+use crate::projects::Projects;
 use crate::reconfigure::Reconfiguration;
 
 /// One agent of this process.
@@ -62,6 +63,8 @@ pub struct AgentConfig {
     /// How often it is looked at what containers keep on the disk, to end those that keep more than is set aside for them;
     /// unset, they may.
     pub disk_quota: Option<Duration>,
+    /// Where the kernel counts what is on the disk, and whom. Shared by the agents of a machine.
+    pub projects: Projects,
     /// For tasks of type DOCKER; unset, they run like all others.
     pub docker: Option<DockerConfig>,
     /// The share of the disk that is kept free: sandboxes go earlier the nearer it comes. Mesos: 0.1.

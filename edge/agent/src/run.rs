@@ -72,7 +72,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
     let tools = Tools {
         place: place(&config),
         sandboxes: Sandboxes::new(&config.dir),
-        volumes: Volumes::new(&config.dir),
+        volumes: volumes_of(&config),
         containers: containers.clone(),
         images: config.images.clone(),
         fetcher: config.fetcher.clone(),
@@ -86,6 +86,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         streams: streams.clone(),
         oversubscribe: config.oversubscribe,
         disk_quota: config.disk_quota,
+        projects: config.projects.clone(),
         due: due.clone(),
         gauges: gauges.clone(),
         engine,
@@ -102,8 +103,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
     gauges.recovered(begun.elapsed());
     let held = containers_of(&board.view());
     collect_old(&config, held, due).await?;
-    let policy = Policy { delay: config.node.gc_delay, headroom: config.gc_disk_headroom };
-    let collector = tokio::spawn(collect(config.dir.clone(), policy, added, gauges.clone()));
+    let collector = tokio::spawn(collector(&config, added, gauges.clone()));
     let doors = Doors { board, containers, guests, streams, calls, seeds, gauges };
     let api = Api::new(&config, info, doors);
     let within = socket.map(|socket| tokio::spawn(api::serve(socket, api.clone())));
@@ -122,6 +122,19 @@ fn setup(config: &AgentConfig, info: &AgentInfo) -> Setup {
         stop_tasks: config.stop_tasks,
         keeps_inputs: true,
     }
+}
+
+fn collector(
+    config: &AgentConfig,
+    added: mpsc::UnboundedReceiver<Due>,
+    gauges: Gauges,
+) -> impl Future<Output = ()> + use<> {
+    let policy = Policy { delay: config.node.gc_delay, headroom: config.gc_disk_headroom };
+    collect((config.dir.clone(), config.projects.clone()), policy, added, gauges)
+}
+
+fn volumes_of(config: &AgentConfig) -> Volumes {
+    Volumes::new(&config.dir, config.projects.clone(), config.disk_quota.is_some())
 }
 
 async fn engine_of(config: &AgentConfig) -> anyhow::Result<Option<Engine>> {
@@ -188,7 +201,7 @@ async fn checkpoints(config: &AgentConfig, info: &AgentInfo) -> anyhow::Result<D
     if let Some(before) = known.view().own {
         reconfigure::judge(&before, info, config.reconfiguration)?;
     }
-    let (volumes, resources) = (Volumes::new(&config.dir), info.resources.clone());
+    let (volumes, resources) = (volumes_of(config), info.resources.clone());
     spawn_blocking(move || volumes.prepare(&resources)).await??;
     Ok(disk)
 }

@@ -17,6 +17,7 @@ use procfs::process::Process;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use crate::projects::Projects;
 use crate::sandbox::{Owner, name};
 use crate::seeds::Seeds;
 
@@ -27,6 +28,9 @@ const VOLUME_MODE: u32 = 0o755;
 #[derive(Debug, Clone)]
 pub(crate) struct Volumes {
     dir: PathBuf,
+    projects: Projects,
+    /// Whether they may have no more than they are said to have.
+    is_limited: bool,
 }
 
 /// What an operation wants of volumes.
@@ -53,8 +57,21 @@ enum Place {
 }
 
 impl Volumes {
-    pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+    pub(crate) fn new(dir: &Path, projects: Projects, is_limited: bool) -> Self {
+        Self { dir: dir.to_owned(), projects, is_limited }
+    }
+
+    /// Where a volume is that the kernel may count by itself: one that has a file system for itself is limited by that.
+    pub(crate) fn counted(&self, volume: &Resource) -> Option<PathBuf> {
+        match self.place(volume).ok()? {
+            Place::Own { dir, .. } => Some(dir),
+            Place::Mount(_) => None,
+        }
+    }
+
+    fn count(&self, volume: &Resource, dir: &Path) -> anyhow::Result<()> {
+        let most = self.is_limited.then(|| volume.bytes());
+        self.projects.give(dir, most).map(drop)
     }
 
     fn place(&self, volume: &Resource) -> anyhow::Result<Place> {
@@ -103,6 +120,7 @@ impl Volumes {
         if is_own {
             fs::create_dir_all(&dir).with_context(say)?;
             fs::set_permissions(&dir, fs::Permissions::from_mode(VOLUME_MODE)).with_context(say)?;
+            self.count(volume, &dir)?;
         }
         // A machine that loses its power must not lose what its master was promised.
         let root = self.root(volume);
@@ -126,6 +144,7 @@ impl Volumes {
                 fs::set_permissions(&removed, fs::Permissions::from_mode(0o700))
                     .with_context(say)?;
                 fs::rename(&dir, &trash).or_else(unless_missing).with_context(say)?;
+                self.projects.release(&trash);
                 remove_all(&trash).with_context(say)
             }
             Place::Mount(root) => {
@@ -198,13 +217,20 @@ impl Volumes {
         sandbox: &Path,
         owner: Option<Owner>,
     ) -> anyhow::Result<Volume> {
-        let (Place::Own { dir, .. } | Place::Mount(dir)) = self.place(volume)?;
+        let (dir, is_own) = match self.place(volume)? {
+            Place::Own { dir, .. } => (dir, true),
+            Place::Mount(dir) => (dir, false),
+        };
         let seen = volume.disk.as_ref().and_then(|disk| disk.volume.as_ref());
         let seen = seen.context("a volume says where its task sees it")?;
         let found = fs::symlink_metadata(&dir);
         let found = found.with_context(|| format!("looking for the volume {}", dir.display()))?;
         if !found.is_dir() {
             bail!("the volume {} is not a directory", dir.display());
+        }
+        if is_own {
+            // It may have been made before anybody counted, or for another size.
+            self.count(volume, &dir)?;
         }
         let of_sandbox = || fs::metadata(sandbox).map(|at| Owner { uid: at.uid(), gid: at.gid() });
         let owner = owner.map_or_else(of_sandbox, Ok).context("looking for the sandbox")?;
@@ -287,6 +313,10 @@ mod tests {
 
     use super::*;
 
+    fn unlimited(dir: &Path) -> Volumes {
+        Volumes::new(dir, Projects::none(), false)
+    }
+
     fn volume(role: &str, id: &str) -> Resource {
         let amount = Amount::Scalar(Scalar::whole(1));
         let persistence = Some(Persistence { id: id.to_owned(), principal: None });
@@ -301,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let outside = dir.path().join("outside");
         fs::create_dir_all(outside.join("kept")).expect("made");
-        let volumes = Volumes::new(&dir.path().join("agent"));
+        let volumes = unlimited(&dir.path().join("agent"));
         fs::create_dir_all(dir.path().join("agent")).expect("made");
         let one = volume("db/eu", "a b");
         let at = dir.path().join("agent/volumes/roles/db eu/a b");
@@ -333,7 +363,7 @@ mod tests {
     #[test]
     fn a_volume_on_another_disk_lies_there() {
         let dir = tempfile::tempdir().expect("a directory");
-        let volumes = Volumes::new(&dir.path().join("agent"));
+        let volumes = unlimited(&dir.path().join("agent"));
         fs::create_dir_all(dir.path().join("agent")).expect("made");
         for (root, at) in
             [("agent/fast", "fast"), ("other", dir.path().join("other").to_str().expect("text"))]
@@ -351,7 +381,7 @@ mod tests {
     #[test]
     fn a_disk_of_its_own_must_be_mounted_and_is_emptied() {
         let dir = tempfile::tempdir().expect("a directory");
-        let volumes = Volumes::new(dir.path());
+        let volumes = unlimited(dir.path());
         let one = on(DiskKind::Mount, dir.path());
         let cause =
             volumes.prepare(&Resources::new([one.without_volume()])).expect_err("a directory");
@@ -367,7 +397,7 @@ mod tests {
     #[test]
     fn the_links_of_a_program_lead_to_the_volumes_that_its_tasks_use() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (volumes, sandbox) = (Volumes::new(dir.path()), dir.path().join("sandbox"));
+        let (volumes, sandbox) = (unlimited(dir.path()), dir.path().join("sandbox"));
         fs::create_dir_all(&sandbox).expect("made");
         symlink("/tmp", sandbox.join("own")).expect("a link of the program's own");
         let check = |ids: &[&str], expected: Option<&str>| {
@@ -390,7 +420,7 @@ mod tests {
     #[test]
     fn a_volume_that_is_no_directory_of_its_own_has_no_place() {
         let check = |role: &str, id: &str| {
-            let volumes = Volumes::new(Path::new("/nowhere"));
+            let volumes = unlimited(Path::new("/nowhere"));
             assert!(volumes.place(&volume(role, id)).is_err(), "{role:?} {id:?}");
         };
         check("db", "..");

@@ -158,6 +158,7 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         hooks: vec![],
         pool: None,
         shares: None,
+        project: None,
         confinement: Confinement::default(),
     })
 }

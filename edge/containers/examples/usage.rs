@@ -91,5 +91,6 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
         hooks: vec![],
         pool: None,
         shares: None,
+        project: None,
     })
 }

@@ -16,6 +16,7 @@ mod keepers;
 mod packet;
 pub mod policy;
 mod pools;
+pub mod projects;
 mod protocol;
 mod reach;
 mod run_dir;

@@ -8,6 +8,9 @@ use super::{Amount, ResourceName, Scalar};
 use crate::container::VolumeMode;
 use crate::id::Role;
 
+/// In a scalar's thousandths of MiB.
+const BYTES_PER_MIB: u64 = 1 << 20;
+
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Resource {
     #[n(0)]
@@ -161,6 +164,14 @@ impl Resource {
 
     pub fn persistence(&self) -> Option<&Persistence> {
         self.disk.as_ref()?.persistence.as_ref()
+    }
+
+    /// Of a disk, or of memory; of anything else it means nothing.
+    pub fn bytes(&self) -> u64 {
+        match &self.amount {
+            Amount::Scalar(Scalar(thousandths)) => thousandths.saturating_mul(BYTES_PER_MIB) / 1000,
+            Amount::Ranges(_) | Amount::Set(_) => 0,
+        }
     }
 
     pub fn source(&self) -> Option<&DiskSource> {

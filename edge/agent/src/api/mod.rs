@@ -36,6 +36,7 @@ use crate::config::AgentConfig;
 use crate::door::Door;
 use crate::gauges::Gauges;
 use crate::guests::Guests;
+use crate::projects::Projects;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
 use crate::usage::DiskMeter;
@@ -66,6 +67,7 @@ struct Parts {
     access: Access,
     levels: Arc<dyn Levels>,
     disks: DiskMeter,
+    projects: Projects,
     followers: Followers,
 }
 
@@ -103,6 +105,7 @@ impl Api {
             access: config.access.clone(),
             levels: config.levels.clone(),
             disks: DiskMeter::default(),
+            projects: config.projects.clone(),
             followers: Followers::default(),
         }))
     }

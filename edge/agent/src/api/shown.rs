@@ -171,7 +171,9 @@ pub(super) fn around<'a>(api: &Api, container: &ContainerId, held: &'a Held) -> 
     Around {
         resources: Some(&held.info.resources),
         pid: held.latest.as_ref().and_then(|status| status.container.as_ref()?.pid),
-        disk_bytes: sandbox.and_then(|sandbox| api.0.disks.used(sandbox)),
+        disk_bytes: sandbox.and_then(|sandbox| {
+            api.0.projects.used(&sandbox).or_else(|| api.0.disks.used(sandbox))
+        }),
     }
 }
 

@@ -210,6 +210,7 @@ impl Engine {
             hooks: Vec::new(),
             pool: None,
             shares: None,
+            project: None,
             // The engine keeps the task's. This one waits nearly all of its life.
             limits: Limits { cpu_millis: spec.limits.cpu_millis, ..Limits::default() },
             privileged: false,

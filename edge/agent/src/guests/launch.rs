@@ -201,6 +201,7 @@ impl Guests {
             hooks: vec![],
             pool: None,
             shares: None,
+            project: None,
             sandbox,
             user,
             root,

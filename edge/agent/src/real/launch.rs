@@ -207,6 +207,7 @@ impl Hands {
         let (sandboxes, volumes) = (self.tools.sandboxes.clone(), self.tools.volumes.clone());
         let (framework, container, task, group) =
             (job.framework.clone(), job.container.clone(), job.task.clone(), job.group.clone());
+        let counting = self.clone();
         let linking = job.executor.clone().filter(|executor| !executor.has_image());
         let make = move || {
             let tenant = Tenant {
@@ -217,6 +218,7 @@ impl Hands {
                 group: group.as_ref(),
             };
             let sandbox = sandboxes.make(tenant, owner)?;
+            counting.count(&sandbox, &task.resources)?;
             let persistent = match &linking {
                 None => volumes.mounts(&task.resources, &sandbox, owner)?,
                 Some(executor) => {
@@ -343,6 +345,7 @@ impl Hands {
             hooks: vec![],
             pool: pool.cloned(),
             shares,
+            project: self.project(container, &sandbox),
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),

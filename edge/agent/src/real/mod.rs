@@ -35,6 +35,7 @@ use crate::guests::Guests;
 use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::probe::{Glance, Prober};
+use crate::projects::Projects;
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
@@ -69,6 +70,7 @@ pub(crate) struct Tools {
     pub(crate) oversubscribe: Option<Duration>,
     /// From one look at what containers keep on the disk to the next.
     pub(crate) disk_quota: Option<Duration>,
+    pub(crate) projects: Projects,
     /// To the collector.
     pub(crate) due: mpsc::UnboundedSender<Due>,
     pub(crate) gauges: Gauges,
@@ -350,6 +352,9 @@ impl Hands {
         if let Err(cause) = self.link(container, resources) {
             tracing::warn!(%container, cause = format!("{cause:#}"), "it cannot see a volume");
         }
+        if let Err(cause) = self.recount(container, resources) {
+            tracing::warn!(%container, cause = format!("{cause:#}"), "its room on the disk stays as it is");
+        }
         let resized = self.tools.containers.resize(container, &launch::limits(resources, limits));
         if let Err(cause) = resized {
             tracing::warn!(%container, cause = format!("{cause:#}"), "its limits stay as they are");
@@ -362,6 +367,13 @@ impl Hands {
             // Version 1 of control groups refuses to go below what the others have taken by now.
             tracing::info!(%pool, cause = format!("{cause:#}"), "limits that tasks share stay as they are");
         }
+    }
+
+    fn recount(&self, container: &ContainerId, resources: &Resources) -> anyhow::Result<()> {
+        let view = self.tools.board.view();
+        let Some(executor) = view.executors.get(container) else { return Ok(()) };
+        let sandbox = self.tools.sandboxes.run(Run::of_program(container, executor))?;
+        self.count(&sandbox, resources)
     }
 
     fn link(&self, container: &ContainerId, resources: &Resources) -> anyhow::Result<()> {

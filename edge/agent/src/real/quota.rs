@@ -1,28 +1,44 @@
 //! Ends containers that keep more on the disk than is set aside for them, where the operator has it so.
 //!
-//! What they keep is counted file by file, as `du` does it: the sandbox and the layer over the image. Persistent volumes are
-//! limited by themselves and do not count.
+//! What they keep is the sandbox and the layer over the image, and persistent volumes each by itself. Where the kernel counts
+//! it by project it is asked; otherwise sandbox and layer are counted file by file, as `du` does it, and volumes are not.
+//! A limit of the kernel's does not make this superfluous: on ext4 the machine's root may go beyond it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::ContainerId;
-use model::resources::{Amount, Resource, ResourceName, Resources, Scalar};
+use model::resources::{Resource, ResourceName, Resources};
 use model::task::Reason;
+use node::{Group, Held};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Hands;
-use crate::sandbox::Tenant;
+use crate::projects::Projects;
+use crate::sandbox::{Run, Tenant};
 
-/// In a scalar's thousandths of MiB.
 const BYTES_PER_MIB: u64 = 1 << 20;
 /// As `stat` counts them, whatever the file system.
 const BYTES_PER_BLOCK: u64 = 512;
+
+/// What a container keeps somewhere, and how much that may be.
+#[derive(Debug)]
+struct Room {
+    kept: Kept,
+    bytes_max: u64,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Own { sandbox: PathBuf, layer: PathBuf },
+    Volume(PathBuf),
+}
 
 /// Watches until it is told to end.
 pub(super) async fn watch(hands: Hands, every: Duration, ending: CancellationToken) {
@@ -33,10 +49,10 @@ pub(super) async fn watch(hands: Hands, every: Duration, ending: CancellationTok
             () = ending.cancelled() => return,
             _ = ticks.tick() => (),
         }
-        for (container, dirs, most) in watched(&hands) {
-            let counting = spawn_blocking(move || dirs.iter().map(|dir| used(dir)).sum::<u64>());
-            let used = counting.await.expect("counting does not panic");
-            if used > most {
+        for (container, rooms) in watched(&hands) {
+            let projects = hands.tools.projects.clone();
+            let counting = spawn_blocking(move || too_much(&projects, &rooms));
+            if let Some((used, most)) = counting.await.expect("counting does not panic") {
                 end(&hands, &container, used, most).await;
             }
             if ending.is_cancelled() {
@@ -46,31 +62,90 @@ pub(super) async fn watch(hands: Hands, every: Duration, ending: CancellationTok
     }
 }
 
-/// Where each of those that run keeps what, and how much it may.
-fn watched(hands: &Hands) -> Vec<(ContainerId, Vec<PathBuf>, u64)> {
+/// Where each of those that run keeps what. What tasks of a program keep is the program's.
+fn watched(hands: &Hands) -> Vec<(ContainerId, Vec<Room>)> {
     let view = hands.tools.board.view();
-    let running = view.held.iter().filter(|(_, held)| held.is_running());
-    let one = |(container, held): (&ContainerId, _)| {
-        let held: &std::sync::Arc<node::Held> = held;
-        let most = set_aside(&held.info.resources).filter(|most| *most > 0)?;
-        let sandbox = hands.tools.sandboxes.path(Tenant::of(container, held)).ok()?;
-        let layer = hands.tools.containers.layer_dir(container);
-        Some((container.clone(), vec![sandbox, layer], most))
-    };
-    running.filter_map(one).collect()
+    let mut all: Vec<(ContainerId, Vec<Room>)> = Vec::new();
+    let mut programs: BTreeMap<&ContainerId, Resources> = BTreeMap::new();
+    for (container, held) in view.held.iter().filter(|(_, held)| held.is_running()) {
+        let held: &Arc<Held> = held;
+        match held.group.as_ref().filter(|group| group.executor.program.is_some()) {
+            Some(Group { container, .. }) => {
+                programs.entry(container).or_default().add(&held.info.resources);
+            }
+            None => {
+                let sandbox = hands.tools.sandboxes.path(Tenant::of(container, held)).ok();
+                let rooms = sandbox.map(|at| hands.rooms(container, at, &held.info.resources));
+                all.push((container.clone(), rooms.unwrap_or_default()));
+            }
+        }
+    }
+    for (container, executor) in &view.executors {
+        let mut resources = programs.remove(container).unwrap_or_default();
+        resources.add(&executor.info.resources);
+        let sandbox = hands.tools.sandboxes.run(Run::of_program(container, executor)).ok();
+        let rooms = sandbox.map(|at| hands.rooms(container, at, &resources));
+        all.push((container.clone(), rooms.unwrap_or_default()));
+    }
+    all.retain(|(_, rooms)| !rooms.is_empty());
+    all
+}
+
+impl Hands {
+    fn rooms(&self, container: &ContainerId, sandbox: PathBuf, has: &Resources) -> Vec<Room> {
+        let layer = self.tools.containers.layer_dir(container);
+        let own = Room { kept: Kept::Own { sandbox, layer }, bytes_max: set_aside(has) };
+        let volumes = has.iter().filter(|one| one.is_persistent_volume()).filter_map(|one| {
+            let kept = Kept::Volume(self.tools.volumes.counted(one)?);
+            Some(Room { kept, bytes_max: one.bytes() })
+        });
+        std::iter::once(own).filter(|own| 0 < own.bytes_max).chain(volumes).collect()
+    }
+
+    /// Has the kernel count what a container keeps, where it can, and limit it if the operator wants that. Blocks.
+    pub(super) fn count(&self, sandbox: &Path, has: &Resources) -> anyhow::Result<()> {
+        let most = Some(set_aside(has)).filter(|most| 0 < *most);
+        let most = most.filter(|_| self.tools.disk_quota.is_some());
+        self.tools.projects.give(sandbox, most).map(drop)
+    }
+
+    /// What is written over its image is counted with its sandbox, if both are on the same disk.
+    pub(super) fn project(&self, container: &ContainerId, sandbox: &Path) -> Option<u32> {
+        let project = self.tools.projects.of(sandbox)?;
+        let layers = self.tools.containers.layer_dir(container).parent()?.metadata().ok()?;
+        (layers.dev() == fs::metadata(sandbox).ok()?.dev()).then_some(project)
+    }
+}
+
+/// The first room in which there is more than may be. Blocks.
+fn too_much(projects: &Projects, rooms: &[Room]) -> Option<(u64, u64)> {
+    rooms.iter().find_map(|Room { kept, bytes_max }| {
+        let used = kept.used(projects)?;
+        (*bytes_max < used).then_some((used, *bytes_max))
+    })
+}
+
+impl Kept {
+    fn used(&self, projects: &Projects) -> Option<u64> {
+        match self {
+            Kept::Volume(dir) => projects.used(dir),
+            Kept::Own { sandbox, layer } => {
+                let counted = projects.used(sandbox);
+                let (of_sandbox, of_layer) = (projects.of(sandbox), projects.of(layer));
+                let is_included = of_sandbox.is_some() && of_sandbox == of_layer;
+                let written = if is_included { 0 } else { used(layer) };
+                Some(counted.unwrap_or_else(|| used(sandbox)) + written)
+            }
+        }
+    }
 }
 
 /// In bytes, of the agent's own disk and without volumes.
-fn set_aside(resources: &Resources) -> Option<u64> {
+fn set_aside(resources: &Resources) -> u64 {
     let is_own = |one: &&Resource| {
         one.name == ResourceName::Disk && !one.is_persistent_volume() && one.disk.is_none()
     };
-    let amounts = resources.iter().filter(is_own).filter_map(|one| match &one.amount {
-        Amount::Scalar(Scalar(thousandths)) => Some(*thousandths),
-        Amount::Ranges(_) | Amount::Set(_) => None,
-    });
-    let all: u64 = amounts.sum();
-    all.checked_mul(BYTES_PER_MIB).map(|all| all / 1000)
+    resources.iter().filter(is_own).map(Resource::bytes).fold(0, u64::saturating_add)
 }
 
 async fn end(hands: &Hands, container: &ContainerId, used: u64, most: u64) {
@@ -133,7 +208,7 @@ mod tests {
     fn volumes_do_not_count_as_room() {
         let check = |text: &str, expected: u64| {
             let resources: Resources = text.parse().expect("well formed");
-            assert_eq!(set_aside(&resources), Some(expected), "{text}");
+            assert_eq!(set_aside(&resources), expected, "{text}");
         };
         check("cpus:1;disk:64", 64 << 20);
         check("cpus:1", 0);

@@ -5,6 +5,8 @@
 
 mod access;
 mod checks;
+#[path = "../../../containers/tests/containers/disk.rs"]
+mod counted;
 mod docker;
 mod executors;
 mod faults;
@@ -14,6 +16,7 @@ mod groups;
 mod lending;
 mod logs;
 mod master;
+mod projects;
 mod quota;
 mod restart;
 mod tasks;
@@ -86,6 +89,9 @@ fn of_tasks() -> Vec<Scenario> {
         lending::what_a_task_leaves_idle_is_lent_until_it_is_used,
         logs::a_task_says_where_its_output_goes,
         logs::a_word_for_the_logger_that_cannot_be_obeyed_fails_the_task,
+        projects::who_writes_more_than_is_set_aside_is_told_that_there_is_no_space,
+        projects::who_goes_beyond_a_limit_is_ended_where_that_is_wanted_or_nothing_else_helps,
+        projects::a_volume_has_a_limit_of_its_own_and_its_number_is_free_when_it_is_gone,
         quota::a_task_that_keeps_more_on_the_disk_than_is_set_aside_is_ended,
         volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
         volumes::a_volume_in_use_is_not_destroyed,

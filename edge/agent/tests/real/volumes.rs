@@ -55,6 +55,11 @@ pub(crate) async fn make(world: &mut World) -> OperationStatus {
     convert(world, 2, Conversion::Create { volumes: vec![volume(VolumeMode::ReadWrite)] }).await
 }
 
+pub(crate) async fn destroy(world: &mut World) -> OperationStatus {
+    let destroy = Conversion::Destroy { volumes: vec![volume(VolumeMode::ReadWrite)] };
+    convert(world, 3, destroy).await
+}
+
 pub(crate) async fn a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it() {
     let mut world = world().await;
     assert_eq!(make(&mut world).await.state, OperationState::Finished);
@@ -75,8 +80,7 @@ pub(crate) async fn a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is
     of_nobody.command.user = Some("nobody".to_owned());
     assert_eq!(world.finish(of_nobody).await.1, "1\n");
     assert_ne!(std::fs::metadata(&at).expect("it is there").uid(), 0, "it is its user's");
-    let destroy = Conversion::Destroy { volumes: vec![volume(VolumeMode::ReadWrite)] };
-    assert_eq!(convert(&mut world, 3, destroy).await.state, OperationState::Finished);
+    assert_eq!(destroy(&mut world).await.state, OperationState::Finished);
     assert!(!at.exists());
     let (status, _) = world.finish(read("late")).await;
     assert_eq!(status.state, TaskState::Dropped);

@@ -317,6 +317,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
         reconfiguration: agent::Reconfiguration::Additive,
         oversubscribe: None,
         disk_quota: None,
+        projects: agent::Projects::none(),
         dir: slot,
         master,
         ip,

@@ -186,6 +186,7 @@ impl Ours<'_> {
             hooks: vec![],
             pool: None,
             shares: None,
+            project: None,
             confinement: Confinement::default(),
         })
     }

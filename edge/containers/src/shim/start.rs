@@ -29,6 +29,7 @@ use super::{
 use crate::cgroup::{Devices, Own};
 use crate::packet;
 use crate::policy::{self, Reach};
+use crate::projects;
 use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, KEEPER, POOL, SOCKET};
 use crate::spec::{Root, Spec};
@@ -161,6 +162,10 @@ fn assemble<'a>(
     let spec = &launch.spec;
     if matches!(spec.root, Root::Image { .. }) || spec.has_images() {
         make_private(&launch.layer_dir)?;
+        if let Some(project) = spec.project {
+            projects::assign(&launch.layer_dir, project)
+                .with_context(|| format!("counting what is in {}", launch.layer_dir.display()))?;
+        }
     }
     let ready = match ready {
         Some(ready) => ready,

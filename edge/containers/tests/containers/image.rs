@@ -9,9 +9,10 @@ use model::container::{Run, Volume, VolumeMode};
 use crate::world::{World, exec, shell};
 
 /// Enough of a system for the tests: programs of this machine with what they are linked to.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 21] = [
     "/bin/sh",
     "/bin/cat",
+    "/bin/dd",
     "/bin/echo",
     "/bin/false",
     "/bin/grep",
@@ -19,6 +20,8 @@ const PROGRAMS: [&str; 18] = [
     "/bin/mkdir",
     "/bin/mknod",
     "/bin/mount",
+    "/bin/mv",
+    "/bin/rm",
     "/bin/sleep",
     "/bin/stty",
     "/bin/touch",

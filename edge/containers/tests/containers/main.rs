@@ -3,12 +3,14 @@
 mod confinement;
 mod contract;
 mod devices;
+mod disk;
 mod escape;
 mod exec;
 mod image;
 mod mounts;
 mod outside;
 mod pools;
+mod projects;
 mod run;
 mod sharing;
 mod stop;

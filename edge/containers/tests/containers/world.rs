@@ -78,6 +78,7 @@ impl World {
             hooks: vec![],
             pool: None,
             shares: None,
+            project: None,
             confinement: Confinement::default(),
         }
     }
