@@ -71,6 +71,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         hooks: vec![],
         pool: None,
         shares: None,
+        project: None,
         confinement: Confinement::default(),
     })
 }

@@ -112,6 +112,7 @@ impl Daemon {
             hooks: Vec::new(),
             pool: of.pool.clone(),
             shares: None,
+            project: None,
         };
         Ok(Launch { keeps: true, ..self.describe_any(spec)? })
     }

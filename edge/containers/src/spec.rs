@@ -68,6 +68,9 @@ pub struct Spec {
     /// machine's.
     #[n(18)]
     pub shares: Option<Shares>,
+    /// To which what is written over its images is counted; its sandbox and that lie on the same file system.
+    #[n(19)]
+    pub project: Option<u32>,
 }
 
 /// Namespaces that those have in common who name the same group.
@@ -84,9 +87,6 @@ pub struct Shares {
     /// Of their `/dev/shm`; the first to be launched says it for all.
     #[n(3)]
     pub shm_bytes: Option<u64>,
-    /// To which what is written over its images is counted; its sandbox and that lie on the same file system.
-    #[n(19)]
-    pub project: Option<u32>,
 }
 
 /// A program of the machine that finishes a container's root, as the OCI's `createContainer` has it.
