@@ -1,4 +1,4 @@
-//! Keepers: containers without a program, which keep namespaces for others that have them in common.
+//! Keepers: containers without a program, files or rights, which keep namespaces for others that have them in common.
 //!
 //! A keeper is made before the first of a group that wants its namespaces, and goes with the last. It outlives the
 //! daemon as all containers do. Whose namespaces a container has stands in its run directory, for the next daemon.
@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use model::confinement::{Confinement, Sharing};
+use model::confinement::{Capabilities, Confinement, Rights, Sharing};
 use model::container::Run;
 use model::id::ContainerId;
 
 use crate::daemon::{Daemon, launch_failed};
 use crate::protocol::{Ask, Keeper, Launch};
-use crate::spec::{Limits, Logs, Root, Shares, Spec, WITHIN};
-use crate::{Found, FoundState, LaunchError, run_dir};
+use crate::spec::{ImageConfig, Limits, Logs, Root, Shares, Spec, WITHIN};
+use crate::{Found, FoundState, LaunchError, run_dir, skeleton};
 
 /// Ends the name of a keeper. No other container can have such a name.
 const KEEPER: &str = "~keeper";
@@ -91,14 +91,22 @@ impl Daemon {
         of: &Spec,
         shares: &Shares,
     ) -> Result<Launch, LaunchError> {
-        let confinement = Confinement { shm_bytes: shares.shm_bytes, ..Confinement::default() };
+        let nothing = Some(Capabilities::default());
+        // Those whose processes see it may have rights that reach into it: there is nothing.
+        let confinement = Confinement {
+            rights: Rights::Exactly { effective: nothing, bounding: nothing },
+            users: Some(Sharing::Parent),
+            shm_bytes: shares.shm_bytes,
+            ..Confinement::default()
+        };
+        let [root, sandbox] = skeleton::empty(&self.config.layer_dir);
         let spec = Spec {
             container,
-            sandbox: self.config.run_dir.clone(),
+            sandbox,
             run: Run::Exec(vec![KEEPER.to_owned()]),
             environment: Vec::new(),
             user: None,
-            root: Root::Host,
+            root: Root::Image { layers: vec![root], config: ImageConfig::default() },
             volumes: Vec::new(),
             limits: Limits::default(),
             terminal: None,

@@ -1,5 +1,8 @@
-//! The places where every container with an image has something mounted, as a layer below its image: made once, and not
-//! in each container's own layer, where they cost a dozen operations of the disk at its start and as many at its end.
+//! Directories beside the writable layers that no container owns.
+//!
+//! One has the places where every container with an image has something mounted, as a layer below its image: made once,
+//! and not in each container's own layer, where they cost a dozen operations of the disk at its start and as many at its
+//! end.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -8,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// Beside the writable layers. No container can be called so.
 const NAME: &str = "~places";
+
+/// What a keeper has instead of an image and a sandbox.
+const EMPTY: [&str; 2] = ["~keeper/root", "~keeper/sandbox"];
 
 /// Where Mesos mounts the sandbox in a container with an image.
 pub(crate) const SANDBOX_IN_IMAGE: &str = "/mnt/mesos/sandbox";
@@ -25,11 +31,17 @@ pub(crate) fn make(layer_dirs: &Path) -> io::Result<()> {
     let mut dirs = DirBuilder::new();
     dirs.recursive(true).mode(DIR_MODE);
     DIRS.iter().try_for_each(|dir| dirs.create(inside(dir)))?;
+    EMPTY.iter().try_for_each(|dir| dirs.create(layer_dirs.join(dir)))?;
     for file in NETWORK_FILES.into_iter().filter(|file| Path::new(file).exists()) {
         let file = File::options().append(true).create(true).open(inside(file))?;
         file.set_permissions(PermissionsExt::from_mode(FILE_MODE))?;
     }
     Ok(())
+}
+
+/// Two directories with nothing in them.
+pub(crate) fn empty(layer_dirs: &Path) -> [PathBuf; 2] {
+    EMPTY.map(|dir| layer_dirs.join(dir))
 }
 
 /// That of a container's writable layer. `None`: somebody has removed it, and containers do without.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use containers::spec::{Shares, Spec};
-use model::confinement::{Confinement, Sharing};
+use containers::spec::{ImageConfig, Root, Shares, Spec};
+use model::confinement::{Capabilities, Confinement, Rights, Sharing};
 use model::id::ContainerId;
 
+use crate::image::layers;
 use crate::world::{World, cgroups, shell, wait_until};
 
 /// One of a group that shares process numbers and memory, of 1 MiB.
@@ -136,5 +137,37 @@ async fn what_lies_in_a_container_may_have_its_namespaces() {
     let spec = within("late", Confinement { pid: parent, ..Confinement::default() }, spec);
     let refused = world.containers().launch(spec).await.expect_err("nobody is there");
     assert!(refused.cause.contains("has ended"), "{}", refused.cause);
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn containers_with_an_image_share_as_well_and_what_keeps_it_is_no_way_out() {
+    let mut world = World::open().await;
+    let (lasting, own) = first(&mut world, "a").await;
+    let layers = layers(&world);
+    let image = |spec: Spec, rights: Rights| {
+        let confinement = Confinement { rights, ..spec.confinement.clone() };
+        let root = Root::Image { layers: layers.clone(), config: ImageConfig::default() };
+        Spec { root, confinement, ..spec }
+    };
+    let text = "ls -l /proc/self/ns/ | grep -o 'ipc:.*\\|pid:.*' | tail -n 3; cat /dev/shm/file; grep -lzx '[4]711007' /proc/[0-9]*/cmdline | grep -c .
+        ls /proc/1/root/ 2>&1; kill -9 1; echo still here";
+    let spec = image(member(&mut world, "a", text), Rights::Usual);
+    assert_eq!(world.run(&spec).await.wait_status, 0, "{}", world.log(&spec, "stderr"));
+    let output = world.log(&spec, "stdout");
+    assert!(output.contains(&own[0]) && output.contains(&own[1]), "{output}");
+    assert!(output.contains("\nhere\n1\n"), "{output}");
+    assert!(output.contains("Permission denied") && output.contains("still here"), "{output}");
+
+    // Even one that may look into the processes of others finds nothing there.
+    let add = ["SYS_PTRACE"].map(|name| name.parse::<Capabilities>().expect("known"))[0];
+    let rights = Rights::Changed { add, drop: Capabilities::default() };
+    let look = "ls /proc/1/root/ /proc/1/root/etc /proc/1/root/mnt/mesos/sandbox; echo end";
+    let spec = image(member(&mut world, "a", look), rights);
+    assert_eq!(world.run(&spec).await.wait_status, 0, "{}", world.log(&spec, "stderr"));
+    let output = world.log(&spec, "stdout");
+    assert!(!output.contains("usr") && !output.contains("home"), "{output}");
+    assert!(output.contains("/proc/1/root/mnt/mesos/sandbox:\nend\n"), "{output}");
+    world.kill(&lasting).await;
     world.check_nothing_is_left().await;
 }

@@ -182,8 +182,9 @@ pub(crate) async fn wait_until(what: &str, holds: impl Fn() -> bool, instead: im
 fn containers_in(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let entries = entries.filter_map(Result::ok).filter(|e| e.path().is_dir());
-    // A group and a directory that all containers share.
-    let shared = |path: &PathBuf| path.ends_with("shims") || path.ends_with("~places");
+    // A group and directories that all containers share.
+    let all = ["shims", "~places", "~keeper"];
+    let shared = |path: &PathBuf| all.iter().any(|name| path.ends_with(name));
     entries.map(|e| e.path()).filter(|path| !shared(path)).collect()
 }
 
