@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use containers::policy::{IdMap, Policy};
 use containers::spec::Exec;
+use model::confinement::{Capabilities, Rights};
 use model::container::{Volume, VolumeMode};
 use model::task::Reason;
 
@@ -23,20 +24,36 @@ fn volume(container_path: &str, host_path: &str) -> Volume {
 /// What the kernel obeys, or tells of the machine.
 #[tokio::test]
 async fn the_kernel_takes_no_orders() {
-    takes_no_orders(Policy::default()).await;
+    takes_no_orders(Policy::default(), Rights::Usual).await;
+}
+
+fn own_users() -> Policy {
+    let user_ids = Some(IdMap { first: 200_000, count: 65_536 });
+    Policy { user_ids, map_users: true, ..Policy::default() }
+}
+
+async fn open(policy: Policy) -> World {
+    let mut world = World::open().await;
+    world.config.policy = policy;
+    world.reopen().await;
+    world
 }
 
 /// Nor from the root of a container with users of its own, which has nothing to say about the machine.
 #[tokio::test]
 async fn the_kernel_takes_no_orders_from_users_of_a_containers_own() {
-    let user_ids = Some(IdMap { first: 200_000, count: 65_536 });
-    takes_no_orders(Policy { user_ids, map_users: true, ..Policy::default() }).await;
+    takes_no_orders(own_users(), Rights::Usual).await;
 }
 
-async fn takes_no_orders(policy: Policy) {
-    let mut world = World::open().await;
-    world.config.policy = policy;
-    world.reopen().await;
+/// Not even if it has all capabilities there are, which count among its own users only.
+#[tokio::test]
+async fn the_kernel_takes_no_orders_from_users_of_a_containers_own_whatever_they_may_do() {
+    let (add, drop) = (Capabilities::ALL, Capabilities::NONE);
+    takes_no_orders(own_users(), Rights::Changed { add, drop }).await;
+}
+
+async fn takes_no_orders(policy: Policy, rights: Rights) {
+    let mut world = open(policy).await;
     let layers = layers(&world);
     let written = [
         "/proc/sys/kernel/core_pattern",
@@ -52,7 +69,13 @@ async fn takes_no_orders(policy: Policy) {
         "/proc/1/oom_score_adj",
         "/proc/1/mem",
     ];
-    let read = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/1/root/etc/passwd"];
+    let mut read = vec!["/proc/kcore", "/proc/keys", "/proc/timer_list"];
+    let mut more = vec![];
+    if rights == Rights::Usual {
+        // With the capabilities for it they are harmless: what is seen and made is the container's own.
+        read.push("/proc/1/root/etc/passwd");
+        more = vec!["unshare -U true", "unshare -m true"];
+    }
     let mut script = String::new();
     for path in written {
         script += &format!("(echo '|/bin/sh' > {path}) 2> /dev/null && echo wrote {path}; ");
@@ -66,16 +89,21 @@ async fn takes_no_orders(policy: Policy) {
     for command in [
         "mknod /srv/disk b 8 0 && cat /srv/disk",
         "mknod /srv/memory c 1 1 && cat /srv/memory",
-        "unshare -U true",
-        "unshare -m true",
         "mount -t proc x /srv",
         "mount -t cgroup -o memory x /srv",
         "mount -o remount,rw /sys",
         "mount -o remount,rw /proc/sys",
-    ] {
+        "unshare -m mount -t cgroup -o memory x /srv",
+        "unshare -m mount -o remount,bind,rw /proc/sys",
+        "unshare -m mount -o remount,bind,rw /sys",
+    ]
+    .into_iter()
+    .chain(more)
+    {
         script += &format!("({command}) > /dev/null 2>&1 && echo did {command}; ");
     }
-    let spec = image(&mut world, &layers, shell(&(script + "echo done")));
+    let mut spec = image(&mut world, &layers, shell(&(script + "echo done")));
+    spec.confinement.rights = rights;
     world.run(&spec).await;
     assert_eq!(world.log(&spec, "stdout"), "done\n", "{}", world.log(&spec, "stderr"));
     world.check_nothing_is_left().await;
@@ -84,7 +112,16 @@ async fn takes_no_orders(policy: Policy) {
 /// CVE-2024-21626 and its kin: a working directory that a descriptor of the runtime leads to.
 #[tokio::test]
 async fn no_descriptor_leads_out() {
-    let mut world = World::open().await;
+    leads_nowhere(Policy::default()).await;
+}
+
+#[tokio::test]
+async fn no_descriptor_leads_out_of_users_of_a_containers_own() {
+    leads_nowhere(own_users()).await;
+}
+
+async fn leads_nowhere(policy: Policy) {
+    let mut world = open(policy).await;
     let layers = layers(&world);
     std::fs::write(world.path().join("marker"), "host").expect("written");
     let look = "ls -l /proc/self/fd; pwd; ls ..; ls ../..; ls ../../..";
@@ -116,7 +153,16 @@ async fn no_descriptor_leads_out() {
 /// Links in an image and in a sandbox belong to strangers.
 #[tokio::test]
 async fn links_lead_no_volume_out() {
-    let mut world = World::open().await;
+    links_lead_nowhere(Policy::default()).await;
+}
+
+#[tokio::test]
+async fn links_lead_no_volume_out_of_users_of_a_containers_own() {
+    links_lead_nowhere(own_users()).await;
+}
+
+async fn links_lead_nowhere(policy: Policy) {
+    let mut world = open(policy).await;
     let layers = layers(&world);
     let (outside, shared) = (world.path().join("outside"), world.path().join("shared"));
     for dir in [&outside, &shared] {
@@ -145,8 +191,17 @@ async fn links_lead_no_volume_out() {
 /// A neighbour that shares the sandbox swaps a directory for a link all the time.
 #[tokio::test]
 async fn no_link_is_quick_enough() {
+    is_too_slow(Policy::default()).await;
+}
+
+#[tokio::test]
+async fn no_link_is_quick_enough_of_users_of_a_containers_own() {
+    is_too_slow(own_users()).await;
+}
+
+async fn is_too_slow(policy: Policy) {
     const TRIES: u32 = 20;
-    let mut world = World::open().await;
+    let mut world = open(policy).await;
     let layers = layers(&world);
     let outside = world.path().join("outside");
     std::fs::create_dir(&outside).expect("made");
