@@ -1,6 +1,24 @@
 //! The contract of OCI's runtime specification, as far as containers show it from within: the checks of the programs in
 //! `validation/` of opencontainers/runtime-tools that look at a running container. Theirs that drive a command line
 //! (create, start, state, kill, delete, hooks, pidfile) have no counterpart: there is no such command here.
+//!
+//! | of theirs | here |
+//! |---|---|
+//! | default, mounts, mounts_recursive, root_readonly_true, hostname, process, process_user, process_rlimits, process_oom_score_adj, process_capabilities, linux_masked_paths, linux_readonly_paths, linux_seccomp, linux_sysctl, linux_cgroups_memory, linux_cgroups_cpus, linux_cgroups_pids | the checks of that name below |
+//! | linux_rootfs_propagation | below: nothing leads back; which volumes do is in `mounts.rs` |
+//! | linux_ns_nopath, linux_ns_itype | the namespaces below; those that are shared with the machine, or not, in `confinement.rs` |
+//! | linux_ns_path, linux_ns_path_type | no paths can be named; whose namespaces are shared is in `shares` of a container's description |
+//! | linux_devices, linux_cgroups_devices | `devices.rs`, `confinement.rs` (what was asked for), `escape.rs` (what was not) |
+//! | linux_uid_mappings, linux_gid_mappings | `users.rs` |
+//! | process_capabilities_fail | `confinement.rs`: capabilities out of bounds; unknown names are refused where they are read |
+//! | process_rlimits_fail | no test here: what the kernel refuses is the cause that the launch tells |
+//! | kill, killsig, kill_no_effect | `stop.rs`: signals as `Containers::stop` and `signal` send them |
+//! | delete, delete_resources, delete_only_create_resources | `stop.rs`, `survive.rs`, `outside.rs`, each of which ends by looking for what is left |
+//! | create, start, state, config_updates_without_affect | `run.rs`: a name is used once; a container is described once and cannot be changed |
+//! | hooks (createContainer), hooks_stdin | `devices.rs`, for devices of CDI; prestart, poststart and poststop are not there |
+//! | linux_cgroups_blkio, _hugetlb, _network, linux_process_apparmor_profile, linux_mount_label | not there, and no word of a task or an app asks for it |
+//! | linux_cgroups_relative_* | control groups are the agent's affair: no description names one |
+//! | linux_intelrdt, pidfile, misc_props, prestart_fail, poststart_fail, poststop_fail | of the command line, or of what is not there |
 
 use containers::policy::Policy;
 use model::confinement::{Confinement, Seccomp};
