@@ -230,8 +230,8 @@ impl World {
             // Never answered: the kernel takes it back.
             5 => return self.foreign.old_offers.push(offer),
             6 => {
-                let elsewhere = AgentId::new("no such agent");
-                (vec![id], TaskInfo { agent: elsewhere, ..self.task(&offer) })
+                let agent = self.agent_elsewhere(&offer);
+                (vec![id], TaskInfo { agent, ..self.task(&offer) })
             }
             _ => (vec![id], self.task(&offer)),
         };
@@ -242,6 +242,13 @@ impl World {
         self.foreign.tasks.extend(operation.tasks().iter().map(|task| task.id.clone()));
         let operations = conversion.into_iter().chain([operation]).collect();
         self.foreign_calls(Call::Accept { offers, operations, filters });
+    }
+
+    /// Another than the one that is offered; one that is not there if it knows no other.
+    fn agent_elsewhere(&mut self, offer: &Offer) -> AgentId {
+        let others = self.foreign.old_offers.iter().map(|old| &old.agent_id);
+        let others: Vec<AgentId> = others.filter(|id| **id != offer.agent_id).cloned().collect();
+        self.dice.pick(&others).cloned().unwrap_or_else(|| AgentId::new("no such agent"))
     }
 
     /// Launches the task alone or with another one, in one of two executors that may or may not be there.

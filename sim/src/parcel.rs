@@ -170,9 +170,19 @@ impl Weather {
     };
 }
 
-/// A stream keeps its order, so these may not overtake anything; all else is told again until it is answered, and so
-/// must bear to be lost, doubled and overtaken.
-pub fn keeps_order_down(message: &ToAgent) -> bool {
+/// What a message must bear. A stream keeps its order and says nothing twice; whatever is told again until it is answered has
+/// to bear more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bears {
+    /// It may not be lost, nor overtake anything.
+    Order,
+    /// It may be lost. What is told of the same task later was decided after it, so nothing is overtaken or doubled.
+    Loss,
+    /// It may be lost, doubled and overtaken.
+    All,
+}
+
+pub fn bears_down(message: &ToAgent) -> Bears {
     match message {
         ToAgent::Registered { .. }
         | ToAgent::Refused { .. }
@@ -181,27 +191,28 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
         | ToAgent::Convert { .. }
         | ToAgent::RunIn(_)
         | ToAgent::ShutdownExecutor { .. }
-        | ToAgent::Shutdown { .. } => true,
+        | ToAgent::Shutdown { .. } => Bears::Order,
         ToAgent::Kill { .. }
         | ToAgent::Acknowledge { .. }
         | ToAgent::AcknowledgeOperation { .. }
         | ToAgent::Message { .. }
-        | ToAgent::Ping => false,
+        | ToAgent::Ping => Bears::All,
     }
 }
 
-pub fn keeps_order_up(message: &FromAgent) -> bool {
+pub fn bears_up(message: &FromAgent) -> Bears {
     match message {
         // It tells what the agent has by now, which what comes later builds upon.
-        FromAgent::Register { .. } | FromAgent::Operated { .. } => true,
+        FromAgent::Register { .. } | FromAgent::Operated { .. } => Bears::Order,
         // Said once: were it lost, so would be the stream.
-        FromAgent::ExecutorEnded { .. } => true,
-        FromAgent::Update { .. }
-        | FromAgent::Checked { .. }
+        FromAgent::ExecutorEnded { .. } => Bears::Order,
+        // One at a time for each task: the next when this one is acknowledged.
+        FromAgent::Update { .. } => Bears::Loss,
+        FromAgent::Checked { .. }
         | FromAgent::Used { .. }
         | FromAgent::Message { .. }
         | FromAgent::Lends { .. }
-        | FromAgent::Pong => false,
+        | FromAgent::Pong => Bears::All,
     }
 }
 
