@@ -234,7 +234,7 @@ fn registration(nth: u32, tasks: u32) -> Result<FromAgent> {
         version: "0.1.0".to_owned(),
         work_dir: "/var/lib/dcos".to_owned(),
     };
-    let tasks = (0..tasks).map(|task| Ok(HeldTask { task: held(&id, nth, task)? }));
+    let tasks = (0..tasks).map(|task| Ok(HeldTask { task: held(&id, nth, task)?, place: None }));
     Ok(FromAgent::Register {
         protocol: PROTOCOL,
         agent: Some(id.clone()),

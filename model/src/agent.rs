@@ -219,6 +219,10 @@ pub enum FromAgent {
         /// holds is free once this is terminal.
         #[n(2)]
         latest: crate::task::TaskState,
+        /// How many updates of this task were acknowledged before this one. Unset by agents that do not count, and for
+        /// what is said once.
+        #[n(3)]
+        place: Option<u64>,
     },
     #[n(2)]
     Pong,
@@ -343,6 +347,9 @@ pub struct HeldTask {
     /// With its newest state and status.
     #[n(0)]
     pub task: Task,
+    /// That of the newest status, as an update will have it.
+    #[n(1)]
+    pub place: Option<u64>,
 }
 
 /// One batch on the stream, in either direction. The agent answers with the term it was registered in.

@@ -317,6 +317,7 @@ fn what_agents_say_of_tasks_is_judged_and_ends_are_told_by_their_causes() {
         framework: framework.clone(),
         status: status(task, TaskState::Failed, Some(Reason::CommandExecutorFailed)),
         latest: TaskState::Failed,
+        place: None,
     };
     scene.hear(update("stranger"));
     let (task, uuid) = (TaskId::new("stranger"), Uuid::derive(1, 1));

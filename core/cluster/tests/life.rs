@@ -175,7 +175,8 @@ impl Stage {
             ready: None,
             given: None,
         };
-        let message = FromAgent::Update { framework: framework.clone(), status, latest: state };
+        let message =
+            FromAgent::Update { framework: framework.clone(), status, latest: state, place: None };
         self.tell(Input::Agent { connection: at, message, seed })
             .expect("an update of a known task");
     }

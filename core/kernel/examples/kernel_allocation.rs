@@ -184,7 +184,7 @@ fn one_change(rig: &mut Rig) {
         let start = Instant::now();
         let status = status(id, agent, n as u64);
         let latest = TaskState::Finished;
-        let message = FromAgent::Update { framework: from, status, latest };
+        let message = FromAgent::Update { framework: from, status, latest, place: None };
         rig.step(Input::Agent { connection, message });
         let offers = rig.cycle().offers;
         times.push(start.elapsed());

@@ -110,7 +110,8 @@ impl Master {
             let status = status(task.id.as_str(), offer.agent_id.as_str());
             let uuid = status.uuid.expect("the status of an agent");
             let (framework, latest) = (framework.clone(), TaskState::Running);
-            let message = FromAgent::Update { framework: framework.clone(), status, latest };
+            let message =
+                FromAgent::Update { framework: framework.clone(), status, latest, place: None };
             self.step(Input::Agent { connection, message });
             let call = Call::Acknowledge { agent: offer.agent_id.clone(), task: task.id, uuid };
             self.step(Input::Framework { from: framework, call });

@@ -138,7 +138,7 @@ fn accept(bench: &mut Bench, framework: &FrameworkId, offer: &Offer, launched: u
         let uuid = Uuid::derive(1, (launched + ran) as u64);
         let status = status(task.id.clone(), offer, uuid);
         let (framework, latest) = (framework.clone(), TaskState::Running);
-        let message = FromAgent::Update { framework, status, latest };
+        let message = FromAgent::Update { framework, status, latest, place: None };
         bench.step(2, Input::Agent { connection, message });
         let call = Call::Acknowledge { agent: offer.agent_id.clone(), task: task.id, uuid };
         bench.step(3, Input::Framework { from: offer.framework.clone(), call });

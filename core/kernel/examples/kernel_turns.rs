@@ -271,5 +271,5 @@ fn held(framework: &FrameworkId, agent: &AgentId, n: usize) -> HeldTask {
         executor: None,
         limits: Limits::default(),
     };
-    HeldTask { task }
+    HeldTask { task, place: None }
 }

@@ -11,6 +11,7 @@ use model::scheduler::Event;
 use model::time::Time;
 
 use crate::executors::ExecutorKey;
+use crate::places::Places;
 use crate::programs::Program;
 use crate::settle::Holds;
 use crate::state::{Agent, Standing};
@@ -31,6 +32,8 @@ pub(crate) struct LiveAgent {
     /// Until when it must have returned to this leader; its tasks are not known before.
     pub(crate) return_by: Option<Time>,
     pub(crate) tasks: BTreeSet<(FrameworkId, TaskId)>,
+    /// How far it has told of each of `tasks`, if it says so.
+    pub(crate) places: BTreeMap<(FrameworkId, TaskId), Places>,
     /// Those of `tasks` that were launched in groups.
     pub(crate) executors: BTreeMap<ExecutorKey, BTreeSet<TaskId>>,
     /// Executors that are programs: they are here with tasks or without.
@@ -86,8 +89,8 @@ impl Kernel {
         (live.pings.unanswered, live.pings.missed) = (false, 0);
         self.spare(&agent);
         match message {
-            FromAgent::Update { framework, status, latest } => {
-                self.update(&agent, Report { framework, status, latest }, out);
+            FromAgent::Update { framework, status, latest, place } => {
+                self.update(&agent, Report { framework, status, latest, place }, out);
             }
             FromAgent::Checked { framework, task, checks, readiness } => {
                 let known = self.view.task(&framework, &task);

@@ -30,7 +30,9 @@ impl LiveAgent {
     }
 
     pub(crate) fn remove(&mut self, task: &Task) {
-        self.tasks.remove(&(task.framework.clone(), task.id.clone()));
+        let key = (task.framework.clone(), task.id.clone());
+        self.tasks.remove(&key);
+        self.places.remove(&key);
         let Some(key) = key_of(task) else { return };
         let Some(tasks) = self.executors.get_mut(&key) else { return };
         tasks.remove(&task.id);

@@ -34,6 +34,7 @@ mod offers;
 mod operations;
 pub mod operator;
 mod pattern;
+mod places;
 mod programs;
 mod promises;
 pub mod quota;

@@ -14,6 +14,7 @@ use model::time::Time;
 use crate::amounts::{Amounts, Change};
 use crate::doubles::TaskKey;
 use crate::history::Told;
+use crate::places::Places;
 use crate::tasks::{Verdict, holds};
 use crate::{Effect, Kernel, Out, Record};
 
@@ -27,9 +28,8 @@ pub(crate) struct Holds {
 impl Kernel {
     pub(crate) fn settle(&mut self, now: Time, id: &AgentId, holds: Holds, out: &mut Out) {
         let Holds { tasks, executors } = holds;
-        let of_task =
-            |held: HeldTask| ((held.task.framework.clone(), held.task.id.clone()), held.task);
-        let held: BTreeMap<TaskKey, Task> = tasks.into_iter().map(of_task).collect();
+        let of_task = |held: HeldTask| ((held.task.framework.clone(), held.task.id.clone()), held);
+        let held: BTreeMap<TaskKey, HeldTask> = tasks.into_iter().map(of_task).collect();
         let of_programs = executors.iter().map(|executor| &executor.framework);
         let strangers: BTreeSet<FrameworkId> = held
             .keys()
@@ -46,9 +46,9 @@ impl Kernel {
                 self.drop_missing(now, &key, out);
             }
         }
-        for (key, task) in held {
+        for (key, HeldTask { task, place }) in held {
             let task = self.with_program(id, task);
-            self.adopt(id, key, task);
+            self.adopt(id, key, HeldTask { task, place });
         }
         self.charge_members(id, Change::plus);
         self.charge_roles(id, out);
@@ -93,7 +93,7 @@ impl Kernel {
         self.decree(now, framework, task, verdict, out);
     }
 
-    fn adopt(&mut self, id: &AgentId, key: TaskKey, task: Task) {
+    fn adopt(&mut self, id: &AgentId, key: TaskKey, HeldTask { task, place }: HeldTask) {
         if task.state.is_terminal() && self.state.active(&key.0).is_none() {
             // Nobody is left to hear of it.
             self.complete_on(id, &key);
@@ -102,10 +102,11 @@ impl Kernel {
         self.part(id, &key);
         let task = Arc::new(Task { agent: id.clone(), ..task });
         let live = self.agents.get_mut(id).expect("it was attached");
-        let tasks = self.view.tasks.entry(key.0).or_default();
-        let before = tasks.insert(key.1, Arc::clone(&task));
+        let tasks = self.view.tasks.entry(key.0.clone()).or_default();
+        let before = tasks.insert(key.1.clone(), Arc::clone(&task));
         before.iter().for_each(|before| live.remove(before));
         live.add(&task);
+        live.places.extend(place.map(|place| (key, Places::registered(place))));
         match before {
             None => self.view.history.push(Told::TaskAdded(task)),
             Some(before) if before.state != task.state || before.status != task.status => {

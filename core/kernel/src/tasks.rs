@@ -12,6 +12,7 @@ use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
 use crate::demand::Client;
+use crate::places::Age;
 use crate::{Effect, Kernel, Out, Record};
 
 /// Completed tasks that are kept of each framework, as DC/OS sets it.
@@ -23,6 +24,14 @@ pub(crate) struct Report {
     pub(crate) framework: FrameworkId,
     pub(crate) status: TaskStatus,
     pub(crate) latest: TaskState,
+    pub(crate) place: Option<u64>,
+}
+
+/// What becomes of a task by what an agent says.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    state: TaskState,
+    age: Age,
 }
 
 /// What a framework wants killed.
@@ -101,9 +110,14 @@ impl Kernel {
     pub(crate) fn update(
         &mut self,
         agent: &AgentId,
-        Report { framework, mut status, latest }: Report,
+        Report { framework, mut status, latest, place }: Report,
         out: &mut Out,
     ) {
+        let key = (framework.clone(), status.task.clone());
+        let age = self.age_of(agent, &key, place);
+        if age == Age::Overtaken {
+            return;
+        }
         status.agent.get_or_insert_with(|| agent.clone());
         self.spell_preempted(&framework, &mut status);
         let latest = self.as_drained(agent, &framework, &mut status, latest);
@@ -113,7 +127,7 @@ impl Kernel {
         }
         let latest = if status.state.is_terminal() { status.state } else { latest };
         let active = self.state.active(&framework).is_some();
-        if let Some(ended) = self.note(agent, &framework, &status, latest) {
+        if let Some(ended) = self.note(agent, &framework, &status, Latest { state: latest, age }) {
             self.release(&ended, out);
             self.count_free(agent);
             self.offer_again(agent);
@@ -123,7 +137,7 @@ impl Kernel {
         } else {
             // Nobody will ever acknowledge this.
             if latest.is_terminal() {
-                self.complete_on(agent, &(framework.clone(), status.task.clone()));
+                self.complete_on(agent, &key);
             }
             let connection = self.agents[agent].connection.expect("it has just spoken");
             out.effects.push(Effect::ToAgent(connection, ToAgent::Shutdown { framework }));
@@ -136,9 +150,9 @@ impl Kernel {
         agent: &AgentId,
         framework: &FrameworkId,
         status: &TaskStatus,
-        latest: TaskState,
+        latest: Latest,
     ) -> Option<Arc<Task>> {
-        if latest.is_terminal() && !self.view.doubles.is_empty() {
+        if latest.state.is_terminal() && !self.view.doubles.is_empty() {
             let key = (framework.clone(), status.task.clone());
             if let Some(double) = self.end_double(agent, &key) {
                 self.note_end(agent);
@@ -152,13 +166,18 @@ impl Kernel {
         let (held, before) = (holds(task), task.state);
         let known = Arc::make_mut(task);
         // An agent says everything until it is acknowledged.
-        let is_news = status.uuid.is_none()
+        let is_other = status.uuid.is_none()
             || known.status.as_ref().is_none_or(|told| told.uuid != status.uuid);
         if !known.state.is_terminal() {
-            known.state = latest;
+            known.state = latest.state;
         }
-        known.status = Some(kept(known, status));
-        if is_news {
+        // What was told on registering is shown, unless it is an end: that is told in its turn.
+        let is_shown = latest.age == Age::Behind
+            && known.status.as_ref().is_some_and(|told| !told.state.is_terminal());
+        if !is_shown {
+            known.status = Some(kept(known, status));
+        }
+        if is_other && !is_shown || known.state != before {
             self.view.history.updated(task, before);
         }
         (held && !holds(task)).then(|| Arc::clone(task))

@@ -81,6 +81,9 @@ pub struct Held {
     /// When it must have ended by itself; set once it runs.
     #[n(10)]
     pub complete_by: Option<Time>,
+    /// How many updates were acknowledged. By it a master knows what repeats from what is new, whatever the clock says.
+    #[cbor(n(11), default)]
+    pub acknowledged: u64,
 }
 
 /// What a task shares with others.

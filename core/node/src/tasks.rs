@@ -36,7 +36,8 @@ impl Unwritten {
             executor: Some(executor.clone().unwrap_or_else(own)),
             ..TaskStatus::plain(task.id.clone(), TaskState::Failed, Source::Agent, now)
         };
-        FromAgent::Update { framework: framework.clone(), status, latest: TaskState::Failed }
+        let framework = framework.clone();
+        FromAgent::Update { framework, status, latest: TaskState::Failed, place: None }
     }
 }
 
@@ -100,6 +101,7 @@ impl Node {
             group,
             seen: Vec::new(),
             complete_by: None,
+            acknowledged: 0,
         };
         self.keep(&container, held.clone(), turn);
         (container, held)

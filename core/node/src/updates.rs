@@ -236,6 +236,7 @@ impl Node {
         }
         let mut held = Held::clone(&held);
         held.pending.remove(0);
+        held.acknowledged += 1;
         self.keep(&container, held, turn);
         self.tell(&container, self.config.retry_min, turn);
     }
@@ -245,7 +246,7 @@ impl Node {
     pub(crate) fn tell_end(&self, held: &Held, status: TaskStatus, turn: &mut Turn<'_>) {
         if self.updates.connected {
             let (framework, latest) = (held.framework.clone(), status.state);
-            let update = FromAgent::Update { framework, status, latest };
+            let update = FromAgent::Update { framework, status, latest, place: None };
             turn.out.effects.push(Effect::ToMaster(update));
         }
     }
@@ -276,6 +277,7 @@ impl Node {
             framework: held.framework.clone(),
             status,
             latest: held.state(),
+            place: Some(held.acknowledged),
         }));
         // A wait of nothing would have ticks without end at one time.
         let wait = wait.max(Duration::from_millis(1));

@@ -87,6 +87,15 @@ impl Held {
         let named = |group: &Group| ExecutorInfo { program: None, ..(*group.executor).clone() };
         let executor = self.group.as_ref().map(named);
         let staged = Task::staged(self.framework.clone(), &self.info, executor.as_ref());
-        HeldTask { task: Task { state: self.state(), status: self.latest.clone(), ..staged } }
+        let task = Task { state: self.state(), status: self.latest.clone(), ..staged };
+        HeldTask { task, place: Some(self.newest_place()) }
+    }
+
+    fn newest_place(&self) -> u64 {
+        match self.pending.len() {
+            // It was acknowledged, and counts as one of those.
+            0 => self.acknowledged.saturating_sub(1),
+            waiting => self.acknowledged + waiting as u64 - 1,
+        }
     }
 }

@@ -153,7 +153,7 @@ fn running(task: &Task) -> Input {
         ..TaskStatus::plain(task.id.clone(), TaskState::Running, Source::Executor, Time(1))
     };
     let framework = task.framework.clone();
-    let message = FromAgent::Update { framework, status, latest: TaskState::Running };
+    let message = FromAgent::Update { framework, status, latest: TaskState::Running, place: None };
     Input::Agent { connection: AGENT, message, seed: 1 }
 }
 

@@ -134,7 +134,7 @@ fn the_executor_is_paid_for_after_its_agent_came_back_and_after_a_change_of_lead
         let held = |id: &str, state: TaskState| {
             let known = stage.kernel.view().task(&framework, &TaskId::new(id)).cloned();
             let task = known.expect("it was launched").as_ref().clone();
-            HeldTask { task: Task { state, ..task } }
+            HeldTask { task: Task { state, ..task }, place: None }
         };
         let both = vec![held("a", Running), held("b", Running)];
         let one = vec![held("a", Finished), held("b", Running)];

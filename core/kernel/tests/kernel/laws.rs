@@ -196,7 +196,12 @@ impl World {
         for key in keys.into_iter().filter(|key| key.0 == *framework) {
             self.agents[at].tasks.remove(&key);
             let status = self.status(&key.1, TaskState::Killed);
-            let message = FromAgent::Update { framework: key.0, status, latest: TaskState::Killed };
+            let message = FromAgent::Update {
+                framework: key.0,
+                status,
+                latest: TaskState::Killed,
+                place: None,
+            };
             self.input(Input::Agent { connection, message });
         }
     }
@@ -225,7 +230,7 @@ impl World {
             return;
         };
         let (status, latest) = (status.clone(), held.task.state);
-        let message = FromAgent::Update { framework: key.0.clone(), status, latest };
+        let message = FromAgent::Update { framework: key.0.clone(), status, latest, place: None };
         self.input(Input::Agent { connection: Connection(connection), message });
     }
 
@@ -235,7 +240,7 @@ impl World {
         agent.connection = Some(self.connections);
         let tasks = agent.tasks.values().map(|held| {
             let status = held.pending.last().cloned();
-            HeldTask { task: Task { status, ..held.task.clone() } }
+            HeldTask { task: Task { status, ..held.task.clone() }, place: None }
         });
         let message = FromAgent::Register {
             protocol: PROTOCOL,

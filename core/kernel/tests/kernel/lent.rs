@@ -96,7 +96,12 @@ fn who_borrowed_is_told_that_it_was_preempted_in_words_that_it_knows() {
         let (_, from, _) = borrowed(&mut stage, capabilities);
         let mut gone = status("t", TaskState::Gone, Some(model::id::Uuid::derive(1, 2)), stage.now);
         gone.reason = Some(Reason::ContainerPreempted);
-        let update = FromAgent::Update { framework: from, status: gone, latest: TaskState::Gone };
+        let update = FromAgent::Update {
+            framework: from,
+            status: gone,
+            latest: TaskState::Gone,
+            place: None,
+        };
         let effects = stage.hear(1, update);
         assert_eq!(told(&effects).map(|status| status.state), Some(state));
         let free = of(&offers(&stage.settle()));
@@ -137,7 +142,7 @@ fn a_new_leader_hears_with_the_registration_what_is_lent() {
             protocol: PROTOCOL,
             agent: Some(agent),
             info: info(BIG),
-            tasks: vec![HeldTask { task: held }],
+            tasks: vec![HeldTask { task: held, place: None }],
             books,
         },
     );

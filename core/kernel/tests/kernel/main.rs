@@ -16,6 +16,7 @@ mod maintenance;
 mod offers;
 mod operation_states;
 mod operations;
+mod places;
 mod programs;
 mod promises;
 mod quota;

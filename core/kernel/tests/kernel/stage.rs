@@ -256,7 +256,8 @@ impl Stage {
         self.uuids += 1;
         let uuid = Uuid::derive(7, self.uuids);
         let status = status(task, state, Some(uuid), self.now);
-        let update = FromAgent::Update { framework: framework.clone(), status, latest };
+        let update =
+            FromAgent::Update { framework: framework.clone(), status, latest, place: None };
         (uuid, self.hear(connection, update))
     }
 
@@ -399,7 +400,7 @@ pub(crate) fn held(
         executor: None,
         limits: Limits::default(),
     };
-    HeldTask { task }
+    HeldTask { task, place: None }
 }
 
 pub(crate) fn registered(effects: &[Effect]) -> Option<AgentId> {

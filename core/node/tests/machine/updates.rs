@@ -57,6 +57,28 @@ fn an_update_survives_a_crash() {
 }
 
 #[test]
+fn updates_are_counted_by_their_acknowledgements_also_across_a_crash() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    world.started();
+    assert_eq!(world.place, Some(0));
+    world.pass(10);
+    assert_eq!(world.place, Some(0), "it is the same update");
+    world.exited(0);
+    let newest = |world: &World| {
+        let held = world.node.view().held;
+        held.values().next().expect("it is held").told().place
+    };
+    assert_eq!(newest(&world), Some(1), "its turn has not come");
+    world.crash();
+    world.start(&[]);
+    world.connect(1);
+    assert_eq!((world.place, newest(&world)), (Some(0), Some(1)));
+    world.acknowledge();
+    assert_eq!((world.place, newest(&world)), (Some(1), Some(1)));
+}
+
+#[test]
 fn a_task_that_flickers_unheard_does_not_fill_the_disk() {
     let mut world = World::running(TaskInfo { health_checks: vec![check(0)], ..task("t") });
     world.feed(Input::Disconnected);

@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) boot: u64,
     /// The update that was told last.
     pub(crate) told: Option<TaskStatus>,
+    /// That of the update that was told last.
+    pub(crate) place: Option<u64>,
     /// The container that was launched last.
     pub(crate) container: ContainerId,
     /// Whether the framework hears of TASK_KILLING.
@@ -93,6 +95,7 @@ impl World {
             seed: 0,
             boot: 1,
             told: None,
+            place: None,
             container: ContainerId::new("none"),
             killing: TellKilling::No,
             tallies: Vec::new(),
@@ -341,8 +344,9 @@ impl World {
                     _ => format!("register {agent} {tasks:?} {executors:?}"),
                 }
             }
-            FromAgent::Update { status, latest, .. } => {
+            FromAgent::Update { status, latest, place, .. } => {
                 let line = said(&status, latest);
+                self.place = place;
                 self.told = Some(status);
                 line
             }

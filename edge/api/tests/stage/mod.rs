@@ -148,7 +148,7 @@ impl Stage {
             ..TaskStatus::plain(task.id.clone(), state, Source::Executor, Time(1_700_000_001_000))
         };
         let framework = task.framework.clone();
-        self.says(FromAgent::Update { framework, status, latest: state }).await
+        self.says(FromAgent::Update { framework, status, latest: state, place: None }).await
     }
 
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&cluster::View) -> bool) {
