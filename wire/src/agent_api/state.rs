@@ -253,6 +253,7 @@ mod tests {
         Held {
             seen: vec![],
             complete_by: None,
+            acknowledged: 0,
             framework: FrameworkId::new("f"),
             info: Arc::new(info),
             accepted_at: Time(1_000),

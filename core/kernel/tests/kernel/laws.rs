@@ -195,13 +195,8 @@ impl World {
         let keys: Vec<_> = self.agents[at].tasks.keys().cloned().collect();
         for key in keys.into_iter().filter(|key| key.0 == *framework) {
             self.agents[at].tasks.remove(&key);
-            let status = self.status(&key.1, TaskState::Killed);
-            let message = FromAgent::Update {
-                framework: key.0,
-                status,
-                latest: TaskState::Killed,
-                place: None,
-            };
+            let (status, latest) = (self.status(&key.1, TaskState::Killed), TaskState::Killed);
+            let message = FromAgent::Update { framework: key.0, status, latest, place: None };
             self.input(Input::Agent { connection, message });
         }
     }
