@@ -170,19 +170,9 @@ impl Weather {
     };
 }
 
-/// What a message must bear. A stream keeps its order and says nothing twice; whatever is told again until it is answered has
-/// to bear more than that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bears {
-    /// It may not be lost, nor overtake anything.
-    Order,
-    /// It may be lost. What is told of the same task later was decided after it, so nothing is overtaken or doubled.
-    Loss,
-    /// It may be lost, doubled and overtaken.
-    All,
-}
-
-pub fn bears_down(message: &ToAgent) -> Bears {
+/// A stream keeps its order, so these may not overtake anything; all else is told again until it is answered, and so
+/// must bear to be lost, doubled and overtaken.
+pub fn keeps_order_down(message: &ToAgent) -> bool {
     match message {
         ToAgent::Registered { .. }
         | ToAgent::Refused { .. }
@@ -191,28 +181,27 @@ pub fn bears_down(message: &ToAgent) -> Bears {
         | ToAgent::Convert { .. }
         | ToAgent::RunIn(_)
         | ToAgent::ShutdownExecutor { .. }
-        | ToAgent::Shutdown { .. } => Bears::Order,
+        | ToAgent::Shutdown { .. } => true,
         ToAgent::Kill { .. }
         | ToAgent::Acknowledge { .. }
         | ToAgent::AcknowledgeOperation { .. }
         | ToAgent::Message { .. }
-        | ToAgent::Ping => Bears::All,
+        | ToAgent::Ping => false,
     }
 }
 
-pub fn bears_up(message: &FromAgent) -> Bears {
+pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
         // It tells what the agent has by now, which what comes later builds upon.
-        FromAgent::Register { .. } | FromAgent::Operated { .. } => Bears::Order,
+        FromAgent::Register { .. } | FromAgent::Operated { .. } => true,
         // Said once: were it lost, so would be the stream.
-        FromAgent::ExecutorEnded { .. } => Bears::Order,
-        // One at a time for each task: the next when this one is acknowledged.
-        FromAgent::Update { .. } => Bears::Loss,
-        FromAgent::Checked { .. }
+        FromAgent::ExecutorEnded { .. } => true,
+        FromAgent::Update { .. }
+        | FromAgent::Checked { .. }
         | FromAgent::Used { .. }
         | FromAgent::Message { .. }
         | FromAgent::Lends { .. }
-        | FromAgent::Pong => Bears::All,
+        | FromAgent::Pong => false,
     }
 }
 

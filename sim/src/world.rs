@@ -16,7 +16,7 @@ use crate::foreign::Foreign;
 use crate::history::History;
 use crate::host::{HOME, Machine as HostMachine};
 use crate::operator::Asked;
-use crate::parcel::{Bears, Host, NOTICED_MAX, Parcel, Queue, Weather, bears_down, bears_up};
+use crate::parcel::{Host, NOTICED_MAX, Parcel, Queue, Weather, keeps_order_down, keeps_order_up};
 use crate::process::Process;
 use crate::witness::Witness;
 
@@ -352,17 +352,16 @@ impl World {
 
     pub fn send_up(&mut self, host: Host, message: FromAgent) {
         let Some((connection, _)) = self.hosts[host].connection else { return };
-        let said_once = self.hosts[host].is_said_once(&message);
-        let bears = if said_once { Bears::Order } else { bears_up(&message) };
+        let keeps_order = keeps_order_up(&message) || self.hosts[host].is_said_once(&message);
         let parcel = Parcel::ToMaster { connection, message };
-        self.send_through(host, connection, true, bears, parcel);
+        self.send_through(host, connection, true, keeps_order, parcel);
     }
 
     fn send_down(&mut self, connection: Connection, message: ToAgent) {
         let Some(host) = self.streams.get(&connection).copied() else { return };
-        let bears = bears_down(&message);
+        let keeps_order = keeps_order_down(&message);
         let parcel = Parcel::ToHost { host, connection, term: self.term, message };
-        self.send_through(host, connection, false, bears, parcel);
+        self.send_through(host, connection, false, keeps_order, parcel);
     }
 
     fn send_through(
@@ -370,7 +369,7 @@ impl World {
         host: Host,
         connection: Connection,
         up: bool,
-        bears: Bears,
+        keeps_order: bool,
         parcel: Parcel,
     ) {
         if self.partitioned.contains(&host) {
@@ -378,7 +377,7 @@ impl World {
         }
         let at = self.now + Duration::from_millis(self.delay());
         let weather = self.weather;
-        if bears == Bears::Order {
+        if keeps_order {
             // A master that is unsure says a thing twice; an agent registers once on each stream.
             if !up && self.dice.chance(weather.duplicate_permille) {
                 self.queue.send_in_order(at, connection, up, parcel.clone());
@@ -388,9 +387,6 @@ impl World {
         }
         if self.dice.chance(weather.loss_permille) {
             return;
-        }
-        if bears == Bears::Loss {
-            return self.queue.send_in_order(at, connection, up, parcel);
         }
         if self.dice.chance(weather.duplicate_permille) {
             let later = at + Duration::from_millis(self.delay());
