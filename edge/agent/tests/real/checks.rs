@@ -93,7 +93,7 @@ pub(crate) async fn health_is_told_by_port_page_and_command() {
         ("b", page(bad), false),
         ("c", tcp(good), true),
         ("d", tcp(1), false),
-        ("e", command("test -e here"), true),
+        ("e", command("until test -e here; do sleep 0.05; done"), true),
         ("f", command("exit 7"), false),
     ] {
         world.run(checked(id, probe)).await;

@@ -75,8 +75,9 @@ async fn signals_reach_the_main_process() {
 #[tokio::test]
 async fn an_alive_container_is_killed_to_be_removed() {
     let mut world = World::open().await;
-    let spec = world.spec(shell("trap '' TERM; while :; do sleep 0.1; done"));
+    let spec = world.spec(shell("trap '' TERM; echo ready; while :; do sleep 0.1; done"));
     world.launch(&spec).await;
+    world.wait_for_output(&spec, "ready\n").await;
     world.containers().remove(&spec.container).await.expect("removed");
     assert_eq!(world.end_of(&spec).await.wait_status, SIGKILL);
     world.check_nothing_is_left().await;
