@@ -8,6 +8,7 @@ use model::scheduler::Call;
 
 use crate::What;
 use crate::crew::{Crew, Of};
+use crate::group::GroupId;
 use crate::kill::{Doomed, Volumes};
 use crate::machine::{Services, Standing, Turn};
 use crate::queue::Want;
@@ -203,7 +204,10 @@ impl Services {
         let want = aim.of.as_ref().map(|of| {
             let same = known.filter(|known| known.template.version == of.version);
             let template = same.map(|known| Arc::clone(&known.template));
-            let new = || Arc::new(Template::new(&of.spec, of.version, of.since, &self.config));
+            let top = GroupId::of(app).top();
+            let enforced = top.is_some_and(|top| self.memory.view.enforces_role(&top));
+            let version = (of.version, of.since);
+            let new = || Arc::new(Template::new(&of.spec, version, enforced, &self.config));
             Want { template: template.unwrap_or_else(new), count }
         });
         self.desk.queue.set(app, want, turn.now);

@@ -24,7 +24,7 @@ use crate::spec::pod::{
 };
 use crate::spec::resource::{Amounts, LinuxInfo};
 use crate::state::{Instance, Member, Version};
-use crate::task::{decimal, hostname, label_variables, pairs, variable};
+use crate::task::{ENFORCED, decimal, hostname, label_variables, pairs, truth, variable};
 
 const TCP: &str = "tcp";
 
@@ -34,6 +34,7 @@ pub(crate) struct TaskGroup {
     name: String,
     app: Arc<AppSpec>,
     version: Version,
+    enforced: bool,
     /// What the labels say to each container, in their order.
     labels: Vec<Vec<(String, String)>>,
     ports: PortsOf,
@@ -65,7 +66,7 @@ struct Exposed<'a> {
 
 impl TaskGroup {
     /// `None` if the spec is not a pod's.
-    pub(crate) fn new(spec: &Arc<AppSpec>, version: Version) -> Option<Self> {
+    pub(crate) fn new(spec: &Arc<AppSpec>, version: Version, enforced: bool) -> Option<Self> {
         let pod = spec.pod.as_ref()?;
         let labels = |container: &PodContainer| {
             let mut all: BTreeMap<String, String> = spec.labels.clone();
@@ -76,6 +77,7 @@ impl TaskGroup {
         Some(Self {
             name: hostname(&spec.id),
             version,
+            enforced,
             labels: pod.containers.iter().map(labels).collect(),
             ports: match spec.networks.iter().any(|network| is_own(network.mode)) {
                 true => PortsOf::Container,
@@ -178,6 +180,7 @@ impl TaskGroup {
         set("MESOS_EXECUTOR_ID", setting.executor.to_string());
         set("MARATHON_APP_ID", self.app.id.to_string());
         set("MARATHON_APP_VERSION", self.version.to_string());
+        set(ENFORCED, truth(self.enforced));
         set("MARATHON_CONTAINER_ID", container.name.clone());
         let Amounts { cpus, mem, disk, gpus } = container.resources;
         set("MARATHON_CONTAINER_RESOURCE_CPUS", decimal(cpus));

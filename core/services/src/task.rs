@@ -25,6 +25,8 @@ use crate::{Config, probe};
 
 /// Labels with longer keys or values are not told to the task, as in Marathon.
 const ENVIRONMENT_VALUE_CHARS_MAX: usize = 512;
+/// By it schedulers that Marathon starts know that their role, `MESOS_ALLOCATION_ROLE`, is that of their group.
+pub(crate) const ENFORCED: &str = "MARATHON_APP_ENFORCE_GROUP_ROLE";
 const LABEL_PREFIX: &str = "MARATHON_APP_LABEL_";
 
 /// All of a version's tasks that does not vary from one to the next.
@@ -69,10 +71,11 @@ pub(crate) struct Launch<'a> {
 }
 
 impl Template {
+    /// `enforced`: whether the app's top-level group has its name as the role of its apps.
     pub(crate) fn new(
         spec: &Arc<AppSpec>,
-        version: Version,
-        since: Version,
+        (version, since): (Version, Version),
+        enforced: bool,
         config: &Config,
     ) -> Self {
         let role = spec.role.clone().expect("an accepted spec has a role");
@@ -85,10 +88,10 @@ impl Template {
             words: words(spec),
             name: hostname(&spec.id),
             run: run(spec),
-            context: context(spec, version),
+            context: context(spec, version, enforced),
             container: container(spec),
             labels: pairs(&spec.labels),
-            group: TaskGroup::new(spec, version),
+            group: TaskGroup::new(spec, version, enforced),
             spec: Arc::clone(spec),
             role,
         }
@@ -197,11 +200,12 @@ fn words(spec: &AppSpec) -> Words {
     })
 }
 
-fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {
+fn context(spec: &AppSpec, version: Version, enforced: bool) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
     set("MARATHON_APP_ID", spec.id.to_string());
     set("MARATHON_APP_VERSION", version.to_string());
+    set(ENFORCED, truth(enforced));
     let image = spec.container.as_ref().and_then(|container| container.image.as_ref());
     if let Some(image) = image.filter(|_| is_docker(spec)) {
         set("MARATHON_APP_DOCKER_IMAGE", image.name.clone());
@@ -212,6 +216,11 @@ fn context(spec: &AppSpec, version: Version) -> Vec<(String, String)> {
     set("MARATHON_APP_RESOURCE_GPUS", spec.gpus.to_string());
     all.extend(label_variables(&spec.labels));
     all
+}
+
+/// As Marathon spells it.
+pub(crate) fn truth(is: bool) -> String {
+    if is { "TRUE".to_owned() } else { "FALSE".to_owned() }
 }
 
 pub(crate) fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {

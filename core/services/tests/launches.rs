@@ -76,6 +76,7 @@ fn a_task_gets_the_environment_that_marathon_tasks_expect() {
         assert_eq!(found.get(name).map(String::as_str), Some(value), "{name}");
     };
     check("MARATHON_APP_ID", "/prod/web");
+    check("MARATHON_APP_ENFORCE_GROUP_ROLE", "TRUE");
     check("MARATHON_APP_RESOURCE_CPUS", "0.25");
     check("MARATHON_APP_RESOURCE_MEM", "32.0");
     check("MARATHON_APP_RESOURCE_DISK", "0.0");

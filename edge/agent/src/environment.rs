@@ -45,6 +45,7 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
     let endpoint = format!("{}:{}", place.ip, place.port);
     let mut all: BTreeMap<String, String> = [
         ("HOST", place.hostname.clone()),
+        ("MESOS_ALLOCATION_ROLE", task.role.to_string()),
         ("LIBPROCESS_IP", place.ip.to_string()),
         ("LIBPROCESS_NUM_WORKER_THREADS", "8".to_owned()),
         ("MESOS_AGENT_ENDPOINT", endpoint.clone()),
@@ -181,6 +182,7 @@ mod tests {
         check("MESOS_TASK_ID", "t");
         check("MESOS_EXECUTOR_ID", "e");
         check("MESOS_SLAVE_ID", "S0");
+        check("MESOS_ALLOCATION_ROLE", "*");
         check("MESOS_AGENT_ENDPOINT", "127.0.0.9:5051");
         check("MESOS_DIRECTORY", "/d/s");
         check("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "7secs");

@@ -85,15 +85,18 @@ impl Store {
         spawn_blocking(move || inner.prune(&keep)).await.context("pruning images")?
     }
 
-    /// The same, with those to be spared told by name. A name that is not here is passed over; one that is none fails.
-    pub async fn prune_but(&self, names: &[String]) -> Result<Usage> {
-        let keep = self.inner().digests_of(names)?;
+    /// The same, with those to be spared told by name. A name that is not here is passed over; one of `excluded` that is
+    /// none fails, one of `in_use` has no image.
+    pub async fn prune_but(&self, excluded: &[String], in_use: &[String]) -> Result<Usage> {
+        let mut keep = self.inner().digests_of(excluded)?;
+        let of = |name| self.inner().digests_of(std::slice::from_ref(name)).ok();
+        keep.extend(in_use.iter().filter_map(of).flatten());
         self.prune(&keep).await
     }
 }
 
 impl Inner {
-    fn digests_of(&self, names: &[String]) -> Result<Vec<String>> {
+    pub(crate) fn digests_of(&self, names: &[String]) -> Result<Vec<String>> {
         let contents = self.index.contents();
         let mut digests = Vec::new();
         for name in names {

@@ -71,7 +71,10 @@ impl Store {
     pub async fn open(dir: &Path, config: Config) -> anyhow::Result<Self> {
         let dir = dir.to_owned();
         let open = move || Inner::open(&dir, config);
-        Ok(Self(Arc::new(spawn_blocking(open).await.context("opening the image store")??)))
+        let inner = spawn_blocking(open).await.context("opening the image store")??;
+        // Else no sweep would ever remove anything.
+        inner.digests_of(&inner.config.garbage.excluded).context("excluded_images")?;
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Makes an image ready to run: at once if it is here, by its registry otherwise. Pulls of the same image or

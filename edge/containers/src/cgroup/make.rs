@@ -16,6 +16,8 @@ const OWN_V1: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices", "freez
 
 /// Of both versions.
 const CPU: &str = "cpu";
+const SWAP_V1: &str = "memory.memsw.limit_in_bytes";
+const SWAP_V2: &str = "memory.swap.max";
 
 /// Of version 1 only.
 const DEVICES: &str = "devices";
@@ -93,7 +95,7 @@ impl Hierarchies {
             hand_on(mount, cgroup)?;
         }
         let mut settings = self.settings(limits, devices);
-        settings.retain(|one| one.controller != CPU);
+        settings.retain(|one| one.controller != CPU && self.can_set(cgroup, one));
         self.write_all(cgroup, &settings)?;
         self.ask_program(cgroup, devices)
     }
@@ -125,6 +127,30 @@ impl Hierarchies {
             true => settings_v2(limits),
             false => settings_v1(limits, devices, self.limits_swap()),
         }
+    }
+
+    /// Takes away the limits that a group may have and is not to have any more.
+    fn lifted(&self, limits: &Limits) -> impl Iterator<Item = Setting> {
+        let all = match self.is_v2() {
+            true => [
+                setting(CPU, "cpu.max", format!("max {CPU_PERIOD_MICROS}")),
+                setting("memory", SWAP_V2, "max"),
+                setting("memory", "memory.max", "max"),
+            ],
+            false => [
+                setting(CPU, "cpu.cfs_quota_us", -1),
+                setting("memory", SWAP_V1, -1),
+                setting("memory", "memory.limit_in_bytes", -1),
+            ],
+        };
+        let (cpu, memory) = (limits.cpu_millis_max.is_none(), limits.memory_bytes_max.is_none());
+        all.into_iter().filter(move |one| if one.controller == CPU { cpu } else { memory })
+    }
+
+    /// Kernels that do not count swap have no file for it.
+    fn can_set(&self, cgroup: &str, one: &Setting) -> bool {
+        let is_swap = matches!(one.file, SWAP_V1 | SWAP_V2);
+        !is_swap || self.dir(one.controller, cgroup).is_ok_and(|dir| dir.join(one.file).exists())
     }
 
     fn write_all(&self, cgroup: &str, settings: &[Setting]) -> anyhow::Result<()> {
@@ -166,6 +192,8 @@ impl Hierarchies {
     /// Changes the limits of a group that is there.
     pub(crate) fn limit(&self, cgroup: &str, limits: &Limits) -> anyhow::Result<()> {
         let mut settings = self.settings(limits, Devices::AllBut(&[]));
+        settings.extend(self.lifted(limits));
+        settings.retain(|one| self.can_set(cgroup, one));
         // Version 1 refuses to go below what is used; version 2 would kill.
         if self.is_v2() && limits.memory_bytes_max < self.memory_bytes(cgroup) {
             settings.retain(|one| one.file != "memory.max");
@@ -256,7 +284,7 @@ fn settings_v1(limits: &Limits, devices: Devices<'_>, limits_swap: bool) -> Vec<
         if limits_swap {
             let with_swap = bytes.saturating_add(limits.swap_bytes_max.unwrap_or(0));
             let most = if with_swap == u64::MAX { "-1".into() } else { with_swap.to_string() };
-            all.push(setting("memory", "memory.memsw.limit_in_bytes", most));
+            all.push(setting("memory", SWAP_V1, most));
         }
     }
     if let Some(bytes) = limits.memory_bytes_kept {
@@ -280,7 +308,7 @@ fn settings_v2(limits: &Limits) -> Vec<Setting> {
         all.push(setting("memory", "memory.max", bytes));
         let swap = limits.swap_bytes_max.unwrap_or(0);
         let swap = if swap == u64::MAX { "max".into() } else { swap.to_string() };
-        all.push(setting("memory", "memory.swap.max", swap));
+        all.push(setting("memory", SWAP_V2, swap));
     }
     if let Some(bytes) = limits.memory_bytes_kept {
         all.push(setting("memory", "memory.low", bytes));

@@ -21,7 +21,7 @@ use crate::packet;
 use crate::policy::{self, FilterOf};
 use crate::protocol::{Launch, ToInit};
 use crate::seccomp::Filter;
-use crate::spec::Spec;
+use crate::spec::{Root, Spec};
 
 /// New files are not for others to write to, as everywhere.
 const UMASK: u32 = 0o022;
@@ -58,6 +58,7 @@ pub(super) fn confine(
     bounds::set(&spec.rlimits)?;
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
+    hide_groups(spec).map_err(told("a namespace of control groups"))?;
     root.enter(reach)?;
     let (granted, of_machine) = (&launch.granted, machine.capabilities);
     let asked = spec.confinement.no_new_privileges;
@@ -99,12 +100,22 @@ fn take(stdio: Stdio) -> std::io::Result<()> {
     Ok(())
 }
 
-/// In the namespaces that are cheap, or whose contents must be those of this moment.
+/// In the namespaces that are cheap, or whose contents must be those of this moment. Who has a root of its own cannot rename
+/// the machine, whatever it may do.
 fn be_alone(spec: &Spec) -> std::io::Result<()> {
     let mut namespaces = CloneFlags::CLONE_NEWNS;
     let is_named = spec.hostname.is_some() || spec.confinement.domain_name.is_some();
-    namespaces.set(CloneFlags::CLONE_NEWUTS, is_named);
+    namespaces.set(CloneFlags::CLONE_NEWUTS, is_named || spec.root != Root::Host);
     Ok(nix::sched::unshare(namespaces)?)
+}
+
+/// Who sees only the container's groups below `/sys/fs/cgroup` is told that it is in the topmost of them, by which programs
+/// find their limits.
+fn hide_groups(spec: &Spec) -> std::io::Result<()> {
+    match spec.root {
+        Root::Host => Ok(()),
+        Root::Image { .. } => Ok(nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)?),
+    }
 }
 
 /// What it is before it knows its container.

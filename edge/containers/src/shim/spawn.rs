@@ -1,6 +1,7 @@
 //! Starting a program inside a container, from its init: the main process and those of later sessions.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -11,6 +12,7 @@ use rustix::pty::OpenptFlags;
 
 use super::init::EXIT_NOT_STARTED;
 use super::process::{PATH_DEFAULT, Process};
+use super::users::Identity;
 use crate::spec::WindowSize;
 
 pub(super) struct Child {
@@ -101,13 +103,23 @@ fn set_up(process: &Process, stdio: &[OwnedFd], terminal: Option<&OwnedFd>) -> s
         nix::unistd::dup2_stdout(output)?;
         nix::unistd::dup2_stderr(errors)?;
     }
-    if let Some(identity) = &process.identity {
+    if let Some(identity) = process.identity.as_ref().filter(|identity| !is_already(identity)) {
         let groups: Vec<Gid> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
         nix::unistd::setgroups(&groups)?;
         nix::unistd::setgid(Gid::from_raw(identity.gid))?;
         nix::unistd::setuid(Uid::from_raw(identity.uid))?;
     }
     reset_signals()
+}
+
+/// Then nothing has to be allowed: init may have become the task's user, and may no longer become another.
+fn is_already(identity: &Identity) -> bool {
+    let is = |uid: Uid, gid: Gid| (uid.as_raw(), gid.as_raw()) == (identity.uid, identity.gid);
+    let groups = nix::unistd::getgroups().unwrap_or_default();
+    let groups: BTreeSet<u32> = groups.into_iter().map(Gid::as_raw).collect();
+    is(nix::unistd::getuid(), nix::unistd::getgid())
+        && is(nix::unistd::geteuid(), nix::unistd::getegid())
+        && groups == identity.groups.iter().copied().collect()
 }
 
 /// Programs expect to be born with none ignored or blocked; our own runtime ignores SIGPIPE.

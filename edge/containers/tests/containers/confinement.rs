@@ -29,6 +29,24 @@ fn confined(
     Spec { confinement: asked, ..image(world, layers, run) }
 }
 
+/// The name of the machine and its control groups are not a container's to see or change, also where nobody names it.
+#[tokio::test]
+async fn a_container_with_an_image_has_its_own_name_and_its_groups_topmost() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let run = shell(
+        "readlink /proc/self/ns/uts; grep -E '^(0:|.*:memory:)' /proc/self/cgroup | cut -d: -f3",
+    );
+    let spec = image(&mut world, &layers, run);
+    world.run(&spec).await;
+    let told = world.log(&spec, "stdout");
+    let (uts, groups) = told.split_once('\n').expect("two answers");
+    let of_machine = std::fs::read_link("/proc/self/ns/uts").expect("read");
+    assert_ne!(uts, of_machine.display().to_string());
+    assert!(!groups.is_empty() && groups.lines().all(|group| group == "/"), "{groups:?}");
+    world.check_nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn capabilities_are_those_that_were_asked_for() {
     let mut world = World::open().await;

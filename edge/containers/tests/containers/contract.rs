@@ -111,7 +111,7 @@ const CHECKS: &[(&str, &str, &str)] = &[
 ];
 
 /// Namespaces of the container that are not the machine's.
-const OWN: [&str; 4] = ["pid", "ipc", "mnt", "uts"];
+const OWN: [&str; 5] = ["pid", "ipc", "mnt", "uts", "cgroup"];
 const SHARED: [&str; 1] = ["net"];
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use containers::spec::{Exec, Spec, WindowSize};
 use model::container::Run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::image::{image, layers};
 use crate::world::{PATIENCE, World, shell, wait_until};
 
 const SIGKILL: i32 = 9;
@@ -53,6 +54,21 @@ async fn a_session_shares_the_container_and_tells_its_own_end() {
     check(Exec { environment, ..exec(shell("echo $COLOUR")) }, "red\n", 0).await;
     check(Exec { working_dir: Some("/".into()), ..exec(shell("pwd")) }, "/\n", 0).await;
     check(Exec { user: Some("nobody".into()), ..exec(shell("id -u")) }, "65534\n", 0).await;
+    world.kill(&spec).await;
+    world.check_nothing_is_left().await;
+}
+
+/// Init has become that user, and may become nobody else.
+#[tokio::test]
+async fn a_session_may_be_whom_the_task_is() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let mut spec = image(&mut world, &layers, shell("sleep 600"));
+    spec.user = Some("web".into());
+    world.launch(&spec).await;
+    let asked = Exec { user: Some("web".into()), ..exec(shell("id -un")) };
+    let session = world.containers().exec(&spec.container, asked).await.expect("started");
+    assert_eq!(outcome(session).await, ("web\n".to_owned(), String::new(), 0));
     world.kill(&spec).await;
     world.check_nothing_is_left().await;
 }

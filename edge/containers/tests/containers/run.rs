@@ -1,6 +1,6 @@
 //! A container without image: what its processes see, what is kept of them, and what is refused.
 
-use containers::spec::{LogFiles, Logs, WindowSize};
+use containers::spec::{Limits, LogFiles, Logs, WindowSize};
 use model::container::{Rlimit, Rlimited, Run, SoftHard, Volume, VolumeMode};
 use model::task::Reason;
 
@@ -136,6 +136,15 @@ async fn limits_are_set_and_what_is_used_can_be_read() {
     assert_eq!(usage.cpu_millis_max, spec.limits.cpu_millis_max);
     assert_eq!(usage.memory_bytes_max, spec.limits.memory_bytes_max);
     assert!(usage.memory_bytes > 0 && usage.processes == 2, "{usage:?}");
+    let resized = |limits: &Limits| {
+        world.containers().resize(&spec.container, limits).expect("resized");
+        let usage = world.containers().usage(&spec.container).expect("read");
+        (usage.cpu_millis_max, usage.memory_bytes_max)
+    };
+    let unlimited = Limits { cpu_millis_max: None, memory_bytes_max: None, ..spec.limits };
+    assert_eq!(resized(&unlimited), (None, None));
+    let before = (spec.limits.cpu_millis_max, spec.limits.memory_bytes_max);
+    assert_eq!(resized(&spec.limits), before);
     world.kill(&spec).await;
     world.check_nothing_is_left().await;
 }

@@ -9,17 +9,16 @@ use crate::api::Api;
 use crate::guests::Refusal;
 
 pub(super) async fn prune(api: &Api, wanted: PruneImages) -> Result<Response, Refusal> {
-    let mut names = Vec::new();
+    let mut excluded = Vec::new();
     for image in wanted.excluded_images {
         let docker = image.docker.as_ref().filter(|_| image.r#type() == image::Type::Docker);
         let docker = docker.ok_or_else(|| {
             let cause = "'excluded_images' can only hold images of type DOCKER, with their names";
             Refusal::Bad(cause.to_owned())
         })?;
-        names.push(docker.name.clone());
+        excluded.push(docker.name.clone());
     }
-    names.extend(in_use(api));
-    let pruned = api.0.images.prune_but(&names).await;
+    let pruned = api.0.images.prune_but(&excluded, &in_use(api)).await;
     pruned.map_err(|cause| Refusal::Mishap(format!("{cause:#}")))?;
     Ok(done())
 }
