@@ -20,7 +20,10 @@ use services::{Change, Config, Record};
 use stage::{ROOMY, Stage, app, id, port};
 
 fn launched(spec: AppSpec) -> TaskInfo {
-    let mut stage = Stage::new();
+    launched_on(Stage::new(), spec)
+}
+
+fn launched_on(mut stage: Stage, spec: AppSpec) -> TaskInfo {
     stage.agent("host-1", ROOMY, "");
     stage.create(spec);
     stage.offer();
@@ -388,4 +391,17 @@ fn a_record_of_a_later_format_or_of_others_is_refused_by_name() {
     check(b"s\x01/A", &[1], "not an app id");
     check(b"s\x03\x00", &[1], "8 bytes");
     check(b"s\x02/a", &[1], "too short");
+}
+
+#[test]
+fn schedulers_are_told_whether_their_role_is_that_of_their_group() {
+    let check = |name: &str, enforce: bool, told: &str| {
+        let stage = Stage::with(Config { enforce_group_role: enforce, ..Config::default() });
+        let mut all = launched_on(stage, app(name, 1)).command.environment.into_iter();
+        let found = all.find(|(name, _)| name == "MARATHON_APP_ENFORCE_GROUP_ROLE");
+        assert_eq!(found.expect("it is told").1, told, "{name}");
+    };
+    check("/prod/web", true, "TRUE");
+    check("/prod/web", false, "FALSE");
+    check("/web", true, "FALSE");
 }

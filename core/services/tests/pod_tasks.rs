@@ -197,7 +197,7 @@ fn a_container_is_told_who_it_is_and_where_all_endpoints_are() {
         ("MESOS_EXECUTOR_ID", executor.id.as_str()),
         ("MARATHON_APP_ID", "/prod/p"),
         ("MARATHON_APP_VERSION", &version),
-        ("MARATHON_APP_ENFORCE_GROUP_ROLE", "FALSE"),
+        ("MARATHON_APP_ENFORCE_GROUP_ROLE", "TRUE"),
         ("MARATHON_APP_LABELS", "TIER"),
         ("MARATHON_APP_LABEL_TIER", "log"),
         ("MARATHON_CONTAINER_ID", "log"),
