@@ -77,6 +77,7 @@ impl Verdict {
         let told = task.status.as_ref();
         TaskStatus {
             healthy: told.and_then(|told| told.healthy),
+            check: told.and_then(|told| told.check),
             container: told.and_then(|told| told.container.clone()),
             executor: task.executor.as_ref().map(|executor| executor.id.clone()),
             ..self.status(now, task.id.clone(), Some(task.agent.clone()))
@@ -273,7 +274,7 @@ impl Kernel {
     ) {
         let tasks = self.view.tasks.get_mut(framework).expect("the framework of a known task");
         let task = Arc::make_mut(tasks.get_mut(id).expect("a known task"));
-        let status = verdict.status(now, id.clone(), Some(task.agent.clone()));
+        let status = verdict.about(now, task);
         let before = std::mem::replace(&mut task.state, status.state);
         task.status = Some(status.clone());
         let told = Arc::clone(&tasks[id]);

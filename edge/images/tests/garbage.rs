@@ -71,7 +71,7 @@ async fn a_name_that_is_none_is_refused_from_who_says_it_and_does_not_hold_up_th
     let (fake, dir) = (registry().await, tempfile::tempdir().expect("a directory"));
     let bad = GarbagePolicy { excluded: vec![NO_NAME.to_owned()], ..GarbagePolicy::default() };
     let config = Config { garbage: bad, ..Config::default() };
-    let refused = Store::open(&dir.path().join("other"), config).await.err().expect("no name");
+    let refused = Store::open(&dir.path().join("other"), config).await.expect_err("no name");
     assert!(format!("{refused:#}").contains("excluded_images"), "{refused:#}");
     let store = store(&fake, dir.path(), GarbagePolicy::default()).await;
     store.prune_but(&[NO_NAME.to_owned()], &[]).await.expect_err("no name");

@@ -13,11 +13,14 @@ use serde_json::{Map, Value, json};
 use super::master::seconds;
 use super::resource::{self, Sum};
 
-pub(super) const CAPABILITIES: [&str; 5] = [
+/// Without RESOURCE_PROVIDER: agents have none.
+pub(super) const CAPABILITIES: [&str; 7] = [
     "MULTI_ROLE",
     "HIERARCHICAL_ROLE",
     "RESERVATION_REFINEMENT",
-    "RESOURCE_PROVIDER",
+    "RESIZE_VOLUME",
+    "AGENT_OPERATION_FEEDBACK",
+    "AGENT_DRAINING",
     "TASK_RESOURCE_LIMITS",
 ];
 
@@ -46,7 +49,7 @@ pub struct Agent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_drain_start_time_seconds: Option<f64>,
     pub version: &'static str,
-    pub capabilities: [&'static str; 5],
+    pub capabilities: [&'static str; 7],
 }
 
 /// As in `/slaves`: resources in full as well.
