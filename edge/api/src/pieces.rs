@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -38,7 +38,7 @@ pub(crate) fn body(write: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 's
         }
         drop(turn);
     });
-    Body::from_stream(stream::unfold(Some((receiver, whole)), async |channels| {
+    let pieces = stream::unfold(Some((receiver, whole)), async |channels| {
         let (mut receiver, whole) = channels?;
         match receiver.recv().await {
             Some(piece) => Some((Ok(piece), Some((receiver, whole)))),
@@ -47,7 +47,9 @@ pub(crate) fn body(write: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 's
                 Some((Err(cut), None))
             }
         }
-    }))
+    });
+    // What compresses it asks once more after the end.
+    Body::from_stream(pieces.fuse())
 }
 
 fn tell(

@@ -2,11 +2,17 @@
 
 mod stage;
 
+use std::io::Read;
+
+use anyhow::Context;
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
+use flate2::read::GzDecoder;
+use http_body_util::BodyExt;
 use model::task::TaskState;
 use serde_json::{Value, json};
 use stage::{Answer, Stage, ask};
+use tower::ServiceExt;
 
 async fn running() -> anyhow::Result<Stage> {
     let mut stage = Stage::new()?.with_agent().await?;
@@ -156,5 +162,22 @@ async fn quotas_are_set_told_and_removed() -> anyhow::Result<()> {
     assert_eq!(get(&stage, "/weights").await, weights);
     let none = json!([{ "role": "eng", "weight": 0 }]);
     assert_eq!(send("PUT", "/weights", none).await.status, StatusCode::BAD_REQUEST);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_long_comes_whole_when_it_is_compressed() -> anyhow::Result<()> {
+    let stage = running().await?;
+    for path in ["/state", "/state-summary", "/slaves", "/frameworks", "/tasks", "/roles", "/flags"]
+    {
+        let plain = ask(&stage.mesos, "GET", path, Body::empty()).await.text;
+        let request = Request::get(path).header("accept-encoding", "gzip").body(Body::empty())?;
+        let packed = stage.mesos.clone().oneshot(request).await?;
+        assert_eq!(packed.headers()["content-encoding"], "gzip", "{path}");
+        let packed = packed.into_body().collect().await.context(path)?.to_bytes();
+        let mut told = String::new();
+        GzDecoder::new(&packed[..]).read_to_string(&mut told).context(path)?;
+        assert_eq!(told, plain, "{path}");
+    }
     Ok(())
 }
