@@ -63,6 +63,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         Route::BuildInfo => pages::build_info(),
         Route::LoginProviders => pages::login_providers(),
         Route::Certificate => pages::no_certificate(),
+        Route::Host { name } => pages::host(name, &config.public_ip.to_string()),
         Route::AddSlash => add_slash(&path, request.uri().query()),
         Route::Unknown => pages::unknown(&path),
     }

@@ -47,6 +47,19 @@ pub(crate) fn no_certificate() -> Response {
     )
 }
 
+/// What Mesos-DNS tells over HTTP of the names that all masters share. The one that answers leads.
+pub(crate) fn host(name: &str, ip: &str) -> Response {
+    match name.strip_suffix('.').unwrap_or(name) {
+        name @ ("master.mesos" | "leader.mesos") => {
+            Json(json!([{ "host": format!("{name}."), "ip": ip }])).into_response()
+        }
+        _ => failure(
+            StatusCode::NOT_FOUND,
+            "only master.mesos and leader.mesos have addresses here: names of tasks are not served yet",
+        ),
+    }
+}
+
 pub(crate) fn unknown(path: &str) -> Response {
     let text = format!(
         "nothing is served at {path}; the front door leads to /service/marathon/, /mesos/, /agent/<id>/, \

@@ -27,6 +27,10 @@ pub(crate) enum Route<'a> {
     BuildInfo,
     LoginProviders,
     Certificate,
+    /// Asked by `dcos node list`: the address of a name of the cluster.
+    Host {
+        name: &'a str,
+    },
     /// To the same path with a slash at its end.
     AddSlash,
     Unknown,
@@ -55,6 +59,9 @@ pub(crate) fn route(path: &str) -> Route<'_> {
         if let Some(rest) = within(path, door) {
             return agent(&rest[1..]);
         }
+    }
+    if let Some(name) = path.strip_prefix("/mesos_dns/v1/hosts/") {
+        return Route::Host { name };
     }
     match path.strip_prefix("/service/") {
         Some("") | None => Route::Unknown,
@@ -94,6 +101,8 @@ mod tests {
         check("/pkgpanda/active.buildinfo.full.json", Route::BuildInfo);
         check("/acs/api/v1/auth/providers", Route::LoginProviders);
         check("/ca/dcos-ca.crt", Route::Certificate);
+        check("/mesos_dns/v1/hosts/leader.mesos", Route::Host { name: "leader.mesos" });
+        check("/mesos_dns/v1/hosts", Route::Unknown);
         check("/service/marathon", Route::AddSlash);
         check("/service/marathon/", Route::Marathon { rest: "/" });
         check("/service/marathon/v2/apps//a", Route::Marathon { rest: "/v2/apps//a" });

@@ -223,6 +223,10 @@ async fn clients_that_set_themselves_up_find_what_they_ask_for() {
     let version = front.json("/dcos-metadata/dcos-version.json").await;
     assert_eq!((&version["version"], &version["dcos-variant"]), (&json!("2.2.0"), &json!("open")));
     assert_eq!(front.json("/acs/api/v1/auth/providers").await, json!({}));
+    for (asked, named) in [("leader.mesos", "leader.mesos."), ("master.mesos.", "master.mesos.")] {
+        let hosts = front.json(&format!("/mesos_dns/v1/hosts/{asked}")).await;
+        assert_eq!(hosts, json!([{ "host": named, "ip": "127.70.0.1" }]));
+    }
     let build =
         front.client.request(Method::HEAD, front.url("/pkgpanda/active.buildinfo.full.json"));
     assert_eq!(build.send().await.expect("an answer").status(), StatusCode::OK);
@@ -239,6 +243,7 @@ async fn what_is_not_served_says_so_and_where_to_look() {
         ("/ca/dcos-ca.crt", 404, "certificate"),
         ("/agent/nobody/files/browse", 404, "/mesos/slaves"),
         ("/service/nobody/x", 404, "DCOS_SERVICE_NAME"),
+        ("/mesos_dns/v1/hosts/web.marathon.mesos", 404, "leader.mesos"),
     ] {
         let answer = front.get(path).await;
         assert_eq!(answer.status().as_u16(), status, "{path}");
