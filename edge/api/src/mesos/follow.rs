@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use engine::Handle;
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use kernel::history::Told;
 use kernel::view::View;
 use mesos_v1::codec::Encoding;
@@ -76,7 +76,8 @@ pub(super) async fn subscribe(handle: &Handle, wanted: Stream, counted: Arc<()>)
         let piece = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), events))
     });
-    let mut response = response(wanted, None, Body::from_stream(pieces));
+    // What compresses it asks once more after the end.
+    let mut response = response(wanted, None, Body::from_stream(pieces.fuse()));
     response.extensions_mut().insert(Endless);
     response
 }

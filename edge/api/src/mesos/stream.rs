@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, StatusCode};
 use engine::Handle;
 use engine::frameworks::Subscribed;
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use mesos_v1::codec::{Encoding, RECORDIO};
 use mesos_v1::negotiate::Stream;
 use mesos_v1::recordio::record;
@@ -49,7 +49,8 @@ impl Events {
             let piece = events.next(encoding).await?;
             Some((Ok::<_, std::convert::Infallible>(piece), events))
         });
-        Body::from_stream(pieces)
+        // What compresses it asks once more after the end.
+        Body::from_stream(pieces.fuse())
     }
 
     /// The next records; the end once the engine has ended the stream.
