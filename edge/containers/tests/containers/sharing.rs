@@ -35,7 +35,7 @@ async fn first(world: &mut World, group: &str) -> (Spec, Vec<String>) {
     (spec, said)
 }
 
-/// What it has said once it is the program that others look for.
+/// What it has said, once that has arrived and it is the program that others look for.
 async fn ready(world: &World, spec: &Spec) -> Vec<String> {
     let group = format!("{}/{}", world.config.cgroup_parent, spec.container);
     let is_it = |pid: &str| {
@@ -48,7 +48,10 @@ async fn ready(world: &World, spec: &Spec) -> Vec<String> {
         all.iter().filter_map(|dir| of(dir).ok()).any(|pids| pids.lines().any(is_it))
     };
     wait_until("it runs", runs, || world.log(spec, "stderr")).await;
-    world.log(spec, "stdout").lines().take(2).map(String::from).collect()
+    let said = || world.log(spec, "stdout");
+    wait_until("it names both", || said().lines().count() == 2 && said().ends_with('\n'), said)
+        .await;
+    said().lines().map(String::from).collect()
 }
 
 async fn look(world: &mut World, spec: &Spec) -> Vec<String> {
