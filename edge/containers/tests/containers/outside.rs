@@ -37,8 +37,11 @@ async fn freeze(world: &World, spec: &Spec) {
     let find = |file: &str| groups.iter().map(|group| group.join(file)).find(|file| file.exists());
     match find(v1) {
         Some(state) => {
-            fs::write(&state, "FROZEN").expect("written");
-            let is = || fs::read_to_string(&state).unwrap_or_default();
+            // A process that is just being forked may miss the first call.
+            let is = || {
+                fs::write(&state, "FROZEN").expect("written");
+                fs::read_to_string(&state).unwrap_or_default()
+            };
             wait_until("it is frozen", || is() == "FROZEN\n", is).await;
         }
         None => fs::write(find(v2).expect("one of the two"), "1").expect("written"),

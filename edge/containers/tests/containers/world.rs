@@ -1,5 +1,6 @@
 //! A runtime of its own for each test, that leaves nothing on the machine even if the test fails.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -235,6 +236,12 @@ fn members(parent: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn kill_and_remove(dir: &Path) {
+    // Who is frozen does not die. Of the two files there is one, if any.
+    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        if let Ok(mut file) = std::fs::OpenOptions::new().write(true).open(dir.join(file)) {
+            let _ = file.write_all(word.as_bytes());
+        }
+    }
     for below in std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
         if below.path().is_dir() {
             kill_and_remove(&below.path());
