@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mesos_v1::authorization::Principal;
 use model::time::Time;
 use percent_encoding::percent_decode_str;
 
@@ -27,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) remote: Option<SocketAddr>,
+    /// Who it has proved to be from.
+    pub(crate) principal: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -48,6 +51,7 @@ impl Request {
             query: Query::parse(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             remote: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+            principal: parts.extensions.get().map(|Principal(proved)| proved.clone()),
             body: read_body(body).await?,
         })
     }

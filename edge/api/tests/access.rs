@@ -68,6 +68,53 @@ async fn who_has_to_say_who_it_is_is_asked() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn reservation(by: Option<&str>) -> Value {
+    json!({ "name": "disk", "type": "SCALAR", "scalar": { "value": 64.0 },
+        "reservations": [{ "type": "DYNAMIC", "role": "db", "principal": by }] })
+}
+
+fn volume(by: Option<&str>) -> Value {
+    let mut volume = reservation(Some("ops"));
+    volume["disk"] = json!({ "persistence": { "id": "v", "principal": by },
+        "volume": { "container_path": "data", "mode": "RW" } });
+    volume
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_reserves_bears_its_name() -> anyhow::Result<()> {
+    let stage = Stage::new()?.with_agent().await?;
+    let id = {
+        let view = stage.handle().read();
+        let agent = view.kernel.agents.keys().next();
+        json!({ "value": agent.expect("it joined").as_str() })
+    };
+    let router = guarded(&stage, Wanted::OfFrameworks);
+    let check = async |who: &str, kind: &str, field: &str, one: Value, expected: StatusCode| {
+        let asked = json!({ "agent_id": id, field: [one] });
+        let call = json!({ "type": kind, kind.to_lowercase(): asked });
+        let answer = send(&router, request("POST", "/api/v1", who, &call)).await;
+        assert_eq!(answer.status, expected, "{who:?} {call}: {}", answer.text);
+    };
+    let (refused, done) = (StatusCode::BAD_REQUEST, StatusCode::ACCEPTED);
+    for (field, kind, one) in [
+        ("resources", "RESERVE_RESOURCES", reservation as fn(Option<&str>) -> Value),
+        ("volumes", "CREATE_VOLUMES", volume),
+    ] {
+        check("ops:s3cret", kind, field, one(Some("app")), refused).await;
+        check("ops:s3cret", kind, field, one(None), refused).await;
+        check("ops:s3cret", kind, field, one(Some("ops")), done).await;
+    }
+    let shown = send(&router, request("GET", "/slaves", "", &Value::Null)).await.json();
+    let shown = &shown["slaves"][0]["reserved_resources_full"]["db"][0];
+    assert_eq!(shown["reservations"][0]["principal"], "ops", "{shown}");
+    assert_eq!(shown["disk"]["persistence"]["principal"], "ops", "{shown}");
+    // Who need not say who it is may name anybody.
+    check("", "DESTROY_VOLUMES", "volumes", volume(Some("ops")), done).await;
+    check("", "UNRESERVE_RESOURCES", "resources", reservation(Some("ops")), done).await;
+    check("", "RESERVE_RESOURCES", "resources", reservation(Some("app")), done).await;
+    Ok(())
+}
+
 fn subscribe(who: &str, principal: Option<&str>) -> Request<Body> {
     let info = json!({ "user": "root", "name": "test", "principal": principal });
     let call = json!({ "type": "SUBSCRIBE", "subscribe": { "framework_info": info } });

@@ -121,12 +121,19 @@ fn path(request: &Request) -> Vec<&str> {
 
 impl Api {
     /// What an operator has ordered is durable once it is answered.
-    async fn carry_out(&self, order: Result<Order, Failure>) -> Result<Response<Body>, Failure> {
-        let order = order?;
+    async fn carry_out(
+        &self,
+        order: Result<Order, Failure>,
+        request: &Request,
+    ) -> Result<Response<Body>, Failure> {
+        let principal = request.principal.clone();
+        let order = orders::by(principal.clone(), order?);
+        let name = orders::name(&order);
         // What becomes of resources is up to their agent.
         let is_conversion = matches!(order, Order::Convert { .. });
         let status = if is_conversion { StatusCode::ACCEPTED } else { StatusCode::OK };
         self.handle.order(order).await?;
+        tracing::info!(principal, order = name, "an operator's order stands");
         Ok(answer::empty(status))
     }
 
@@ -135,7 +142,7 @@ impl Api {
         let path = path(&request);
         let order = quota::order(&request, &path).or_else(|| upkeep::order(&request, &path));
         if let Some(order) = order {
-            return self.carry_out(order).await;
+            return self.carry_out(order, &request).await;
         }
         match (&request.method, path.as_slice()) {
             (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => {
@@ -143,7 +150,7 @@ impl Api {
             }
             (_, path) if upkeep::is_order(path) => Err(Failure::MethodNotAllowed),
             (_, ["api", "v1", ..]) => Err(Failure::MethodNotAllowed),
-            (&Method::POST, ["teardown"]) => self.tear_down(&framework(&request)?).await,
+            (&Method::POST, ["teardown"]) => self.tear_down(&framework(&request)?, &request).await,
             (_, ["teardown"]) => Err(Failure::MethodNotAllowed),
             (&Method::GET | &Method::POST, ["logging", "toggle"]) => self.toggle(&request),
             (&Method::GET, ["health"]) => Ok(answer::empty(StatusCode::OK)),

@@ -86,13 +86,13 @@ impl Api {
             Type::GetExecutors => Ok(self.list(Listing::Executors, wanted)),
             Type::GetOperations => Ok(self.list(Listing::Operations, wanted)),
             Type::GetTasks => Ok(self.list(Listing::Tasks, wanted)),
-            Type::UpdateWeights => self.carry_out(orders::update_weights(call)).await,
-            Type::UpdateQuota => self.carry_out(orders::update_quota(call)).await,
-            Type::SetQuota => self.carry_out(orders::set_quota(call)).await,
-            Type::RemoveQuota => self.carry_out(orders::remove_quota(call)).await,
+            Type::UpdateWeights => self.carry_out(orders::update_weights(call), request).await,
+            Type::UpdateQuota => self.carry_out(orders::update_quota(call), request).await,
+            Type::SetQuota => self.carry_out(orders::set_quota(call), request).await,
+            Type::RemoveQuota => self.carry_out(orders::remove_quota(call), request).await,
             Type::Teardown => {
                 let asked = call.teardown.ok_or_else(|| orders::lacking("teardown"))?;
-                self.tear_down(&asked.framework_id.value).await
+                self.tear_down(&asked.framework_id.value, request).await
             }
             Type::Subscribe => {
                 let stream = negotiate::stream(&request.headers).ok_or_else(not_acceptable)?;
@@ -110,7 +110,7 @@ impl Api {
             | Type::DrainAgent
             | Type::DeactivateAgent
             | Type::ReactivateAgent
-            | Type::MarkAgentGone => self.carry_out(upkeep::called(call)).await,
+            | Type::MarkAgentGone => self.carry_out(upkeep::called(call), request).await,
             Type::GetMaintenanceStatus => {
                 Ok(self.tell(wanted, |view, _| master::maintenance_status(view)).await)
             }
@@ -140,13 +140,21 @@ impl Api {
     }
 
     /// As if it had asked for it itself: its tasks end, and it is not let in again.
-    pub(super) async fn tear_down(&self, framework: &str) -> Result<Response<Body>, Failure> {
+    pub(super) async fn tear_down(
+        &self,
+        framework: &str,
+        request: &Request,
+    ) -> Result<Response<Body>, Failure> {
         let id = FrameworkId::new(framework);
         if !self.handle.read().kernel.frameworks.contains_key(&id) {
             return Err(Failure::BadRequest(format!("no framework {framework} is registered")));
         }
         match self.handle.ask(id, scheduler::Call::Teardown).await {
-            Ok(()) => Ok(answer::empty(StatusCode::OK)),
+            Ok(()) => {
+                let principal = request.principal.as_deref();
+                tracing::info!(principal, framework, "an operator has torn a framework down");
+                Ok(answer::empty(StatusCode::OK))
+            }
             Err(FrameworkError::Call(error)) => Err(error.into()),
             Err(FrameworkError::Refused(cluster::Refusal::Kernel(refusal))) => {
                 Err(engine::CallError::Unfit(refusal).into())

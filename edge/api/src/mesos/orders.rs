@@ -3,9 +3,57 @@
 use kernel::operator::Order;
 use mesos_v1::master::Call;
 use model::id::Role;
+use model::operation::Conversion;
 use wire::mesos::quota::{self, Faults};
 
 use crate::failure::Failure;
+
+/// Signed by who has proved to give it: what it reserves and creates is to bear its name.
+pub(super) fn by(proved: Option<String>, order: Order) -> Order {
+    match order {
+        Order::Convert { agent, conversion, principal: _ } => {
+            Order::Convert { agent, conversion, principal: proved }
+        }
+        unsigned @ (Order::UpdateQuota { .. }
+        | Order::SetQuota { .. }
+        | Order::RemoveQuota { .. }
+        | Order::UpdateWeights(_)
+        | Order::Drain { .. }
+        | Order::Deactivate { .. }
+        | Order::Reactivate { .. }
+        | Order::MarkGone { .. }
+        | Order::UpdateSchedule(_)
+        | Order::StartMaintenance(_)
+        | Order::StopMaintenance(_)) => unsigned,
+    }
+}
+
+/// As Mesos calls it, and as the log tells it.
+pub(super) fn name(order: &Order) -> &'static str {
+    match order {
+        Order::UpdateQuota { .. } => "UPDATE_QUOTA",
+        Order::SetQuota { .. } => "SET_QUOTA",
+        Order::RemoveQuota { .. } => "REMOVE_QUOTA",
+        Order::UpdateWeights(_) => "UPDATE_WEIGHTS",
+        Order::Drain { .. } => "DRAIN_AGENT",
+        Order::Deactivate { .. } => "DEACTIVATE_AGENT",
+        Order::Reactivate { .. } => "REACTIVATE_AGENT",
+        Order::MarkGone { .. } => "MARK_AGENT_GONE",
+        Order::UpdateSchedule(_) => "UPDATE_MAINTENANCE_SCHEDULE",
+        Order::StartMaintenance(_) => "START_MAINTENANCE",
+        Order::StopMaintenance(_) => "STOP_MAINTENANCE",
+        Order::Convert { conversion, .. } => match conversion {
+            Conversion::Reserve { .. } => "RESERVE_RESOURCES",
+            Conversion::Unreserve { .. } => "UNRESERVE_RESOURCES",
+            Conversion::Create { .. } => "CREATE_VOLUMES",
+            Conversion::Destroy { .. } => "DESTROY_VOLUMES",
+            Conversion::GrowVolume { .. } => "GROW_VOLUME",
+            Conversion::ShrinkVolume { .. } => "SHRINK_VOLUME",
+            Conversion::CreateDisk { .. } => "CREATE_DISK",
+            Conversion::DestroyDisk { .. } => "DESTROY_DISK",
+        },
+    }
+}
 
 pub(super) fn lacking(name: &str) -> Failure {
     Failure::BadRequest(format!("the call lacks '{name}'"))
