@@ -62,6 +62,8 @@ id!(/// A promise of resources, good until accepted, declined or rescinded: `<cl
     OfferId);
 id!(/// What a framework calls an operation that it wants to hear of.
     OperationId);
+id!(/// What brings an agent resources beside its own: given by the agent, and good for as long as that knows it.
+    ProviderId);
 id!(/// One container on one agent: a uuid.
     ContainerId);
 id!(/// Whose share of the cluster is used: `*`, `slave_public`, `prod/web`.

@@ -98,7 +98,7 @@ impl OfferRules {
 
 /// What was reserved can be given back only by whom it is offered to, however little it is.
 fn is_wanted_back(free: &Resources) -> bool {
-    free.iter().any(Resource::is_claim)
+    free.iter().any(Resource::is_made)
 }
 
 /// Whether all of one is so.

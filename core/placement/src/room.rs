@@ -47,8 +47,11 @@ impl Taken {
 impl Room {
     pub fn new(offered: &Resources) -> Self {
         let mut shelves: Vec<Shelf> = Vec::new();
-        // A volume is not a place for anything else, and what may be taken away again is not what apps are promised.
-        let usable = |one: &&Resource| one.disk.is_none() && !one.shared && !one.revocable;
+        // A volume is not a place for anything else, what may be taken away again is not what apps are promised, and what a
+        // provider brings does not add up with what the agent has.
+        let usable = |one: &&Resource| {
+            one.disk.is_none() && one.provider.is_none() && !one.shared && !one.revocable
+        };
         for resource in offered.iter().filter(usable) {
             let at =
                 shelves.iter().position(|shelf| shelf.reserved.as_slice() == resource.reservations);

@@ -1,12 +1,13 @@
 //! A bag of resources and how it is reckoned with.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use super::{Amount, DiskSource, Ranges, Resource, ResourceName, Scalar};
-use crate::id::Role;
+use crate::id::{ProviderId, Role};
 
 /// A bag of resources, sorted, none of them empty. What differs in its amount alone is one entry, but for what is used
 /// whole: each volume is an entry of its own, and a shared one is there as often as it is held.
@@ -35,13 +36,14 @@ impl<'b, C> Decode<'b, C> for Resources {
     }
 }
 
-/// All that tells two entries apart but their amounts. Where a task sees a volume does not: another may see it elsewhere.
+/// All that tells two entries apart but their amounts: what several providers bring never becomes one. Where a task sees a volume does not: another may see it elsewhere.
 fn by_kind(one: &Resource, other: &Resource) -> Ordering {
     let rest = |one: &Resource| (one.shared, one.revocable, one.amount.kind());
     one.name
         .cmp(&other.name)
         .then_with(|| one.reservations.cmp(&other.reservations))
         .then_with(|| disk(one).cmp(&disk(other)))
+        .then_with(|| one.provider.cmp(&other.provider))
         .then_with(|| rest(one).cmp(&rest(other)))
 }
 
@@ -265,6 +267,17 @@ impl Resources {
     pub fn unlabelled(&self) -> Resources {
         let once = self.entries().iter().enumerate().filter(|(at, one)| self.is_first(*at, one));
         Self::new(once.map(|(_, one)| Resource::plain(one.name.clone(), one.amount.clone())))
+    }
+
+    /// What this provider has brought, or the agent itself.
+    #[must_use]
+    pub fn of_provider(&self, provider: Option<&ProviderId>) -> Resources {
+        self.only(|one| one.provider() == provider)
+    }
+
+    /// Who has brought them, each once; unset for the agent itself.
+    pub fn providers(&self) -> BTreeSet<Option<&ProviderId>> {
+        self.entries().iter().map(Resource::provider).collect()
     }
 
     /// What an agent's configuration does not tell: what was reserved while the cluster ran, and volumes.

@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use super::{Amount, ResourceName, Scalar};
 use crate::container::VolumeMode;
-use crate::id::Role;
+use crate::id::{ProviderId, Role};
 
 /// In a scalar's thousandths of MiB.
 const BYTES_PER_MIB: u64 = 1 << 20;
@@ -28,6 +28,9 @@ pub struct Resource {
     /// It may be taken away from who uses it.
     #[cbor(n(5), with = "flag", has_nil)]
     pub revocable: bool,
+    /// Who brings it to its agent; the agent itself if unset. Boxed, for nearly none has one and there are millions.
+    #[n(6)]
+    pub provider: Option<Box<ProviderId>>,
 }
 
 /// Who set a resource aside, and for which role.
@@ -138,8 +141,8 @@ pub enum DiskKind {
 impl Resource {
     /// Set aside for nobody, and nothing special.
     pub fn plain(name: ResourceName, amount: Amount) -> Self {
-        let (reservations, disk) = (Vec::new(), None);
-        Self { name, amount, reservations, disk, shared: false, revocable: false }
+        let (reservations, disk, provider) = (Vec::new(), None, None);
+        Self { name, amount, reservations, disk, shared: false, revocable: false, provider }
     }
 
     /// As the agent's operator sets it aside.
@@ -182,9 +185,18 @@ impl Resource {
         self.persistence().is_some()
     }
 
-    /// It came about while the cluster ran: a restarted agent would not know of it from its configuration.
-    pub fn is_claim(&self) -> bool {
+    /// It came about while the cluster ran.
+    pub fn is_made(&self) -> bool {
         self.is_dynamically_reserved() || self.is_persistent_volume()
+    }
+
+    /// Likewise, and a restarted agent would not know of it from its configuration, nor from a provider.
+    pub fn is_claim(&self) -> bool {
+        self.provider.is_none() && self.is_made()
+    }
+
+    pub fn provider(&self) -> Option<&ProviderId> {
+        self.provider.as_deref()
     }
 
     /// The same volume, or the same but for where a task sees it.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::container::VolumeMode;
-use crate::id::Role;
+use crate::id::{ProviderId, Role};
 
 fn bag(text: &str) -> Resources {
     text.parse().expect("resources")
@@ -97,6 +97,29 @@ fn a_volume_is_one_thing() {
     assert_eq!(rest, Resources::new([other, reserved("disk:4", "db")]));
 }
 
+fn brought(one: &Resource, by: &str) -> Resource {
+    Resource { provider: Some(Box::new(ProviderId::new(by))), ..one.clone() }
+}
+
+#[test]
+fn what_several_providers_bring_is_never_one() {
+    let own = bag("disk:8");
+    let one = own.iter().next().expect("one");
+    let of = |by| Resources::new([brought(one, by)]);
+    let mut all = own.clone();
+    all.add(&of("a"));
+    all.add(&of("b"));
+    all.add(&of("a"));
+    assert_eq!((all.iter().count(), all.disk()), (3, Scalar::whole(32)));
+    assert_eq!(all.of_provider(Some(&ProviderId::new("a"))).disk(), Scalar::whole(16));
+    assert_eq!(all.of_provider(None), own);
+    assert!(!own.contains(&of("a")) && !of("a").contains(&own) && !of("b").contains(&of("a")));
+    assert_eq!(all.minus(&of("b")).minus(&of("b")).disk(), Scalar::whole(24));
+    assert_eq!(all.providers().len(), 3);
+    let reserved = Resource { reservations: reserved("disk:1", "db").reservations, ..one.clone() };
+    assert!(reserved.is_made() && !brought(&reserved, "a").is_claim());
+}
+
 #[test]
 fn a_volume_is_the_same_wherever_a_task_sees_it() {
     let made = Resources::new([volume("disk:8", "a")]);
@@ -182,6 +205,7 @@ fn all_that_is_said_of_a_resource_is_read_back() {
     };
     check(volume("disk(db):2", "b"));
     check(Resource { shared: true, ..volume("disk:2", "b") });
+    check(brought(bag("disk:2").iter().next().expect("one"), "p"));
     check(Resource { revocable: true, ..bag("cpus:1").iter().next().expect("one").clone() });
     let labels = Labels::from([("a".to_owned(), None), ("b".to_owned(), Some("c".to_owned()))]);
     let mut one = reserved("cpus:1", "db");

@@ -173,6 +173,9 @@ fn one(resource: &Resource) -> Value {
     if resource.revocable {
         spelled["revocable"] = json!({});
     }
+    if let Some(provider) = resource.provider() {
+        spelled["provider_id"] = json!({ "value": provider.as_str() });
+    }
     spelled
 }
 

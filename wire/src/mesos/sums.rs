@@ -30,13 +30,8 @@ impl Scalars {
     }
 
     pub fn resources(&self) -> Resources {
-        let one = |(name, sum): &(ResourceName, Scalar)| Resource {
-            name: name.clone(),
-            amount: Amount::Scalar(*sum),
-            reservations: Vec::new(),
-            disk: None,
-            shared: false,
-            revocable: false,
+        let one = |(name, sum): &(ResourceName, Scalar)| {
+            Resource::plain(name.clone(), Amount::Scalar(*sum))
         };
         Resources::new(self.0.iter().map(one))
     }

@@ -28,7 +28,7 @@ async fn resources_are_judged() -> anyhow::Result<()> {
         rows.launch(json!({ "resources": [to("a"), to("db")] }), "multiple allocation roles");
         rows.launch(json!({ "resources": [to("a")] }), "the offer is to db");
         let provider = with(scalar("mem", 1.0), &json!({ "provider_id": { "value": "p" } }));
-        rows.launch(of(provider), "provider_id");
+        rows.launch(of(provider), "the task needs");
 
         // Of reservations.
         let stack = |stack: Value| with(scalar("mem", 1.0), &json!({ "reservations": stack }));

@@ -6,7 +6,7 @@ use mesos_v1::resource::reservation_info::Type as ReservationType;
 use mesos_v1::{Label, Resource as Spelled, Volume, value, volume};
 use model::container::VolumeMode;
 use model::framework::{Capability, FrameworkInfo};
-use model::id::Role;
+use model::id::{ProviderId, Role};
 use model::resources::{
     Amount, DiskInfo, DiskKind, DiskSource, DiskVolume, Labels, Persistence, Ranges, Reservation,
     ReservationKind, Resource, ResourceName, Resources, Scalar,
@@ -49,7 +49,12 @@ pub(crate) fn shown_one(one: &Resource, role: Option<&Role>) -> Spelled {
 
 /// Set aside for nobody, and nothing special.
 pub(crate) fn is_plain(one: &Resource) -> bool {
-    one.reservations.is_empty() && one.disk.is_none() && !one.shared && !one.revocable
+    let is_special = one.disk.is_some() || one.provider.is_some() || one.shared || one.revocable;
+    one.reservations.is_empty() && !is_special
+}
+
+pub(crate) fn provider_id(id: &ProviderId) -> mesos_v1::ResourceProviderId {
+    mesos_v1::ResourceProviderId { value: id.as_str().to_owned() }
 }
 
 /// `role` is the one they are allocated to.
@@ -63,6 +68,7 @@ fn spell_one(one: &Resource, dialect: Dialect, role: Option<&Role>) -> Spelled {
         disk: one.disk.as_deref().map(spell_disk),
         revocable: one.revocable.then(v1::RevocableInfo::default),
         shared: one.shared.then(v1::SharedInfo::default),
+        provider_id: one.provider().map(provider_id),
         ..Spelled::default()
     };
     match &one.amount {
@@ -203,20 +209,19 @@ pub fn read_one(spelled: &Spelled) -> Result<Resource, Fault> {
     }
     let name = ResourceName::from(spelled.name.as_str());
     let bad = |why: &str| Fault::new(format!("Invalid resources: '{name}' {why}"));
-    if spelled.provider_id.is_some() {
-        return Err(Fault::not_yet("resources.provider_id"));
-    }
     if spelled.disk.is_some() && name != ResourceName::Disk {
         return Err(bad("has DiskInfo and is no disk"));
     }
     let amount = amount(&name, spelled)?;
     let disk = spelled.disk.as_ref().map(read_disk).transpose()?;
+    let provider = spelled.provider_id.as_ref();
     Ok(Resource {
         amount,
         reservations: reservations(spelled).map_err(|why| bad(&why))?,
         disk: disk.map(Box::new),
         shared: spelled.shared.is_some(),
         revocable: spelled.revocable.is_some(),
+        provider: provider.map(|id| Box::new(ProviderId::new(id.value.as_str()))),
         name,
     })
 }
