@@ -48,7 +48,7 @@ impl Crew {
         levels: Arc<OfAgents>,
     ) -> Result<Self> {
         let data = &settings.data_dir;
-        let images = images::Store::open(&data.join("images"), image_config(settings)).await?;
+        let images = images::Store::open(&data.join("images"), image_config(settings)?).await?;
         let configs = configs(settings, cluster_id, &images, levels)?;
         // Each agent binds its own; nothing else of ours wants these ports.
         drop(ports);
@@ -123,7 +123,7 @@ fn configs(
     levels: Arc<OfAgents>,
 ) -> Result<Vec<AgentConfig>> {
     let data = &settings.data_dir;
-    let fetcher = settings.fetcher.open(&data.join("fetched"))?;
+    let fetcher = settings.fetcher.open(&data.join("fetched"), settings.host_paths()?.locals())?;
     let (resources, gpus) = offered(settings)?;
     let policy = settings.isolation.policy(handed_out(&gpus))?;
     let projects = settings.isolation.projects()?;
@@ -201,16 +201,17 @@ fn made(dir: &Path) -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-fn image_config(settings: &Settings) -> images::Config {
+fn image_config(settings: &Settings) -> Result<images::Config> {
     let registries = settings.registries.clone();
     let defaults = images::Config::default();
-    images::Config {
+    Ok(images::Config {
         default_registry: registries.default.unwrap_or(defaults.default_registry),
         mirrors: registries.mirrors,
         plain_http: registries.insecure,
         credentials: registries.credentials,
         garbage: settings.image_gc.policy(),
+        locals: settings.host_paths()?.locals(),
         sharing: settings.layer_sharing.config(settings),
         ..defaults
-    }
+    })
 }

@@ -436,6 +436,7 @@ mod tests {
         refused(Flags::default(), "host_volumes: [data]", &["host_volumes", "absolute"]);
         let silence = "fetcher: {stall_timeout_seconds: 0}";
         refused(Flags::default(), silence, &["stall_timeout_seconds"]);
+        refused(Flags::default(), "fetcher: {size_max_mib: 0}", &["size_max_mib"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which paths of the machine tasks may have as volumes.
+//! Which paths of the machine tasks may have as volumes, fetch, or take as images.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -32,6 +32,14 @@ impl HostPaths {
             Ok(Allowed { root, mode })
         };
         Ok(Self(Some(allowed.iter().map(parse).collect::<anyhow::Result<_>>()?)))
+    }
+
+    /// The same for what is fetched, and for images: those are only read.
+    pub fn locals(&self) -> images::Locals {
+        let roots = |allowed: &Vec<Allowed>| allowed.iter().map(|one| one.root.clone()).collect();
+        self.0
+            .as_ref()
+            .map_or_else(images::Locals::default, |allowed| images::Locals::only(roots(allowed)))
     }
 
     /// Those that are the agent's own to give, and those of the machine, which need a closer look. Blocks.

@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use images::Recipient;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId};
 use nix::unistd::User;
 use node::{Executor, Group, Held};
@@ -243,6 +244,17 @@ fn directories(dir: &Path) -> Vec<PathBuf> {
     real.map(|entry| entry.path()).collect()
 }
 
+/// Nobody in particular: whom a user that this machine does not know is to it.
+const NOBODY: Owner = Owner { uid: 65_534, gid: 65_534 };
+
+/// Whom something is fetched for, where the user has been looked for on this machine. One that only an image knows has no
+/// rights here.
+pub(crate) fn recipient(user: Option<&str>, found: Option<Owner>) -> Recipient {
+    let numbers = |Owner { uid, gid }| (uid, gid);
+    let reader = found.or_else(|| user.map(|_| NOBODY));
+    Recipient { owner: found.map(numbers), reader: reader.map(numbers), bytes_max: None }
+}
+
 /// Whom `name` or `name:group`, each perhaps a number, stands for on this machine.
 pub(crate) fn owner(user: &str) -> anyhow::Result<Owner> {
     let (name, group) =
@@ -328,6 +340,20 @@ mod tests {
         assert!(!dir.path().join("slaves/S0/frameworks/f").exists());
         assert!(dir.path().join("slaves/S0/frameworks").exists());
         remove(&second).expect("what is gone may be removed");
+    }
+
+    #[test]
+    fn who_is_not_known_here_reads_as_nobody() {
+        let root = Owner { uid: 0, gid: 0 };
+        for (user, found, expected) in [
+            (None, None, None),
+            (Some("root"), Some(root), Some((0, 0))),
+            (Some("of-the-image"), None, Some((65_534, 65_534))),
+        ] {
+            let recipient = recipient(user, found);
+            assert_eq!(recipient.reader, expected, "{user:?}");
+            assert_eq!(recipient.owner, found.map(|one| (one.uid, one.gid)), "{user:?}");
+        }
     }
 
     #[test]

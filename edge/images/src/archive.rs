@@ -13,6 +13,8 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 use crate::tree::{Attributes, Purpose, Segment, Special, Tree, UnpackError, refused};
 
 const BLOCK_BYTES: u64 = 512;
+/// Of file systems, as most have them.
+const DISK_BLOCK_BYTES: u64 = 4096;
 const EXTENDED_HEADER_BYTES_MAX: u64 = 1 << 20;
 const SEGMENTS_MAX: usize = 1 << 16;
 const ENTRIES_MAX: u64 = 4_000_000;
@@ -31,6 +33,11 @@ const WHITEOUT_RESERVED: &[u8] = b".wh..wh.";
 const XATTRS: [&[u8]; 3] = [b"security.capability", b"user.", b"system.posix_acl_"];
 const XATTR_KEY: &[u8] = b"SCHILY.xattr.";
 
+/// What an entry of a sandbox takes at the least: whole blocks of the disk, one for its name.
+pub(crate) fn room(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(DISK_BLOCK_BYTES).unwrap_or(u64::MAX).max(DISK_BLOCK_BYTES)
+}
+
 /// Unpacks what `reader` yields. The sizes that the entries claim may not exceed `bytes_max`.
 pub(crate) fn untar(
     reader: &mut dyn BufRead,
@@ -42,11 +49,12 @@ pub(crate) fn untar(
     let mut bytes = 0_u64;
     for _ in 0..ENTRIES_MAX {
         let Some(entry) = tar.next()? else { return Ok(()) };
-        bytes = bytes.saturating_add(entry.size);
+        bytes = bytes.saturating_add(match purpose {
+            Purpose::Layer => entry.size,
+            Purpose::Sandbox { .. } => room(entry.size),
+        });
         if bytes > bytes_max {
-            return Err(UnpackError::Broken(format!(
-                "it is larger than {bytes_max} bytes when unpacked"
-            )));
+            return Err(UnpackError::TooLarge(bytes_max));
         }
         match purpose {
             Purpose::Layer => put_in_layer(&mut tar, tree, &entry)?,

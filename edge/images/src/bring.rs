@@ -152,8 +152,11 @@ impl Inner {
                     let layer = blob.digest.clone();
                     return Err(PullError::Unsafe { image: asked.into(), layer, entry, cause });
                 }
-                LayerError::Unpack(UnpackError::Broken(cause)) => {
-                    return Err(registry.broken(&format!("layer {}", blob.digest), cause));
+                LayerError::Unpack(
+                    failure @ (UnpackError::Broken(_) | UnpackError::TooLarge(_)),
+                ) => {
+                    let layer = format!("layer {}", blob.digest);
+                    return Err(registry.broken(&layer, failure.to_string()));
                 }
                 LayerError::Unpack(UnpackError::Disk { what, error }) => {
                     return Err(self.disk(asked, &what, &error));

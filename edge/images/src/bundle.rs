@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::install::Temporary;
 use crate::manifest::Blob;
-use crate::{Config, PullError, layer};
+use crate::{Config, Locals, PullError, layer};
 
 const SCHEME: &str = "file://";
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -30,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
     /// Which of several.
     name: Option<String>,
+    /// Whether it is the operator who says that images are there.
+    is_operators: bool,
 }
 
 /// An open bundle.
@@ -42,7 +44,7 @@ pub(crate) struct Bundle {
 }
 
 enum Files {
-    Directory(PathBuf),
+    Directory { dir: PathBuf, locals: Locals },
     Archive { file: Arc<File>, entries: BTreeMap<String, Entry> },
 }
 
@@ -59,7 +61,7 @@ enum Entry {
 pub(crate) fn place(name: &str, config: &Config) -> Option<Place> {
     if let Some(path) = name.strip_prefix(SCHEME) {
         let (path, name) = path.split_once('#').map_or((path, None), |(p, n)| (p, Some(n.into())));
-        return Some(Place { path: path.into(), name });
+        return Some(Place { path: path.into(), name, is_operators: false });
     }
     let dir = config.default_registry.strip_prefix(SCHEME).unwrap_or(&config.default_registry);
     if !dir.starts_with('/') || crate::name::has_registry(name) || !is_plain(name) {
@@ -69,7 +71,8 @@ pub(crate) fn place(name: &str, config: &Config) -> Option<Place> {
     let candidates = [format!("{name}.tar"), format!("{tagged}.tar"), name.into()];
     let paths = candidates.iter().map(|file| Path::new(dir).join(file));
     let path = paths.clone().find(|path| path.exists());
-    Some(Place { path: path.unwrap_or_else(|| Path::new(dir).join(&candidates[1])), name: None })
+    let path = path.unwrap_or_else(|| Path::new(dir).join(&candidates[1]));
+    Some(Place { path, name: None, is_operators: true })
 }
 
 /// A name that does not lead out of the directory.
@@ -91,13 +94,20 @@ impl Place {
 }
 
 impl Bundle {
-    /// Reads what there is. A compressed archive is unpacked to `aside` first. Blocks.
-    pub(crate) fn open(place: &Place, image: &str, aside: &Temporary) -> Result<Self, PullError> {
+    /// Reads what there is, if it may be read. A compressed archive is unpacked to `aside` first, up to `bytes_max`. Blocks.
+    pub(crate) fn open(
+        (place, locals): (&Place, Locals),
+        image: &str,
+        (aside, bytes_max): (&Temporary, u64),
+    ) -> Result<Self, PullError> {
         let refuse = |error: io::Error| place.refuse(image, error);
-        let files = if place.path.is_dir() {
-            Files::Directory(place.path.clone())
+        let locals = if place.is_operators { Locals::default() } else { locals };
+        let dir = locals.admit(&place.path).map_err(refuse)?;
+        let files = if dir.is_dir() {
+            Files::Directory { dir, locals }
         } else {
-            Files::archive(&place.path, aside).map_err(refuse)?
+            let file = locals.open(&place.path, None).map_err(refuse)?;
+            Files::archive(file, aside, bytes_max).map_err(refuse)?
         };
         let (place, image) = (place.clone(), image.to_owned());
         Ok(Self { place, image, files, blobs: BTreeMap::new() })
@@ -213,12 +223,17 @@ impl Bundle {
 }
 
 impl Files {
-    fn archive(path: &Path, aside: &Temporary) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+    fn archive(mut file: File, aside: &Temporary, bytes_max: u64) -> io::Result<Self> {
         if layer::is_compressed(&file)? {
             let mut plain =
                 File::options().create_new(true).read(true).write(true).open(aside.path())?;
-            io::copy(&mut layer::decompressed(&mut file)?, &mut plain)?;
+            let mut whole = layer::decompressed(&mut file)?.take(bytes_max);
+            if io::copy(&mut whole, &mut plain)? == bytes_max {
+                return Err(io::Error::other(format!(
+                    "it has {bytes_max} bytes or more, unpacked"
+                )));
+            }
+            drop(whole);
             io::Seek::rewind(&mut plain)?;
             file = plain;
         }
@@ -240,7 +255,7 @@ impl Files {
 
     fn has(&self, name: &str) -> bool {
         match self {
-            Self::Directory(dir) => dir.join(name).is_file(),
+            Self::Directory { dir, .. } => dir.join(name).is_file(),
             Self::Archive { entries, .. } => entries.contains_key(name),
         }
     }
@@ -249,8 +264,11 @@ impl Files {
         let absent = || io::Error::new(io::ErrorKind::NotFound, format!("{name} is not in it"));
         match self {
             // The names are our own or made of digests; those of an archive's lists are looked up, not opened.
-            Self::Directory(dir) if is_plain(name) => Ok(Box::new(File::open(dir.join(name))?)),
-            Self::Directory(_) => Err(absent()),
+            // Its files may be links, as some tools make them.
+            Self::Directory { dir, locals } if is_plain(name) => {
+                Ok(Box::new(locals.open(&dir.join(name), None)?))
+            }
+            Self::Directory { .. } => Err(absent()),
             Self::Archive { file, entries } => {
                 let mut entry = entries.get(&plain_name(Path::new(""), Path::new(name)));
                 if let Some(Entry::Like(other)) = entry {

@@ -106,6 +106,16 @@ pub enum FetchError {
     Unsafe { uri: String, entry: String, cause: String },
     #[error("{uri}: {cause}; if it is not meant to be unpacked, set extract to false")]
     Broken { uri: String, cause: String },
+    #[error(
+        "{uri} is larger than {} MiB, as it comes or unpacked, and more is not fetched: fetcher.size_max_mib of the agent says how much is", bytes_max >> 20
+    )]
+    TooLarge { uri: String, bytes_max: u64 },
+    #[error("{uri} has no room in what the task may keep on the disk: give the task more disk")]
+    NoRoom { uri: String },
+    #[error(
+        "{uri}: what is there has {actual}, and not {wanted}: it is damaged or another version; nothing of it is used"
+    )]
+    Sum { uri: String, wanted: String, actual: String },
     #[error("{uri}: no space left in {}; free some space", dir.display())]
     NoSpace { uri: String, dir: PathBuf },
     #[error("{uri} could not be written to {}: {cause}", path.display())]
@@ -122,6 +132,9 @@ impl FetchError {
             | Self::Stalled { uri, .. }
             | Self::Unsafe { uri, .. }
             | Self::Broken { uri, .. }
+            | Self::TooLarge { uri, .. }
+            | Self::NoRoom { uri }
+            | Self::Sum { uri, .. }
             | Self::NoSpace { uri, .. }
             | Self::Write { uri, .. } => name.clone_into(uri),
         }

@@ -34,8 +34,9 @@ impl Inner {
             return Ok(prepared);
         }
         let (from, asked, aside) = (place.clone(), request.name.to_owned(), self.temporary());
+        let (locals, bytes_max) = (self.config.locals.clone(), self.config.layer_bytes_max);
         let read = move || {
-            let mut bundle = Bundle::open(&from, &asked, &aside)?;
+            let mut bundle = Bundle::open((&from, locals), &asked, (&aside, bytes_max))?;
             let described = describe(&mut bundle, &asked)?;
             Ok::<_, PullError>((bundle, described))
         };
@@ -77,9 +78,9 @@ impl Inner {
                         LayerError::Unpack(UnpackError::Unsafe { entry, cause }) => {
                             PullError::Unsafe { image: name, layer: digest.clone(), entry, cause }
                         }
-                        LayerError::Unpack(UnpackError::Broken(cause)) => {
-                            bundle.refuse(format!("layer {digest}: {cause}"))
-                        }
+                        LayerError::Unpack(
+                            failure @ (UnpackError::Broken(_) | UnpackError::TooLarge(_)),
+                        ) => bundle.refuse(format!("layer {digest}: {failure}")),
                         LayerError::Unpack(UnpackError::Disk { what, error }) => {
                             inner.disk(&name, &what, &error)
                         }

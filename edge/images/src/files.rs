@@ -16,6 +16,8 @@ static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 #[derive(Debug)]
 pub(crate) enum CopyError {
     Read(io::Error),
+    /// Than so many bytes.
+    TooLarge(u64),
     Write(io::Error),
 }
 
@@ -63,9 +65,7 @@ pub(crate) fn copy_all(
             break;
         }
         if size + used as u64 > bytes_max {
-            return Err(CopyError::Read(io::Error::other(format!(
-                "it is larger than {bytes_max} bytes when unpacked"
-            ))));
+            return Err(CopyError::TooLarge(bytes_max));
         }
         let wrote = write_without_zeros(to, size, piece).map_err(CopyError::Write)?;
         (written, end) = (written + wrote.bytes, end.max(wrote.end));

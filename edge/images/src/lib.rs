@@ -25,6 +25,7 @@ mod garbage;
 mod index;
 mod install;
 mod layer;
+mod local;
 mod login;
 mod manifest;
 mod name;
@@ -39,8 +40,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{FetchError, PullError};
-pub use fetch::{Clients, Fetcher};
+pub use fetch::{Clients, Fetcher, Recipient, Sources};
 pub use garbage::GarbagePolicy;
+pub use local::Locals;
 pub use login::Login;
 pub use progress::Progress;
 pub use sharing::{Given, LEDGER_PATH, Ledger, NotGiven, Sharing};
@@ -64,6 +66,8 @@ pub struct Config {
     /// Of one layer, unpacked.
     pub layer_bytes_max: u64,
     pub garbage: GarbagePolicy,
+    /// Which files of this machine may be images, besides those of a default registry that is a directory.
+    pub locals: Locals,
     /// Layers are given to other agents of the cluster and taken from them.
     pub sharing: Option<Sharing>,
 }
@@ -83,6 +87,7 @@ impl Default for Config {
             tries_max: TRIES_MAX,
             layer_bytes_max: LAYER_BYTES_MAX,
             garbage: GarbagePolicy::default(),
+            locals: Locals::default(),
             sharing: None,
         }
     }
@@ -139,20 +144,24 @@ pub struct FetchLimits {
     pub cache_bytes_max: u64,
     /// A server that is silent for so long is given up.
     pub stall_timeout: Duration,
+    /// Of one file, as it comes.
+    pub file_bytes_max: u64,
     /// Of one archive, unpacked.
     pub unpacked_bytes_max: u64,
 }
 
 const CACHE_BYTES_MAX: u64 = 2 << 30;
 const FETCH_STALL_TIMEOUT_SECS: u64 = 60;
+const FILE_BYTES_MAX: u64 = 64 << 30;
 const UNPACKED_BYTES_MAX: u64 = 64 << 30;
 
 impl Default for FetchLimits {
-    /// As Mesos ships it.
+    /// As Mesos ships it, where Mesos has a limit.
     fn default() -> Self {
         Self {
             cache_bytes_max: CACHE_BYTES_MAX,
             stall_timeout: Duration::from_secs(FETCH_STALL_TIMEOUT_SECS),
+            file_bytes_max: FILE_BYTES_MAX,
             unpacked_bytes_max: UNPACKED_BYTES_MAX,
         }
     }

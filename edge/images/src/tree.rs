@@ -38,6 +38,8 @@ pub(crate) enum UnpackError {
     /// Not an archive, or not all of it.
     #[error("{0}")]
     Broken(String),
+    #[error("it is larger than {0} bytes when unpacked")]
+    TooLarge(u64),
     /// Our own disk.
     #[error("{what}: {error}")]
     Disk { what: String, error: io::Error },
@@ -83,6 +85,8 @@ pub(crate) struct Tree {
     purpose: Purpose,
     /// The directory of the last entry: archives name the files of a directory one after the other.
     last: Option<(PathBuf, Rc<OwnedFd>)>,
+    /// Made for entries that lie deeper than any directory that was named.
+    implied: usize,
     /// A directory's time changes with each file in it, so it is set at the end.
     times: Vec<(PathBuf, Timestamps)>,
     /// Of files' contents, holes left out.
@@ -102,7 +106,15 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(root, flags, Mode::empty())?;
         let root_path = files::path_of(&fd)?;
-        Ok(Self { root: Rc::new(fd), root_path, purpose, last: None, times: Vec::new(), bytes: 0 })
+        Ok(Self {
+            root: Rc::new(fd),
+            root_path,
+            purpose,
+            last: None,
+            implied: 0,
+            times: Vec::new(),
+            bytes: 0,
+        })
     }
 
     /// Makes a directory, or gives one that is there its attributes.
@@ -224,6 +236,7 @@ impl Tree {
             files::CopyError::Read(error) => {
                 UnpackError::Broken(format!("{}: {error}", shown(path)))
             }
+            files::CopyError::TooLarge(bytes_max) => UnpackError::TooLarge(bytes_max),
             files::CopyError::Write(error) => UnpackError::Disk { what: shown(path), error },
         })?;
         let fd = OwnedFd::from(file);
@@ -276,6 +289,7 @@ impl Tree {
             }
             other @ (UnpackError::Unsafe { .. }
             | UnpackError::Broken(_)
+            | UnpackError::TooLarge(_)
             | UnpackError::Disk { .. }) => other,
         })
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use images::{Clients, FetchError, FetchLimits, Fetcher};
+use images::{Clients, FetchError, FetchLimits, Fetcher, Locals, Recipient, Sources};
 use model::container::Uri;
 
 const STALL_MS: u64 = 1000;
@@ -38,14 +38,17 @@ impl Fixture {
         let clients = Clients { dirs: vec![dir.path().join("nothing"), bin], environment };
         let stall_timeout = Duration::from_millis(STALL_MS);
         let limits = FetchLimits { stall_timeout, ..FetchLimits::default() };
-        let fetcher = Fetcher::new(&dir.path().join("cache"), limits, clients).expect("a cache");
+        let sources = Sources { clients, locals: Locals::default() };
+        let fetcher = Fetcher::new(&dir.path().join("cache"), limits, sources).expect("a cache");
         Self { fetcher, sandbox, dir }
     }
 
     async fn fetch(&self, value: &str) -> Result<String, FetchError> {
         let value = value.to_owned();
         let uri = Uri { value, extract: true, executable: false, cache: false, output_file: None };
-        self.fetcher.fetch(&uri, &self.sandbox, Some(OWNER)).await?;
+        let recipient =
+            Recipient { owner: Some(OWNER), reader: Some(OWNER), ..Recipient::default() };
+        self.fetcher.fetch(std::slice::from_ref(&uri), &self.sandbox, recipient).await?;
         let name = uri.value.rsplit('/').next().expect("a name");
         let file = self.sandbox.join(name);
         let found = fs::metadata(&file).expect("it is in the sandbox");

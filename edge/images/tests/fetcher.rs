@@ -7,12 +7,13 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::time::Duration;
 
 use fake::{Fake, Fault};
 use futures::future::join_all;
-use images::{Clients, FetchError, FetchLimits, Fetcher};
+use images::{FetchError, FetchLimits, Fetcher, Locals, Recipient, Sources};
 use model::container::Uri;
 use support::Item::{Character, Dir, File, HardLink, Symlink};
 use support::tar;
@@ -20,6 +21,8 @@ use support::tar;
 const IP: &str = "127.50.0.4";
 const STALL_MS: u64 = 1000;
 const OWNER: (u32, u32) = (1234, 1235);
+const RECIPIENT: Recipient = Recipient { owner: Some(OWNER), reader: Some(OWNER), bytes_max: None };
+const FILE_BYTES_MAX: u64 = 2 << 20;
 
 struct Fixture {
     fake: Fake,
@@ -30,14 +33,24 @@ struct Fixture {
 
 impl Fixture {
     async fn new(cache_bytes_max: u64) -> Self {
+        Self::with(cache_bytes_max, |_| Locals::default()).await
+    }
+
+    async fn with(cache_bytes_max: u64, locals: impl Fn(&Path) -> Locals) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
         let sandbox = dir.path().join("sandbox");
         fs::create_dir(&sandbox).expect("a directory");
         let stall_timeout = Duration::from_millis(STALL_MS);
-        let limits = FetchLimits { cache_bytes_max, stall_timeout, unpacked_bytes_max: 1 << 20 };
+        let limits = FetchLimits {
+            cache_bytes_max,
+            stall_timeout,
+            file_bytes_max: FILE_BYTES_MAX,
+            unpacked_bytes_max: 1 << 20,
+        };
         let cache = dir.path().join("cache");
-        let fetcher = Fetcher::new(&cache, limits, Clients::default()).expect("a new cache");
+        let sources = Sources { locals: locals(dir.path()), ..Sources::default() };
+        let fetcher = Fetcher::new(&cache, limits, sources).expect("a new cache");
         Self { fake: Fake::start(IP).await, fetcher, sandbox, dir }
     }
 
@@ -47,10 +60,15 @@ impl Fixture {
     }
 
     async fn fetch(&self, uri: &Uri) -> Result<(), FetchError> {
+        self.fetch_for(from_ref(uri), RECIPIENT).await
+    }
+
+    async fn fetch_for(&self, uris: &[Uri], recipient: Recipient) -> Result<(), FetchError> {
         let held = || fs::read_dir(self.dir.path().join("cache")).expect("the cache").count();
         let before = held();
-        let fetched = self.fetcher.fetch(uri, &self.sandbox, Some(OWNER)).await;
-        assert!(uri.cache || held() == before, "nothing stays of what is not cached");
+        let fetched = self.fetcher.fetch(uris, &self.sandbox, recipient).await;
+        let is_cached = uris.iter().any(|uri| uri.cache);
+        assert!(is_cached || held() == before, "nothing stays of what is not cached");
         fetched
     }
 
@@ -209,9 +227,120 @@ async fn files_of_this_machine_are_read_with_the_rights_of_the_task() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("permissions");
     for cache in [false, true] {
         fixture.fails(&Uri { cache, ..local(path) }, "Permission denied").await;
-        let ours =
-            fixture.fetcher.fetch(&Uri { cache, ..local(path) }, &fixture.sandbox, None).await;
+        let ours = fixture.fetch_for(&[Uri { cache, ..local(path) }], Recipient::default()).await;
         ours.expect("root may read it, and has lost nothing by the refusal");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_this_machine_are_those_that_the_operator_allows() {
+    let fixture = Fixture::with(1 << 20, |dir| Locals::only(vec![dir.join("open")])).await;
+    let at = |name: &str| fixture.dir.path().join(name);
+    for name in ["open", "closed"] {
+        fs::create_dir(at(name)).expect("made");
+        fs::write(at(name).join("file"), name).expect("written");
+    }
+    std::os::unix::fs::symlink(at("closed/file"), at("open/link")).expect("a link");
+    let local = |name: &str| Uri {
+        value: format!("file://{}", at(name).display()),
+        output_file: Some("got".to_owned()),
+        ..fixture.uri("")
+    };
+    for cache in [false, true] {
+        for name in ["closed/file", "open/link", "open/../closed/file", "closed/nothing/../file"] {
+            let uri = Uri { cache, ..local(name) };
+            let cause = if name.contains("nothing") { "No such file" } else { "(host_volumes)" };
+            fixture.fails(&uri, cause).await;
+            let ours = fixture.fetch_for(&[uri], Recipient::default()).await;
+            ours.expect_err("nobody has more rights than the operator gives");
+        }
+        fixture.fetch(&Uri { cache, ..local("open/file") }).await.expect("it is allowed");
+        assert_eq!(fixture.read("got"), "open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_fetched_than_there_may_be() {
+    const KIB: usize = 1 << 10;
+    let fixture = Fixture::new(16 << 20).await;
+    let many: Vec<_> = (0..300).map(|n| format!("{n}/")).collect();
+    let many: Vec<_> = many.iter().map(|name| Dir(name, 0o755)).collect();
+    let large = "x".repeat((1 << 20) + 1);
+    let files = [
+        ("a", vec![1; 700 * KIB]),
+        ("b", vec![1; 700 * KIB]),
+        ("large", vec![1; (2 << 20) + 1]),
+        ("d.gz", gzip(large.as_bytes())),
+        ("e.zip", zip(&[("f", 0o644, &large)])),
+        ("f.tgz", gzip(&tar(&[File("f", 0o644, large.as_bytes())]))),
+        // Each takes a block of the disk.
+        ("g.tgz", gzip(&tar(&many))),
+        ("small.tgz", gzip(&tar(&[File("f", 0o644, &[1; 600 * KIB])]))),
+    ];
+    for (name, contents) in &files {
+        fixture.fake.file(&format!("/{name}"), "text/plain", contents);
+    }
+    let uri = |name: &str| fixture.uri(&format!("/{name}"));
+    for cache in [false, true] {
+        for name in ["large", "d.gz", "e.zip", "f.tgz", "g.tgz"] {
+            let failure = fixture.fails(&Uri { cache, ..uri(name) }, "fetcher.size_max_mib").await;
+            assert!(matches!(failure, FetchError::TooLarge { .. }), "{failure}");
+        }
+        let check = async |names: &[&str], fits: bool| {
+            let uris: Vec<_> = names.iter().map(|name| Uri { cache, ..uri(name) }).collect();
+            let recipient = Recipient { bytes_max: Some(1 << 20), ..RECIPIENT };
+            match fixture.fetch_for(&uris, recipient).await {
+                Ok(()) => assert!(fits, "{names:?}"),
+                Err(FetchError::NoRoom { uri }) => assert!(!fits, "{uri}"),
+                Err(other) => panic!("{names:?}: {other}"),
+            }
+        };
+        check(&["a"], true).await;
+        check(&["a", "b"], false).await;
+        check(&["small.tgz"], true).await;
+        check(&["small.tgz", "a"], false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_what_its_uri_says_is_not_used() {
+    const SUM: &str = "72014c6fb1cbe2eb1b67e7a3e9c1a4ea1ca48ed4b0ac5ae8ac9e0d5c6f9a0e1d";
+    let fixture = Fixture::new(1 << 20).await;
+    let archive = tar(&[File("inside", 0o644, b"x")]);
+    fixture.fake.file("/a.tar", "application/x-tar", &archive);
+    let right = {
+        use sha2::Digest;
+        hex::encode(sha2::Sha256::digest(&archive))
+    };
+    for cache in [false, true] {
+        let uri = Uri { cache, ..fixture.uri(&format!("/a.tar#sha256={SUM}")) };
+        let failure = fixture.fails(&uri, &format!("sha256:{SUM}")).await;
+        assert!(failure.to_string().contains(&right), "{failure}");
+        assert!(fixture.sandbox_names().is_empty());
+        let uri = Uri { cache, ..fixture.uri(&format!("/a.tar#sha256={right}")) };
+        fixture.fetch(&uri).await.expect("it is what it should be");
+        fs::remove_file(fixture.sandbox.join("inside")).expect("it was unpacked");
+        let _ = fs::remove_file(fixture.sandbox.join("a.tar"));
+    }
+    let local = fixture.dir.path().join("local");
+    fs::write(&local, &archive).expect("written");
+    let value = |sum: &str| format!("file://{}#sha256={sum}", local.display());
+    fixture.fails(&Uri { value: value(SUM), ..fixture.uri("") }, &right).await;
+    fixture.fetch(&Uri { value: value(&right), ..fixture.uri("") }).await.expect("it is right");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_bring_the_same_file_the_later_one_stays() {
+    let fixture = Fixture::new(1 << 20).await;
+    let archive = |contents: &'static [u8]| gzip(&tar(&[File("same", 0o644, contents)]));
+    for (name, contents) in [("a.tgz", &b"a"[..]), ("b.tgz", b"b"), ("c.tgz", b"c")] {
+        fixture.fake.file(&format!("/{name}"), "application/x-tar", &archive(contents));
+    }
+    let uri = |name: &str| fixture.uri(&format!("/{name}"));
+    for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "b"]] {
+        let uris = order.map(|name| uri(&format!("{name}.tgz")));
+        fixture.fetch_for(&uris, RECIPIENT).await.expect("all are there");
+        assert_eq!(fixture.read("same"), order[2]);
     }
 }
 
@@ -249,8 +378,6 @@ async fn an_archive_from_a_stranger_stays_in_the_sandbox() {
         ("a.zip", b"no zip".to_vec(), "not a good zip archive"),
         ("b.tar.gz", b"no gzip".to_vec(), "the archive is damaged"),
         ("c.tar", vec![b'x'; 4096], "not a tar archive"),
-        ("d.gz", gzip(&vec![0; (1 << 20) + 1]), "larger than 1048576 bytes"),
-        ("e.zip", zip(&[("f", 0o644, &"x".repeat((1 << 20) + 1))]), "larger than 1048576 bytes"),
     ];
     for (name, archive, cause) in broken {
         fixture.fake.file(&format!("/{name}"), "application/x-tar", &archive);
@@ -305,7 +432,7 @@ async fn what_is_cached_is_downloaded_once_while_it_has_room() {
     let sandboxes: Vec<PathBuf> = (0..10).map(|n| fixture.dir.path().join(n.to_string())).collect();
     let fetches = sandboxes.iter().map(|sandbox| {
         fs::create_dir(sandbox).expect("a directory");
-        fixture.fetcher.fetch(&a, sandbox, Some(OWNER))
+        fixture.fetcher.fetch(from_ref(&a), sandbox, RECIPIENT)
     });
     for fetched in join_all(fetches).await {
         fetched.expect("the server is good");
@@ -325,7 +452,7 @@ async fn what_is_cached_is_downloaded_once_while_it_has_room() {
     fixture.fetch(&a).await.expect("it comes again");
     assert_eq!(fixture.fake.count("/a"), 2);
     let cache = fixture.dir.path().join("cache");
-    let again = Fetcher::new(&cache, FetchLimits::default(), Clients::default()).expect("a cache");
+    let again = Fetcher::new(&cache, FetchLimits::default(), Sources::default()).expect("a cache");
     assert_eq!(fs::read_dir(fixture.dir.path().join("cache")).expect("the cache").count(), 0);
     drop(again);
 }

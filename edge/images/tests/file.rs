@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use images::{Config, GarbagePolicy, Prepared, PullError, PullRequest, Store};
+use images::{Config, GarbagePolicy, Locals, Prepared, PullError, PullRequest, Store};
 use serde_json::json;
 use support::Item::File;
 use support::{Image, Registry, tar};
@@ -21,14 +21,26 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = Self::store(dir.path(), "store", Locals::default()).await;
+        Self { store, dir }
+    }
+
+    async fn store(dir: &Path, name: &str, locals: Locals) -> Store {
         let garbage = GarbagePolicy::default();
         let config = Config {
-            default_registry: dir.path().join("images").display().to_string(),
+            default_registry: dir.join("images").display().to_string(),
             garbage,
+            locals,
             ..Config::default()
         };
-        let store = Store::open(&dir.path().join("store"), config).await.expect("a new store");
-        Self { store, dir }
+        Store::open(&dir.join(name), config).await.expect("a new store")
+    }
+
+    /// What the operator allows besides the default registry.
+    async fn allow(&mut self, allowed: &str) {
+        let locals = Locals::only(vec![self.dir.path().join(allowed)]);
+        let name = format!("store of {allowed}");
+        self.store = Self::store(self.dir.path(), &name, locals).await;
     }
 
     async fn pull(&self, name: &str) -> Result<Prepared, PullError> {
@@ -76,11 +88,12 @@ fn run(program: &str, args: &[&str], dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn layouts_and_saved_archives_are_images() {
-    let (registry, fixture) = (Registry::start(IP).await, Fixture::new().await);
+    let (registry, mut fixture) = (Registry::start(IP).await, Fixture::new().await);
     for version in ["1", "2"] {
         registry.push("app", version, &image(version)).await;
     }
-    let dir = fixture.dir.path();
+    let dir = fixture.dir.path().to_owned();
+    let dir = dir.as_path();
     let at = |name: &str| dir.join(name).display().to_string();
     fs::create_dir(dir.join("images")).expect("a directory");
     let from = |tag: &str| format!("docker://{}/app:{tag}", registry.address);
@@ -106,6 +119,15 @@ async fn layouts_and_saved_archives_are_images() {
     fixture.refused(&format!("{saved}#app:3"), &["no app:3", "team/app:1"]).await;
     fixture.refused("app:3", &["app:3.tar", "No such file"]).await;
     fixture.refused(&format!("file://{}", at("images")), &["neither an OCI layout nor"]).await;
+    fixture.allow("layout").await;
+    fixture.check(&format!("{layout}#one"), "1").await;
+    fixture.check("app:2", "2").await;
+    fixture.refused(&saved, &["(host_volumes)"]).await;
+    fs::rename(dir.join("layout/index.json"), dir.join("index.json")).expect("moved");
+    std::os::unix::fs::symlink("../index.json", dir.join("layout/index.json")).expect("a link");
+    fixture.refused(&format!("{layout}#two"), &["(host_volumes)"]).await;
+    fixture.allow(".").await;
+    fixture.check(&format!("{layout}#two"), "2").await;
     let blobs = fs::read_dir(dir.join("layout/blobs/sha256")).expect("blobs");
     for blob in blobs {
         let blob = blob.expect("an entry").path();
@@ -115,5 +137,5 @@ async fn layouts_and_saved_archives_are_images() {
         fs::write(&blob, bytes).expect("written");
     }
     fixture.refused(&format!("{layout}#one"), &["is damaged"]).await;
-    assert!(fs::read_dir(dir.join("store/tmp")).expect("the store").next().is_none());
+    assert!(fs::read_dir(dir.join("store of ./tmp")).expect("the store").next().is_none());
 }

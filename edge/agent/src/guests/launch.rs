@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, anyhow, bail};
 use containers::spec::{Limits, Root, Spec, WITHIN, WindowSize};
 use containers::{Found as Recovered, FoundState};
-use futures::future::try_join_all;
 use images::PullRequest;
 use model::container::{CommandInfo, ContainerInfo, Run, Volume};
 use model::id::{ContainerId, ExecutorId};
@@ -25,7 +24,7 @@ use crate::environment::of_guest;
 use crate::extras::{self, Extras};
 use crate::logger::Origin;
 use crate::real::launch;
-use crate::sandbox::{Owner, Tenant, owner};
+use crate::sandbox::{Owner, Tenant, owner, recipient};
 
 /// Others may enter: an image's user may be another than the container's.
 const SANDBOX_MODE: u32 = 0o755;
@@ -122,9 +121,8 @@ impl Guests {
         let sandbox = self.0.ledger.sandbox(&guest.container);
         let at = sandbox.clone();
         spawn_blocking(move || make(&at, owner)).await??;
-        let uris = wanted.command.iter().flat_map(|command| &command.uris);
-        let of = owner.map(|Owner { uid, gid }| (uid, gid));
-        let fetched = try_join_all(uris.map(|uri| self.0.fetcher.fetch(uri, &sandbox, of)));
+        let uris = wanted.command.as_ref().map_or(&[][..], |command| &command.uris);
+        let fetched = self.0.fetcher.fetch(uris, &sandbox, recipient(user.as_deref(), owner));
         let pulled = async {
             let Some(image) = image else { return Ok(None) };
             let (name, force) = (&image.name, image.force_pull);
@@ -134,7 +132,7 @@ impl Guests {
         let extras =
             extras::gather(&self.0.images, &self.0.host_paths, wanted.surroundings.as_ref());
         let fetched = async { anyhow::Ok(fetched.await?) };
-        let (_, image, mut extras) = tokio::try_join!(fetched, pulled, extras)?;
+        let ((), image, mut extras) = tokio::try_join!(fetched, pulled, extras)?;
         if let Kind::Container { keeps, .. } = &guest.kind {
             let mut keeps = keeps.lock().expect("nobody panics while holding it");
             keeps.append(&mut extras.keeps);

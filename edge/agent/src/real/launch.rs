@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
-use futures::future::try_join_all;
-use images::{Keep, Prepared, PullError, PullRequest};
+use images::{Keep, Prepared, PullError, PullRequest, Recipient};
 use model::container::{Image, Run, Volume, VolumeMode};
 use model::id::{ContainerId, FrameworkId, TaskId};
 use model::limits::{self, Limit};
@@ -24,7 +23,7 @@ use crate::door::DIR_IN_IMAGE;
 use crate::environment::{Inhabitant, environment, of_executor};
 use crate::extras::{self, Extras};
 use crate::logger::Origin;
-use crate::sandbox::{Owner, Tenant, owner};
+use crate::sandbox::{Owner, Tenant, owner, recipient};
 use crate::volumes::Volumes;
 
 /// A launch that takes longer is told as slow.
@@ -289,10 +288,13 @@ impl Hands {
         sandbox: &Path,
         owner: Option<Owner>,
     ) -> anyhow::Result<()> {
-        let owner = owner.map(|Owner { uid, gid }| (uid, gid));
-        let all = job.task.command.uris.iter();
-        let fetched = try_join_all(all.map(|uri| self.tools.fetcher.fetch(uri, sandbox, owner)));
-        let fetched = fetched.await.map(drop).map_err(anyhow::Error::from);
+        let command = &job.task.command;
+        let recipient = Recipient {
+            bytes_max: self.most(&job.task.resources),
+            ..recipient(command.user.as_deref(), owner)
+        };
+        let fetched = self.tools.fetcher.fetch(&command.uris, sandbox, recipient);
+        let fetched = fetched.await.map_err(anyhow::Error::from);
         if !job.task.command.uris.is_empty() {
             self.tools.gauges.fetched(&fetched);
         }

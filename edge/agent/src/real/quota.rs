@@ -104,9 +104,13 @@ impl Hands {
 
     /// Has the kernel count what a container keeps, where it can, and limit it if the operator wants that. Blocks.
     pub(super) fn count(&self, sandbox: &Path, has: &Resources) -> anyhow::Result<()> {
+        self.tools.projects.give(sandbox, self.most(has)).map(drop)
+    }
+
+    /// What it may keep, where somebody looks.
+    pub(super) fn most(&self, has: &Resources) -> Option<u64> {
         let most = Some(set_aside(has)).filter(|most| 0 < *most);
-        let most = most.filter(|_| self.tools.disk_quota.is_some());
-        self.tools.projects.give(sandbox, most).map(drop)
+        most.filter(|_| self.tools.disk_quota.is_some())
     }
 
     /// What is written over its image is counted with its sandbox, if both are on the same disk.

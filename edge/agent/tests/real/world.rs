@@ -311,7 +311,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
     let fetcher = images::Fetcher::new(
         &dir.join("fetched"),
         images::FetchLimits::default(),
-        images::Clients::default(),
+        images::Sources::default(),
     );
     AgentConfig {
         reconfiguration: agent::Reconfiguration::Additive,

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::room::{Count, Excess};
 use super::source::{By, URI, without_password};
 
 const READ_BYTES: usize = 256 * 1024;
@@ -79,7 +80,16 @@ impl Clients {
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(String),
+    /// What a web server answered.
+    Status(u16),
+    Unreachable(String),
     Stalled,
+    TooLarge(Excess),
+    /// It is something else than its URI says.
+    Sum {
+        wanted: String,
+        actual: String,
+    },
     Disk(io::Error),
 }
 
@@ -93,8 +103,13 @@ pub(super) struct Errand<'a> {
 }
 
 impl Clients {
-    /// Writes what is at the URI to a file, and tells its size.
-    pub(super) async fn fetch(&self, errand: Errand<'_>, to: &Path) -> Result<u64, Failure> {
+    /// Writes what is at the URI to a file.
+    pub(super) async fn fetch(
+        &self,
+        errand: Errand<'_>,
+        to: &Path,
+        count: &mut Count<'_>,
+    ) -> Result<(), Failure> {
         let Some((program, words)) = self.find(errand.by) else {
             return Err(Failure::Refused(errand.by.missing()));
         };
@@ -105,12 +120,12 @@ impl Clients {
         let mut output = running.child.stdout.take().expect("it is a pipe");
         let mut errors = running.child.stderr.take().expect("it is a pipe");
         let complaints = tokio::spawn(async move { last_words(&mut errors).await });
-        let bytes = copy(&mut output, &mut file, errand.stall_timeout).await?;
+        copy(&mut output, &mut file, errand.stall_timeout, count).await?;
         let ended = timeout(errand.stall_timeout, running.child.wait()).await;
         let status = ended.map_err(|_| Failure::Stalled)?.map_err(failed)?;
         running.group = None;
         if status.success() {
-            return Ok(bytes);
+            return Ok(());
         }
         let said = timeout(COMPLAINTS_PATIENCE, complaints).await;
         let said = said.ok().and_then(Result::ok).unwrap_or_default();
@@ -161,20 +176,23 @@ impl Drop for Running {
 }
 
 /// Until the program closes its output; a silent one is given up.
-async fn copy(from: &mut ChildStdout, to: &mut File, patience: Duration) -> Result<u64, Failure> {
-    let (mut buffer, mut bytes) = (vec![0; READ_BYTES], 0);
+async fn copy(
+    from: &mut ChildStdout,
+    to: &mut File,
+    patience: Duration,
+    count: &mut Count<'_>,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         let read = timeout(patience, from.read(&mut buffer)).await;
         let read = read.map_err(|_| Failure::Stalled)?;
         let read = read.map_err(|error| Failure::Refused(error.to_string()))?;
         if read == 0 {
-            break;
+            return to.flush().await.map_err(Failure::Disk);
         }
-        bytes += read as u64;
+        count.add(read as u64)?;
         to.write_all(&buffer[..read]).await.map_err(Failure::Disk)?;
     }
-    to.flush().await.map_err(Failure::Disk)?;
-    Ok(bytes)
 }
 
 /// The end of what it complains of, in one line.

@@ -15,6 +15,10 @@ pub(super) enum Source {
     Client(By, String),
 }
 
+/// Algorithms of checksums, and how many digits theirs have.
+const SUMS: [(&str, usize); 2] = [("sha256", 64), ("sha512", 128)];
+const BROKEN_SUMS: [&str; 2] = ["md5", "sha1"];
+
 /// The programs that read URIs of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
@@ -63,7 +67,11 @@ impl By {
 /// A URI that has been understood.
 #[derive(Debug)]
 pub(super) struct Order {
+    /// The URI as it was given.
+    pub(super) value: String,
     pub(super) source: Source,
+    /// The digest of what is there, as its end says it.
+    pub(super) sum: Option<String>,
     /// For messages: without a password.
     pub(super) shown: String,
     /// Relative to the sandbox.
@@ -74,7 +82,8 @@ pub(super) fn parse(uri: &Uri) -> Result<Order, FetchError> {
     let value = uri.value.trim();
     let shown = without_password(value);
     let refuse = |cause: String| FetchError::Refused { uri: shown.clone(), cause };
-    let source = source(value).map_err(refuse)?;
+    let (place, sum) = sum(value).map_err(refuse)?;
+    let source = source(place).map_err(refuse)?;
     let output = match &uri.output_file {
         Some(output) => output.clone(),
         None => last_part(&source)
@@ -84,7 +93,23 @@ pub(super) fn parse(uri: &Uri) -> Result<Order, FetchError> {
     if leads_out || output.is_empty() || output.ends_with('/') || output.contains('\0') {
         return Err(refuse(format!("output_file {output:?} must be a path inside the sandbox")));
     }
-    Ok(Order { source, output, shown })
+    Ok(Order { value: value.to_owned(), source, sum, output, shown })
+}
+
+/// What is before `#sha256=...`, and the digest that this says, as images' digests are written.
+fn sum(value: &str) -> Result<(&str, Option<String>), String> {
+    let said =
+        value.rsplit_once('#').and_then(|(place, said)| Some((place, said.split_once('=')?)));
+    let Some((place, (algorithm, digits))) = said else { return Ok((value, None)) };
+    if BROKEN_SUMS.contains(&algorithm) {
+        return Err(format!("#{algorithm}= proves nothing any more: take #sha256= or #sha512="));
+    }
+    let known = SUMS.iter().find(|(name, _)| *name == algorithm);
+    let Some((_, length)) = known else { return Ok((value, None)) };
+    if digits.len() != *length || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(format!("behind #{algorithm}= there have to be {length} hexadecimal digits"));
+    }
+    Ok((place, Some(format!("{algorithm}:{}", digits.to_ascii_lowercase()))))
 }
 
 fn source(value: &str) -> Result<Source, String> {
@@ -191,6 +216,30 @@ mod tests {
         check("http://h/a", Some("/etc/a"), "inside the sandbox");
         check("http://h/a", Some("a/../../b"), "inside the sandbox");
         check("http://h/a", Some(""), "inside the sandbox");
+    }
+
+    #[test]
+    fn the_end_of_a_uri_may_say_what_is_there() {
+        let (short, long) = ("aB".repeat(32), "0".repeat(128));
+        let check = |value: String, expected: Option<String>| {
+            let order = parse(&uri(&value, None)).expect(&value);
+            assert_eq!(order.sum, expected, "{value}");
+            assert_eq!(order.output, "a.tgz", "{value}");
+            order.source
+        };
+        let sum = Some(format!("sha256:{}", "ab".repeat(32)));
+        let file = check(format!("file:///opt/a.tgz#sha256={short}"), sum.clone());
+        assert_eq!(file, Source::Local("/opt/a.tgz".into()));
+        let web = check(format!("http://h/a.tgz?b=1#sha256={short}"), sum.clone());
+        assert_eq!(web, Source::Web(Url::parse("http://h/a.tgz?b=1").expect("a URL")));
+        check(format!("s3://bucket/a.tgz#sha256={short}"), sum);
+        check(format!("http://h/a.tgz#sha512={long}"), Some(format!("sha512:{long}")));
+        check("http://h/a.tgz#part=1".to_owned(), None);
+        for (said, cause) in [("sha256=ab", "64 hexadecimal"), ("md5=ab", "take #sha256=")] {
+            let value = format!("http://h/a.tgz#{said}");
+            let refusal = parse(&uri(&value, None)).expect_err(said).to_string();
+            assert!(refusal.contains(cause) && refusal.starts_with(&value), "{refusal}");
+        }
     }
 
     #[test]

@@ -54,14 +54,14 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
     ENDS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, kind)| *kind)
 }
 
-/// Unpacks `archive`, which is called `name`, into the sandbox.
+/// Unpacks `archive`, which is called `name`, into the sandbox, and tells how much was written.
 pub(super) fn unpack(
     (archive, name): (&Path, &str),
     kind: Kind,
     into: &Path,
     purpose: Purpose,
     bytes_max: u64,
-) -> Result<(), UnpackError> {
+) -> Result<u64, UnpackError> {
     let disk = |path: &Path| {
         let what = path.display().to_string();
         move |error| UnpackError::Disk { what, error }
@@ -80,7 +80,7 @@ pub(super) fn unpack(
             tree.stream(name.as_bytes(), &plain(FILE_MODE), &mut reader, bytes_max)?;
         }
     }
-    tree.finish().map(|_| ())
+    tree.finish()
 }
 
 fn decompressed(file: File, compression: Compression) -> Result<Box<dyn BufRead>, UnpackError> {
@@ -119,11 +119,9 @@ fn unzip(file: File, tree: &mut Tree, bytes_max: u64) -> Result<(), UnpackError>
     let mut bytes = 0_u64;
     for entry in 0..zip.len() {
         let mut entry = zip.by_index(entry).map_err(broken)?;
-        bytes = bytes.saturating_add(entry.size());
+        bytes = bytes.saturating_add(archive::room(entry.size()));
         if bytes > bytes_max {
-            return Err(UnpackError::Broken(format!(
-                "it is larger than {bytes_max} bytes when unpacked"
-            )));
+            return Err(UnpackError::TooLarge(bytes_max));
         }
         let (path, mode) = (entry.name_raw().to_vec(), entry.unix_mode());
         match mode {

@@ -17,6 +17,8 @@ use crate::files;
 /// Directories below directories; deeper ones could not be removed again without care.
 const DEPTH_MAX: usize = 256;
 const IMPLICIT_DIRECTORY_MODE: u32 = 0o755;
+/// An archive's names could otherwise make many directories of few bytes.
+const IMPLICIT_DIRECTORIES_MAX: usize = 1_000_000;
 
 impl Tree {
     /// Removes what is in the way, unless it is a directory and one is `wanted`.
@@ -84,6 +86,13 @@ impl Tree {
     fn make_parent(&mut self, entry: &[u8], parts: &[&OsStr]) -> Result<Rc<OwnedFd>, UnpackError> {
         let (name, above) = parts.split_last().expect("the root itself is there");
         let parent = self.parent(entry, above)?;
+        self.implied += 1;
+        if self.implied > IMPLICIT_DIRECTORIES_MAX {
+            let cause = format!(
+                "needs more than {IMPLICIT_DIRECTORIES_MAX} directories that the archive does not name"
+            );
+            return Err(refused(entry, cause));
+        }
         let mode = Mode::from_raw_mode(IMPLICIT_DIRECTORY_MODE);
         let hidden = match rustix::fs::mkdirat(&*parent, *name, mode) {
             Ok(()) => false,
