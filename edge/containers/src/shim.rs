@@ -76,7 +76,7 @@ struct Shim<'a> {
     hierarchies: &'a Hierarchies,
     limits: Limits,
     /// Another container.
-    is_within: bool,
+    shares_cpu: bool,
     signals: SignalFd,
     connections: Connections,
     /// Our end of the socket to the container's init, until that has closed.
@@ -308,9 +308,9 @@ impl Shim<'_> {
         }
     }
 
-    /// A container in another uses what that may use.
+    /// A container in another uses what that may use, unless it was given limits of its own.
     fn limit_cpu(&self) -> anyhow::Result<()> {
-        match self.is_within {
+        match self.shares_cpu {
             true => Ok(()),
             false => self.hierarchies.limit_cpu(&self.place.cgroup, &self.limits),
         }

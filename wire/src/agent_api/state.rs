@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::agent::AgentInfo;
 use model::attributes::AttributeValue;
 use model::container::Run;
+use model::framework::Capability;
 use model::id::{AgentId, ContainerId, FrameworkId, Role};
 use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskState};
@@ -14,6 +15,8 @@ use model::time::Time;
 use node::Held;
 use serde_json::{Value, json};
 
+use crate::mesos::agent::CAPABILITIES;
+use crate::mesos::command::command;
 use crate::mesos::master::{VERSION, seconds};
 use crate::mesos::operator::executor::{self, described};
 use crate::mesos::resource;
@@ -27,6 +30,8 @@ pub struct AgentState<'a> {
     /// What was reserved while the cluster ran, and volumes.
     pub claims: &'a Resources,
     pub started_at: Time,
+    /// Where its master is.
+    pub master: &'a str,
     pub flags: BTreeMap<String, String>,
     pub executors: Vec<Executor<'a>>,
 }
@@ -87,6 +92,8 @@ impl AgentState<'_> {
         let Self { info, executors, claims, .. } = self;
         let total = info.resources.with_claims(claims);
         let held = |executor: &&Executor<'_>| executor.life() == Life::Held;
+        let mut allocated = Resources::default();
+        executors.iter().filter(held).for_each(|one| allocated.add(&resources(one)));
         let active: BTreeSet<_> = executors.iter().filter(held).map(Executor::framework).collect();
         let all: BTreeSet<_> = executors.iter().map(Executor::framework).collect();
         let told = |ids: &BTreeSet<&FrameworkId>| -> Vec<_> {
@@ -94,15 +101,23 @@ impl AgentState<'_> {
         };
         let mut state = json!({
             "version": VERSION,
+            "build_date": "",
+            "build_time": 0.0,
+            "build_user": "",
             "start_time": seconds(self.started_at),
             "id": self.id.map_or("", AgentId::as_str),
             "pid": format!("slave(1)@{}:{}", info.ip, info.port),
             "hostname": info.hostname,
+            "master_hostname": self.master,
+            "capabilities": CAPABILITIES,
             "resources": resource::sum(&total),
             "reserved_resources": resource::reserved(&total),
             "reserved_resources_full": resource::reserved_full(&total),
             "unreserved_resources": resource::sum(&total.unreserved()),
             "unreserved_resources_full": resource::full(&total.unreserved()),
+            "reserved_resources_allocated": resource::reserved(&allocated),
+            "unreserved_resources_allocated": resource::sum(&allocated.unreserved()),
+            "resource_providers": [],
             "attributes": attributes(info),
             "flags": self.flags,
             "frameworks": told(&active),
@@ -124,7 +139,7 @@ impl AgentState<'_> {
             of.iter().filter(|one| one.life() == life).map(|one| executor(one)).collect()
         };
         let info = of.iter().find_map(|one| one.program).map(|program| program.framework.as_ref());
-        json!({
+        let mut spelled = json!({
             "id": id.as_str(),
             "name": info.map_or("", |info| &info.name),
             "user": info.map_or("", |info| &info.user),
@@ -133,14 +148,25 @@ impl AgentState<'_> {
             "hostname": info.map_or("", |info| &info.hostname),
             "executors": told(Life::Held),
             "completed_executors": told(Life::Completed),
-        })
+        });
+        if let Some(principal) = info.and_then(|info| info.principal.as_deref()) {
+            spelled["principal"] = principal.into();
+        }
+        if let Some(info) = info {
+            let mut roles = info.roles.iter().map(Role::as_str);
+            match info.can(Capability::MultiRole) {
+                true => spelled["roles"] = roles.collect(),
+                false => spelled["role"] = roles.next().unwrap_or("*").into(),
+            }
+        }
+        spelled
     }
 }
 
 fn executor(executor: &Executor<'_>) -> Value {
-    let of = |wanted: fn(&Held) -> bool| -> Vec<Value> {
+    let of = |wanted: fn(&Held) -> bool, spell: fn(&Held) -> Value| -> Vec<Value> {
         let tasks = executor.tasks.iter().map(|(held, _)| *held);
-        tasks.filter(|held| wanted(held)).map(task).collect()
+        tasks.filter(|held| wanted(held)).map(spell).collect()
     };
     let info = executor.info();
     let id = info.map_or_else(|| executor.any().executor().to_string(), |info| info.id.to_string());
@@ -152,9 +178,9 @@ fn executor(executor: &Executor<'_>) -> Value {
         "directory": executor.directory,
         "resources": resource::sum(&resources(executor)),
         "role": executor.role().as_str(),
-        "tasks": of(|held| !held.is_ended() && held.state() != TaskState::Staging),
-        "queued_tasks": of(|held| held.state() == TaskState::Staging),
-        "completed_tasks": of(Held::is_ended),
+        "tasks": of(|held| !held.is_ended() && held.state() != TaskState::Staging, task),
+        "queued_tasks": of(|held| held.state() == TaskState::Staging, queued),
+        "completed_tasks": of(Held::is_ended, task),
     });
     if let Some(info) = info {
         spelled["type"] = json!(if info.program.is_some() { "CUSTOM" } else { "DEFAULT" });
@@ -207,6 +233,13 @@ fn task(held: &Held) -> Value {
     let (told, executor) = (held.told().task, held.executor());
     let task = SpelledTask { executor_id: executor.as_str(), ..task::task(&told) };
     serde_json::to_value(task).expect("plain values have a JSON spelling")
+}
+
+/// What it will run is told only of a task that does not run yet.
+fn queued(held: &Held) -> Value {
+    let mut spelled = task(held);
+    spelled["command"] = command(&held.info.command);
+    spelled
 }
 
 fn attributes(info: &AgentInfo) -> Value {
@@ -292,6 +325,7 @@ mod tests {
             info: &info,
             claims: &Resources::default(),
             started_at: Time(1_000),
+            master: "m.example",
             flags: BTreeMap::new(),
             executors,
         }
@@ -310,6 +344,18 @@ mod tests {
         assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
         assert_eq!(executor["tasks"][0]["executor_id"], "t");
         assert_eq!(state["completed_frameworks"], json!([]));
+        assert_eq!(state["unreserved_resources_allocated"]["cpus"], 0.5);
+        assert_eq!(state["reserved_resources_allocated"], json!({}));
+        assert_eq!(state["master_hostname"], "m.example");
+    }
+
+    #[test]
+    fn a_task_that_waits_tells_what_it_will_run() {
+        let waits = Held { latest: None, ..held() };
+        let state = told_of(&[(waits, Life::Held)]);
+        let executor = &state["frameworks"][0]["executors"][0];
+        assert_eq!(executor["queued_tasks"][0]["command"]["value"], "sleep 1", "{executor}");
+        assert_eq!(executor["tasks"], json!([]));
     }
 
     #[test]
@@ -356,7 +402,7 @@ mod tests {
             failover_timeout: std::time::Duration::ZERO,
             checkpoint: true,
             hostname: "h".to_owned(),
-            principal: None,
+            principal: Some("ops".to_owned()),
             webui_url: None,
             capabilities: vec![],
             labels: vec![],
@@ -398,7 +444,9 @@ mod tests {
             tasks: vec![],
         };
         let state = of(vec![shown]);
-        assert_eq!(state["frameworks"][0]["name"], "kafka");
+        let framework = &state["frameworks"][0];
+        assert_eq!((&framework["name"], &framework["role"]), (&json!("kafka"), &json!("*")));
+        assert_eq!(framework["principal"], "ops");
         let executor = &state["frameworks"][0]["executors"][0];
         assert_eq!(executor["name"], "broker");
         assert_eq!(executor["type"], "CUSTOM");

@@ -14,7 +14,7 @@ use super::master::seconds;
 use super::resource::{self, Sum};
 
 /// Without RESOURCE_PROVIDER: agents have none.
-pub(super) const CAPABILITIES: [&str; 7] = [
+pub(crate) const CAPABILITIES: [&str; 7] = [
     "MULTI_ROLE",
     "HIERARCHICAL_ROLE",
     "RESERVATION_REFINEMENT",

@@ -12,6 +12,7 @@ use model::task::{Task, TaskState};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::command;
 use super::master::seconds;
 use super::operator::executor::{self, described};
 use super::resource::{self, Sum as Spelled};
@@ -159,11 +160,14 @@ pub(super) fn full<'a>(
 }
 
 fn spell_executor(one: &Executor<'_>) -> Value {
-    let Executor { agent, framework, info, .. } = one;
+    let Executor { agent, framework, info, role } = one;
     let kind = if info.program.is_some() { "CUSTOM" } else { "DEFAULT" };
+    let described = described(info);
     json!({
         "executor_id": info.id.as_str(),
-        "name": described(info).name.unwrap_or_default(),
+        "name": described.name(),
+        "command": command::given(&described.command.clone().unwrap_or_default()),
+        "role": role.as_str(),
         "source": executor::source(info),
         "framework_id": framework.as_str(),
         "slave_id": agent.as_str(),

@@ -5,6 +5,7 @@
 //! [`operator`] is the operator API v1, [`upkeep`] how operators steer agents and machines, [`v1`] what schedulers and executors speak.
 
 pub mod agent;
+pub mod command;
 pub mod framework;
 pub mod master;
 pub mod metrics;

@@ -60,6 +60,8 @@ struct Parts {
     calls: mpsc::Sender<Input>,
     seeds: Arc<Seeds>,
     started_at: Time,
+    /// The name of its machine, without the port.
+    master: String,
     gc: Policy,
     fetcher: images::Fetcher,
     gauges: Gauges,
@@ -98,6 +100,7 @@ impl Api {
             calls,
             seeds,
             started_at: wall(),
+            master: host(&config.master).to_owned(),
             gc,
             fetcher: config.fetcher.clone(),
             gauges,
@@ -159,6 +162,12 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/health" => StatusCode::OK.into_response(),
         _ => refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n")),
     }
+}
+
+/// Of `host:port`.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Without what old clients write around a path.

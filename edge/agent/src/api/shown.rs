@@ -69,6 +69,7 @@ pub(super) fn state(api: &Api) -> Value {
         info: &api.0.info,
         claims: &view.claims,
         started_at: api.0.started_at,
+        master: &api.0.master,
         flags: flags(api),
         executors: executors.collect(),
     };
@@ -93,14 +94,26 @@ pub(super) fn statistics(api: &Api) -> Value {
     json!(running(api, |entry| Entry { container_id: None, status: None, ..entry }))
 }
 
+/// All of them, or those of one container, framework or executor.
 pub(super) fn containers(api: &Api, asked: &Asked) -> Response {
-    let mut all = running(api, |entry| entry);
-    if let Some(id) = asked.get("container_id") {
-        all.retain(|entry| entry.container_id.as_deref() == Some(id));
-        if all.is_empty() {
-            return refuse(StatusCode::NOT_FOUND, &format!("There is no container {id}.\n"));
-        }
+    let [container, framework, executor] =
+        ["container_id", "framework_id", "executor_id"].map(|name| asked.get(name));
+    let is_known = match (container, framework, executor) {
+        (Some(_), None, None) | (None, Some(_), _) | (None, None, None) => true,
+        (Some(_), _, _) | (None, None, Some(_)) => false,
+    };
+    if !is_known {
+        let cause =
+            "Ask by 'container_id', by 'framework_id', or by 'framework_id' and 'executor_id'.\n";
+        return refuse(StatusCode::BAD_REQUEST, cause);
     }
+    let mut all = running(api, |entry| entry);
+    let is = |wanted: Option<&str>, name: &str| wanted.is_none_or(|wanted| wanted == name);
+    all.retain(|entry| {
+        is(container, entry.container_id.as_deref().unwrap_or_default())
+            && is(framework, &entry.framework_id)
+            && is(executor, &entry.executor_id)
+    });
     asked.json(&all)
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
     pub(crate) command: Option<CommandInfo>,
     pub(crate) surroundings: Option<ContainerInfo>,
     pub(crate) terminal: Option<WindowSize>,
-    /// Of a container on its own. What lies in another uses what that has.
+    /// Of a container on its own, or with control groups of its own. What lies in another uses what that has.
     pub(crate) resources: Resources,
     pub(crate) limits: limits::Limits,
 }
@@ -173,8 +173,8 @@ impl Guests {
         let own = extras.volumes.into_iter();
         let asked = Asked::read(around)?;
         let limits = match host {
-            Some(_) => Limits::default(),
-            None => asked.limits(launch::limits(&wanted.resources, &wanted.limits)),
+            Some(_) if wanted.resources.is_empty() => Limits::default(),
+            Some(_) | None => asked.limits(launch::limits(&wanted.resources, &wanted.limits)),
         };
         let environment = wanted.command.as_ref().map_or(&[][..], |command| &command.environment);
         let view = self.0.board.view();

@@ -128,6 +128,7 @@ fn of_callers() -> Vec<Scenario> {
         access::who_asks_an_agent_proves_who_it_is,
         guests::a_nested_container_is_waited_for_killed_and_removed,
         guests::nested_containers_end_with_their_host_and_leave_nothing,
+        guests::what_lies_in_a_task_may_be_limited_more_than_the_task,
         guests::what_is_nested_in_a_task_of_a_group_is_limited_with_it_and_ends_before_the_others,
         guests::containers_of_callers_outlive_the_agent,
         guests::a_container_on_its_own_has_its_resources,

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{Devices, Hierarchies, below, is_gone, program, undisturbed};
 use crate::protocol::Pool;
@@ -170,20 +170,30 @@ impl Hierarchies {
         })
     }
 
-    /// Makes a group in another's, which has to be there and limits both, and moves a process into it.
+    /// Makes a group in another's, which has to be there and limits both, and moves a process into it. What its own
+    /// limits take away it has less than the other.
     pub(crate) fn make_within(
         &self,
-        cgroup: &str,
-        devices: Devices<'_>,
+        Own { cgroup, limits, devices }: Own<'_>,
         pid: u32,
     ) -> anyhow::Result<()> {
+        let is_limited = *limits != Limits::default();
+        if is_limited && self.is_v2() {
+            bail!(
+                "version 2 of control groups cannot limit a container apart from the one that it lies in: leave out \
+                 resources, limits and 'share_cgroups'"
+            );
+        }
         for dir in self.own_dirs(cgroup) {
             fs::create_dir(&dir).with_context(|| {
                 format!("creating {}; has the container that it lies in ended?", dir.display())
             })?;
         }
-        let mut settings = self.settings(&Limits::default(), devices);
-        settings.retain(|one| one.controller == DEVICES);
+        let mut settings = self.settings(limits, devices);
+        settings.retain(|one| match is_limited {
+            true => one.controller != CPU && self.can_set(cgroup, one),
+            false => one.controller == DEVICES,
+        });
         self.write_all(cgroup, &settings)?;
         self.ask_program(cgroup, devices)?;
         self.admit(cgroup, pid)

@@ -32,7 +32,7 @@ use crate::policy::{self, Reach};
 use crate::projects;
 use crate::protocol::{Answer, Launch, ToInit};
 use crate::run_dir::{COMPLAINTS, KEEPER, POOL, SOCKET};
-use crate::spec::{Root, Spec};
+use crate::spec::{Limits, Root, Spec};
 
 const EXIT_FAILED: i32 = 1;
 
@@ -192,7 +192,7 @@ fn assemble<'a>(
         place: place(launch),
         hierarchies: &machine.hierarchies,
         limits: spec.limits.clone(),
-        is_within: spec.is_nested(),
+        shares_cpu: spec.is_nested() && spec.limits == Limits::default(),
         signals: ready.signals,
         connections: Connections::new(listener, channel),
         init: Some(ready.socket),
@@ -321,11 +321,9 @@ fn admit(launch: &Launch, machine: &Machine, init: Pid) -> anyhow::Result<()> {
     };
     let hierarchies = &machine.hierarchies;
     let init = init.as_raw_nonzero().get().unsigned_abs();
+    let own = Own { cgroup: &launch.cgroup, limits: &launch.spec.limits, devices };
     match launch.spec.is_nested() {
-        true => hierarchies.make_within(&launch.cgroup, devices, init),
-        false => {
-            let own = Own { cgroup: &launch.cgroup, limits: &launch.spec.limits, devices };
-            hierarchies.make(own, launch.pool.as_ref(), init)
-        }
+        true => hierarchies.make_within(own, init),
+        false => hierarchies.make(own, launch.pool.as_ref(), init),
     }
 }

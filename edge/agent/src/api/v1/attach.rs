@@ -23,8 +23,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use wire::mesos::v1::command::{self, Around};
 use wire::mesos::v1::container;
 
-use super::guests::wants_own_groups;
-use super::{Asker, absent, done, not_acceptable, refused};
+use super::{Asker, absent, done, judge, not_acceptable, refused};
 use crate::api::Api;
 use crate::api::access::Caller;
 use crate::guests::{Found, Input, Lineage, Piece, Pieces, Refusal};
@@ -68,11 +67,6 @@ fn exec(wanted: &LaunchNestedContainerSession) -> Result<Exec, Refusal> {
 fn surroundings(spelled: &ContainerInfo) -> Result<Option<WindowSize>, Refusal> {
     let mut spelled = spelled.clone();
     let terminal = spelled.tty_info.take().map(|tty| size(&tty).unwrap_or(SIZE));
-    if wants_own_groups(Some(&spelled)) {
-        let cause = "'launch_nested_container_session.container.linux_info' is invalid: 'share_cgroups' cannot be set \
-                     to 'false' for nested container sessions";
-        return Err(Refusal::Bad(cause.to_owned()));
-    }
     let read = container::read(&spelled).map_err(|fault| Refusal::Bad(fault.0))?;
     let shared = [
         ("container.mesos.image", read.image.is_some()),
@@ -211,6 +205,7 @@ impl Calls {
                 let call = self.encoding.decode::<Call>(&record).map_err(|cause| {
                     Refusal::Bad(format!("Failed to validate agent::Call: {cause}"))
                 })?;
+                judge::call(&call)?;
                 return said(call).map(Some);
             }
             match self.body.next().await {

@@ -5,7 +5,7 @@ use containers::Exited;
 use mesos_v1::agent::Response as Answer;
 use mesos_v1::agent::call::LaunchContainer;
 use mesos_v1::agent::response::{Type, WaitContainer, WaitNestedContainer};
-use mesos_v1::{ContainerId, ContainerInfo, TaskState};
+use mesos_v1::{ContainerId, TaskState};
 use model::resources::Resources;
 use rustix::process::Signal;
 use wire::mesos::v1::{command, container, resource, status, task};
@@ -90,28 +90,16 @@ pub(super) async fn kill(api: &Api, id: &ContainerId, signal: Option<i32>) -> To
     Ok(done())
 }
 
-/// Control groups that are not its parent's.
-pub(super) fn wants_own_groups(spelled: Option<&ContainerInfo>) -> bool {
-    let linux = spelled.and_then(|spelled| spelled.linux_info.as_ref());
-    linux.is_some_and(|linux| !linux.share_cgroups())
-}
-
 pub(super) async fn launch(api: &Api, wanted: &LaunchContainer) -> Told {
     let fault = |fault: wire::mesos::v1::Fault| Refusal::Bad(fault.0);
     let lineage = Lineage::read(&wanted.container_id).map_err(Refusal::Bad)?;
-    let has_own = !wanted.resources.is_empty() || !wanted.limits.is_empty();
-    if lineage.parent().is_some() && has_own {
-        let cause = "Resources and limits may only be set for containers without a parent";
-        return Err(Refusal::Bad(cause.to_owned()));
-    }
-    if lineage.parent().is_some() && wants_own_groups(wanted.container.as_ref()) {
-        let cause = "'container.linux_info.share_cgroups' cannot be set to 'false' for a container with a parent: it \
-                     uses what that has";
-        return Err(Refusal::Bad(cause.to_owned()));
-    }
     let resources = wanted.resources.iter().map(resource::read_one);
     let resources = resources.collect::<Result<Vec<_>, _>>().map_err(fault)?;
     let resources = Resources::new(resources);
+    if lineage.parent().is_some() && !resources.gpus().is_zero() {
+        let cause = "A container with a parent has the GPUs of its parent: leave 'gpus' out";
+        return Err(Refusal::Bad(cause.to_owned()));
+    }
     let limits = task::limits(&wanted.limits, &resources).map_err(fault)?;
     let around = container::around(wanted.container.as_ref());
     let command = wanted.command.as_ref().map(|command| command::read(command, around));

@@ -1,9 +1,10 @@
 //! `POST /api/v1`: what operators, frameworks and command lines ask of an agent, as Mesos v1 has it.
 //!
-//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`providers`] refuses what needs resource providers, [`told`] answers questions.
+//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`judge`] says what is wrong with calls about them, [`providers`] refuses what needs resource providers, [`told`] answers questions.
 
 mod attach;
 mod guests;
+mod judge;
 mod providers;
 mod prune;
 mod told;
@@ -52,7 +53,10 @@ pub(super) async fn answer(api: &Api, caller: &Caller, request: Request) -> Resp
     match encoding.decode::<Call>(&body) {
         Ok(call) => {
             let done = match caller.may_call(&call) {
-                Ok(()) => obey(api, call, &Asker(parts.headers)).await,
+                Ok(()) => match judge::call(&call) {
+                    Ok(()) => obey(api, call, &Asker(parts.headers)).await,
+                    Err(refusal) => Err(refusal),
+                },
                 Err(refusal) => Err(refusal),
             };
             done.unwrap_or_else(|refusal| refused(&refusal))
@@ -130,9 +134,6 @@ async fn change(api: &Api, call: Call) -> Result<Response, Refusal> {
     }
     let LaunchNestedContainer { container_id, command, container } =
         need(call.launch_nested_container, kind)?;
-    if container_id.parent.is_none() {
-        return Err(Refusal::Bad(absent("launch_nested_container.container_id.parent")));
-    }
     let wanted = LaunchContainer { container_id, command, container, ..LaunchContainer::default() };
     guests::launch(api, &wanted).await
 }

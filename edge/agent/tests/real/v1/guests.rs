@@ -4,12 +4,13 @@ use std::path::Path;
 
 use mesos_v1::agent::Call;
 use mesos_v1::agent::call::{
-    GetContainers, KillNestedContainer, LaunchContainer, LaunchNestedContainer, RemoveContainer,
-    RemoveNestedContainer, Type, WaitNestedContainer,
+    GetContainers, LaunchContainer, LaunchNestedContainer, RemoveContainer, RemoveNestedContainer,
+    Type, WaitNestedContainer,
 };
 use mesos_v1::agent::response::get_containers::Container;
 use mesos_v1::codec::Encoding;
 use mesos_v1::container_info::Type as ContainerType;
+use mesos_v1::task_status::Reason;
 use mesos_v1::value::{Scalar, Type as ValueType};
 use mesos_v1::{CommandInfo, ContainerId, ContainerInfo, LinuxInfo, Resource};
 use model::task::{Cgroups, TaskState};
@@ -70,6 +71,15 @@ fn with_linux(own: &ContainerId, linux: LinuxInfo) -> Call {
     Call { launch_container: Some(wanted), ..call(Type::LaunchContainer) }
 }
 
+/// With limits of its own.
+fn apart(own: &ContainerId, script: &str) -> Call {
+    let launch = alone(own, script).launch_container.expect("it launches one");
+    let linux = LinuxInfo { share_cgroups: Some(false), ..LinuxInfo::default() };
+    let container = with_linux(own, linux).launch_container.expect("it launches one").container;
+    let launch = LaunchContainer { container, ..launch };
+    Call { launch_container: Some(launch), ..call(Type::LaunchContainer) }
+}
+
 fn alone(own: &ContainerId, script: &str) -> Call {
     let resource = |name: &str, value| Resource {
         name: name.to_owned(),
@@ -115,7 +125,7 @@ pub(crate) async fn a_nested_container_is_waited_for_killed_and_removed() {
         assert_eq!(exit_status(&caller, &own).await, Some(3 << 8));
         assert_eq!(ask(&caller, launch(&own, script, encoding)).await, 202, "it is there");
         let linux = LinuxInfo { share_cgroups: Some(false), ..LinuxInfo::default() };
-        let apart = id(&format!("apart-{encoding:?}"), Some(&task));
+        let apart = id(&format!("apart-{encoding:?}"), Some(&own));
         let (status, cause) = caller.ask(&with_linux(&apart, linux)).await;
         assert!(status == 400 && String::from_utf8_lossy(&cause).contains("share_cgroups"));
         let read =
@@ -143,6 +153,36 @@ pub(crate) async fn a_nested_container_is_waited_for_killed_and_removed() {
     }
     world.kill("t").await;
     world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn what_lies_in_a_task_may_be_limited_more_than_the_task() {
+    let (mut world, task) = with_task(shell("t", "sleep 1000")).await;
+    let caller = Caller::new(&world, Encoding::Protobuf);
+    let own = id("apart", Some(&task));
+    let hog = "tail -c 64M /dev/zero | tail -c 64M | wc -c; exit 5";
+    let (status, cause) = caller.ask(&apart(&own, hog)).await;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").expect("read");
+    let of_version_1 =
+        |line: &str| line.split(':').nth(1).is_some_and(|all| all.contains("memory"));
+    if !groups.lines().any(of_version_1) {
+        let cause = String::from_utf8_lossy(&cause);
+        assert!(status == 400 && cause.contains("version 2 of control groups"), "{cause}");
+    } else {
+        assert_eq!(status, 200);
+        let ended = caller.answer(&wait(&own)).await.wait_container.expect("it was asked for");
+        assert_eq!(ended.reason(), Reason::ContainerLimitationMemory, "{ended:?}");
+        let lasting = id("lasting", Some(&task));
+        assert_eq!(ask(&caller, apart(&lasting, "sleep 4711012")).await, 200);
+        let all = shown(&caller, true, false).await;
+        let of = |name: &str| all.iter().find(|one| one.container_id.value == name);
+        let used = of("lasting").and_then(|one| one.resource_statistics.as_ref());
+        let used = used.expect("it runs");
+        assert_eq!((used.cpus_limit, used.mem_limit_bytes), (Some(0.5), Some(32 << 20)));
+    }
+    world.kill("t").await;
+    world.expect(TaskState::Killed).await;
+    none_runs("sleep 4711012").await;
     world.close().await;
 }
 
@@ -202,7 +242,6 @@ pub(crate) async fn nested_containers_end_with_their_host_and_leave_nothing() {
     world.close().await;
 }
 
-#[expect(deprecated, reason = "older clients say it so")]
 pub(crate) async fn containers_of_callers_outlive_the_agent() {
     let (mut world, task) = with_task(shell("t", "sleep 1000")).await;
     let caller = Caller::new(&world, Encoding::Protobuf);
@@ -217,9 +256,7 @@ pub(crate) async fn containers_of_callers_outlive_the_agent() {
     assert_eq!(exit_status(&caller, &nested).await, Some(6 << 8));
     let all = shown(&caller, true, true).await;
     assert_eq!(names(&all), [task.value.as_str(), "nested", "own"]);
-    let killed = KillNestedContainer { container_id: own.clone(), signal: Some(15) };
-    let killed = Call { kill_nested_container: Some(killed), ..call(Type::KillNestedContainer) };
-    assert_eq!(ask(&caller, killed).await, 200);
+    assert_eq!(ask(&caller, kill(&own, Some(15))).await, 200);
     assert_eq!(exit_status(&caller, &own).await, Some(15));
     for one in [&own, &nested] {
         assert_eq!(ask(&caller, remove(one, Encoding::Protobuf)).await, 200);
@@ -242,12 +279,12 @@ pub(crate) async fn a_container_on_its_own_has_its_resources() {
         assert!(used.processes.is_some_and(|processes| processes > 0));
         assert_eq!(ask(&caller, kill(&own, None)).await, 200);
         assert_eq!(exit_status(&caller, &own).await, Some(9));
-        assert_eq!(ask(&caller, remove(&own, encoding)).await, 200);
+        assert_eq!(ask(&caller, remove(&own, Encoding::Protobuf)).await, 200);
         let missing = id("missing", None);
         let (status, cause) = caller.ask(&alone(&missing, "true")).await;
         assert_eq!(status, 200, "{cause:?}");
         assert_eq!(exit_status(&caller, &missing).await, Some(0));
-        assert_eq!(ask(&caller, remove(&missing, encoding)).await, 200);
+        assert_eq!(ask(&caller, remove(&missing, Encoding::Protobuf)).await, 200);
     }
     // An agent that leaves nothing behind ends them, too.
     let caller = Caller::new(&world, Encoding::Json);
