@@ -1,5 +1,6 @@
 //! The language between the kernel and its agents. Each letter carries the leader's term.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -76,6 +77,9 @@ pub enum ToAgent {
         #[n(2)]
         #[cbor(default)]
         killing: TellKilling,
+        /// What is known of the framework, with its id. Unset by masters that do not say.
+        #[cbor(n(3), with = "crate::shared::option", has_nil)]
+        of: Option<Arc<FrameworkInfo>>,
     },
     #[n(3)]
     Kill {
@@ -119,6 +123,9 @@ pub enum ToAgent {
         tasks: Vec<TaskInfo>,
         #[n(3)]
         killing: TellKilling,
+        /// As in `Run`.
+        #[cbor(n(4), with = "crate::shared::option", has_nil)]
+        of: Option<Arc<FrameworkInfo>>,
     },
     /// Resources become others. Answered by `Operated`, again and again until that is acknowledged.
     #[n(8)]

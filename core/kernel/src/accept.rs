@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::agent::{PROTOCOL_READINESS, ToAgent};
 use model::executor::Together;
+use model::framework::FrameworkInfo;
 use model::id::{Connection, ExecutorId, FrameworkId, OfferId, TaskId};
 use model::operation::OperationState;
 use model::resources::Resources;
@@ -174,6 +175,7 @@ impl Kernel {
 
     fn launch(&mut self, now: Time, lot: &mut Lot, task: TaskInfo, out: &mut Out) {
         let framework = lot.offer.framework.clone();
+        let task = self.with_user(&framework, task);
         if let Some(fault) = self.fault(lot, &task) {
             let verdict = Verdict::new(TaskState::Error, Reason::TaskInvalid, fault);
             return self.tell_fault(now, lot, task.id, verdict, out);
@@ -181,7 +183,9 @@ impl Kernel {
         self.place(lot, &task, None);
         let killing = self.tell_killing(&framework);
         let connection = self.connection(lot);
-        out.effects.push(Effect::ToAgent(connection, ToAgent::Run { framework, task, killing }));
+        let of = self.introduced(&framework);
+        let run = ToAgent::Run { framework, task, killing, of };
+        out.effects.push(Effect::ToAgent(connection, run));
     }
 
     /// All or none: one fault is the fault of all.
@@ -193,8 +197,11 @@ impl Kernel {
             }
             return;
         }
-        let Group { executor, tasks } = group;
+        let Group { executor, mut tasks } = group;
         let framework = lot.offer.framework.clone();
+        if executor.program.is_none() {
+            tasks = tasks.into_iter().map(|task| self.with_user(&framework, task)).collect();
+        }
         lot.take(&self.executor_need(&lot.offer.agent_id, &framework, &executor));
         tasks.iter().for_each(|task| self.place(lot, task, Some(&executor)));
         let connection = self.connection(lot);
@@ -205,7 +212,8 @@ impl Kernel {
             return;
         }
         let killing = self.tell_killing(&framework);
-        let run = ToAgent::RunGroup { framework, executor, tasks, killing };
+        let of = self.introduced(&framework);
+        let run = ToAgent::RunGroup { framework, executor, tasks, killing, of };
         out.effects.push(Effect::ToAgent(connection, run));
     }
 
@@ -259,6 +267,21 @@ impl Kernel {
     fn tell_fault(&self, now: Time, lot: &Lot, task: TaskId, verdict: Verdict, out: &mut Out) {
         let status = verdict.status(now, task, Some(lot.offer.agent_id.clone()));
         self.tell(&lot.offer.framework, Event::Update(status), out);
+    }
+
+    /// Who does not say whom it runs as runs as its framework does, but for those with an image: that may say.
+    fn with_user(&self, framework: &FrameworkId, mut task: TaskInfo) -> TaskInfo {
+        let has_image = task.container.as_ref().is_some_and(|container| container.image.is_some());
+        let user = self.state.frameworks.get(framework).map(|known| &known.info.user);
+        if let Some(user) = user.filter(|user| !user.is_empty() && !has_image) {
+            task.command.user.get_or_insert_with(|| user.clone());
+        }
+        task
+    }
+
+    /// As its agents are told of it.
+    fn introduced(&self, framework: &FrameworkId) -> Option<Arc<FrameworkInfo>> {
+        self.state.frameworks.get(framework).map(|known| known.info.clone())
     }
 
     fn connection(&self, lot: &Lot) -> Connection {

@@ -116,7 +116,8 @@ impl Node {
         run.tasks.iter().try_for_each(|task| self.is_ours(task))?;
         let RunIn { framework, executor, tasks, together, killing } = run;
         let id = framework.id.clone().expect("the kernel names it");
-        let order = Order { framework: id, killing };
+        let framework = Arc::new(framework);
+        let order = Order { framework: id, killing, of: Some(framework.clone()) };
         let is_new =
             |task: &TaskInfo| self.state.container_of(&order.framework, &task.id).is_none();
         let tasks: Vec<TaskInfo> = tasks.into_iter().filter(is_new).collect();
@@ -159,13 +160,13 @@ impl Node {
     /// Writes a new program down.
     fn begin_program(
         &mut self,
-        (framework, info, role): (FrameworkInfo, ExecutorInfo, Role),
+        (framework, info, role): (Arc<FrameworkInfo>, ExecutorInfo, Role),
         turn: &mut Turn<'_>,
     ) -> (ContainerId, Arc<Executor>) {
         let container = ContainerId::new(turn.mint().to_string());
         let agent = self.own().agent.clone().expect("tasks are for this agent");
         let executor = Executor {
-            framework: Arc::new(framework),
+            framework,
             info: Arc::new(info),
             agent,
             role,
@@ -421,6 +422,7 @@ impl Node {
             together: Together::No,
         };
         self.collect_left(executor.framework(), &group, turn);
+        self.part_from(executor.framework(), turn);
     }
 
     /// What becomes of a task whose executor is no more.

@@ -1,7 +1,7 @@
 //! The agent's brain: what to run, what to report, what to repeat. No process is started here.
 //!
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
-//! its end), [`groups`] (tasks that live and die together), [`executor`] and [`hears`]
+//! its end), [`groups`] (tasks that live and die together), [`frameworks`] (whose they are), [`executor`] and [`hears`]
 //! (executors that are programs), [`updates`] (what is told until acknowledged),
 //! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and
 //! what it means), [`looks`] (what else is probed for), [`lend`] (what tasks leave idle), [`counts`], [`start`] (what a restarted
@@ -12,6 +12,7 @@
 mod checks;
 mod counts;
 mod executor;
+mod frameworks;
 mod groups;
 mod hears;
 mod lend;
@@ -331,11 +332,11 @@ impl Node {
             ToAgent::Registered { agent } => self.registered(agent, turn),
             // The edge tells the operator. Tasks run on: it may be a master of another release.
             ToAgent::Refused { .. } => (),
-            ToAgent::Run { framework, task, killing } => {
-                return self.run(Order { framework, killing }, task, turn);
+            ToAgent::Run { framework, task, killing, of } => {
+                return self.run(Order { framework, killing, of }, task, turn);
             }
-            ToAgent::RunGroup { framework, executor, tasks, killing } => {
-                return self.run_group(Order { framework, killing }, executor, tasks, turn);
+            ToAgent::RunGroup { framework, executor, tasks, killing, of } => {
+                return self.run_group(Order { framework, killing, of }, executor, tasks, turn);
             }
             ToAgent::RunIn(run) => return self.run_in(*run, turn),
             ToAgent::ShutdownExecutor { framework, executor } => {

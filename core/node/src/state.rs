@@ -8,6 +8,7 @@ use imbl::OrdMap;
 use minicbor::{Decode, Encode};
 use model::agent::{AgentInfo, TellKilling};
 use model::executor::Together;
+use model::framework::FrameworkInfo;
 use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
 use model::machine::BadRecord;
 use model::operation::Operated;
@@ -31,6 +32,8 @@ pub enum Record {
     Operation(Uuid, Option<Arc<Operated>>),
     /// An executor that is a program.
     Executor(ContainerId, Option<Arc<Executor>>),
+    /// One of which anything is held.
+    Framework(FrameworkId, Option<Arc<FrameworkInfo>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -151,6 +154,7 @@ const TASK: u8 = b't';
 const CLAIMS: u8 = b'c';
 const OPERATION: u8 = b'p';
 const EXECUTOR: u8 = b'e';
+const FRAMEWORK: u8 = b'f';
 
 /// Precedes every value.
 const VERSION: u8 = 1;
@@ -169,6 +173,7 @@ impl model::machine::Record for Record {
             Record::Executor(container, _) => {
                 [&[MACHINE, EXECUTOR], container.as_str().as_bytes()].concat()
             }
+            Record::Framework(id, _) => [&[MACHINE, FRAMEWORK], id.as_str().as_bytes()].concat(),
         }
     }
 
@@ -179,6 +184,7 @@ impl model::machine::Record for Record {
             Record::Claims(claims) => Some(encode(claims)),
             Record::Operation(_, operated) => operated.as_deref().map(encode),
             Record::Executor(_, executor) => executor.as_deref().map(encode),
+            Record::Framework(_, info) => info.as_deref().map(encode),
         }
     }
 
@@ -192,6 +198,11 @@ impl model::machine::Record for Record {
                     EXECUTOR => Record::Executor(id, Some(Arc::new(decode(key, value)?))),
                     _ => Record::Task(id, Some(Arc::new(decode(key, value)?))),
                 })
+            }
+            [MACHINE, FRAMEWORK, id @ ..] => {
+                let id = str::from_utf8(id).map_err(|cause| BadRecord::new(key, cause))?;
+                let info = Arc::new(decode(key, value)?);
+                Ok(Record::Framework(FrameworkId::new(id), Some(info)))
             }
             [MACHINE, CLAIMS] => Ok(Record::Claims(decode(key, value)?)),
             [MACHINE, OPERATION, id @ ..] => {
@@ -222,13 +233,14 @@ fn decode<'b, T: Decode<'b, ()>>(key: &[u8], value: &'b [u8]) -> Result<T, BadRe
 pub(crate) struct State {
     own: Option<Arc<Own>>,
     held: OrdMap<ContainerId, Arc<Held>>,
-    by_task: BTreeMap<(FrameworkId, TaskId), ContainerId>,
+    pub(crate) by_task: BTreeMap<(FrameworkId, TaskId), ContainerId>,
     /// The containers of the tasks of each executor.
     by_executor: BTreeMap<(FrameworkId, ExecutorId), BTreeSet<ContainerId>>,
     claims: Arc<Resources>,
     operations: OrdMap<Uuid, Arc<Operated>>,
     executors: OrdMap<ContainerId, Arc<Executor>>,
-    programs: BTreeMap<(FrameworkId, ExecutorId), ContainerId>,
+    pub(crate) programs: BTreeMap<(FrameworkId, ExecutorId), ContainerId>,
+    pub(crate) frameworks: OrdMap<FrameworkId, Arc<FrameworkInfo>>,
 }
 
 impl State {
@@ -263,6 +275,10 @@ impl State {
                     self.programs.remove(&executor.key());
                 }
             }
+            Record::Framework(id, Some(info)) => {
+                self.frameworks.insert(id.clone(), info.clone());
+            }
+            Record::Framework(id, None) => drop(self.frameworks.remove(id)),
         }
     }
 
@@ -291,6 +307,7 @@ impl State {
             claims: self.claims.clone(),
             operations: self.operations.clone(),
             executors: self.executors.clone(),
+            frameworks: self.frameworks.clone(),
             ..View::default()
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::{FromAgent, TellKilling};
+use model::framework::FrameworkInfo;
 use model::id::{ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
 use model::task::{ContainerStatus, Reason, Source, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
@@ -88,6 +89,7 @@ impl Node {
         group: Option<Group>,
         turn: &mut Turn<'_>,
     ) -> (ContainerId, Held) {
+        self.meet(order, turn);
         let container = ContainerId::new(turn.mint().to_string());
         let held = Held {
             framework: order.framework.clone(),
@@ -305,6 +307,8 @@ impl Node {
 pub(crate) struct Order {
     pub(crate) framework: FrameworkId,
     pub(crate) killing: TellKilling,
+    /// What else the master says of the framework.
+    pub(crate) of: Option<Arc<FrameworkInfo>>,
 }
 
 pub(crate) fn launch(container: ContainerId, held: &Held, turn: &mut Turn<'_>) {

@@ -265,6 +265,7 @@ impl Node {
             after: self.config.gc_delay,
         });
         self.leave(held, turn);
+        self.part_from(&held.framework, turn);
     }
 
     /// Sends the oldest update, if there is one and somebody listens, and again after `wait`.

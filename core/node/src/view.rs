@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use model::agent::HeldTask;
+use model::framework::FrameworkInfo;
 use model::id::{ContainerId, ExecutorId, FrameworkId, Uuid};
 use model::operation::Operated;
 use model::resources::Resources;
@@ -26,6 +27,9 @@ pub struct View {
     pub operations: OrdMap<Uuid, Arc<Operated>>,
     /// Executors that are programs and have not ended.
     pub executors: OrdMap<ContainerId, Arc<Executor>>,
+    /// What a master last said of those of which anything is held, with their ids. Of a framework of which only an earlier
+    /// release was told there is none.
+    pub frameworks: OrdMap<FrameworkId, Arc<FrameworkInfo>>,
     /// What its tasks have and do not use, as the master knows it.
     pub lent: Resources,
     pub counts: Counts,

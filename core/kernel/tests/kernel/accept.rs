@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use model::agent::{Books, FromAgent, PROTOCOL_READINESS};
+use kernel::Effect;
+use model::agent::{Books, FromAgent, PROTOCOL_READINESS, ToAgent};
 use model::check::ReadinessCheck;
-use model::container::{Family, Probe, Scheme};
+use model::container::{ContainerInfo, ContainerKind, Family, Image, Probe, Scheme};
+use model::framework::FrameworkInfo;
 use model::id::{AgentId, Role, TaskId};
 use model::scheduler::{Call, Filters, Offer};
 use model::task::TaskInfo;
@@ -153,4 +155,47 @@ fn agents_of_the_last_release_get_no_tasks_that_have_to_say_when_they_are_ready(
     };
     check(PROTOCOL_READINESS, "Run a to 1");
     check(PROTOCOL_READINESS - 1, "Error a TaskInvalid");
+}
+
+#[test]
+fn agents_learn_whose_tasks_they_run_and_tasks_run_as_their_framework_unless_they_say() {
+    let check = |of: &str, own: Option<&str>, image: Option<&str>, expected: Option<&str>| {
+        let mut stage = Stage::new();
+        stage.agent(1, BIG);
+        let info = FrameworkInfo { user: of.to_owned(), ..framework("*", &[]) };
+        stage.subscribe(info);
+        let offer = offers(&stage.settle()).remove(0);
+        let mut task = task("t", &offer, "cpus:1;mem:64");
+        task.command.user = own.map(str::to_owned);
+        task.container = image.map(|name| {
+            let image = Some(Image { name: name.to_owned(), force_pull: false });
+            ContainerInfo {
+                kind: ContainerKind::Mesos,
+                image,
+                volumes: vec![],
+                privileged: false,
+                tty: false,
+                parameters: vec![],
+                shared: vec![],
+                bounds: None,
+            }
+        });
+        let effects = stage.launch(&offer, vec![task]);
+        let run = effects.iter().find_map(|effect| match effect {
+            Effect::ToAgent(_, ToAgent::Run { task, of, .. }) => Some((task, of.clone())),
+            _ => None,
+        });
+        let (task, introduced) = run.expect("it is launched");
+        assert_eq!(task.command.user.as_deref(), expected, "{of:?} {own:?} {image:?}");
+        let introduced = introduced.expect("a framework that is known");
+        assert_eq!(introduced.user, of);
+        assert_eq!(introduced.id.as_ref(), Some(&offer.framework));
+        let view = stage.kernel.view();
+        assert_eq!(view.tasks[&offer.framework][&task.id].user.as_deref(), expected);
+    };
+    check("web", None, None, Some("web"));
+    check("web", Some("db"), None, Some("db"));
+    check("web", None, Some("nginx"), None);
+    check("web", Some("db"), Some("nginx"), Some("db"));
+    check("", None, None, None);
 }

@@ -229,7 +229,8 @@ fn a_group_for_another_agent_is_refused_whole() {
         namespaces: Default::default(),
     };
     let (framework, tasks, killing) = (framework(), vec![task("a"), stray], TellKilling::No);
-    let refusal = world.try_master(1, ToAgent::RunGroup { framework, executor, tasks, killing });
+    let refusal =
+        world.try_master(1, ToAgent::RunGroup { framework, executor, tasks, killing, of: None });
     let expected = Refusal::AnotherAgent { task: TaskId::new("b"), agent: AgentId::new("S9") };
     assert_eq!(refusal, Err(expected));
     assert!(world.node.view().held.is_empty());

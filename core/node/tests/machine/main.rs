@@ -1,6 +1,7 @@
 //! Scenarios that enter by the public door of the agent's brain.
 
 mod checks;
+mod frameworks;
 mod groups;
 mod killing;
 mod lending;

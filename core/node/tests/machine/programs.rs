@@ -51,8 +51,9 @@ fn run(world: &mut World, ids: &[&str], together: Together) -> Vec<String> {
     run_all(world, ids.iter().map(|id| task(id)).collect(), together)
 }
 
-pub(crate) fn run_all(world: &mut World, tasks: Vec<TaskInfo>, together: Together) -> Vec<String> {
-    let framework = FrameworkInfo {
+/// The framework as a master introduces it.
+pub(crate) fn described() -> FrameworkInfo {
+    FrameworkInfo {
         id: Some(framework()),
         name: "f".to_owned(),
         user: "root".to_owned(),
@@ -65,7 +66,11 @@ pub(crate) fn run_all(world: &mut World, tasks: Vec<TaskInfo>, together: Togethe
         capabilities: vec![Capability::PartitionAware],
         labels: vec![],
         offer_minima: Default::default(),
-    };
+    }
+}
+
+pub(crate) fn run_all(world: &mut World, tasks: Vec<TaskInfo>, together: Together) -> Vec<String> {
+    let framework = described();
     let (executor, killing) = (executor(), TellKilling::No);
     world.master(ToAgent::RunIn(Box::new(RunIn { framework, executor, tasks, together, killing })))
 }

@@ -84,7 +84,7 @@ fn a_task_for_another_agent_is_refused() {
     let info = TaskInfo { agent: AgentId::new("S9"), ..task("t") };
     let refusal = world.try_master(
         1,
-        ToAgent::Run { framework: framework(), task: info, killing: TellKilling::No },
+        ToAgent::Run { framework: framework(), task: info, killing: TellKilling::No, of: None },
     );
     let expected = Refusal::AnotherAgent { task: TaskId::new("t"), agent: AgentId::new("S9") };
     assert_eq!(refusal, Err(expected));
@@ -94,7 +94,12 @@ fn a_task_for_another_agent_is_refused() {
 fn an_older_master_is_not_obeyed() {
     let mut world = World::registered();
     world.connect(3);
-    let run = || ToAgent::Run { framework: framework(), task: task("t"), killing: TellKilling::No };
+    let run = || ToAgent::Run {
+        framework: framework(),
+        task: task("t"),
+        killing: TellKilling::No,
+        of: None,
+    };
     assert!(matches!(world.try_master(2, run()), Err(Refusal::OldTerm { .. })));
     assert_eq!(world.try_master(3, run()).expect("the newest"), ["launch t"]);
     world.crash();

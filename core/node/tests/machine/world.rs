@@ -146,7 +146,7 @@ impl World {
     }
 
     pub(crate) fn run(&mut self, task: TaskInfo) -> Vec<String> {
-        self.master(ToAgent::Run { framework: framework(), task, killing: self.killing })
+        self.master(ToAgent::Run { framework: framework(), task, killing: self.killing, of: None })
     }
 
     /// Each with control groups of its own.
@@ -168,7 +168,7 @@ impl World {
             )
         };
         let (framework, killing) = (framework(), self.killing);
-        self.master(ToAgent::RunGroup { framework, executor, tasks, killing })
+        self.master(ToAgent::RunGroup { framework, executor, tasks, killing, of: None })
     }
 
     /// What follows happens to this task's container.

@@ -45,7 +45,7 @@ async fn run_as(world: &World, (cgroups, namespaces): (Cgroups, Namespaces), tas
         )
     };
     let (framework, killing) = (framework(), TellKilling::Yes);
-    world.master.say(ToAgent::RunGroup { framework, executor, tasks, killing }).await;
+    world.master.say(ToAgent::RunGroup { framework, executor, tasks, killing, of: None }).await;
 }
 
 /// What each task says next, up to so many statuses of this state.

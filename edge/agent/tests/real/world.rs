@@ -109,7 +109,7 @@ impl World {
 
     pub(crate) async fn run(&self, task: TaskInfo) {
         self.master
-            .say(ToAgent::Run { framework: framework(), task, killing: TellKilling::No })
+            .say(ToAgent::Run { framework: framework(), task, killing: TellKilling::No, of: None })
             .await;
     }
 
