@@ -6,6 +6,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::confinement::Confinement;
+use crate::secret::Secret;
 
 /// How a process is started.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -21,12 +22,22 @@ pub struct CommandInfo {
     /// The Linux user; the agent's own if unset.
     #[n(3)]
     pub user: Option<String>,
+    /// More of its environment; these win.
+    #[cbor(n(4), default)]
+    pub secrets: Vec<(String, Secret)>,
 }
 
 impl CommandInfo {
     /// As the agent's own user, with nothing in its environment and nothing fetched.
     pub fn plain(run: Run) -> Self {
-        Self { run, environment: Vec::new(), uris: Vec::new(), user: None }
+        Self { run, environment: Vec::new(), uris: Vec::new(), user: None, secrets: Vec::new() }
+    }
+
+    /// All that its framework sets in its environment, each value in the clear.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        let text = |secret: &Secret| String::from_utf8_lossy(secret.bytes()).into_owned();
+        let secrets = self.secrets.iter().map(move |(name, secret)| (name.clone(), text(secret)));
+        self.environment.iter().cloned().chain(secrets)
     }
 
     /// The same for a line of the shell.
@@ -129,6 +140,9 @@ pub enum VolumeSource {
         #[n(1)]
         propagation: Propagation,
     },
+    /// A file that is in memory only.
+    #[n(2)]
+    Secret(#[n(0)] Secret),
 }
 
 /// Which mounts made later are seen on the other side.
@@ -217,6 +231,34 @@ pub struct Image {
     /// Asks the registry even if the image is in the store.
     #[n(1)]
     pub force_pull: bool,
+    /// A docker `config.json` that is shown to its registry.
+    #[n(2)]
+    pub login: Option<Secret>,
+}
+
+impl Image {
+    /// One that is not looked for if it is there, and for everybody.
+    pub fn plain(name: impl Into<String>) -> Self {
+        Self { name: name.into(), force_pull: false, login: None }
+    }
+}
+
+impl ContainerInfo {
+    /// As it is told to who does not run it: without the values of secrets.
+    pub fn without_secrets(mut self) -> Self {
+        let withhold = |image: &mut Image| {
+            image.login = image.login.take().map(|_| Secret::withheld());
+        };
+        self.image.iter_mut().for_each(withhold);
+        for volume in self.bounds.iter_mut().flat_map(|bounds| &mut bounds.volumes) {
+            match &mut volume.source {
+                VolumeSource::Image(image) => withhold(image),
+                VolumeSource::Secret(secret) => *secret = Secret::withheld(),
+                VolumeSource::HostPath { .. } => (),
+            }
+        }
+        self
+    }
 }
 
 /// A directory or file of the agent inside the container.

@@ -1,6 +1,6 @@
 //! The words of the domain. No behaviour beyond arithmetic and spelling.
 //!
-//! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`container`], [`confinement`], [`docker`],
+//! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`secret`], [`container`], [`confinement`], [`docker`],
 //! [`check`], [`limits`], [`task`], [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`],
 //! [`machine`], [`turn`].
 //!
@@ -21,6 +21,7 @@ pub mod machine;
 pub mod operation;
 pub mod resources;
 pub mod scheduler;
+pub mod secret;
 pub mod shared;
 pub mod task;
 pub mod time;

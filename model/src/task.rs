@@ -211,7 +211,7 @@ impl ExecutorInfo {
     }
 }
 
-/// What the kernel keeps of a task: all but how to run it.
+/// What the kernel keeps of a task: all but how to run it, and no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Task {
     #[n(0)]
@@ -264,7 +264,7 @@ impl Task {
             status: None,
             labels: info.labels.clone(),
             discovery: info.discovery.clone(),
-            container: info.container.clone().map(Box::new),
+            container: info.container.clone().map(|one| Box::new(one.without_secrets())),
             user: info.command.user.clone(),
             executor: executor.cloned().map(Box::new),
             limits: info.limits,

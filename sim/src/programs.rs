@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::executor::{Given, Program as Described};
 use model::id::{ContainerId, ExecutorId, TaskId, Uuid};
 use model::resources::Resources;
@@ -248,12 +248,7 @@ fn told(task: TaskId, state: TaskState, uuid: Uuid) -> Told {
 
 /// One of few, so that tasks find it running already.
 pub fn described(number: u64, resources: Resources) -> ExecutorInfo {
-    let command = CommandInfo {
-        run: Run::Shell("./executor".to_owned()),
-        environment: vec![],
-        uris: vec![],
-        user: None,
-    };
+    let command = CommandInfo::shell("./executor");
     let given = Given(Arc::from(*b"described"));
     let program = Described { command, container: None, shutdown_grace: None, given };
     let id = ExecutorId::new(format!("foreign-program-{number}"));

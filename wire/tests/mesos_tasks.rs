@@ -149,7 +149,7 @@ fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
     check("command", json!({}), "'command.value' must be set if 'command.shell' is true");
     check("command", json!({ "shell": false }), "where there is no image");
     check("command", variable(json!({ "name": "A" })), "must have a value set");
-    check("command", variable(json!({ "name": "A", "type": "SECRET" })), "not supported yet");
+    check("command", variable(json!({ "name": "A", "type": "SECRET" })), "must have a secret set");
     check("command", variable(json!({ "name": "A", "type": "UNKNOWN", "value": "" })), "UNKNOWN");
     for (field, what) in [("health_check", "health check"), ("check", "check")] {
         let set = |kind: &str| format!("to be set for {kind} {what}");
@@ -181,7 +181,7 @@ fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
     for (kind, text) in [
         ("SANDBOX_PATH", "'source.sandbox_path' is not set"),
         ("HOST_PATH", "'source.host_path' is not set"),
-        ("SECRET", "'container.volumes.source.secret' is not supported yet"),
+        ("SECRET", "'source.secret' is not set for SECRET volume"),
         ("DOCKER_VOLUME", "'container.volumes.source.docker_volume' is not supported yet"),
         ("CSI_VOLUME", "'container.volumes.source.csi_volume' is not supported yet"),
         ("UNKNOWN", "'source.type' is unknown"),
@@ -207,7 +207,7 @@ fn volumes_may_be_images_and_say_how_mounts_are_shared() {
     let task = launched(&with(&json!({ "container": { "type": "MESOS", "volumes": volumes } })));
     let container = task.expect("sound").container.expect("given");
     let bounds = container.bounds.as_ref().expect("seldom said");
-    let force_pull = Image { name: "data:1".to_owned(), force_pull: true };
+    let force_pull = Image { force_pull: true, ..Image::plain("data:1".to_owned()) };
     let of_host = |propagation| VolumeSource::HostPath { path: "/srv".to_owned(), propagation };
     let sources: Vec<_> = bounds.volumes.iter().map(|volume| volume.source.clone()).collect();
     let expected = [

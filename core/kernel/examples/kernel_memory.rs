@@ -12,7 +12,7 @@ use std::time::Duration;
 use kernel::{Config, Effect, Input, Kernel, Out};
 use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{
     AgentId, Connection, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid,
@@ -169,10 +169,9 @@ fn task(offer: &Offer, n: u64) -> TaskInfo {
             Role::new(offer.role.as_str()),
             resources.parse().expect("well formed"),
             CommandInfo {
-                run: Run::Shell("sleep 1000".to_owned()),
                 environment: vec![label("MARATHON_APP_ID", "/prod/web/frontend")],
-                uris: vec![],
                 user: Some("root".to_owned()),
+                ..CommandInfo::shell("sleep 1000")
             },
         )
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use kernel::{Config, Effect, Input, Kernel, Out};
 use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{Connection, FrameworkId, Role, TaskId, Term, Uuid};
 use model::machine::Machine;
@@ -197,10 +197,8 @@ fn task(offer: &Offer, n: usize) -> TaskInfo {
                 Resource::plain(ResourceName::Ports, ports),
             ]),
             CommandInfo {
-                run: Run::Shell("sleep 1000".to_owned()),
                 environment: vec![("MARATHON_APP_ID".to_owned(), "/prod/web/frontend".to_owned())],
-                uris: vec![],
-                user: None,
+                ..CommandInfo::shell("sleep 1000")
             },
         )
     }

@@ -150,6 +150,7 @@ impl TaskGroup {
                 environment: self.environment(nth, setting),
                 uris: container.artifacts.clone(),
                 user: container.user.clone().or_else(|| self.app.user.clone()),
+                secrets: Vec::new(),
             },
             container: container_info(self.pod(), container),
             health_checks: check
@@ -360,6 +361,7 @@ fn container_info(pod: &PodSpec, container: &PodContainer) -> Option<ContainerIn
     let image = container.image.as_ref().map(|image| Image {
         name: image.name.clone(),
         force_pull: image.force_pull == Some(true),
+        login: None,
     });
     let tty = container.tty == Some(true);
     let bounds = container.linux.as_ref().and_then(LinuxInfo::bounds);

@@ -105,6 +105,7 @@ impl Template {
                 environment: self.environment(&launch),
                 uris: spec.fetch.clone(),
                 user: spec.user.clone().or_else(|| self.words.user.clone()),
+                secrets: Vec::new(),
             },
             id: launch.task,
             name: self.name.clone(),

@@ -31,7 +31,7 @@ fn parameters(all: &[(&str, &str)]) -> AppSpec {
     let word = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let container = ContainerInfo {
         kind: ContainerKind::Docker,
-        image: Some(Image { name: "a".to_owned(), force_pull: false }),
+        image: Some(Image::plain("a".to_owned())),
         volumes: Vec::new(),
         privileged: false,
         tty: false,

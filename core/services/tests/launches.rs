@@ -146,7 +146,7 @@ fn a_process_is_a_shell_a_program_or_the_images_own() {
     let check = |process: Process, image: Option<&str>, run: Run| {
         let container = image.map(|name| ContainerInfo {
             kind: ContainerKind::Docker,
-            image: Some(Image { name: name.to_owned(), force_pull: false }),
+            image: Some(Image::plain(name.to_owned())),
             volumes: Vec::new(),
             privileged: false,
             shared: vec![],

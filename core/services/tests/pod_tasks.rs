@@ -250,7 +250,10 @@ fn commands_images_and_volumes_become_those_of_tasks() {
     });
     let (_, tasks) = launched(spec);
     let surrounds = tasks[0].container.as_ref().expect("an image and volumes");
-    assert_eq!(surrounds.image, Some(Image { name: "nginx".to_owned(), force_pull: true }));
+    assert_eq!(
+        surrounds.image,
+        Some(Image { force_pull: true, ..Image::plain("nginx".to_owned()) })
+    );
     assert_eq!(surrounds.volumes.len(), 1);
     assert_eq!(surrounds.volumes[0].host_path, "/var/log");
     assert_eq!(surrounds.volumes[0].mode, model::container::VolumeMode::ReadOnly);

@@ -67,7 +67,7 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
         all.insert("PATH".to_owned(), PATH.to_owned());
         all.insert("SHELL".to_owned(), "/bin/sh".to_owned());
     }
-    all.extend(task.command.environment.iter().cloned());
+    all.extend(task.command.variables());
     all.into_iter().collect()
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn of_guest(
         all.insert("PATH".to_owned(), PATH.to_owned());
         all.insert("SHELL".to_owned(), "/bin/sh".to_owned());
     }
-    all.extend(command.into_iter().flat_map(|command| command.environment.iter().cloned()));
+    all.extend(command.into_iter().flat_map(CommandInfo::variables));
     all.into_iter().collect()
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn of_executor(
     let mut all: BTreeMap<String, String> = environment(place, tenant).into_iter().collect();
     all.remove("MESOS_TASK_ID");
     all.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    all.extend(tenant.task.command.environment.iter().cloned());
+    all.extend(tenant.task.command.variables());
     // Nobody could subscribe with another.
     all.extend(to_agent(place, tenant, executor));
     all.into_iter().collect()
@@ -134,8 +134,9 @@ fn seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::container::{ContainerInfo, ContainerKind, Image, Run};
+    use model::container::{ContainerInfo, ContainerKind, Image};
     use model::id::{AgentId, Role, TaskId};
+    use model::secret::Secret;
 
     use super::*;
 
@@ -148,10 +149,9 @@ mod tests {
                 Role::star(),
                 "cpus:1".parse().expect("well formed"),
                 CommandInfo {
-                    run: Run::Shell("env".to_owned()),
                     environment: vec![("HOST".to_owned(), "mine".to_owned())],
-                    uris: vec![],
-                    user: None,
+                    secrets: vec![("PW".to_owned(), Secret::new(b"hidden".to_vec()))],
+                    ..CommandInfo::shell("env")
                 },
             )
         }
@@ -187,12 +187,13 @@ mod tests {
         check("MESOS_DIRECTORY", "/d/s");
         check("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "7secs");
         check("HOST", "mine");
+        check("PW", "hidden");
         check("PATH", PATH);
     }
 
     #[test]
     fn an_image_says_itself_where_its_programs_are() {
-        let image = Some(Image { name: "redis".to_owned(), force_pull: false });
+        let image = Some(Image::plain("redis".to_owned()));
         let container = ContainerInfo {
             kind: ContainerKind::Docker,
             image,

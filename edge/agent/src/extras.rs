@@ -1,10 +1,10 @@
 //! The volumes of a container that are more than paths: their images are pulled, and paths of the machine looked at.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use containers::spec::{Mount, Source};
 use futures::future::try_join_all;
 use images::{Keep, PullRequest, Store};
-use model::container::{ContainerInfo, OtherVolume, Volume, VolumeSource};
+use model::container::{ContainerInfo, Image, OtherVolume, Volume, VolumeSource};
 use tokio::task::spawn_blocking;
 
 use crate::asked::Asked;
@@ -47,9 +47,7 @@ async fn other(
 ) -> Result<(Mount, Option<Keep>)> {
     match &volume.source {
         VolumeSource::Image(image) => {
-            let (name, force) = (&image.name, image.force_pull);
-            let request = PullRequest { name, force, credentials: None };
-            let image = images.pull(request).await?;
+            let image = images.pull(request(image)?).await?;
             let (container_path, source) =
                 (volume.container_path.clone(), Source::Layers(image.layers));
             Ok((Mount { container_path, mode: volume.mode, source }, Some(image.keep)))
@@ -60,5 +58,17 @@ async fn other(
             let look = move || paths.propagated(&volume, &path, propagation);
             Ok((spawn_blocking(look).await??, None))
         }
+        VolumeSource::Secret(secret) => {
+            let (container_path, source) =
+                (volume.container_path.clone(), Source::Secret(secret.clone()));
+            Ok((Mount { container_path, mode: volume.mode, source }, None))
+        }
     }
+}
+
+/// How an image is asked for: with the login that it brings itself, if it does.
+pub(crate) fn request(image: &Image) -> Result<PullRequest<'_>> {
+    let login = image.login.as_ref().map(|login| str::from_utf8(login.bytes()));
+    let credentials = login.transpose().context("the config of its image is no text")?;
+    Ok(PullRequest { name: &image.name, force: image.force_pull, credentials })
 }

@@ -1,6 +1,5 @@
 //! What to run and how, as the agent describes it. Travels to the shim as CBOR, so that it can be read by a shim of the next release.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use minicbor::{Decode, Encode};
 use model::confinement::{Confinement, Device, Sharing};
 use model::container::{Rlimit, Run, Volume, VolumeMode};
 use model::id::ContainerId;
+use model::secret::Secret;
 
 /// Between the names of a container and of the one that it lies in: `outer.inner`.
 pub const WITHIN: char = '.';
@@ -149,26 +149,6 @@ pub enum Source {
     /// In a file that is in memory only.
     #[n(2)]
     Secret(#[n(0)] Secret),
-}
-
-/// A value that nobody is to see by accident.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Secret(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>);
-
-impl Secret {
-    pub fn new(value: Vec<u8>) -> Self {
-        Self(value)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(a secret)")
-    }
 }
 
 /// What the container sees as `/`.

@@ -44,7 +44,7 @@ fn process_and_container() -> BoxedStrategy<(Process, Option<ContainerInfo>)> {
     let docker =
         (volumes(), any::<(bool, bool, bool)>(), vec(("env|label|user", "\\PC{0,5}"), 0..3));
     let docker = docker.prop_map(|(volumes, (bare, privileged, force_pull), parameters)| {
-        let image = Some(Image { name: "a/b:1".to_owned(), force_pull });
+        let image = Some(Image { force_pull, ..Image::plain("a/b:1".to_owned()) });
         let kind = ContainerKind::Docker;
         let container = ContainerInfo {
             kind,

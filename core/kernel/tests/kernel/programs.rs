@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::agent::{Books, FromAgent, PROTOCOL};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::executor::{Given, HeldExecutor, Program};
 use model::id::{AgentId, ExecutorId, FrameworkId, Role};
 use model::scheduler::{Call, Filters, Offer, Operation};
@@ -13,12 +13,7 @@ use model::task::{ExecutorInfo, TaskInfo};
 use crate::stage::{BIG, Stage, executor, framework, info, offers, task, told};
 
 pub(crate) fn program() -> ExecutorInfo {
-    let command = CommandInfo {
-        run: Run::Shell("./executor".to_owned()),
-        environment: vec![],
-        uris: vec![],
-        user: None,
-    };
+    let command = CommandInfo::shell("./executor");
     let given = Given(Arc::from(*b"described"));
     let program = Program { command, container: None, shutdown_grace: None, given };
     ExecutorInfo { program: Some(Arc::new(program)), ..executor("e", "cpus:0.5;mem:32") }

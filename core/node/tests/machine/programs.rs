@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::{RunIn, TellKilling, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::executor::{Given, Program, Together};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{ContainerId, ExecutorId, Role, TaskId, Uuid};
@@ -33,12 +33,7 @@ pub(crate) fn said(said: &ToExecutor) -> String {
 }
 
 fn executor() -> ExecutorInfo {
-    let command = CommandInfo {
-        run: Run::Shell("./executor".to_owned()),
-        environment: vec![],
-        uris: vec![],
-        user: None,
-    };
+    let command = CommandInfo::shell("./executor");
     let given = Given(Arc::from(*b"described"));
     let program = Program { command, container: None, shutdown_grace: None, given };
     ExecutorInfo {

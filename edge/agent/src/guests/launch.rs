@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, anyhow, bail};
 use containers::spec::{Limits, Root, Spec, WITHIN, WindowSize};
 use containers::{Found as Recovered, FoundState};
-use images::PullRequest;
 use model::container::{CommandInfo, ContainerInfo, Run, Volume};
 use model::id::{ContainerId, ExecutorId};
 use model::limits;
@@ -125,9 +124,7 @@ impl Guests {
         let fetched = self.0.fetcher.fetch(uris, &sandbox, recipient(user.as_deref(), owner));
         let pulled = async {
             let Some(image) = image else { return Ok(None) };
-            let (name, force) = (&image.name, image.force_pull);
-            let request = PullRequest { name, force, credentials: None };
-            anyhow::Ok(Some(self.0.images.pull(request).await?))
+            anyhow::Ok(Some(self.0.images.pull(extras::request(image)?).await?))
         };
         let extras =
             extras::gather(&self.0.images, &self.0.host_paths, wanted.surroundings.as_ref());

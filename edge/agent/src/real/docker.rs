@@ -83,8 +83,9 @@ impl Hands {
         let extras = extras::gather(&self.tools.images, &self.tools.host_paths, asked);
         let fetched = self.fetch(job, &sandbox, owner);
         let (mut extras, ()) = tokio::try_join!(extras, fetched)?;
-        let own = login::of(&sandbox);
-        let (full, login) = self.tools.images.login(&image.name, own.as_deref()).await?;
+        let (said, fetched) = (extras::request(image)?.credentials, login::of(&sandbox));
+        let (full, login) =
+            self.tools.images.login(&image.name, said.or(fetched.as_deref())).await?;
         engine.pull(&full, image.force_pull, login).await?;
         extras.volumes.extend(shared);
         let root = Root::Image { layers: Vec::new(), config: ImageConfig::default() };

@@ -255,8 +255,9 @@ impl Hands {
     ) -> anyhow::Result<Option<Prepared>> {
         let fetched = self.fetch(job, sandbox, owner);
         let Some(image) = image else { return fetched.await.map(|()| None) };
-        let pull = async |credentials| {
-            let request = PullRequest { name: &image.name, force: image.force_pull, credentials };
+        let own = extras::request(image)?;
+        let pull = async |fetched: Option<&str>| {
+            let request = PullRequest { credentials: fetched.or(own.credentials), ..own };
             let begun = Instant::now();
             let pulled = self.tools.images.pull(request).await?;
             self.tools.gauges.pulled(begun);

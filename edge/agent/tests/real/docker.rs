@@ -153,7 +153,7 @@ async fn world(engine: &Engine) -> World {
 fn docker(id: &str, command: &str) -> TaskInfo {
     let container = ContainerInfo {
         kind: ContainerKind::Docker,
-        image: Some(Image { name: IMAGE.to_owned(), force_pull: false }),
+        image: Some(Image::plain(IMAGE.to_owned())),
         volumes: vec![],
         privileged: false,
         tty: false,
@@ -189,7 +189,7 @@ pub(crate) async fn a_task_for_docker_runs_there_and_ends_as_it_ends_there() {
     assert_eq!(status.state, TaskState::Finished);
     let mut none = docker("none", "true");
     none.container.as_mut().expect("it has one").image =
-        Some(Image { name: "127.30.0.7:9/nothing:1".to_owned(), force_pull: false });
+        Some(Image::plain("127.30.0.7:9/nothing:1".to_owned()));
     let (status, _) = world.finish(none).await;
     let message = status.message.unwrap_or_default();
     assert!(message.contains("cannot pull image 127.30.0.7:9/nothing:1"), "{message}");

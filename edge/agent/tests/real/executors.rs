@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesos_v1::codec::Encoding;
 use model::agent::{FromAgent, RunIn, TellKilling, ToAgent};
-use model::container::{CommandInfo, Run};
+use model::container::CommandInfo;
 use model::executor::{Given, Program, Together};
 use model::framework::FrameworkInfo;
 use model::id::{ExecutorId, Role, TaskId};
@@ -71,12 +71,7 @@ while True:
 '"#;
 
 fn executor(id: &str, command: &str) -> ExecutorInfo {
-    let command = CommandInfo {
-        run: Run::Shell(command.to_owned()),
-        environment: vec![],
-        uris: vec![],
-        user: None,
-    };
+    let command = CommandInfo::shell(command);
     let described = mesos_v1::ExecutorInfo {
         executor_id: mesos_v1::ExecutorId { value: id.to_owned() },
         ..Default::default()

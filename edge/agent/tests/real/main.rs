@@ -19,6 +19,7 @@ mod master;
 mod projects;
 mod quota;
 mod restart;
+mod secrets;
 mod tasks;
 mod v1;
 mod volumes;
@@ -93,6 +94,7 @@ fn of_tasks() -> Vec<Scenario> {
         projects::who_goes_beyond_a_limit_is_ended_where_that_is_wanted_or_nothing_else_helps,
         projects::a_volume_has_a_limit_of_its_own_and_its_number_is_free_when_it_is_gone,
         quota::a_task_that_keeps_more_on_the_disk_than_is_set_aside_is_ended,
+        secrets::a_secret_is_its_tasks_and_is_shown_to_nobody,
         volumes::a_volume_outlives_tasks_and_agents_and_goes_with_all_that_is_in_it,
         volumes::a_volume_in_use_is_not_destroyed,
         volumes::a_volume_that_cannot_be_made_is_none,

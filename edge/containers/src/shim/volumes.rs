@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::container::VolumeMode;
+use model::secret::Secret;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{MountAttrFlags, MountFlags};
 
@@ -15,7 +16,7 @@ use super::mounts::Detached;
 use super::root::{
     DATA, Growing, READ_ONLY_MOUNT, Result, make_dir, overlay, own_like, stays_below, told,
 };
-use crate::spec::{Mount, Secret, Source, Spec};
+use crate::spec::{Mount, Source, Spec};
 
 const SECRET_MODE: u32 = 0o400;
 const SECRETS: &str = "secrets";

@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use containers::spec::{Mount, Secret, Source, Spec};
+use containers::spec::{Mount, Source, Spec};
 use model::container::VolumeMode;
+use model::secret::Secret;
 
 use crate::image::{image, layers};
 use crate::world::{World, shell, wait_until};

@@ -3,9 +3,10 @@
 use std::os::unix::fs::MetadataExt;
 
 use containers::policy::{IdMap, Policy};
-use containers::spec::{Mount, Secret, Source, Spec};
+use containers::spec::{Mount, Source, Spec};
 use model::confinement::{Confinement, Sharing};
 use model::container::{Volume, VolumeMode};
+use model::secret::Secret;
 
 use crate::image::{image, layers};
 use crate::world::{World, shell};

@@ -125,7 +125,7 @@ fn image(docker: &DockerContainer, faults: &mut Faults) -> Image {
     if docker.credential.is_some() {
         faults.add("/container/docker/credential", "must be empty: use pullConfig");
     }
-    Image { name, force_pull: docker.force_pull_image.unwrap_or(false) }
+    Image { force_pull: docker.force_pull_image.unwrap_or(false), ..Image::plain(name) }
 }
 
 fn pull_secret(

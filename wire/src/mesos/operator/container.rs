@@ -16,7 +16,7 @@ use model::container::{
 
 use super::labels;
 use crate::mesos::v1::resource::mode;
-use crate::mesos::v1::{bounds, linux};
+use crate::mesos::v1::{bounds, linux, secret};
 
 pub(super) fn container(info: &ContainerInfo) -> Spelled {
     let bounds = info.bounds.as_deref();
@@ -47,7 +47,11 @@ fn mesos(info: &ContainerInfo) -> MesosInfo {
 fn image(image: &Image) -> mesos_v1::Image {
     mesos_v1::Image {
         r#type: image::Type::Docker.into(),
-        docker: Some(image::Docker { name: image.name.clone(), ..image::Docker::default() }),
+        docker: Some(image::Docker {
+            name: image.name.clone(),
+            config: image.login.as_ref().map(|_| secret::withheld()),
+            ..image::Docker::default()
+        }),
         cached: Some(!image.force_pull),
         ..mesos_v1::Image::default()
     }
@@ -92,7 +96,7 @@ fn shared(volume: &SharedVolume) -> SpelledVolume {
     }
 }
 
-/// As it was read.
+/// As it was read, but for the values of secrets.
 pub(crate) fn other(volume: &OtherVolume) -> SpelledVolume {
     let OtherVolume { container_path, mode: told, source } = volume;
     let spelled = SpelledVolume {
@@ -112,6 +116,13 @@ pub(crate) fn other(volume: &OtherVolume) -> SpelledVolume {
             let r#type = Some(SourceType::HostPath.into());
             let source = Some(Source { r#type, host_path, ..Source::default() });
             SpelledVolume { source, ..spelled }
+        }
+        VolumeSource::Secret(_) => {
+            let (r#type, secret) = (Some(SourceType::Secret.into()), Some(secret::withheld()));
+            SpelledVolume {
+                source: Some(Source { r#type, secret, ..Source::default() }),
+                ..spelled
+            }
         }
     }
 }

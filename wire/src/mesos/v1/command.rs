@@ -5,8 +5,9 @@ use mesos_v1::command_info::Uri as SpelledUri;
 use mesos_v1::environment::variable::Type;
 use mesos_v1::{Environment, environment};
 use model::container::{CommandInfo, Run, Uri};
+use model::secret::Secret;
 
-use super::Fault;
+use super::{Fault, secret};
 
 /// What surrounds the command, which decides what its words mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +21,11 @@ pub enum Around {
 }
 
 pub fn read(spelled: &Spelled, around: Around) -> Result<CommandInfo, Fault> {
+    let (environment, secrets) = environment(spelled.environment.as_ref())?;
     Ok(CommandInfo {
         run: run(spelled, around)?,
-        environment: environment(spelled.environment.as_ref())?,
+        environment,
+        secrets,
         uris: spelled.uris.iter().map(uri).collect(),
         user: spelled.user.clone(),
     })
@@ -51,25 +54,49 @@ pub fn run(spelled: &Spelled, around: Around) -> Result<Run, Fault> {
     }
 }
 
-fn environment(spelled: Option<&Environment>) -> Result<Vec<(String, String)>, Fault> {
-    spelled.into_iter().flat_map(|all| &all.variables).map(variable).collect()
+type Plain = Vec<(String, String)>;
+type Secrets = Vec<(String, Secret)>;
+
+/// The secrets apart from all others.
+fn environment(spelled: Option<&Environment>) -> Result<(Plain, Secrets), Fault> {
+    let (mut plain, mut secrets) = (Plain::new(), Secrets::new());
+    for one in spelled.into_iter().flat_map(|all| &all.variables) {
+        let bad = |why: &str| Fault::new(format!("Environment variable '{}' {why}", one.name));
+        match one.r#type() {
+            Type::Unknown => {
+                return Err(Fault::new("Environment variable of type 'UNKNOWN' is not allowed"));
+            }
+            Type::Secret => secrets.push((one.name.clone(), secret(one)?)),
+            Type::Value if one.secret.is_some() => {
+                return Err(bad("of type 'VALUE' must not have a secret set"));
+            }
+            Type::Value => {
+                let value = one.value.clone();
+                let absent = || bad("of type 'VALUE' must have a value set");
+                plain.push((one.name.clone(), value.ok_or_else(absent)?));
+            }
+        }
+    }
+    Ok((plain, secrets))
 }
 
-fn variable(one: &environment::Variable) -> Result<(String, String), Fault> {
+fn secret(one: &environment::Variable) -> Result<Secret, Fault> {
     let bad = |why: &str| Fault::new(format!("Environment variable '{}' {why}", one.name));
-    match one.r#type() {
-        Type::Unknown => Err(Fault::new("Environment variable of type 'UNKNOWN' is not allowed")),
-        Type::Secret => {
-            Err(bad("is a secret: 'command.environment.variables.secret' is not supported yet"))
-        }
-        Type::Value if one.secret.is_some() => {
-            Err(bad("of type 'VALUE' must not have a secret set"))
-        }
-        Type::Value => {
-            let value = one.value.clone();
-            let absent = || bad("of type 'VALUE' must have a value set");
-            Ok((one.name.clone(), value.ok_or_else(absent)?))
-        }
+    if one.value.is_some() {
+        return Err(bad("of type 'SECRET' must not have a value set"));
+    }
+    let spelled = one.secret.as_ref();
+    let spelled = spelled.ok_or_else(|| bad("of type 'SECRET' must have a secret set"))?;
+    let of = format!("command.environment.variables.secret of {}", one.name);
+    let value = secret::read(&of, spelled)?;
+    if value.bytes().contains(&0) {
+        return Err(bad(
+            "specifies a secret containing null bytes, which is not allowed in the environment",
+        ));
+    }
+    match str::from_utf8(value.bytes()) {
+        Ok(_) => Ok(value),
+        Err(_) => Err(bad("specifies a secret that is not UTF-8: take a volume for it")),
     }
 }
 

@@ -14,7 +14,7 @@ use model::container::{
 };
 
 use super::command::Around;
-use super::{Fault, bounds, empty, unset};
+use super::{Fault, bounds, empty, secret, unset};
 
 /// What its command runs in.
 pub fn around(container: Option<&Spelled>) -> Around {
@@ -98,8 +98,10 @@ fn read_image(of: &str, spelled: &mesos_v1::Image) -> Result<Image, Fault> {
     }
     let absent = || Fault::new(format!("'{of}.docker' is not set for an image of type DOCKER"));
     let docker = spelled.docker.as_ref().ok_or_else(absent)?;
-    unset(&format!("{of}.docker.config"), docker.config.as_ref())?;
-    Ok(Image { name: docker.name.clone(), force_pull: !spelled.cached() })
+    let login = docker.config.as_ref();
+    let login =
+        login.map(|config| secret::read(&format!("{of}.docker.config"), config)).transpose()?;
+    Ok(Image { name: docker.name.clone(), force_pull: !spelled.cached(), login })
 }
 
 fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
@@ -113,7 +115,8 @@ fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     if docker.parameters.iter().any(|parameter| parameter.key == "name") {
         return Err(Fault::new("Parameter in DockerInfo must not be 'name'"));
     }
-    let image = Image { name: docker.image.clone(), force_pull: docker.force_pull_image() };
+    let name = docker.image.clone();
+    let image = Image { name, force_pull: docker.force_pull_image(), login: None };
     let parameters = docker.parameters.iter();
     let parameters = parameters.map(|one| (one.key.clone(), one.value.clone())).collect::<Vec<_>>();
     if let Err(unfit) = model::docker::read(&parameters) {
@@ -180,7 +183,12 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
         SourceType::DockerVolume => {
             return Err(Fault::not_yet("container.volumes.source.docker_volume"));
         }
-        SourceType::Secret => return Err(Fault::not_yet("container.volumes.source.secret")),
+        SourceType::Secret => {
+            let value = source.secret.as_ref();
+            let value = value.ok_or_else(|| bad("'source.secret' is not set for SECRET volume"))?;
+            let value = secret::read("container.volumes.source.secret", value)?;
+            keep(container, (container_path, mode), VolumeSource::Secret(value));
+        }
         SourceType::CsiVolume => return Err(Fault::not_yet("container.volumes.source.csi_volume")),
         SourceType::Unknown => return Err(bad("'source.type' is unknown")),
     }

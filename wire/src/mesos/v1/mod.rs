@@ -17,6 +17,7 @@ pub mod offer;
 pub mod operation;
 mod program;
 pub mod resource;
+pub(crate) mod secret;
 pub mod status;
 pub mod task;
 pub mod wishes;

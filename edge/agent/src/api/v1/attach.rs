@@ -55,8 +55,8 @@ fn exec(wanted: &LaunchNestedContainerSession) -> Result<Exec, Refusal> {
     }
     let terminal = wanted.container.as_ref().map(surroundings).transpose()?.flatten();
     Ok(Exec {
+        environment: command.variables().collect(),
         run: command.run,
-        environment: command.environment,
         user: command.user,
         working_dir: None,
         terminal,
