@@ -3,6 +3,7 @@
 use mesos_v1::container_info::docker_info::Network;
 use mesos_v1::container_info::{DockerInfo, Type};
 use mesos_v1::mount_propagation::Mode as PropagationMode;
+use mesos_v1::volume::Source;
 use mesos_v1::volume::source::sandbox_path::Type as SandboxType;
 use mesos_v1::volume::source::{HostPath, Type as SourceType};
 use mesos_v1::{
@@ -153,6 +154,18 @@ fn volume(spelled: &SpelledVolume, container: &mut ContainerInfo) -> Result<(), 
         return Ok(());
     }
     let source = spelled.source.as_ref().ok_or_else(|| bad("it has no source"))?;
+    sourced(source, (container_path, mode), container)
+}
+
+/// A volume that says of which type it is.
+fn sourced(
+    source: &Source,
+    (container_path, mode): (String, VolumeMode),
+    container: &mut ContainerInfo,
+) -> Result<(), Fault> {
+    let bad = |why: &str| Fault::new(format!("Invalid volume: {why}"));
+    let host =
+        |host_path: String| Volume { container_path: container_path.clone(), host_path, mode };
     match source.r#type() {
         SourceType::HostPath => {
             let path = source.host_path.as_ref();
