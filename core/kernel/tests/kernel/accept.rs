@@ -168,7 +168,7 @@ fn agents_learn_whose_tasks_they_run_and_tasks_run_as_their_framework_unless_the
         let mut task = task("t", &offer, "cpus:1;mem:64");
         task.command.user = own.map(str::to_owned);
         task.container = image.map(|name| {
-            let image = Some(Image { name: name.to_owned(), force_pull: false });
+            let image = Some(Image::plain(name));
             ContainerInfo {
                 kind: ContainerKind::Mesos,
                 image,
