@@ -11,6 +11,7 @@ use crate::executor::{Given, HeldExecutor, Together};
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, ExecutorId, FrameworkId, OperationId, TaskId, Term, Uuid};
 use crate::operation::{Conversion, Operated};
+use crate::provider::Provided;
 use crate::resources::{Resources, Scalar};
 use crate::task::{ExecutorInfo, Task, TaskInfo, TaskStatus};
 use crate::time::Time;
@@ -139,6 +140,9 @@ pub enum ToAgent {
         id: Option<OperationId>,
         #[n(3)]
         conversion: Conversion,
+        /// Of a provider's resources: in which state of theirs it was asked for.
+        #[n(4)]
+        version: Option<Uuid>,
     },
     #[n(9)]
     AcknowledgeOperation {
@@ -263,6 +267,9 @@ pub enum FromAgent {
         /// Of the agent now, by which the master settles what it thought.
         #[n(1)]
         claims: Resources,
+        /// On resources of a provider: the same of that, unless it is away.
+        #[n(2)]
+        provided: Option<Box<Provided>>,
     },
     /// An executor that is a program has ended. Said once: if it is lost, the next registration shows that it is gone.
     #[n(8)]
@@ -290,6 +297,13 @@ pub enum FromAgent {
         #[n(0)]
         revocable: Resources,
     },
+    /// All providers that are there, whenever something of that is news. Lost if nobody listens: the next registration tells
+    /// it again.
+    #[n(31)]
+    Provides {
+        #[n(0)]
+        providers: Vec<Provided>,
+    },
 }
 
 /// What an agent knows of its resources beyond its configuration.
@@ -306,6 +320,9 @@ pub struct Books {
     /// What its tasks have and do not use.
     #[cbor(n(7), default)]
     pub revocable: Resources,
+    /// Those that are there.
+    #[cbor(n(8), default)]
+    pub providers: Vec<Provided>,
 }
 
 /// How much one task uses of what it is allotted, since the last time: thousandths of it.

@@ -19,6 +19,7 @@ pub mod id;
 pub mod limits;
 pub mod machine;
 pub mod operation;
+pub mod provider;
 pub mod resources;
 pub mod scheduler;
 pub mod secret;

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::id::{AgentId, FrameworkId, OperationId, Uuid};
+use crate::id::{AgentId, FrameworkId, OperationId, ProviderId, Uuid};
 use crate::resources::{DiskKind, Resource, Resources, Scalar};
 
 /// Resources of an agent become others, of the same amounts.
@@ -131,6 +131,9 @@ pub struct OperationStatus {
     pub uuid: Option<Uuid>,
     #[n(5)]
     pub agent: Option<AgentId>,
+    /// Whose resources it is about. As an agent keeps it, it is set only if the provider itself has said this.
+    #[n(6)]
+    pub provider: Option<ProviderId>,
 }
 
 /// An operation that an agent was told of, until its last status is acknowledged.
@@ -157,6 +160,7 @@ impl OperationStatus {
             converted: Resources::default(),
             uuid: None,
             agent: None,
+            provider: None,
         }
     }
 }
@@ -190,6 +194,49 @@ impl Conversion {
         }
     }
 
+    /// One of the resources that it is about, which are all of one provider or of none.
+    fn subject(&self) -> Option<&Resource> {
+        match self {
+            Conversion::Reserve { resources, .. } | Conversion::Unreserve { resources } => {
+                resources.first()
+            }
+            Conversion::Create { volumes } | Conversion::Destroy { volumes } => volumes.first(),
+            Conversion::GrowVolume { volume, .. } | Conversion::ShrinkVolume { volume, .. } => {
+                Some(volume)
+            }
+            Conversion::CreateDisk { source, .. } | Conversion::DestroyDisk { source } => {
+                Some(source)
+            }
+        }
+    }
+
+    /// Whose resources it is about; the agent's own if unset.
+    pub fn provider(&self) -> Option<&ProviderId> {
+        self.subject()?.provider()
+    }
+
+    /// Whether what comes of it is known before it is done, so that others may already count on it. Of disks only their
+    /// provider knows.
+    pub fn is_foreseeable(&self) -> bool {
+        match self {
+            Conversion::CreateDisk { .. } | Conversion::DestroyDisk { .. } => false,
+            Conversion::Reserve { .. }
+            | Conversion::Unreserve { .. }
+            | Conversion::Create { .. }
+            | Conversion::Destroy { .. }
+            | Conversion::GrowVolume { .. }
+            | Conversion::ShrinkVolume { .. } => true,
+        }
+    }
+
+    /// What others may use of `all` from when it is asked for, if what it uses up is there.
+    pub fn applied(&self, all: &Resources) -> Option<Resources> {
+        match self.is_foreseeable() {
+            true => all.converted(&self.consumed(), &self.converted()),
+            false => all.converted(&self.consumed(), &Resources::default()),
+        }
+    }
+
     /// What is used up. The conversion has been judged: amounts are of the types that their names have.
     pub fn consumed(&self) -> Resources {
         match self {
@@ -212,7 +259,7 @@ impl Conversion {
         }
     }
 
-    /// What comes of it.
+    /// What comes of it, if that can be foreseen.
     pub fn converted(&self) -> Resources {
         match self {
             Conversion::Reserve { resources, .. } => Resources::new(resources.iter().cloned()),
@@ -231,8 +278,7 @@ impl Conversion {
                 let rest = Scalar(volume.scalar().0.saturating_sub(subtract.0));
                 Resources::new([volume.sized(rest), volume.without_volume().sized(*subtract)])
             }
-            // No agent has a resource provider, so none is ever asked to do either.
-            Conversion::CreateDisk { .. } | Conversion::DestroyDisk { .. } => self.consumed(),
+            Conversion::CreateDisk { .. } | Conversion::DestroyDisk { .. } => Resources::default(),
         }
     }
 }

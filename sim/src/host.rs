@@ -258,7 +258,7 @@ impl World {
             Effect::LaunchExecutor { container, executor, .. } => {
                 self.launch_program(host, container, executor);
             }
-            Effect::Resize { .. } | Effect::Pool { .. } => (),
+            Effect::Resize { .. } | Effect::Pool { .. } | Effect::ToProvider { .. } => (),
             Effect::ToExecutor { container, said } => {
                 self.hear_agent_in_program(host, container, said);
             }

@@ -193,7 +193,9 @@ pub fn keeps_order_down(message: &ToAgent) -> bool {
 pub fn keeps_order_up(message: &FromAgent) -> bool {
     match message {
         // It tells what the agent has by now, which what comes later builds upon.
-        FromAgent::Register { .. } | FromAgent::Operated { .. } => true,
+        FromAgent::Register { .. } | FromAgent::Operated { .. } | FromAgent::Provides { .. } => {
+            true
+        }
         // Said once: were it lost, so would be the stream.
         FromAgent::ExecutorEnded { .. } => true,
         FromAgent::Update { .. }

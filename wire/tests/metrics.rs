@@ -370,7 +370,7 @@ fn operations_are_counted_by_what_they_are_and_what_becomes_of_them() {
     // It repeats itself until it is heard.
     for _ in 0..2 {
         let operated = Box::new(operated.clone());
-        scene.hear(FromAgent::Operated { operated, claims: claims.clone() });
+        scene.hear(FromAgent::Operated { operated, claims: claims.clone(), provided: None });
     }
     scene.check(&[
         ("master/operations/reserve/pending", 1.0),

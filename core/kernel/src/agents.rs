@@ -106,8 +106,9 @@ impl Kernel {
                 let tasks: Vec<Used> = tasks.into_iter().filter(is_here).collect();
                 self.tell(&framework, Event::Used(tasks), out);
             }
-            FromAgent::Operated { operated, claims } => {
-                self.operated(&agent, *operated, claims, out);
+            FromAgent::Operated { operated, claims, provided } => {
+                let books = (claims, provided.map(|one| *one));
+                self.operated(&agent, *operated, books, out);
             }
             FromAgent::ExecutorEnded { framework, executor, wait_status } => {
                 self.program_ended(&agent, &(framework, executor), wait_status, out);
@@ -116,6 +117,7 @@ impl Kernel {
                 self.tell(&framework, Event::Message { agent, executor, data }, out);
             }
             FromAgent::Lends { revocable } => self.lends(&agent, &revocable, out),
+            FromAgent::Provides { providers } => self.adopt_provided(&agent, providers, out),
             FromAgent::Pong => (),
             FromAgent::Register { .. } => unreachable!("handled above"),
         }

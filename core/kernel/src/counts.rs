@@ -192,7 +192,7 @@ impl LetterKind {
             FromAgent::Operated { .. } => LetterKind::Operated,
             FromAgent::ExecutorEnded { .. } => LetterKind::ExecutorEnded,
             FromAgent::Message { .. } => LetterKind::Message,
-            FromAgent::Lends { .. } => LetterKind::Lends,
+            FromAgent::Lends { .. } | FromAgent::Provides { .. } => LetterKind::Lends,
             FromAgent::Pong | FromAgent::Checked { .. } | FromAgent::Used { .. } => {
                 LetterKind::Other
             }
@@ -448,6 +448,7 @@ impl Kernel {
             | FromAgent::Checked { .. }
             | FromAgent::Used { .. }
             | FromAgent::ExecutorEnded { .. }
+            | FromAgent::Provides { .. }
             | FromAgent::Lends { .. } => return,
         };
         self.view.history.counts.judge(is_good, kinds);

@@ -238,6 +238,7 @@ impl Kernel {
         if self.state.claims.contains_key(id) {
             self.commit(Record::Claims(id.clone(), None), out);
         }
+        self.set_provided(id, Vec::new(), out);
         self.tell_all(&Event::Failure { agent: id.clone(), executor: None }, out);
     }
 

@@ -12,6 +12,7 @@ use model::resources::{
 };
 
 use crate::accept::id_fault;
+use crate::disks;
 use crate::frameworks::is_role;
 
 /// Who wants a conversion, and what is known of the agent.
@@ -44,9 +45,9 @@ impl Applicant<'_> {
     }
 }
 
-type Judgement = Result<(), String>;
+pub(crate) type Judgement = Result<(), String>;
 
-fn judge(is_good: bool, fault: impl FnOnce() -> String) -> Judgement {
+pub(crate) fn judge(is_good: bool, fault: impl FnOnce() -> String) -> Judgement {
     if is_good { Ok(()) } else { Err(fault()) }
 }
 
@@ -59,11 +60,10 @@ pub(crate) fn conversion(conversion: &Conversion, case: &Case<'_>) -> Judgement 
         Conversion::Destroy { volumes } => destroy(volumes, case),
         Conversion::GrowVolume { volume, addition } => grow(volume, addition),
         Conversion::ShrinkVolume { volume, subtract } => shrink(volume, *subtract),
-        Conversion::CreateDisk { source, .. } | Conversion::DestroyDisk { source } => {
-            one(source).map_err(|fault| format!("source.{fault}"))?;
-            // Only a provider could make a disk or take it away, and agents have none.
-            Err("'source' is not managed by a resource provider".to_owned())
+        Conversion::CreateDisk { source, target, profile } => {
+            disks::create(source, *target, profile.as_deref())
         }
+        Conversion::DestroyDisk { source } => disks::destroy(source),
     }
 }
 
@@ -78,7 +78,7 @@ fn each(field: &str, of: &[Resource], judge: impl Fn(&Resource) -> Judgement) ->
 }
 
 /// What can be wrong with any resource.
-fn one(one: &Resource) -> Judgement {
+pub(crate) fn one(one: &Resource) -> Judgement {
     judge(!one.name.as_str().is_empty(), || "name: it is empty".to_owned())?;
     let is_whole =
         one.name != ResourceName::Gpus || one.scalar().0.is_multiple_of(Scalar::whole(1).0);
@@ -156,6 +156,7 @@ fn stack(stack: &[Reservation]) -> Judgement {
 fn reserve(source: &[Resource], resources: &[Resource], case: &Case<'_>) -> Judgement {
     all("resources", resources)?;
     all("source", source)?;
+    disks::of_one_provider("resources", resources)?;
     if !source.is_empty() {
         reserve_from(source, resources)?;
     }
@@ -206,6 +207,7 @@ fn reserve_from(source: &[Resource], resources: &[Resource]) -> Judgement {
 
 fn unreserve(resources: &[Resource]) -> Judgement {
     all("resources", resources)?;
+    disks::of_one_provider("resources", resources)?;
     each("resources", resources, |one| {
         judge(one.is_dynamically_reserved(), || {
             "reservations: the last is not DYNAMIC, and only such a one can be taken back"
@@ -219,6 +221,7 @@ fn unreserve(resources: &[Resource]) -> Judgement {
 
 fn create(volumes: &[Resource], case: &Case<'_>) -> Judgement {
     all("volumes", volumes)?;
+    disks::of_one_provider("volumes", volumes)?;
     each("volumes", volumes, is_persistent)?;
     let mut taken = case.claims.clone();
     taken.add(&Resources::new(volumes.iter().map(|one| Resource { shared: false, ..one.clone() })));
@@ -242,10 +245,12 @@ fn create(volumes: &[Resource], case: &Case<'_>) -> Judgement {
 
 fn destroy(volumes: &[Resource], case: &Case<'_>) -> Judgement {
     all("volumes", volumes)?;
+    disks::of_one_provider("volumes", volumes)?;
     each("volumes", volumes, |one| {
         is_persistent(one)?;
         let this = Resources::new([one.clone()]);
-        judge(case.claims.contains(&this), || {
+        // What a provider has is offered, or not; whether it is offered is asked afterwards.
+        judge(one.provider.is_some() || case.claims.contains(&this), || {
             format!("disk.persistence.id: the agent has no volume {this}")
         })?;
         judge(!case.in_use.contains(&this), || {
@@ -260,6 +265,7 @@ fn grow(volume: &Resource, addition: &Resource) -> Judgement {
     judge(!addition.scalar().is_zero(), || {
         "addition.scalar: it is to be greater than zero".to_owned()
     })?;
+    disks::is_own("volume", volume)?;
     is_persistent(volume).map_err(|fault| format!("volume.{fault}"))?;
     judge(!volume.shared, || "volume.shared: a shared volume cannot grow".to_owned())?;
     let space = volume.without_volume();
@@ -274,6 +280,7 @@ fn shrink(volume: &Resource, subtract: Scalar) -> Judgement {
     judge(subtract < volume.scalar(), || {
         format!("subtract: it is to be less than the {} that the volume has", volume.scalar())
     })?;
+    disks::is_own("volume", volume)?;
     let is_mount = volume.source().is_some_and(|source| source.kind == DiskKind::Mount);
     judge(!is_mount, || "volume.disk.source.type: a MOUNT disk cannot shrink".to_owned())?;
     is_persistent(volume).map_err(|fault| format!("volume.{fault}"))?;

@@ -4,7 +4,7 @@
 //! file (who may say what), then one file per noun: `agents` with `settle`, `removals` and [`registry`], `frameworks`, `introduce` and `leftovers`,
 //! `offers` with `clients`, `demand`, `eligible`, `constraints` and `pattern`, `stock` and `shares`, `quota`, `promises`,
 //! `operator`, `duty`, `maintenance` and `inverse`, `accept`, `tasks`, `executors`, `programs`, `reconcile`; `operations`,
-//! `judge`, `claims` and `lent`.
+//! `judge` with `disks`, `claims`, `provided` and `lent`.
 //!
 //! Offers are made on ticks only: whoever changes something that may lead to offers finds `wake_at` due at once.
 
@@ -18,6 +18,7 @@ mod clients;
 pub mod constraints;
 pub mod counts;
 mod demand;
+mod disks;
 mod doubles;
 mod duty;
 mod eligible;
@@ -37,6 +38,7 @@ mod pattern;
 mod places;
 mod programs;
 mod promises;
+mod provided;
 pub mod quota;
 mod reconcile;
 mod record;
@@ -435,7 +437,7 @@ impl Kernel {
                 self.state.apply(record);
                 self.view.schedule = Arc::new(self.state.schedule.clone());
             }
-            Record::Claims(id, _) => {
+            Record::Claims(id, _) | Record::Provided(id, _) => {
                 self.count_agent(id, Change::minus);
                 self.state.apply(record);
                 self.count_agent(id, Change::plus);

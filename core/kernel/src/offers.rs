@@ -345,6 +345,7 @@ impl Kernel {
         }
         let held = self.state.in_use.get(id).into_iter().flat_map(BTreeMap::values);
         held.for_each(|held| free.take_unshared(held));
+        self.take_converting(id, &mut free);
         free
     }
 }

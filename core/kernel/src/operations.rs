@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::agent::{Books, PROTOCOL_CLAIMS, ToAgent};
 use model::id::{AgentId, FrameworkId, OfferId, OperationId, Serial, Uuid};
 use model::operation::{Conversion, Operated, OperationState, OperationStatus};
+use model::provider::Provided;
 use model::resources::Resources;
 use model::scheduler::Event;
 
@@ -45,9 +46,10 @@ impl Kernel {
         let framework = lot.offer.framework.clone();
         let judged = self.conversion_fault(lot, id.as_ref(), &conversion);
         let rest = judged.and_then(|()| {
-            let consumed = conversion.consumed();
-            let rest = lot.rest.converted(&consumed, &conversion.converted());
-            rest.ok_or_else(|| format!("it needs {consumed} and {} are offered", lot.rest))
+            let rest = conversion.applied(&lot.rest);
+            rest.ok_or_else(|| {
+                format!("it needs {} and {} are offered", conversion.consumed(), lot.rest)
+            })
         });
         match rest {
             Ok(rest) => {
@@ -104,10 +106,7 @@ impl Kernel {
     /// It was judged, and what it uses up is there: from now on the agent has what comes of it.
     fn send(&mut self, agent: &AgentId, order: Order, out: &mut Out) {
         let Order { framework, id, conversion } = order;
-        let (consumed, converted) = (conversion.consumed(), conversion.converted());
-        let total = self.state.total(agent).converted(&consumed, &converted);
-        let total = total.expect("what is free or offered is there");
-        self.set_claims(agent, total.claims(), out);
+        let version = self.foresee(agent, &conversion, out);
         let operation = Uuid::derive(spread(agent), self.operations.next.0);
         self.operations.next = self.operations.next.next();
         let mut latest = OperationStatus::new(id.clone(), OperationState::Pending, "");
@@ -120,13 +119,27 @@ impl Kernel {
         };
         self.know(agent, operated);
         let live = self.agents.get_mut(agent).expect("offers are of live agents");
-        live.converting.insert(operation);
+        if conversion.provider().is_none() {
+            live.converting.insert(operation);
+        }
         let connection = live.connection.expect("and of connected ones");
-        let letter = ToAgent::Convert { operation, framework, id, conversion };
+        let letter = ToAgent::Convert { operation, framework, id, conversion, version };
         out.effects.push(Effect::ToAgent(connection, letter));
     }
 
-    fn know(&mut self, agent: &AgentId, operated: Operated) {
+    /// From now on the agent has what comes of it, if that can be foreseen. Says in which state of its provider.
+    fn foresee(&mut self, agent: &AgentId, conversion: &Conversion, out: &mut Out) -> Option<Uuid> {
+        if let Some(provider) = conversion.provider() {
+            return self.foresee_at(agent, provider, conversion, out);
+        }
+        let total = conversion.applied(&self.state.total(agent));
+        let total = total.expect("what is free or offered is there");
+        self.set_claims(agent, total.claims(), out);
+        None
+    }
+
+    fn know(&mut self, agent: &AgentId, mut operated: Operated) {
+        operated.latest.provider = operated.conversion.provider().cloned();
         let key = (agent.clone(), operated.uuid);
         if let (Some(framework), Some(id)) = (&operated.framework, &operated.latest.operation) {
             self.operations.by_id.insert((framework.clone(), id.clone()), key.clone());
@@ -148,7 +161,7 @@ impl Kernel {
         &mut self,
         agent: &AgentId,
         mut operated: Operated,
-        claims: Resources,
+        (claims, provided): (Resources, Option<Provided>),
         out: &mut Out,
     ) {
         let live = self.agents.get_mut(agent).expect("it has just spoken");
@@ -162,7 +175,9 @@ impl Kernel {
             self.adopt_claims(agent, claims, out);
         }
         operated.latest.agent = Some(agent.clone());
+        operated.latest.provider = operated.conversion.provider().cloned();
         self.note_ended(agent, &operated);
+        let was_at = operated.conversion.provider().is_some();
         let (latest, framework) = (operated.latest.clone(), self.listener(&operated));
         if framework.is_some() || !is_over {
             self.know(agent, operated);
@@ -176,6 +191,9 @@ impl Kernel {
                 out.effects.push(Effect::ToAgent(connection, letter));
             }
             (None, _) => (),
+        }
+        if was_at {
+            self.adopt_provider(agent, provided, out);
         }
     }
 
@@ -199,7 +217,7 @@ impl Kernel {
 
     /// The agent registers: what was on its way and did not arrive will not be done.
     pub(crate) fn settle_books(&mut self, agent: &AgentId, books: Books, out: &mut Out) {
-        let Books { claims, operations, executors: _, revocable: _ } = books;
+        let Books { claims, operations, executors: _, revocable: _, providers } = books;
         operations.iter().for_each(|told| self.note_ended(agent, told));
         for key in self.operations_of(agent) {
             let Some(known) = self.forget_operation(&key) else { continue };
@@ -208,7 +226,9 @@ impl Kernel {
                 self.end_operation(&known, OperationState::Dropped, cause, out);
             }
         }
-        let pending = operations.iter().filter(|told| !told.latest.state.is_terminal());
+        let pending = operations.iter().filter(|told| {
+            !told.latest.state.is_terminal() && told.conversion.provider().is_none()
+        });
         let pending = pending.map(|told| told.uuid).collect();
         self.agents.get_mut(agent).expect("it was attached").converting = pending;
         for mut operated in operations {
@@ -218,9 +238,10 @@ impl Kernel {
             }
         }
         self.set_claims(agent, claims, out);
+        self.set_provided(agent, providers, out);
     }
 
-    fn operations_of(&self, agent: &AgentId) -> Vec<(AgentId, Uuid)> {
+    pub(crate) fn operations_of(&self, agent: &AgentId) -> Vec<(AgentId, Uuid)> {
         let first = (agent.clone(), Uuid([0; 16]));
         let all = self.view.operations.range(first..).map(|(key, _)| key);
         all.take_while(|(of, _)| of == agent).cloned().collect()
@@ -236,8 +257,8 @@ impl Kernel {
             Arc::make_mut(known).latest.state = OperationState::Unreachable;
             let known = Arc::clone(known);
             if let Some(framework) = self.listener(&known) {
-                let id = known.latest.operation.clone();
-                self.tell_operation(&framework, id, OperationState::Unreachable, cause, out);
+                let status = decreed(&known, OperationState::Unreachable, cause);
+                self.tell(&framework, Event::UpdateOperation(status), out);
             }
         }
     }
@@ -264,7 +285,7 @@ impl Kernel {
         let kind = Some(OperationKind::of(&known.conversion));
         self.view.history.counts.operation_ended(kind, state);
         if let Some(framework) = self.listener(known) {
-            self.tell_operation(&framework, known.latest.operation.clone(), state, cause, out);
+            self.tell(&framework, Event::UpdateOperation(decreed(known, state, cause)), out);
         }
     }
 
@@ -344,6 +365,11 @@ impl Kernel {
     ) -> OperationStatus {
         let key = self.operations.by_id.get(&(from.clone(), id.clone()));
         if let Some(known) = key.and_then(|key| self.view.operations.get(key)) {
+            let agent = key.map(|(agent, _)| agent).expect("it is known by its key");
+            if self.waits_for_provider(agent, known) {
+                let cause = "its resource provider has yet to return";
+                return decreed(known, OperationState::Recovering, cause);
+            }
             return OperationStatus { uuid: None, ..known.latest.clone() };
         }
         let (state, message) = match self.fate(agent) {
@@ -398,4 +424,11 @@ impl Kernel {
             self.rescind(offer, out);
         }
     }
+}
+
+/// What the kernel itself says of an operation. It wants no acknowledgement.
+fn decreed(known: &Operated, state: OperationState, cause: &str) -> OperationStatus {
+    let status = OperationStatus::new(known.latest.operation.clone(), state, cause);
+    let (agent, provider) = (known.latest.agent.clone(), known.latest.provider.clone());
+    OperationStatus { agent, provider, ..status }
 }

@@ -13,6 +13,10 @@ use crate::state::Drain;
 use crate::{Kernel, Out, Record, Refusal};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "operators give few orders, and none of them is kept"
+)]
 pub enum Order {
     /// The roles' quotas are these from now on; one without limits and guarantees is removed.
     UpdateQuota {

@@ -14,6 +14,7 @@ const CLAIMS: u8 = b'c';
 const FRAMEWORK: u8 = b'f';
 const IN_USE: u8 = b'u';
 const MAINTENANCE: u8 = b'm';
+const PROVIDED: u8 = b'p';
 const QUOTA: u8 = b'q';
 const WEIGHT: u8 = b'w';
 
@@ -31,6 +32,7 @@ impl machine::Record for Record {
             Record::Weight(role, _) => key(WEIGHT, role.as_str()),
             Record::Quota(role, _) => key(QUOTA, role.as_str()),
             Record::Claims(agent, _) => key(CLAIMS, agent.as_str()),
+            Record::Provided(agent, _) => key(PROVIDED, agent.as_str()),
             Record::Maintenance(_) => key(MAINTENANCE, ""),
             Record::InUse(agent, role, _) => {
                 let mut key = key(IN_USE, agent.as_str());
@@ -49,6 +51,7 @@ impl machine::Record for Record {
             Record::Quota(_, quota) => quota.as_ref().map(value),
             Record::InUse(_, _, held) => held.as_ref().map(value),
             Record::Claims(_, claims) => claims.as_ref().map(value),
+            Record::Provided(_, provided) => provided.as_ref().map(value),
             Record::Maintenance(schedule) => schedule.as_ref().map(value),
         }
     }
@@ -63,6 +66,7 @@ impl machine::Record for Record {
             AGENT => Ok(Record::Agent(AgentId::new(id), Some(content(key, value)?))),
             FRAMEWORK => Ok(Record::Framework(FrameworkId::new(id), Some(content(key, value)?))),
             CLAIMS => Ok(Record::Claims(AgentId::new(id), Some(content(key, value)?))),
+            PROVIDED => Ok(Record::Provided(AgentId::new(id), Some(content(key, value)?))),
             WEIGHT => Ok(Record::Weight(Role::new(id), Some(content(key, value)?))),
             QUOTA => Ok(Record::Quota(Role::new(id), Some(content(key, value)?))),
             MAINTENANCE => Ok(Record::Maintenance(Some(content(key, value)?))),

@@ -35,6 +35,7 @@ impl Kernel {
             recovered: live.is_some_and(|live| live.return_by.is_some()),
             in_use: self.state.in_use.get(id).cloned().unwrap_or_default(),
             claims: self.state.claims.get(id).cloned().unwrap_or_default(),
+            provided: self.state.provided(id).to_vec(),
             reregistered_at: live.and_then(|live| live.returned_at),
             executors: live.into_iter().flat_map(LiveAgent::executors).collect(),
             answers: self.inverse.answers(id),

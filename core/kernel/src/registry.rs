@@ -101,6 +101,7 @@ impl Kernel {
         if self.state.claims.contains_key(id) {
             self.commit(Record::Claims(id.clone(), None), out);
         }
+        self.set_provided(id, Vec::new(), out);
         self.forget_live(id);
         self.forget_stock(id);
         self.commit(Record::Agent(id.clone(), None), out);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use model::agent::AgentInfo;
 use model::framework::FrameworkInfo;
-use model::id::{AgentId, FrameworkId, Role};
+use model::id::{AgentId, FrameworkId, ProviderId, Role};
+use model::provider::Provided;
 use model::resources::{Resources, Scalar};
 use model::time::Time;
 
@@ -29,6 +30,8 @@ pub enum Record {
     /// What was reserved on an agent while the cluster ran, and its volumes. It is true there: this is what a new leader
     /// goes by until the agent is back.
     Claims(AgentId, Option<Resources>),
+    /// What providers bring to an agent. It is true at those: this, too, is what a new leader goes by.
+    Provided(AgentId, Option<Vec<Provided>>),
     /// Which machines are to be down, and which are.
     Maintenance(Option<Schedule>),
 }
@@ -123,6 +126,8 @@ pub struct State {
     pub in_use: BTreeMap<AgentId, BTreeMap<Role, Resources>>,
     /// No entry is empty.
     pub claims: BTreeMap<AgentId, Resources>,
+    /// No entry is empty.
+    pub provided: BTreeMap<AgentId, Vec<Provided>>,
     pub schedule: Schedule,
     /// The same by machine.
     pub machines: BTreeMap<MachineId, Planned>,
@@ -147,6 +152,7 @@ impl State {
             Record::InUse(agent, role, held) => self.charge(agent, role, held),
             Record::Quota(role, quota) => put(&mut self.quotas, role, quota),
             Record::Claims(agent, claims) => put(&mut self.claims, agent, claims),
+            Record::Provided(agent, provided) => put(&mut self.provided, agent, provided),
             Record::Maintenance(schedule) => {
                 self.schedule = schedule.clone().unwrap_or_default();
                 self.machines = Planned::index(&self.schedule);
@@ -169,10 +175,16 @@ impl State {
     /// All that an agent has, as it is by now.
     pub fn total(&self, agent: &AgentId) -> Cow<'_, Resources> {
         let Some(known) = self.agents.get(agent) else { return Cow::Owned(Resources::default()) };
-        match self.claims.get(agent) {
-            Some(claims) => Cow::Owned(known.info.resources.with_claims(claims)),
-            None => Cow::Borrowed(&known.info.resources),
-        }
+        total(&known.info.resources, self.claims.get(agent), self.provided(agent))
+    }
+
+    pub fn provided(&self, agent: &AgentId) -> &[Provided] {
+        self.provided.get(agent).map_or(&[], Vec::as_slice)
+    }
+
+    /// Unless it is away.
+    pub fn provider(&self, agent: &AgentId, provider: &ProviderId) -> Option<&Provided> {
+        self.provided(agent).iter().find(|one| one.id == *provider)
     }
 
     pub fn is_admitted(&self, agent: &AgentId) -> bool {
@@ -204,6 +216,20 @@ impl State {
         let ids = (self.frameworks_next..).map(|n| FrameworkId::new(format!("{cluster}-{n:04}")));
         first_free(ids, &self.frameworks)
     }
+}
+
+/// What an agent has by its configuration, what became of that, and what others bring to it.
+pub(crate) fn total<'a>(
+    own: &'a Resources,
+    claims: Option<&Resources>,
+    provided: &[Provided],
+) -> Cow<'a, Resources> {
+    let mut all = match claims {
+        Some(claims) => Cow::Owned(own.with_claims(claims)),
+        None => Cow::Borrowed(own),
+    };
+    provided.iter().for_each(|one| all.to_mut().add(&one.total));
+    all
 }
 
 fn put<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, value: &Option<V>) {

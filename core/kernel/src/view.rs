@@ -8,6 +8,7 @@ use imbl::OrdMap;
 use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::operation::Operated;
+use model::provider::Provided;
 use model::resources::{Resources, Scalar};
 use model::scheduler::{InverseOffer, Offer};
 use model::task::Task;
@@ -18,7 +19,7 @@ use crate::amounts::{Amounts, Counted};
 use crate::history::History;
 use crate::maintenance::Schedule;
 use crate::quota::{Quantities, Quota};
-use crate::state::{Agent, Framework, Standing};
+use crate::state::{self, Agent, Framework, Standing};
 
 /// Agents, frameworks and weights are durable; connectedness, tasks and offers may be newer than the last commit.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,8 @@ pub struct AgentView {
     pub in_use: BTreeMap<Role, Resources>,
     /// What was reserved while the cluster ran, and volumes.
     pub claims: Resources,
+    /// What providers bring to it.
+    pub provided: Vec<Provided>,
     pub reregistered_at: Option<Time>,
     /// Executors that are programs, with tasks or without.
     pub executors: Vec<HeldExecutor>,
@@ -85,10 +88,8 @@ pub enum Answer {
 impl AgentView {
     /// All that it has, as it is by now.
     pub fn total(&self) -> Cow<'_, Resources> {
-        match self.claims.is_empty() {
-            true => Cow::Borrowed(&self.agent.info.resources),
-            false => Cow::Owned(self.agent.info.resources.with_claims(&self.claims)),
-        }
+        let claims = Some(&self.claims).filter(|claims| !claims.is_empty());
+        state::total(&self.agent.info.resources, claims, &self.provided)
     }
 }
 

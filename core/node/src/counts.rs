@@ -23,6 +23,9 @@ pub struct Counts {
     pub failed_launches: u64,
     /// Executors of which nothing is left.
     pub executors_ended: u64,
+    /// How often a resource provider has subscribed, and how often one went away.
+    pub providers_subscribed: u64,
+    pub providers_lost: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +73,8 @@ impl Node {
             | Input::Looked { .. }
             | Input::Volumes { .. }
             | Input::Executor { .. }
+            | Input::Provider { .. }
+            | Input::ProviderGone { .. }
             | Input::Measured { .. }
             | Input::Loaded { .. }
             | Input::StopTasks

@@ -139,8 +139,8 @@ impl Node {
                 self.report(&key, &held, dropped(&program), turn);
             } else if let Some(news) = self.unseen(&program, since, &held.info) {
                 self.report(&key, &held, news, turn);
-            } else {
-                self.is_ended_for_lack(&key, &held, turn);
+            } else if !self.is_ended_for_lack(&key, &held, turn) && !self.awaits(&held) {
+                self.prepare(&key, &held, turn);
             }
         }
         if since == Since::Now && self.live_in(&container).is_empty() {
@@ -180,10 +180,11 @@ impl Node {
         (container, Arc::new(executor))
     }
 
-    /// Unless a volume of its own is being made.
-    pub(crate) fn launch_program(&self, container: &ContainerId, turn: &mut Turn<'_>) {
+    /// Unless a volume of its own is being made, or what it uses of providers.
+    pub(crate) fn launch_program(&mut self, container: &ContainerId, turn: &mut Turn<'_>) {
         let executor = self.state.executor(container).expect("it is written down").clone();
-        if self.is_being_made(&executor.info.resources) {
+        let own = &executor.info.resources;
+        if self.is_being_made(own) || !self.is_ready(container, own, turn) {
             return;
         }
         let (resources, limits) = self.needed(container, &executor);
@@ -403,12 +404,18 @@ impl Node {
     }
 
     /// It has ended, and with it what is left of its tasks.
-    fn program_over(&mut self, container: &ContainerId, over: Over, turn: &mut Turn<'_>) {
+    pub(crate) fn program_over(
+        &mut self,
+        container: &ContainerId,
+        over: Over,
+        turn: &mut Turn<'_>,
+    ) {
         let executor = self.state.executor(container).expect("it is held").clone();
         for (id, held) in self.live_in(container) {
             self.report(&id, &held, self.orphaned(&executor, &over), turn);
         }
         self.programs.due.remove(container);
+        self.providers.ready.remove(container);
         self.commit(Record::Executor(container.clone(), None), turn);
         turn.out.effects.push(Effect::ToMaster(FromAgent::ExecutorEnded {
             framework: executor.framework().clone(),
@@ -459,31 +466,15 @@ impl Node {
             ..News::of(state)
         }
     }
-
-    /// What is left of an executor of which nothing is held any more.
-    pub(crate) fn collect_left(&self, framework: &FrameworkId, group: &Group, turn: &mut Turn<'_>) {
-        let key = (framework.clone(), group.executor.id.clone());
-        let is_same = |held: &Held| {
-            held.group.as_ref().is_some_and(|other| other.container == group.container)
-        };
-        let lives = self.state.executor(&group.container).is_some();
-        if !lives && !self.state.of_executor(&key).any(|(_, held)| is_same(held)) {
-            turn.out.effects.push(Effect::CollectExecutor {
-                framework: framework.clone(),
-                group: group.clone(),
-                after: self.config.gc_delay,
-            });
-        }
-    }
 }
 
 /// How a program has ended.
 #[derive(Debug)]
-struct Over {
-    wait_status: Option<i32>,
+pub(crate) struct Over {
+    pub(crate) wait_status: Option<i32>,
     /// What the runtime or the launch says.
-    why: Option<Reason>,
-    cause: String,
+    pub(crate) why: Option<Reason>,
+    pub(crate) cause: String,
 }
 
 /// Those that are not partition-aware know only TASK_LOST.

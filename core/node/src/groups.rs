@@ -120,6 +120,22 @@ impl Node {
             self.collect_left(&task.framework, group, turn);
         }
     }
+
+    /// What is left of an executor of which nothing is held any more.
+    pub(crate) fn collect_left(&self, framework: &FrameworkId, group: &Group, turn: &mut Turn<'_>) {
+        let key = (framework.clone(), group.executor.id.clone());
+        let is_same = |held: &Held| {
+            held.group.as_ref().is_some_and(|other| other.container == group.container)
+        };
+        let lives = self.state.executor(&group.container).is_some();
+        if !lives && !self.state.of_executor(&key).any(|(_, held)| is_same(held)) {
+            turn.out.effects.push(Effect::CollectExecutor {
+                framework: framework.clone(),
+                group: group.clone(),
+                after: self.config.gc_delay,
+            });
+        }
+    }
 }
 
 fn not_launched(cause: String) -> News {

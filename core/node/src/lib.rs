@@ -3,7 +3,8 @@
 //! Reading order: this file (who may say what), [`state`] (what is checkpointed), [`tasks`] (a task from its launch to
 //! its end), [`groups`] (tasks that live and die together), [`frameworks`] (whose they are), [`executor`] and [`hears`]
 //! (executors that are programs), [`updates`] (what is told until acknowledged),
-//! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`checks`] (when to probe for health and
+//! [`operations`] (resources become others), [`volumes`] (tasks wait for those), [`providers`] (what others bring),
+//! [`publish`] (tasks wait for that), [`checks`] (when to probe for health and
 //! what it means), [`looks`] (what else is probed for), [`lend`] (what tasks leave idle), [`counts`], [`start`] (what a restarted
 //! agent does about what it finds), [`view`] (what can be asked).
 //!
@@ -18,6 +19,8 @@ mod hears;
 mod lend;
 mod looks;
 mod operations;
+mod providers;
+mod publish;
 mod queue;
 mod start;
 mod state;
@@ -32,7 +35,7 @@ use std::time::Duration;
 
 use model::agent::{AgentInfo, FromAgent, ToAgent};
 use model::container::Probe;
-use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
+use model::id::{AgentId, ContainerId, FrameworkId, ProviderId, TaskId, Term, Uuid};
 use model::limits::Limits;
 use model::machine::Machine;
 use model::operation::{Operated, OperationState, OperationStatus};
@@ -52,6 +55,8 @@ use looks::Looks;
 pub use looks::{Finding, Look};
 use operations::Repeats;
 pub use operations::unwritten;
+use providers::Providers;
+pub use providers::{Admitted, Apply, Brings, FromProvider, Subscribed, ToProvider};
 use queue::Queue;
 use start::Life;
 use state::State;
@@ -157,6 +162,17 @@ pub enum Input {
         said: FromExecutor,
         seed: u64,
     },
+    /// A resource provider speaks.
+    Provider {
+        stream: u64,
+        said: FromProvider,
+        seed: u64,
+    },
+    /// An operator says that a resource provider does not come back.
+    ProviderGone {
+        provider: ProviderId,
+        seed: u64,
+    },
     /// How much the tasks that are to be measured use.
     Measured {
         tasks: Vec<Measured>,
@@ -201,6 +217,10 @@ pub enum Happened {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most effects are letters, and a box would be one more allocation for each"
+)]
 pub enum Effect {
     /// Lost if there is no stream; repeated from state.
     ToMaster(FromAgent),
@@ -224,6 +244,8 @@ pub enum Effect {
     Pool { pool: ContainerId, resources: Resources },
     /// Lost if it does not listen; it is told again when it does.
     ToExecutor { container: ContainerId, said: ToExecutor },
+    /// Lost if it does not listen; it says what it knows when it does.
+    ToProvider { stream: u64, said: ToProvider },
     /// SIGTERM, then SIGKILL after the grace period. A launch under way is broken off and ends as `Failed`; a
     /// container that has ended or was never there is no concern.
     Stop { container: ContainerId, grace: Duration },
@@ -270,6 +292,7 @@ pub struct Node {
     /// When tasks must have ended by themselves.
     deadlines: Queue<ContainerId>,
     lending: Lending,
+    providers: Providers,
     counts: Counts,
 }
 
@@ -285,13 +308,19 @@ impl Node {
             programs: Programs::default(),
             deadlines: Queue::default(),
             lending: Lending::default(),
+            providers: Providers::default(),
             counts: Counts::default(),
         }
     }
 
     /// What is durable once the records of the last step are.
     pub fn view(&self) -> View {
-        View { lent: self.lending.resources(), counts: self.counts.clone(), ..self.state.view() }
+        View {
+            lent: self.lending.resources(),
+            counts: self.counts.clone(),
+            providers: self.providers.subscribed(),
+            ..self.state.view()
+        }
     }
 
     fn handle(&mut self, input: Input, turn: &mut Turn<'_>) -> Result<(), Refusal> {
@@ -318,6 +347,8 @@ impl Node {
             Input::Executor { container, said, .. } => {
                 self.hear_executor(&container, said, turn);
             }
+            Input::Provider { stream, said, .. } => self.hear_provider(stream, said, turn),
+            Input::ProviderGone { provider, .. } => self.provider_gone(&provider, turn),
             Input::Measured { tasks } => self.tell_use(tasks, turn),
             Input::Loaded { loads } => self.loaded(&loads, turn),
             Input::StopTasks => self.stop_tasks(turn),
@@ -361,9 +392,10 @@ impl Node {
                 self.abandon(&framework, turn);
                 self.abandon_operations(&framework, turn);
             }
-            ToAgent::Convert { operation, framework, id, conversion } => {
+            ToAgent::Convert { operation, framework, id, conversion, version } => {
                 let latest = OperationStatus::new(id, OperationState::Pending, "");
-                self.convert(Operated { uuid: operation, framework, conversion, latest }, turn);
+                let operated = Operated { uuid: operation, framework, conversion, latest };
+                self.convert(operated, version, turn);
             }
             ToAgent::AcknowledgeOperation { operation, uuid } => {
                 self.operation_acknowledged(operation, uuid, turn);
@@ -417,6 +449,8 @@ fn seed(input: &Input) -> u64 {
         | Input::Container { seed, .. }
         | Input::Probed { seed, .. }
         | Input::Executor { seed, .. }
+        | Input::Provider { seed, .. }
+        | Input::ProviderGone { seed, .. }
         | Input::Looked { seed, .. }
         | Input::Volumes { seed, .. } => *seed,
         Input::Connected { .. }

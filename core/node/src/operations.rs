@@ -46,7 +46,7 @@ pub fn unwritten(mut operated: Operated, claims: Resources, cause: &str, seed: u
         uuid: Some(Uuid::derive(seed, 0)),
         ..OperationStatus::new(id, OperationState::Failed, cause)
     };
-    FromAgent::Operated { operated: Box::new(operated), claims }
+    FromAgent::Operated { operated: Box::new(operated), claims, provided: None }
 }
 
 impl Node {
@@ -62,14 +62,23 @@ impl Node {
             operations: operations.map(|operated| Operated::clone(operated)).collect(),
             executors: self.state.executors().values().map(|one| one.told()).collect(),
             revocable: self.lending.resources(),
+            providers: self.provided(),
         }
     }
 
     /// A conversion is asked for. Told twice, it is done once.
-    pub(crate) fn convert(&mut self, operated: Operated, turn: &mut Turn<'_>) {
+    pub(crate) fn convert(
+        &mut self,
+        operated: Operated,
+        version: Option<Uuid>,
+        turn: &mut Turn<'_>,
+    ) {
         let operation = operated.uuid;
         if self.state.operations().contains_key(&operation) {
             return;
+        }
+        if let Some(provider) = operated.conversion.provider().cloned() {
+            return self.convert_at(&provider, operated, version, turn);
         }
         let total = self.conversion_of(&operated.conversion);
         match total {
@@ -113,7 +122,7 @@ impl Node {
         sum
     }
 
-    fn is_in_use(&self, volume: &Resource) -> bool {
+    pub(crate) fn is_in_use(&self, volume: &Resource) -> bool {
         let volume = Resources::new([volume.clone()]);
         let live = self.state.all();
         live.values().any(|held| !held.is_ended() && held.info.resources.contains(&volume))
@@ -134,10 +143,10 @@ impl Node {
         }
     }
 
-    /// Whatever was begun before a restart.
+    /// Whatever was begun before a restart. A provider says itself how far it is.
     pub(crate) fn carry_on_all(&mut self, turn: &mut Turn<'_>) {
         for operated in self.state.operations().clone().values() {
-            if !operated.latest.state.is_terminal() {
+            if !operated.latest.state.is_terminal() && operated.conversion.provider().is_none() {
                 self.carry_on(operated, turn);
             }
         }
@@ -166,7 +175,7 @@ impl Node {
         self.end_operation(operated, OperationState::Failed, &cause, turn);
     }
 
-    fn end_operation(
+    pub(crate) fn end_operation(
         &mut self,
         mut operated: Operated,
         state: OperationState,
@@ -193,7 +202,10 @@ impl Node {
         let Some(operated) = over.filter(|_| self.updates.is_connected()).cloned() else { return };
         let claims = self.state.claims().clone();
         let operated = Box::new(Operated::clone(&operated));
-        turn.out.effects.push(Effect::ToMaster(FromAgent::Operated { operated, claims }));
+        let provider = operated.conversion.provider();
+        let provided = provider.and_then(|id| self.provided_by(id)).map(Box::new);
+        let told = FromAgent::Operated { operated, claims, provided };
+        turn.out.effects.push(Effect::ToMaster(told));
         // A wait of nothing would have ticks without end at one time.
         let wait = wait.max(Duration::from_millis(1));
         self.repeats.due.set(operation, turn.now + wait);
@@ -219,9 +231,10 @@ impl Node {
         uuid: Uuid,
         turn: &mut Turn<'_>,
     ) {
-        let known = self.state.operations().get(&operation);
-        if known.is_some_and(|known| known.latest.uuid == Some(uuid)) {
+        let known = self.state.operations().get(&operation).cloned();
+        if let Some(known) = known.filter(|known| known.latest.uuid == Some(uuid)) {
             self.repeats.settled(operation);
+            self.pass_acknowledgement(&known, turn);
             self.commit(Record::Operation(operation, None), turn);
         }
     }

@@ -7,7 +7,7 @@ use model::id::{ContainerId, Term};
 use model::task::{Reason, Source, TaskState};
 
 use crate::state::{Held, Own, Record};
-use crate::tasks::{launch, stop};
+use crate::tasks::stop;
 use crate::updates::News;
 use crate::{Effect, Node, Turn};
 
@@ -112,7 +112,7 @@ impl Node {
         let (state, reason) = match (held.killed, ran) {
             (None, false) => {
                 if !self.awaits(held) {
-                    launch(container.clone(), held, turn);
+                    self.begin(container, held, turn);
                 }
                 return;
             }

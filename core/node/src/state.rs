@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use model::agent::{AgentInfo, TellKilling};
 use model::executor::Together;
 use model::framework::FrameworkInfo;
-use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Term, Uuid};
+use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, ProviderId, TaskId, Term, Uuid};
 use model::machine::BadRecord;
 use model::operation::Operated;
 use model::resources::Resources;
@@ -17,6 +17,7 @@ use model::task::{Cgroups, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
 
 use crate::executor::Executor;
+use crate::providers::Admitted;
 use crate::view::View;
 use crate::{Node, Turn};
 
@@ -34,6 +35,7 @@ pub enum Record {
     Executor(ContainerId, Option<Arc<Executor>>),
     /// One of which anything is held.
     Framework(FrameworkId, Option<Arc<FrameworkInfo>>),
+    Provider(ProviderId, Option<Arc<Admitted>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -155,6 +157,7 @@ const CLAIMS: u8 = b'c';
 const OPERATION: u8 = b'p';
 const EXECUTOR: u8 = b'e';
 const FRAMEWORK: u8 = b'f';
+const PROVIDER: u8 = b'r';
 
 /// Precedes every value.
 const VERSION: u8 = 1;
@@ -174,6 +177,8 @@ impl model::machine::Record for Record {
                 [&[MACHINE, EXECUTOR], container.as_str().as_bytes()].concat()
             }
             Record::Framework(id, _) => [&[MACHINE, FRAMEWORK], id.as_str().as_bytes()].concat(),
+            }
+            Record::Provider(id, _) => [&[MACHINE, PROVIDER], id.as_str().as_bytes()].concat(),
         }
     }
 
@@ -185,6 +190,7 @@ impl model::machine::Record for Record {
             Record::Operation(_, operated) => operated.as_deref().map(encode),
             Record::Executor(_, executor) => executor.as_deref().map(encode),
             Record::Framework(_, info) => info.as_deref().map(encode),
+            Record::Provider(_, provider) => provider.as_deref().map(encode),
         }
     }
 
@@ -203,6 +209,10 @@ impl model::machine::Record for Record {
                 let id = str::from_utf8(id).map_err(|cause| BadRecord::new(key, cause))?;
                 let info = Arc::new(decode(key, value)?);
                 Ok(Record::Framework(FrameworkId::new(id), Some(info)))
+            }
+            [MACHINE, PROVIDER, id @ ..] => {
+                let id = str::from_utf8(id).map_err(|cause| BadRecord::new(key, cause))?;
+                Ok(Record::Provider(ProviderId::new(id), Some(Arc::new(decode(key, value)?))))
             }
             [MACHINE, CLAIMS] => Ok(Record::Claims(decode(key, value)?)),
             [MACHINE, OPERATION, id @ ..] => {
@@ -241,6 +251,7 @@ pub(crate) struct State {
     executors: OrdMap<ContainerId, Arc<Executor>>,
     pub(crate) programs: BTreeMap<(FrameworkId, ExecutorId), ContainerId>,
     pub(crate) frameworks: OrdMap<FrameworkId, Arc<FrameworkInfo>>,
+    providers: OrdMap<ProviderId, Arc<Admitted>>,
 }
 
 impl State {
@@ -252,6 +263,10 @@ impl State {
                 self.operations.insert(*id, operated.clone());
             }
             Record::Operation(id, None) => drop(self.operations.remove(id)),
+            Record::Provider(id, Some(admitted)) => {
+                self.providers.insert(id.clone(), admitted.clone());
+            }
+            Record::Provider(id, None) => drop(self.providers.remove(id)),
             Record::Task(container, Some(held)) => {
                 let task = (held.framework.clone(), held.info.id.clone());
                 self.by_task.insert(task, container.clone());
@@ -308,6 +323,7 @@ impl State {
             operations: self.operations.clone(),
             executors: self.executors.clone(),
             frameworks: self.frameworks.clone(),
+            admitted: self.providers.clone(),
             ..View::default()
         }
     }
@@ -318,6 +334,10 @@ impl State {
 
     pub(crate) fn operations(&self) -> &OrdMap<Uuid, Arc<Operated>> {
         &self.operations
+    }
+
+    pub(crate) fn providers(&self) -> &OrdMap<ProviderId, Arc<Admitted>> {
+        &self.providers
     }
 
     pub(crate) fn own(&self) -> Option<&Own> {

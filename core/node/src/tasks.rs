@@ -67,7 +67,7 @@ impl Node {
     ) {
         let is_over = self.state.held(&container).is_none_or(|now| now.latest.is_some());
         if !is_over && !self.is_ended_for_lack(&container, held, turn) && !self.awaits(held) {
-            launch(container, held, turn);
+            self.begin(&container, held, turn);
         }
     }
 
@@ -189,7 +189,7 @@ impl Node {
         let held = Held { killed: Some(killed), ..held.clone() };
         self.keep(container, held.clone(), turn);
         if waits {
-            let cause = "Killed before its volumes were made".to_owned();
+            let cause = "Killed before what it is to use was ready".to_owned();
             let news = failed(&held, Reason::TaskKilledDuringLaunch, cause);
             return self.report(container, &held, news, turn);
         }
@@ -342,7 +342,7 @@ pub(crate) fn stop(container: &ContainerId, killed: Killed, turn: &mut Turn<'_>)
 }
 
 /// It never ran, or is said not to.
-fn failed(held: &Held, reason: Reason, cause: String) -> News {
+pub(crate) fn failed(held: &Held, reason: Reason, cause: String) -> News {
     let (state, reason) = match held.killed {
         Some(_) => (TaskState::Killed, Reason::TaskKilledDuringLaunch),
         None => (TaskState::Failed, reason),

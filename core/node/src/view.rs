@@ -5,13 +5,14 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use model::agent::HeldTask;
 use model::framework::FrameworkInfo;
-use model::id::{ContainerId, ExecutorId, FrameworkId, Uuid};
+use model::id::{ContainerId, ExecutorId, FrameworkId, ProviderId, Uuid};
 use model::operation::Operated;
 use model::resources::Resources;
 use model::task::{ExecutorInfo, Task, TaskState};
 
 use crate::counts::Counts;
 use crate::executor::Executor;
+use crate::providers::{Admitted, Subscribed};
 use crate::state::{Group, Held, Own};
 
 /// All of it is durable once the batch that it was taken after is.
@@ -33,12 +34,24 @@ pub struct View {
     /// What its tasks have and do not use, as the master knows it.
     pub lent: Resources,
     pub counts: Counts,
+    /// Whom it has given an id.
+    pub admitted: OrdMap<ProviderId, Arc<Admitted>>,
+    /// Those of them that listen.
+    pub providers: Vec<Subscribed>,
 }
 
 impl View {
     /// Without what a restart forgets.
     pub fn durable(&self) -> Self {
-        Self { lent: Resources::default(), counts: Counts::default(), ..self.clone() }
+        let (lent, counts) = (Resources::default(), Counts::default());
+        Self { lent, counts, providers: Vec::new(), ..self.clone() }
+    }
+
+    /// What providers bring, as it is by now.
+    pub fn brought(&self) -> Resources {
+        let mut sum = Resources::default();
+        self.providers.iter().for_each(|provider| sum.add(&provider.total));
+        sum
     }
 }
 

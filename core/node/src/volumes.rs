@@ -8,7 +8,6 @@ use model::task::{Reason, Source, TaskInfo, TaskState};
 
 use crate::executor::Executor;
 use crate::state::{Group, Held};
-use crate::tasks::launch;
 use crate::updates::News;
 use crate::{Node, Turn};
 
@@ -36,6 +35,12 @@ impl Node {
         held: &Held,
         turn: &mut Turn<'_>,
     ) -> bool {
+        if let Some(missing) = self.unprovided(&needed(held)) {
+            let cause =
+                format!("No resource provider has all that the task is to use of {missing}");
+            self.report(container, held, lacking(cause), turn);
+            return true;
+        }
         let promised = needed(held).claims();
         // One by one, for a task may see what is shared at several places.
         let claims = self.state.claims();
@@ -43,13 +48,7 @@ impl Node {
             return false;
         }
         let cause = format!("The agent does not have all that the task is to use of {promised}");
-        let news = News {
-            source: Source::Agent,
-            reason: Some(Reason::ResourcesUnknown),
-            message: Some(cause),
-            ..News::of(TaskState::Dropped)
-        };
-        self.report(container, held, news, turn);
+        self.report(container, held, lacking(cause), turn);
         true
     }
 
@@ -76,9 +75,10 @@ impl Node {
         })
     }
 
-    /// Whether a volume of it is being made: it is launched afterwards.
+    /// Whether something of it is not ready, which it is launched after: a volume that is being made, or what a provider is
+    /// to publish.
     pub(crate) fn awaits(&self, held: &Held) -> bool {
-        held.latest.is_none() && self.is_being_made(&needed(held))
+        held.latest.is_none() && (self.is_being_made(&needed(held)) || self.is_publishing(held))
     }
 
     /// Whether one of these volumes is.
@@ -109,16 +109,13 @@ impl Node {
             // The end of another of its group may have ended it.
             let still = self.state.held(container).is_some_and(|now| now.latest.is_none());
             if still && !self.awaits(held) && !self.is_ended_for_lack(container, held, turn) {
-                match held.program().map(|group| group.container.clone()) {
-                    None => launch(container.clone(), held, turn),
-                    Some(program) => self.admit(&program, turn),
-                }
+                self.begin(container, held, turn);
             }
         }
     }
 
     /// A task of a program has what it waited for, and perhaps the program has by that.
-    fn admit(&mut self, program: &ContainerId, turn: &mut Turn<'_>) {
+    pub(crate) fn admit(&mut self, program: &ContainerId, turn: &mut Turn<'_>) {
         let Some(executor) = self.state.executor(program) else { return };
         match (&executor.running, executor.subscribed) {
             (None, _) => self.launch_program(program, turn),
@@ -132,8 +129,18 @@ impl Node {
     }
 }
 
+/// What it was to use is not there.
+fn lacking(cause: String) -> News {
+    News {
+        source: Source::Agent,
+        reason: Some(Reason::ResourcesUnknown),
+        message: Some(cause),
+        ..News::of(TaskState::Dropped)
+    }
+}
+
 /// What a task uses, and what it shares with others.
-fn needed(held: &Held) -> Resources {
+pub(crate) fn needed(held: &Held) -> Resources {
     let mut needed = held.info.resources.clone();
     let shared = held.group.as_ref().map(|Group { executor, .. }| &executor.resources);
     shared.into_iter().for_each(|shared| needed.add(shared));

@@ -196,6 +196,7 @@ impl<R: Runtime> Brain<R> {
                 | Effect::Resize { .. }
                 | Effect::Pool { .. }
                 | Effect::ToExecutor { .. }
+                | Effect::ToProvider { .. }
                 | Effect::Stop { .. }
                 | Effect::Probe { .. }
                 | Effect::Look { .. }
@@ -327,7 +328,7 @@ impl<R: Runtime> Brain<R> {
                 }
             }
             Input::Master {
-                message: ToAgent::Convert { operation, framework, id, conversion },
+                message: ToAgent::Convert { operation, framework, id, conversion, .. },
                 ..
             } => {
                 let latest = OperationStatus::new(id, OperationState::Pending, "");
@@ -341,6 +342,8 @@ impl<R: Runtime> Brain<R> {
             | Input::Connected { .. }
             | Input::Disconnected
             | Input::Executor { .. }
+            | Input::Provider { .. }
+            | Input::ProviderGone { .. }
             | Input::Probed { .. }
             | Input::Looked { .. }
             | Input::Measured { .. }

@@ -70,6 +70,7 @@ impl Runtime for Idle {
             | Effect::Resize { .. }
             | Effect::Pool { .. }
             | Effect::ToExecutor { .. }
+            | Effect::ToProvider { .. }
             | Effect::CollectExecutor { .. }
             | Effect::ToMaster(_) => (),
         }

@@ -29,6 +29,7 @@ mod line;
 mod logger;
 mod probe;
 mod projects;
+mod provider_streams;
 mod real;
 mod reconfigure;
 mod run;

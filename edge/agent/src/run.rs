@@ -32,6 +32,7 @@ use crate::gpus::Gpus;
 use crate::guests::{self, Guests};
 use crate::line::{self, Line};
 use crate::probe::Prober;
+use crate::provider_streams::ProviderStreams;
 use crate::real::{Real, Tools};
 use crate::reconfigure;
 use crate::sandbox::Sandboxes;
@@ -63,6 +64,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         if is_damaged { cause.context(DAMAGED) } else { cause }
     })?;
     let (seeds, streams) = (Arc::new(Seeds::random()), Streams::default());
+    let providers = ProviderStreams::default();
     let publisher = Publisher::new();
     let board = publisher.board();
     let (due, added) = mpsc::unbounded_channel();
@@ -84,6 +86,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
         seeds: seeds.clone(),
         guests: guests.clone(),
         streams: streams.clone(),
+        providers: providers.clone(),
         oversubscribe: config.oversubscribe,
         disk_quota: config.disk_quota,
         projects: config.projects.clone(),
@@ -104,7 +107,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
     let held = containers_of(&board.view());
     collect_old(&config, held, due).await?;
     let collector = tokio::spawn(collector(&config, added, gauges.clone()));
-    let doors = Doors { board, containers, guests, streams, calls, seeds, gauges };
+    let doors = Doors { board, containers, guests, streams, providers, calls, seeds, gauges };
     let api = Api::new(&config, info, doors);
     let within = socket.map(|socket| tokio::spawn(api::serve(socket, api.clone())));
     let served = tokio::spawn(api::serve(listener, api));

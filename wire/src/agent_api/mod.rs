@@ -2,6 +2,7 @@
 
 pub mod executor;
 pub mod files;
+pub mod provider;
 mod spelled;
 pub mod state;
 pub mod statistics;

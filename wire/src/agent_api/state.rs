@@ -29,6 +29,8 @@ pub struct AgentState<'a> {
     pub info: &'a AgentInfo,
     /// What was reserved while the cluster ran, and volumes.
     pub claims: &'a Resources,
+    /// By resource providers.
+    pub brought: Resources,
     pub started_at: Time,
     /// Where its master is.
     pub master: &'a str,
@@ -89,8 +91,9 @@ impl<'a> Executor<'a> {
 
 impl AgentState<'_> {
     pub fn json(&self) -> Value {
-        let Self { info, executors, claims, .. } = self;
-        let total = info.resources.with_claims(claims);
+        let Self { info, executors, claims, brought, .. } = self;
+        let mut total = info.resources.with_claims(claims);
+        total.add(brought);
         let held = |executor: &&Executor<'_>| executor.life() == Life::Held;
         let mut allocated = Resources::default();
         executors.iter().filter(held).for_each(|one| allocated.add(&resources(one)));
@@ -324,6 +327,7 @@ mod tests {
             id: Some(&AgentId::new("S0")),
             info: &info,
             claims: &Resources::default(),
+            brought: Resources::default(),
             started_at: Time(1_000),
             master: "m.example",
             flags: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_v1::agent::Response;
+use mesos_v1::agent::response::get_resource_providers::ResourceProvider;
 use mesos_v1::agent::response::{
     GetAgent, GetExecutors, GetFlags, GetFrameworks, GetHealth, GetLoggingLevel, GetMetrics,
     GetOperations, GetResourceProviders, GetState, GetTasks, GetVersion, Type, get_executors,
@@ -66,9 +67,14 @@ pub fn agent(view: &View) -> Response {
     Response { get_agent, ..of(Type::GetAgent) }
 }
 
-/// There are none.
-pub fn resource_providers() -> Response {
-    let get_resource_providers = Some(GetResourceProviders::default());
+/// Those that listen.
+pub fn resource_providers(view: &View) -> Response {
+    let one = |provider: &node::Subscribed| ResourceProvider {
+        resource_provider_info: super::provider::info(&provider.id, &provider.info),
+        total_resources: shown(&provider.total, None),
+    };
+    let resource_providers = view.providers.iter().map(one).collect();
+    let get_resource_providers = Some(GetResourceProviders { resource_providers });
     Response { get_resource_providers, ..of(Type::GetResourceProviders) }
 }
 

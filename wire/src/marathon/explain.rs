@@ -443,6 +443,7 @@ mod tests {
                 recovered: false,
                 in_use: [(model::id::Role::star(), resources(in_use))].into(),
                 claims: Resources::default(),
+                provided: Vec::new(),
                 reregistered_at: None,
                 answers: Vec::new(),
                 executors: vec![],

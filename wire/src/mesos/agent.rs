@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 use super::master::seconds;
 use super::resource::{self, Sum};
 
-/// Without RESOURCE_PROVIDER: agents have none.
-pub(crate) const CAPABILITIES: [&str; 7] = [
+pub(crate) const CAPABILITIES: [&str; 8] = [
     "MULTI_ROLE",
     "HIERARCHICAL_ROLE",
     "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
     "RESIZE_VOLUME",
     "AGENT_OPERATION_FEEDBACK",
     "AGENT_DRAINING",
@@ -49,7 +49,7 @@ pub struct Agent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_drain_start_time_seconds: Option<f64>,
     pub version: &'static str,
-    pub capabilities: [&'static str; 7],
+    pub capabilities: [&'static str; 8],
 }
 
 /// As in `/slaves`: resources in full as well.

@@ -183,7 +183,7 @@ impl World {
                 self.forget_operations(at, &framework);
                 self.shut_down(at, connection, &framework);
             }
-            ToAgent::Convert { operation, framework, id, conversion } => {
+            ToAgent::Convert { operation, framework, id, conversion, .. } => {
                 let latest = OperationStatus::new(id, OperationState::Pending, "");
                 self.convert(at, Operated { uuid: operation, framework, conversion, latest });
             }

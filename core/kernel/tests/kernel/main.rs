@@ -19,6 +19,7 @@ mod operations;
 mod places;
 mod programs;
 mod promises;
+mod providers;
 mod quota;
 mod reconcile;
 mod record;

@@ -74,14 +74,16 @@ impl Scene {
         let mut said = Vec::new();
         for operated in self.operated(effects, state) {
             let (claims, operated) = (self.claims(), Box::new(operated));
-            said.extend(self.stage.hear(1, FromAgent::Operated { operated, claims }));
+            said.extend(
+                self.stage.hear(1, FromAgent::Operated { operated, claims, provided: None }),
+            );
         }
         said
     }
 
     fn operated(&mut self, effects: &[Effect], state: OperationState) -> Vec<Operated> {
         let told = effects.iter().filter_map(|effect| match effect {
-            Effect::ToAgent(_, ToAgent::Convert { operation, framework, id, conversion }) => {
+            Effect::ToAgent(_, ToAgent::Convert { operation, framework, id, conversion, .. }) => {
                 self.uuids += 1;
                 let uuid = Some(Uuid::derive(8, self.uuids));
                 let latest = OperationStatus {
@@ -256,7 +258,7 @@ fn what_the_agent_could_not_do_is_undone() {
     );
     let operated = Box::new(scene.operated(&effects, OperationState::Failed).remove(0));
     let claims = before.clone();
-    let effects = scene.stage.hear(1, FromAgent::Operated { operated, claims });
+    let effects = scene.stage.hear(1, FromAgent::Operated { operated, claims, provided: None });
     assert_eq!(told(&effects), ["Rescind", "Failed c"]);
     assert_eq!(scene.claims(), before);
     assert!(sum(&offers(&scene.stage.settle()), Resource::is_persistent_volume).is_empty());
@@ -279,7 +281,7 @@ fn what_never_reached_the_agent_is_dropped_and_what_it_did_is_told_until_acknowl
     let lines = told(&scene.come_back(books));
     assert!(lines.contains(&"Dropped lost".to_owned()), "{lines:?}");
     assert_eq!(scene.claims(), reserved);
-    let again = FromAgent::Operated { operated: Box::new(done), claims: reserved };
+    let again = FromAgent::Operated { operated: Box::new(done), claims: reserved, provided: None };
     assert_eq!(told(&scene.stage.hear(1, again.clone())), ["Finished r"]);
     assert_eq!(told(&scene.stage.hear(1, again)), ["Finished r"]);
     assert_eq!(told(&scene.acknowledge("r")), ["AcknowledgeOperation to 1"]);
@@ -338,7 +340,7 @@ fn an_operation_without_a_name_ends_though_its_framework_is_gone() {
     scene.stage.call(&scene.framework.clone(), Call::Teardown);
     for operated in scene.operated(&told, OperationState::Finished) {
         let (claims, operated) = (scene.claims(), Operated { framework: None, ..operated });
-        let said = FromAgent::Operated { operated: Box::new(operated), claims };
+        let said = FromAgent::Operated { operated: Box::new(operated), claims, provided: None };
         let answer = scene.stage.hear(1, said);
         let acknowledged = |effect: &Effect| {
             matches!(effect, Effect::ToAgent(_, ToAgent::AcknowledgeOperation { .. }))

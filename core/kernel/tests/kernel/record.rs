@@ -6,9 +6,11 @@ use kernel::maintenance::{Machine, MachineId, Mode, Schedule, Window};
 use kernel::quota::{Quantities, Quota};
 use kernel::state::{Agent, Drain, Duty, Framework, Standing};
 use kernel::{MACHINE, Record};
+use model::executor::Given;
 use model::framework::Capability;
-use model::id::{AgentId, FrameworkId, Role};
+use model::id::{AgentId, FrameworkId, ProviderId, Role, Uuid};
 use model::machine::Record as _;
+use model::provider::{Provided, ProviderInfo};
 use model::resources::Scalar;
 use model::scheduler::Unavailability;
 use model::time::Time;
@@ -48,6 +50,8 @@ fn every_record_reads_back_under_a_key_of_its_own() {
         Record::Weight(Role::new("a/b"), Some(Scalar::whole(3))),
         Record::Quota(Role::new("a/b"), Some(Quota::both(Quantities::of(&bag("cpus:1;x:2"))))),
         Record::Maintenance(Some(Schedule { windows: vec![window] })),
+        Record::Claims(AgentId::new("c-S0"), Some(bag("disk(a):1"))),
+        Record::Provided(AgentId::new("c-S0"), Some(vec![provided()])),
         in_use("c-S0", "*"),
         in_use("c-S0", "a/b"),
         in_use("c-S0a", "/b"),
@@ -83,4 +87,14 @@ fn what_no_release_wrote_is_refused_by_its_cause() {
     check(b"kwa", &[], "empty");
     check(b"kwa", &[9, 1], "format 9 is of a later release");
     check(b"kac-S0", &value, "unexpected type");
+}
+
+fn provided() -> Provided {
+    let info = ProviderInfo {
+        kind: "disks".to_owned(),
+        name: "a".to_owned(),
+        given: Given(vec![1, 2].into()),
+    };
+    let (id, total) = (ProviderId::new("p"), bag("disk:5"));
+    Provided { id, info, total, version: Uuid([7; 16]), pending: vec![Uuid([8; 16])] }
 }

@@ -10,7 +10,7 @@ use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, Connection, ExecutorId, FrameworkId, OfferId, Role, TaskId, Term, Uuid};
 use model::limits::Limits;
 use model::machine::{Machine, Record as _};
-use model::resources::Resources;
+use model::resources::{Resource, Resources};
 use model::scheduler::{Call, Event, Filters, Offer, Operation};
 use model::task::{ExecutorInfo, Source, Task, TaskInfo, TaskState, TaskStatus};
 use model::time::Time;
@@ -279,8 +279,12 @@ impl Stage {
             let mut taken = offered;
             agent.in_use.values().for_each(|held| taken.add(&held.only(|one| !one.shared)));
             let total = agent.total();
-            // What is lent may be less by now than what is used of it.
-            let taken = taken.only(|one| !one.revocable);
+            // What is lent may be less by now than what is used of it, and a provider may be away.
+            let is_there = |one: &Resource| {
+                let known = agent.provided.iter().any(|by| Some(&by.id) == one.provider());
+                one.provider.is_none() || known
+            };
+            let taken = taken.only(|one| !one.revocable && is_there(one));
             assert!(total.contains(&taken), "{id} has {total}, but {taken} are taken");
             if agent.connected {
                 assert_eq!(agent.in_use, held_by_tasks(&view, id), "{id}: held by tasks");

@@ -8,6 +8,7 @@ mod lending;
 mod looks;
 mod operations;
 mod programs;
+mod providers;
 mod start;
 mod tasks;
 mod updates;

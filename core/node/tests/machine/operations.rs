@@ -32,7 +32,8 @@ pub(crate) fn volume() -> Resource {
 
 fn convert(world: &mut World, serial: u64, conversion: Conversion) -> Vec<String> {
     let (operation, id) = (Uuid::derive(1, serial), Some(OperationId::new(format!("o{serial}"))));
-    world.master(ToAgent::Convert { operation, framework: Some(framework()), id, conversion })
+    let framework = Some(framework());
+    world.master(ToAgent::Convert { operation, framework, id, conversion, version: None })
 }
 
 pub(crate) fn reserve(world: &mut World) -> Vec<String> {

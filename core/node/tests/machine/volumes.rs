@@ -66,7 +66,7 @@ fn who_is_killed_while_it_waits_never_runs() {
     let mut world = making();
     world.run(user("t"));
     let killed = world.kill("t", None);
-    let expected = "t Killed TaskKilledDuringLaunch Killed before its volumes were made";
+    let expected = "t Killed TaskKilledDuringLaunch Killed before what it is to use was ready";
     assert_eq!(killed, [expected]);
     assert_eq!(done(&mut world, 2, Ok(())).len(), 1, "only the operation is told");
 }

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use crate::programs;
+use crate::{programs, providers};
 use model::agent::{AgentInfo, CheckTally, FromAgent, TellKilling, ToAgent};
 use model::check::Readiness;
 use model::container::{CommandInfo, HealthCheck, Probe, Run};
-use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Term, Uuid};
+use model::id::{
+    AgentId, ContainerId, ExecutorId, FrameworkId, ProviderId, Role, TaskId, Term, Uuid,
+};
 use model::limits::Limits;
 use model::machine::{Machine, Out, Record as _};
 use model::operation::Operated;
@@ -44,6 +46,12 @@ pub(crate) struct World {
     pub(crate) operated: Option<Operated>,
     /// What was lent when the agent last registered.
     pub(crate) revocable: Resources,
+    /// Whom it has admitted last.
+    pub(crate) provider: Option<ProviderId>,
+    /// What that was asked last to publish.
+    pub(crate) publish: Option<Uuid>,
+    /// What each provider brings, as the master was told last.
+    pub(crate) provides: Vec<Resources>,
 }
 
 pub(crate) fn framework() -> FrameworkId {
@@ -102,6 +110,9 @@ impl World {
             readiness: Vec::new(),
             operated: None,
             revocable: Resources::default(),
+            provider: None,
+            publish: None,
+            provides: Vec::new(),
         };
         world.start(&[]);
         world.connect(1);
@@ -311,6 +322,7 @@ impl World {
             Effect::Resize { resources, limits, .. } => format!("resize {resources} {limits:?}"),
             Effect::Pool { resources, .. } => format!("pool {resources}"),
             Effect::ToExecutor { said, .. } => format!("say {}", programs::said(&said)),
+            Effect::ToProvider { said, .. } => providers::told(self, said),
             Effect::Stop { container, grace } => {
                 let view = self.node.view();
                 let grouped = view.held.get(&container).filter(|held| held.group.is_some());
@@ -337,6 +349,7 @@ impl World {
                     .map(|held| format!("{} {:?}", held.task.id, held.task.state))
                     .collect();
                 self.revocable = books.revocable;
+                self.provides = books.providers.into_iter().map(|one| one.total).collect();
                 let executors: Vec<_> =
                     books.executors.iter().map(|held| held.info.id.to_string()).collect();
                 match executors.as_slice() {
@@ -364,17 +377,25 @@ impl World {
             }
             FromAgent::Pong => "pong".to_owned(),
             FromAgent::Lends { revocable } => format!("lends {revocable}"),
-            FromAgent::Operated { operated, claims } => {
+            FromAgent::Provides { providers } => {
+                self.provides = providers.into_iter().map(|one| one.total).collect();
+                let all: Vec<_> = self.provides.iter().map(Resources::to_string).collect();
+                format!("provides {all:?}")
+            }
+            FromAgent::Operated { operated, claims, provided } => {
                 let latest = &operated.latest;
                 let id = latest.operation.as_ref().map_or("", |id| id.as_str());
                 let line = format!("{id} {:?} {claims}", latest.state);
                 self.operated = Some(*operated);
+                if let Some(provided) = provided {
+                    self.provides = vec![provided.total];
+                }
                 line
             }
         }
     }
 
-    fn seed(&mut self) -> u64 {
+    pub(crate) fn seed(&mut self) -> u64 {
         self.seed += 1;
         self.seed
     }

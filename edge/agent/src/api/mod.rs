@@ -11,6 +11,7 @@ mod files;
 mod follow;
 mod layers;
 pub(crate) mod logging;
+mod provider;
 mod shown;
 mod v1;
 
@@ -37,6 +38,7 @@ use crate::door::Door;
 use crate::gauges::Gauges;
 use crate::guests::Guests;
 use crate::projects::Projects;
+use crate::provider_streams::ProviderStreams;
 use crate::seeds::Seeds;
 use crate::streams::Streams;
 use crate::usage::DiskMeter;
@@ -57,6 +59,7 @@ struct Parts {
     guests: Guests,
     images: images::Store,
     streams: Streams,
+    providers: ProviderStreams,
     calls: mpsc::Sender<Input>,
     seeds: Arc<Seeds>,
     started_at: Time,
@@ -79,6 +82,7 @@ pub(crate) struct Doors {
     pub(crate) containers: Containers,
     pub(crate) guests: Guests,
     pub(crate) streams: Streams,
+    pub(crate) providers: ProviderStreams,
     /// To the brain.
     pub(crate) calls: mpsc::Sender<Input>,
     pub(crate) seeds: Arc<Seeds>,
@@ -87,7 +91,7 @@ pub(crate) struct Doors {
 
 impl Api {
     pub(crate) fn new(config: &AgentConfig, info: AgentInfo, doors: Doors) -> Self {
-        let Doors { board, containers, guests, streams, calls, seeds, gauges } = doors;
+        let Doors { board, containers, guests, streams, providers, calls, seeds, gauges } = doors;
         let gc = Policy { delay: config.node.gc_delay, headroom: config.gc_disk_headroom };
         Self(Arc::new(Parts {
             info,
@@ -97,6 +101,7 @@ impl Api {
             guests,
             images: config.images.clone(),
             streams,
+            providers,
             calls,
             seeds,
             started_at: wall(),
@@ -134,6 +139,9 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         Ok(caller) => caller,
         Err(refused) => return *refused,
     };
+    if path == "/api/v1/resource_provider" {
+        return provider::answer(&api, request).await;
+    }
     if path == "/api/v1" {
         return Box::pin(v1::answer(&api, &caller, request)).await;
     }

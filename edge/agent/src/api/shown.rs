@@ -68,6 +68,7 @@ pub(super) fn state(api: &Api) -> Value {
         id: view.own.as_ref().and_then(|own| own.agent.as_ref()),
         info: &api.0.info,
         claims: &view.claims,
+        brought: view.brought(),
         started_at: api.0.started_at,
         master: &api.0.master,
         flags: flags(api),

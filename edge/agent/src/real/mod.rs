@@ -19,7 +19,7 @@ use model::id::{AgentId, ContainerId};
 use model::limits::Limits;
 use model::resources::Resources;
 use model::task::{Address, ContainerStatus};
-use node::{Effect, Group, Happened, Input};
+use node::{Effect, FromProvider, Group, Happened, Input, ToProvider};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ use crate::host_paths::HostPaths;
 use crate::logger::LogPolicy;
 use crate::probe::{Glance, Prober};
 use crate::projects::Projects;
+use crate::provider_streams::ProviderStreams;
 use crate::runtime::Runtime;
 use crate::sandbox::{Run, Sandboxes, Tenant};
 use crate::seeds::Seeds;
@@ -66,6 +67,7 @@ pub(crate) struct Tools {
     pub(crate) seeds: Arc<Seeds>,
     pub(crate) guests: Guests,
     pub(crate) streams: Streams,
+    pub(crate) providers: ProviderStreams,
     /// From one measurement of what may be lent to the next.
     pub(crate) oversubscribe: Option<Duration>,
     /// From one look at what containers keep on the disk to the next.
@@ -166,6 +168,33 @@ impl Real {
         agent.unwrap_or_else(|| AgentId::new("unknown"))
     }
 
+    /// Whom it has just admitted it watches from then on: the brain is told when that stream ends.
+    fn tell_provider(&self, stream: u64, said: ToProvider) {
+        let providers = &self.hands.tools.providers;
+        let over = match said {
+            ToProvider::Subscribed { .. } => providers.over(stream),
+            ToProvider::Apply(_)
+            | ToProvider::Publish { .. }
+            | ToProvider::Acknowledge { .. }
+            | ToProvider::Reconcile { .. }
+            | ToProvider::Teardown
+            | ToProvider::HangUp => None,
+        };
+        if let Some(over) = over {
+            let (hands, ending) = (self.hands.clone(), self.ending.clone());
+            self.hands.deeds.spawn(async move {
+                tokio::select! {
+                    () = ending.cancelled() => return,
+                    () = over.cancelled() => (),
+                }
+                hands.tools.providers.end(stream);
+                let (said, seed) = (FromProvider::Lost, hands.tools.seeds.next());
+                hands.tell(Input::Provider { stream, said, seed });
+            });
+        }
+        providers.say(stream, said);
+    }
+
     fn send(&self, errand: Errand) {
         if self.errands.send(errand).is_err() {
             tracing::debug!("the agent ends; the next start does it");
@@ -198,6 +227,7 @@ impl Runtime for Real {
             }
             Effect::Pool { pool, resources } => hands.pool(&pool, &resources),
             Effect::ToExecutor { container, said } => hands.tools.streams.say(&container, said),
+            Effect::ToProvider { stream, said } => self.tell_provider(stream, said),
             Effect::Stop { container, grace } => {
                 self.hands.deeds.spawn(async move { hands.stop(&container, grace).await });
             }
@@ -259,6 +289,7 @@ impl Runtime for Real {
 
     fn hang_up(&mut self) {
         self.hands.tools.streams.hang_up();
+        self.hands.tools.providers.hang_up();
     }
 
     fn clear(&mut self) -> impl Future<Output = ()> + Send {
@@ -274,7 +305,7 @@ impl Runtime for Real {
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         self.ending.cancel();
         // Whoever listens looks for the next agent, which may be of this process too.
-        self.hands.tools.streams.hang_up();
+        self.hang_up();
         self.hands.books.stop_all();
         self.hands.deeds.close();
         let (deeds, guests) = (self.hands.deeds.clone(), self.hands.tools.guests.clone());

@@ -45,7 +45,8 @@ pub(crate) async fn world() -> World {
 async fn convert(world: &mut World, serial: u64, conversion: Conversion) -> OperationStatus {
     let (operation, id) = (Uuid::derive(1, serial), Some(OperationId::new(format!("o{serial}"))));
     let framework = Some(framework());
-    world.master.say(ToAgent::Convert { operation, framework, id, conversion }).await;
+    let version = None;
+    world.master.say(ToAgent::Convert { operation, framework, id, conversion, version }).await;
     world.operated(operation).await.latest
 }
 

@@ -105,6 +105,7 @@ impl Machine for StandIn {
                     | FromAgent::Message { .. }
                     | FromAgent::Used { .. }
                     | FromAgent::Lends { .. }
+                    | FromAgent::Provides { .. }
                     | FromAgent::Operated { .. },
                 ..
             }

@@ -48,6 +48,7 @@ pub fn figures(own: Own<'_>, now: Time, measured: &Measured) -> Figures {
     put("slave/uptime_secs", now.since(own.started_at).as_secs_f64());
     tasks(own.view, &mut put);
     executors(own.view, &mut put);
+    providers(own.view, &mut put);
     resources(own, &mut put);
     process(measured, &mut put);
     let pulls = "containerizer/mesos/provisioner/docker_store/image_pull_ms";
@@ -129,6 +130,13 @@ fn executors(view: &View, put: &mut impl FnMut(&str, f64)) {
     put("slave/frameworks_active", count(frameworks.len()));
 }
 
+fn providers(view: &View, put: &mut impl FnMut(&str, f64)) {
+    let of = "resource_provider_manager";
+    put(&format!("{of}/subscribed"), count(view.providers.len()));
+    put(&format!("{of}/events/subscribe"), whole(view.counts.providers_subscribed));
+    put(&format!("{of}/events/disconnect"), whole(view.counts.providers_lost));
+}
+
 fn resources(own: Own<'_>, put: &mut impl FnMut(&str, f64)) {
     let Own { view, info, .. } = own;
     let mut used = Resources::default();
@@ -146,7 +154,9 @@ fn resources(own: Own<'_>, put: &mut impl FnMut(&str, f64)) {
             used.add(&executor.info.resources.unlabelled());
         }
     }
-    for (kind, total) in [("", &info.resources), ("_revocable", &view.lent)] {
+    let mut own = info.resources.clone();
+    own.add(&view.brought());
+    for (kind, total) in [("", &own), ("_revocable", &view.lent)] {
         let is_revocable = !kind.is_empty();
         let used = used.only(|one| one.revocable == is_revocable);
         for name in &NAMES {

@@ -7,10 +7,13 @@ use kernel::view::AgentView;
 use mesos_v1::agent_info::Capability;
 use mesos_v1::agent_info::capability::Type;
 use mesos_v1::master::response::get_agents::Agent;
+use mesos_v1::master::response::get_agents::agent::ResourceProvider;
 use mesos_v1::{AgentInfo, DrainConfig, DrainInfo, DrainState, DurationInfo};
 use model::id::AgentId;
+use model::provider::Provided;
 use model::resources::Resources;
 
+use crate::agent_api::provider;
 use crate::mesos::agent::{is_active, is_deactivated, pid, used};
 use crate::mesos::master;
 use crate::mesos::v1::offer::{attribute, domain};
@@ -31,8 +34,15 @@ pub fn agent(id: &AgentId, view: &AgentView, offered: &Resources) -> Agent {
         offered_resources: shown(offered, None),
         capabilities: capabilities(),
         drain_info: drain_info(&view.agent.duty),
+        resource_providers: view.provided.iter().map(provider).collect(),
         estimated_drain_start_time: view.agent.duty.drain().map(|drain| time(drain.since)),
-        ..Agent::default()
+    }
+}
+
+fn provider(one: &Provided) -> ResourceProvider {
+    ResourceProvider {
+        resource_provider_info: provider::info(&one.id, &one.info),
+        total_resources: shown(&one.total, None),
     }
 }
 

@@ -35,7 +35,7 @@ fn one(resource: &Resource) -> mesos_v1::Resource {
     all(std::slice::from_ref(resource)).into_iter().next().unwrap_or_default()
 }
 
-fn info(conversion: &Conversion) -> Info {
+pub(crate) fn info(conversion: &Conversion) -> Info {
     let of = |kind: Type| Info { r#type: Some(kind.into()), ..Info::default() };
     match conversion {
         Conversion::Reserve { source, resources } => {

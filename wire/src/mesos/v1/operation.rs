@@ -97,7 +97,22 @@ pub fn status(status: &OperationStatus, dialect: Dialect) -> SpelledStatus {
         converted_resources: resource::spell(&status.converted, dialect, None),
         uuid: status.uuid.map(|uuid| Uuid { value: uuid.0.to_vec() }),
         agent_id: status.agent.as_ref().map(agent_id),
-        resource_provider_id: None,
+        resource_provider_id: status.provider.as_ref().map(resource::provider_id),
+    }
+}
+
+pub(crate) fn read_state(state: SpelledState) -> OperationState {
+    match state {
+        SpelledState::OperationUnsupported => OperationState::Unsupported,
+        SpelledState::OperationPending => OperationState::Pending,
+        SpelledState::OperationFinished => OperationState::Finished,
+        SpelledState::OperationFailed => OperationState::Failed,
+        SpelledState::OperationError => OperationState::Error,
+        SpelledState::OperationDropped => OperationState::Dropped,
+        SpelledState::OperationUnreachable => OperationState::Unreachable,
+        SpelledState::OperationGoneByOperator => OperationState::GoneByOperator,
+        SpelledState::OperationRecovering => OperationState::Recovering,
+        SpelledState::OperationUnknown => OperationState::Unknown,
     }
 }
 

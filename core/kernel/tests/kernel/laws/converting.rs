@@ -100,7 +100,8 @@ impl World {
             return;
         };
         let operated = Box::new(operated.clone());
-        let message = FromAgent::Operated { operated, claims: books.claims.clone() };
+        let message =
+            FromAgent::Operated { operated, claims: books.claims.clone(), provided: None };
         self.input(Input::Agent { connection: Connection(connection), message });
     }
 

@@ -1,6 +1,6 @@
 //! `POST /api/v1`: what operators, frameworks and command lines ask of an agent, as Mesos v1 has it.
 //!
-//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`judge`] says what is wrong with calls about them, [`providers`] refuses what needs resource providers, [`told`] answers questions.
+//! [`attach`] carries input and output of processes, [`guests`] starts and ends containers, [`judge`] says what is wrong with calls about them, [`providers`] is about resource providers, [`told`] answers questions.
 
 mod attach;
 mod guests;
@@ -100,7 +100,7 @@ async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal>
         Type::GetMetrics => agent::metrics(shown::figures(api)),
         Type::GetAgent => agent::agent(&api.0.board.view()),
         Type::GetOperations => agent::operations(&api.0.board.view()),
-        Type::GetResourceProviders => agent::resource_providers(),
+        Type::GetResourceProviders => agent::resource_providers(&api.0.board.view()),
         Type::GetState => told::seen(api, agent::state),
         Type::GetTasks => told::seen(api, agent::tasks),
         Type::GetExecutors => told::seen(api, agent::executors),
@@ -113,8 +113,11 @@ async fn obey(api: &Api, call: Call, asker: &Asker) -> Result<Response, Refusal>
         }
         Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
-        | Type::RemoveResourceProviderConfig
-        | Type::MarkResourceProviderGone => return Err(providers::refusal(call)),
+        | Type::RemoveResourceProviderConfig => return Err(providers::refusal(call)),
+        Type::MarkResourceProviderGone => {
+            let wanted = need(call.mark_resource_provider_gone, kind)?;
+            return providers::mark_gone(api, &wanted).await;
+        }
     };
     Ok(asker.tell(&answer))
 }
