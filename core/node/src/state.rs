@@ -177,7 +177,6 @@ impl model::machine::Record for Record {
                 [&[MACHINE, EXECUTOR], container.as_str().as_bytes()].concat()
             }
             Record::Framework(id, _) => [&[MACHINE, FRAMEWORK], id.as_str().as_bytes()].concat(),
-            }
             Record::Provider(id, _) => [&[MACHINE, PROVIDER], id.as_str().as_bytes()].concat(),
         }
     }

@@ -59,10 +59,7 @@ async fn live(config: AgentConfig, shutdown: CancellationToken) -> anyhow::Resul
     let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
     let socket = config.door.socket.as_deref().map(door::listen).transpose()?;
     let info = describe(&config)?;
-    let disk = checkpoints(&config, &info).await.map_err(|cause| {
-        let is_damaged = matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }));
-        if is_damaged { cause.context(DAMAGED) } else { cause }
-    })?;
+    let disk = recover(&config, &info).await?;
     let (seeds, streams) = (Arc::new(Seeds::random()), Streams::default());
     let providers = ProviderStreams::default();
     let publisher = Publisher::new();
@@ -187,6 +184,13 @@ async fn collect_old(
         due.send(sandbox).context("the collector has ended")?;
     }
     Ok(())
+}
+
+async fn recover(config: &AgentConfig, info: &AgentInfo) -> anyhow::Result<Disk> {
+    checkpoints(config, info).await.map_err(|cause| {
+        let is_damaged = matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }));
+        if is_damaged { cause.context(DAMAGED) } else { cause }
+    })
 }
 
 /// Before anything is begun: whether it may be what it is now, and whether its disks are there.
