@@ -72,6 +72,7 @@ fn spec(dir: &Path, rootfs: &Rootfs, number: u32) -> Result<Spec> {
         pool: None,
         shares: None,
         project: None,
+        network: None,
         confinement: Confinement::default(),
     })
 }

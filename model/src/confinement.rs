@@ -62,6 +62,9 @@ pub struct Confinement {
     /// unset.
     #[n(19)]
     pub users: Option<Sharing>,
+    /// Its network: one of its own, with nothing in it but the loopback, if private.
+    #[n(20)]
+    pub net: Option<Sharing>,
 }
 
 /// What root may do in the container, and what any program of it can ever gain.

@@ -113,6 +113,18 @@ pub struct Bounds {
     /// Put in their places after all others.
     #[cbor(n(3), default)]
     pub volumes: Vec<OtherVolume>,
+    /// Of its terminal, until somebody looks at it who has another.
+    #[n(4)]
+    pub window: Option<Window>,
+}
+
+/// How much a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Window {
+    #[n(0)]
+    pub rows: u16,
+    #[n(1)]
+    pub columns: u16,
 }
 
 /// A volume that is more than a path of the agent.

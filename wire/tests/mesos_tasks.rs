@@ -476,6 +476,17 @@ fn confinement_is_read_and_what_contradicts_itself_is_refused() {
             ..none()
         },
     );
+    let tty = json!({ "window_size": { "rows": 33, "columns": 101 } });
+    let read = launched(&with(&json!({ "container": { "type": "MESOS", "tty_info": tty } })));
+    let read = read.expect("sound").container.expect("it is there");
+    assert!(read.tty);
+    assert_eq!(wire::mesos::task::container(&read)["tty_info"], tty);
+    let docker = json!({ "type": "DOCKER", "docker": { "image": "i", "network": "NONE" } });
+    let read = launched(&with(&json!({ "container": docker }))).expect("sound").container;
+    let read = read.expect("it is there");
+    let net = read.bounds.as_ref().expect("it is bounded").confinement.net;
+    assert_eq!(net, Some(Sharing::Private));
+    assert_eq!(wire::mesos::task::container(&read)["docker"]["network"], "NONE");
     let refused = |linux: Value, why: &str| is_refused(&of(linux), why);
     refused(
         json!({

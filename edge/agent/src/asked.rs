@@ -30,7 +30,9 @@ impl Asked {
             let all: Vec<String> = unfit.iter().map(ToString::to_string).collect();
             anyhow!("{}", all.join("; "))
         })?;
-        let bounds = around.bounds.as_deref().cloned().unwrap_or_default();
+        let mut words = words;
+        let mut bounds = around.bounds.as_deref().cloned().unwrap_or_default();
+        let net = bounds.confinement.net.take().or(words.confinement.net.take());
         let unsaid = Confinement::default();
         let confinement = match (words.confinement == unsaid, bounds.confinement == unsaid) {
             (true, _) => bounds.confinement,
@@ -44,7 +46,7 @@ impl Asked {
             privileged: words.privileged || around.privileged,
             rlimits: bounds.rlimits.into_iter().chain(words.rlimits).collect(),
             volumes: words.volumes,
-            confinement,
+            confinement: Confinement { net, ..confinement },
             limits: words.limits,
             logs: words.logs,
         })

@@ -6,15 +6,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use containers::spec::Root;
-use model::container::CommandInfo;
+use model::confinement::Sharing;
+use model::container::{CommandInfo, ContainerInfo};
 use model::id::{ContainerId, FrameworkId};
 use model::task::TaskInfo;
 use node::Executor;
 
+use crate::asked::Asked;
 use crate::door::{Claims, DIR_IN_IMAGE, Door};
 
 /// Where programs are, for tasks without an image; an image says so itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a task can be reached: the programs of DC/OS packages ask for the first, those of Mesos' library for the second.
+const ADDRESS: [&str; 2] = ["MESOS_CONTAINER_IP", "LIBPROCESS_IP"];
 
 /// The agent as its tasks see it.
 #[derive(Debug, Clone)]
@@ -46,7 +51,6 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
     let mut all: BTreeMap<String, String> = [
         ("HOST", place.hostname.clone()),
         ("MESOS_ALLOCATION_ROLE", task.role.to_string()),
-        ("LIBPROCESS_IP", place.ip.to_string()),
         ("LIBPROCESS_NUM_WORKER_THREADS", "8".to_owned()),
         ("MESOS_AGENT_ENDPOINT", endpoint.clone()),
         ("MESOS_CHECKPOINT", "1".to_owned()),
@@ -67,8 +71,18 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
         all.insert("PATH".to_owned(), PATH.to_owned());
         all.insert("SHELL".to_owned(), "/bin/sh".to_owned());
     }
+    if !task.container.as_ref().is_some_and(has_own_network) {
+        let ip = place.ip.to_string();
+        let named = |name: &str| (name.to_owned(), ip.clone());
+        all.extend(ADDRESS.map(named));
+    }
     all.extend(task.command.variables());
     all.into_iter().collect()
+}
+
+/// In which it has no address.
+fn has_own_network(around: &ContainerInfo) -> bool {
+    Asked::read(Some(around)).is_ok_and(|asked| asked.confinement.net == Some(Sharing::Private))
 }
 
 /// Of a container that no task is.
@@ -188,7 +202,25 @@ mod tests {
         check("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "7secs");
         check("HOST", "mine");
         check("PW", "hidden");
+        check("MESOS_CONTAINER_IP", "127.0.0.9");
+        check("LIBPROCESS_IP", "127.0.0.9");
         check("PATH", PATH);
+    }
+
+    #[test]
+    fn a_task_without_a_network_is_told_no_address() {
+        let container = ContainerInfo {
+            kind: ContainerKind::Docker,
+            image: None,
+            volumes: vec![],
+            privileged: false,
+            shared: vec![],
+            bounds: None,
+            tty: false,
+            parameters: vec![("network".to_owned(), "none".to_owned())],
+        };
+        let all = of(&task(Some(container)));
+        assert!(ADDRESS.iter().all(|name| !all.contains_key(*name)), "{all:?}");
     }
 
     #[test]

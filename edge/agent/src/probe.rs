@@ -33,14 +33,21 @@ pub(crate) struct Glance {
 }
 
 pub(crate) struct Prober {
-    /// Tasks share the agent's network, so this is where they listen.
-    ip: IpAddr,
-    client: reqwest::Client,
-    /// Does not go where a page leads to: for readiness counts what the page itself says.
-    literal: reqwest::Client,
+    asker: Asker,
     turns: Semaphore,
     /// Has some of the containers.
     engine: Option<Engine>,
+}
+
+/// Asks ports and pages. A clone is the same.
+#[derive(Debug, Clone)]
+struct Asker {
+    /// The agent's, where tasks in the machine's network listen. In a network of a container's own only the loopback is sure
+    /// to be there.
+    ip: Option<IpAddr>,
+    client: reqwest::Client,
+    /// Does not go where a page leads to: for readiness counts what the page itself says.
+    literal: reqwest::Client,
 }
 
 impl Prober {
@@ -55,7 +62,8 @@ impl Prober {
         };
         let literal = client().redirect(Policy::none()).build()?;
         let turns = Semaphore::new(PROBES_MAX);
-        Ok(Self { ip, client: client().build()?, literal, turns, engine })
+        let asker = Asker { ip: Some(ip), client: client().build()?, literal };
+        Ok(Self { asker, turns, engine })
     }
 
     pub(crate) async fn probe(
@@ -78,22 +86,32 @@ impl Prober {
         within: Duration,
     ) -> Result<Answer, String> {
         let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
-        let late = || format!("no answer within {} s", within.as_secs_f64());
-        match probe {
-            Probe::Tcp { port, family } => {
-                let to = self.tcp(*port, *family);
-                let reached = timeout(within, to).await.unwrap_or_else(|_| Err(late()));
-                reached.map(|()| Answer::Passed)
-            }
-            Probe::Http { scheme, port, path, family, ignore_1xx } => {
-                let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
-                let asked = self.http(page, *family);
-                timeout(within, asked).await.unwrap_or_else(|_| Err(late()))
-            }
-            Probe::Command(run) => match self.command(containers, container, run, within).await? {
+        if let Probe::Command(run) = probe {
+            return match self.command(containers, container, run, within).await? {
                 0 => Ok(Answer::Passed),
                 status => Err(format!("the command ended with {}", how(status))),
-            },
+            };
+        }
+        let probe = probe.clone();
+        let ask = |asker: Asker| async move { asker.answer(&probe, within).await };
+        self.from_within(containers, container, ask).await
+    }
+
+    /// From where the container itself would reach it.
+    async fn from_within<T: Send + 'static, F>(
+        &self,
+        containers: &Containers,
+        container: &ContainerId,
+        ask: impl FnOnce(Asker) -> F,
+    ) -> Result<T, String>
+    where
+        F: Future<Output = Result<T, String>> + Send + 'static,
+    {
+        let told = |cause: anyhow::Error| format!("{cause:#}");
+        let asker = self.asker.clone();
+        match containers.network(container).await.map_err(told)? {
+            None => ask(asker).await,
+            Some(network) => network.run(ask(Asker { ip: None, ..asker })).await.map_err(told)?,
         }
     }
 
@@ -105,8 +123,51 @@ impl Prober {
 
     async fn find(&self, containers: &Containers, glance: &Glance) -> Result<Finding, String> {
         let Glance { container, look, probe, within } = glance;
-        let within = *within;
         let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
+        if let Probe::Command(run) = probe {
+            return match self.command(containers, container, run, *within).await? {
+                status if status & 0x7f == 0 => Ok(Finding::Exited(status >> 8 & 0xff)),
+                status => Err(format!("the command ended with {}", how(status))),
+            };
+        }
+        let (probe, look, within) = (probe.clone(), *look, *within);
+        let ask = |asker: Asker| async move { asker.find(&probe, look, within).await };
+        self.from_within(containers, container, ask).await
+    }
+
+    /// How it ended, as `wait` tells it.
+    async fn command(
+        &self,
+        containers: &Containers,
+        container: &ContainerId,
+        run: &Run,
+        within: Duration,
+    ) -> Result<i32, String> {
+        let Some(engine) = self.engine.as_ref().filter(|engine| engine.has(container)) else {
+            return command(containers, container, run, within).await;
+        };
+        let ran = timeout(within, engine.run(container, run)).await;
+        ran.unwrap_or_else(|_| Err(format!("the command ran for {} s", within.as_secs_f64())))
+    }
+}
+
+impl Asker {
+    async fn answer(&self, probe: &Probe, within: Duration) -> Result<Answer, String> {
+        let late = || Err(format!("no answer within {} s", within.as_secs_f64()));
+        match probe {
+            Probe::Tcp { port, family } => {
+                let reached = timeout(within, self.tcp(*port, *family)).await;
+                reached.unwrap_or_else(|_| late().map(drop)).map(|()| Answer::Passed)
+            }
+            Probe::Http { scheme, port, path, family, ignore_1xx } => {
+                let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
+                timeout(within, self.http(page, *family)).await.unwrap_or_else(|_| late())
+            }
+            Probe::Command(_) => unreachable!("commands run in the container"),
+        }
+    }
+
+    async fn find(&self, probe: &Probe, look: Look, within: Duration) -> Result<Finding, String> {
         let late = |at: &str| format!("{at}: no answer within {} s", within.as_secs_f64());
         match probe {
             Probe::Tcp { port, family } => {
@@ -116,14 +177,11 @@ impl Prober {
             }
             Probe::Http { scheme, port, path, family, ignore_1xx } => {
                 let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
-                let read = timeout(within, self.page(page, *family, *look)).await;
-                let url = || page.url(self.ip);
+                let read = timeout(within, self.page(page, *family, look)).await;
+                let url = || page.url(addresses(self.ip, *family)[0]);
                 read.unwrap_or_else(|_| Err(late(&url()))).map(Finding::Page)
             }
-            Probe::Command(run) => match self.command(containers, container, run, within).await? {
-                status if status & 0x7f == 0 => Ok(Finding::Exited(status >> 8 & 0xff)),
-                status => Err(format!("the command ended with {}", how(status))),
-            },
+            Probe::Command(_) => unreachable!("commands run in the container"),
         }
     }
 
@@ -142,21 +200,6 @@ impl Prober {
             }
         }
         Err(failure)
-    }
-
-    /// How it ended, as `wait` tells it.
-    async fn command(
-        &self,
-        containers: &Containers,
-        container: &ContainerId,
-        run: &Run,
-        within: Duration,
-    ) -> Result<i32, String> {
-        let Some(engine) = self.engine.as_ref().filter(|engine| engine.has(container)) else {
-            return command(containers, container, run, within).await;
-        };
-        let ran = timeout(within, engine.run(container, run)).await;
-        ran.unwrap_or_else(|_| Err(format!("the command ran for {} s", within.as_secs_f64())))
     }
 
     async fn tcp(&self, port: u16, family: Family) -> Result<(), String> {
@@ -212,16 +255,16 @@ impl Page<'_> {
 }
 
 /// Where a task of this machine may listen: the agent's own address, or loopback only.
-fn addresses(own: IpAddr, family: Family) -> Vec<IpAddr> {
+fn addresses(own: Option<IpAddr>, family: Family) -> Vec<IpAddr> {
     let loopback = match family {
         Family::Ipv4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Family::Ipv6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
     };
-    match own.is_ipv4() == loopback.is_ipv4() {
+    match own.filter(|own| own.is_ipv4() == loopback.is_ipv4()) {
         // Several clusters may live on loopback: there, another's task is not ours.
-        true if own.is_loopback() => vec![own],
-        true => vec![own, loopback],
-        false => vec![loopback],
+        Some(own) if own.is_loopback() => vec![own],
+        Some(own) => vec![own, loopback],
+        None => vec![loopback],
     }
 }
 
@@ -314,10 +357,11 @@ mod tests {
     #[test]
     fn tasks_listen_at_the_agents_address_or_on_loopback() {
         let check = |own: &str, family: Family, expected: &[&str]| {
-            let own = own.parse().expect("an ip");
+            let own = own.parse().ok();
             let found: Vec<_> = addresses(own, family).iter().map(IpAddr::to_string).collect();
-            assert_eq!(found, expected, "{own}");
+            assert_eq!(found, expected, "{own:?}");
         };
+        check("none", Family::Ipv4, &["127.0.0.1"]);
         check("10.0.0.1", Family::Ipv4, &["10.0.0.1", "127.0.0.1"]);
         check("127.0.0.9", Family::Ipv4, &["127.0.0.9"]);
         check("127.0.0.9", Family::Ipv6, &["::1"]);

@@ -159,6 +159,7 @@ fn spec(dir: &Path, image: &Path, number: usize) -> anyhow::Result<Spec> {
         pool: None,
         shares: None,
         project: None,
+        network: None,
         confinement: Confinement::default(),
     })
 }

@@ -92,5 +92,6 @@ fn spec(dir: &Path, name: &str) -> anyhow::Result<Spec> {
         pool: None,
         shares: None,
         project: None,
+        network: None,
     })
 }

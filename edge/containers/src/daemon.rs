@@ -186,7 +186,7 @@ impl Containers {
     }
 
     pub fn usage(&self, container: &ContainerId) -> anyhow::Result<Usage> {
-        match self.0.delegates().get(container).copied() {
+        match self.delegate_of(container) {
             Some(pid) => self.0.hierarchies.usage_around(pid),
             None => self.0.usage(container),
         }
@@ -201,6 +201,10 @@ impl Containers {
     /// A container's work is done by this process, which is in groups that are not ours: what they use is what it uses.
     pub fn delegate(&self, container: &ContainerId, pid: u32) {
         self.0.delegates().insert(container.clone(), pid);
+    }
+
+    pub(crate) fn delegate_of(&self, container: &ContainerId) -> Option<u32> {
+        self.0.delegates().get(container).copied()
     }
 
     /// Changes what a container may use. Its memory is not limited below what it has by now.

@@ -2,7 +2,7 @@
 //!
 //! A keeper is made before the first of a group that wants its namespaces, and goes with the last. It outlives the
 //! daemon as all containers do. Whose namespaces a container has stands in its run directory, for the next daemon.
-//! A container that lies in another shares those of that one, which is its keeper then.
+//! A container that lies in another shares those of that one, which is its keeper then: its network in any case.
 
 use std::collections::BTreeMap;
 
@@ -39,30 +39,33 @@ impl Daemon {
     pub(crate) async fn find_keeper(&self, spec: &Spec) -> Result<Option<Keeper>, LaunchError> {
         let asked = |sharing| sharing == Some(Sharing::Parent);
         let (pid, ipc) = (asked(spec.confinement.pid), asked(spec.confinement.ipc));
+        let net = spec.confinement.net != Some(Sharing::Private) && spec.network.is_none();
         let found = match (&spec.shares, spec.container.as_str().rsplit_once(WITHIN)) {
             (Some(shares), _) => {
                 let keeper = self.keeper(spec, shares).await?;
                 let cgroup = self.cgroup(&keeper_of(&shares.group));
-                Some(Keeper { process: keeper, cgroup, pid: shares.pid, ipc: shares.ipc })
+                let Shares { pid, ipc, net, .. } = *shares;
+                Some(Keeper { process: keeper, cgroup, pid, ipc, net })
             }
-            (None, Some((outer, _))) if pid || ipc => {
+            (None, Some((outer, _))) if pid || ipc || net => {
                 let outer = ContainerId::new(outer);
                 let process = self.first_process(&outer).await;
-                let process = process.map_err(|e| launch_failed(format!("{e:#}")))?;
-                Some(Keeper { process, cgroup: self.cgroup(&outer), pid, ipc })
+                let process = process
+                    .map_err(|e| launch_failed(format!("the container it lies in: {e:#}")))?;
+                Some(Keeper { process, cgroup: self.cgroup(&outer), pid, ipc, net })
             }
             (None, _) => None,
         };
         Ok(found)
     }
 
-    async fn first_process(&self, container: &ContainerId) -> anyhow::Result<u32> {
+    pub(crate) async fn first_process(&self, container: &ContainerId) -> anyhow::Result<u32> {
         let channel =
-            self.connect(container).await?.context("the container it lies in has ended")?;
+            self.connect(container).await?.context("the container has ended")?;
         channel.ask(Ask::Subscribe, &[])?;
         match self.soon(self.state_told(&channel)).await? {
             Some(pid) => Ok(pid),
-            None => anyhow::bail!("the container it lies in has ended"),
+            None => anyhow::bail!("the container has ended"),
         }
     }
 
@@ -97,6 +100,7 @@ impl Daemon {
             rights: Rights::Exactly { effective: nothing, bounding: nothing },
             users: Some(Sharing::Parent),
             shm_bytes: shares.shm_bytes,
+            net: shares.net.then_some(Sharing::Private),
             ..Confinement::default()
         };
         let [root, sandbox] = skeleton::empty(&self.config.layer_dir);
@@ -121,6 +125,7 @@ impl Daemon {
             pool: of.pool.clone(),
             shares: None,
             project: None,
+            network: None,
         };
         Ok(Launch { keeps: true, ..self.describe_any(spec)? })
     }

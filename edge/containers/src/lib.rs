@@ -13,6 +13,7 @@ mod channel;
 mod daemon;
 mod filters;
 mod keepers;
+mod network;
 mod packet;
 pub mod policy;
 mod pools;

@@ -186,7 +186,7 @@ fn users(spec: &Spec, policy: &Policy) -> Result<Option<IdMap>, String> {
         Some(Sharing::Private) => true,
         None => policy.map_users && has_image && !spec.privileged,
     };
-    let joins = spec.shares.is_some()
+    let joins = spec.shares.as_ref().is_some_and(|shares| shares.pid || shares.ipc)
         || spec.is_nested()
             && [spec.confinement.pid, spec.confinement.ipc].contains(&Some(Sharing::Parent));
     match (wanted, policy.user_ids) {

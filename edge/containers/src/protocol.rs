@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use minicbor::{Decode, Encode};
+use model::confinement::Sharing;
 use model::task::Reason;
 use rustix::fs::MemfdFlags;
 
@@ -69,6 +70,8 @@ pub(crate) struct Keeper {
     /// With `/dev/shm`.
     #[n(3)]
     pub(crate) ipc: bool,
+    #[cbor(n(4), default)]
+    pub(crate) net: bool,
 }
 
 /// Control groups around those of several containers.
@@ -82,7 +85,21 @@ pub(crate) struct Pool {
     pub(crate) limits: Limits,
 }
 
+impl Keeper {
+    /// A first process has to be born in them; a network it can enter.
+    pub(crate) fn is_for_birth(&self) -> bool {
+        self.pid || self.ipc
+    }
+}
+
 impl Launch {
+    /// Whether it is in a network that need not be the machine's.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.spec.network.is_some()
+            || self.spec.confinement.net == Some(Sharing::Private)
+            || self.keeper.as_ref().is_some_and(|keeper| keeper.net)
+    }
+
     /// Into a file in memory: descriptions are longer than packets may be.
     pub(crate) fn write(&self) -> io::Result<File> {
         let mut file = File::from(rustix::fs::memfd_create("launch", MemfdFlags::CLOEXEC)?);

@@ -25,6 +25,9 @@ pub(crate) const POOL: &str = "pool";
 /// A link that names the group whose namespaces a container has.
 pub(crate) const KEEPER: &str = "keeper";
 
+/// There if the container may be in another network than the machine.
+pub(crate) const APART: &str = "apart";
+
 /// What the shim writes to its standard error.
 pub(crate) const COMPLAINTS: &str = "log";
 

@@ -13,6 +13,7 @@ mod journal;
 mod logs;
 mod machine;
 mod mounts;
+mod network;
 mod own_users;
 mod process;
 mod rights;

@@ -71,6 +71,10 @@ pub struct Spec {
     /// To which what is written over its images is counted; its sandbox and that lie on the same file system.
     #[n(19)]
     pub project: Option<u32>,
+    /// The file of a network namespace that somebody has made and fitted out, which it is put into. Who has made it keeps
+    /// it, and removes it after the container's end.
+    #[n(20)]
+    pub network: Option<PathBuf>,
 }
 
 /// Namespaces that those have in common who name the same group.
@@ -87,6 +91,9 @@ pub struct Shares {
     /// Of their `/dev/shm`; the first to be launched says it for all.
     #[n(3)]
     pub shm_bytes: Option<u64>,
+    /// A network with nothing in it but the loopback.
+    #[cbor(n(4), default)]
+    pub net: bool,
 }
 
 /// A program of the machine that finishes a container's root, as the OCI's `createContainer` has it.

@@ -4,7 +4,9 @@
 pub(super) fn remedy(word: &str) -> String {
     let instead = match word {
         "network" | "net" | "network-alias" | "net-alias" | "ip" | "ip6" | "mac-address"
-        | "link" | "link-local-ip" => "say it with the app's networks",
+        | "link" | "link-local-ip" => {
+            "networks are host and none; others come with the app's networks"
+        }
         "publish" | "p" | "publish-all" | "P" | "expose" => "say it with container.portMappings",
         "gpus" | "device-cgroup-rule" => "say it with the app's gpus, or with device",
         "runtime" => "all tasks run on the agent's own runtime; take it out",

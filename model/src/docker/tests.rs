@@ -54,6 +54,7 @@ fn words_say_how_a_container_is_confined() {
         ("read-only", "true"),
         ("ipc", "host"),
         ("pid", "host"),
+        ("network", "none"),
         ("shm-size", "1g"),
         ("tmpfs", "/run:size=64m,mode=755,exec"),
         ("device", "/dev/fuse"),
@@ -67,6 +68,7 @@ fn words_say_how_a_container_is_confined() {
         read_only_root: true,
         ipc: Some(Sharing::Parent),
         pid: Some(Sharing::Parent),
+        net: Some(Sharing::Private),
         shm_bytes: Some(1 << 30),
         tmpfs: vec![Tmpfs {
             path: "/run".into(),

@@ -7,7 +7,7 @@ use super::spelled::{
     amount, bytes, host, millis, number, rlimit, switch, sysctl, tmpfs, volume, whole_seconds,
 };
 use super::{Asked, Most, Quota, device, security, sharing};
-use crate::confinement::Capabilities;
+use crate::confinement::{Capabilities, Sharing};
 
 /// What is honoured besides what a task says itself: the words of `docker run`, sorted.
 const HONOURED: &str = "add-host, cap-add, cap-drop, cpu-period, cpu-quota, cpu-shares, cpus, device, dns, dns-option, \
@@ -100,6 +100,7 @@ fn of_network(word: &str, value: &str, asked: &mut Asked) -> Result<bool, String
     let resolver = &mut asked.confinement.resolver;
     match word {
         "add-host" => asked.confinement.hosts.push(host(value)?),
+        "network" | "net" if value == "none" => asked.confinement.net = Some(Sharing::Private),
         "dns" => {
             let address: std::net::IpAddr =
                 value.parse().map_err(|_| "expected the address of a server".to_owned())?;

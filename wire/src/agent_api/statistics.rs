@@ -19,11 +19,10 @@ pub struct Entry {
 }
 
 /// What `/containers` says of where a container is.
-pub fn status(container: &str, pid: Option<u32>, ip: &str) -> Value {
-    let mut status = json!({
-        "container_id": {"value": container},
-        "network_infos": [{"ip_addresses": [{"protocol": "IPv4", "ip_address": ip}]}],
-    });
+pub fn status(container: &str, pid: Option<u32>, ip: Option<&str>) -> Value {
+    let address = |ip| json!({"ip_addresses": [{"protocol": "IPv4", "ip_address": ip}]});
+    let networks: Vec<Value> = ip.into_iter().map(address).collect();
+    let mut status = json!({ "container_id": {"value": container}, "network_infos": networks });
     if let Some(pid) = pid {
         status["executor_pid"] = pid.into();
     }

@@ -224,7 +224,7 @@ fn discovery_port(port: &DiscoveryPort) -> Value {
     spelled
 }
 
-pub(super) fn container(info: &ContainerInfo) -> Value {
+pub fn container(info: &ContainerInfo) -> Value {
     let host = |volume: &model::container::Volume| {
         let mode = mode(volume.mode);
         json!({ "container_path": volume.container_path, "host_path": volume.host_path, "mode": mode })
@@ -243,6 +243,10 @@ pub(super) fn container(info: &ContainerInfo) -> Value {
     let volumes: Vec<Value> = own.chain(others).collect();
     if !volumes.is_empty() {
         spelled["volumes"] = json!(volumes);
+    }
+    if let Some(terminal) = bounds::terminal(info) {
+        spelled["tty_info"] = serde_json::from_slice(&mesos_v1::json::to_vec(&terminal))
+            .expect("what is spelled is JSON");
     }
     let Some(bounds) = &info.bounds else { return spelled };
     if let Some(hostname) = &bounds.hostname {
@@ -288,7 +292,7 @@ fn docker_container(info: &ContainerInfo) -> Value {
     let image = info.image.as_ref();
     let mut docker = json!({
         "image": image.map_or("", |image| image.name.as_str()),
-        "network": "HOST",
+        "network": operator::network(info).as_str_name(),
         "privileged": info.privileged,
         "force_pull_image": image.is_some_and(|image| image.force_pull),
     });

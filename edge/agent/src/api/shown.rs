@@ -77,6 +77,11 @@ pub(super) fn state(api: &Api) -> Value {
     state.json()
 }
 
+/// Where a container is reached. In a network of its own it has no address that others know.
+fn address<'a>(api: &'a Api, container: &ContainerId) -> Option<&'a str> {
+    (!api.0.containers.is_apart(container)).then_some(&api.0.info.ip)
+}
+
 /// The sandbox, as `/files/browse` takes it.
 fn shown(path: anyhow::Result<PathBuf>) -> String {
     path.map_or_else(|_| String::new(), |path| path.display().to_string())
@@ -144,7 +149,7 @@ fn program(api: &Api, container: &ContainerId, executor: &Executor, pid: Option<
         framework_id: executor.framework().to_string(),
         source: named_source(info),
         statistics: measured(api, container, around),
-        status: Some(status(container.as_str(), pid, &api.0.info.ip)),
+        status: Some(status(container.as_str(), pid, address(api, container))),
     }
 }
 
@@ -175,7 +180,7 @@ fn entry(api: &Api, container: &ContainerId, held: &Held) -> Entry {
         framework_id: held.framework.to_string(),
         source: source(held),
         statistics: measured(api, container, around),
-        status: Some(status(container.as_str(), around.pid, &api.0.info.ip)),
+        status: Some(status(container.as_str(), around.pid, address(api, container))),
     }
 }
 

@@ -61,6 +61,13 @@ pub(super) fn body(
     Ok(body)
 }
 
+fn network(net: Option<Sharing>) -> &'static str {
+    match net {
+        Some(Sharing::Private) => "none",
+        Some(Sharing::Parent) | None => "host",
+    }
+}
+
 fn host(spec: &Spec, rights: Capabilities) -> anyhow::Result<HostConfig> {
     let confinement = &spec.confinement;
     if confinement.users == Some(Sharing::Private) {
@@ -77,7 +84,7 @@ fn host(spec: &Spec, rights: Capabilities) -> anyhow::Result<HostConfig> {
     let (dns, dns_search, dns_options) = resolver(&confinement.resolver);
     let unmasked = confinement.unmasked.then(Vec::new);
     Ok(HostConfig {
-        network_mode: Some("host".to_owned()),
+        network_mode: Some(network(confinement.net).to_owned()),
         mounts: Some(mounts(spec)?),
         privileged: Some(spec.privileged),
         // What our own runtime would leave it.

@@ -211,6 +211,7 @@ impl Engine {
             pool: None,
             shares: None,
             project: None,
+            network: None,
             // The engine keeps the task's. This one waits nearly all of its life.
             limits: Limits { cpu_millis: spec.limits.cpu_millis, ..Limits::default() },
             privileged: false,

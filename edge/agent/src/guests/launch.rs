@@ -197,6 +197,7 @@ impl Guests {
             pool: None,
             shares: None,
             project: None,
+            network: None,
             sandbox,
             user,
             root,

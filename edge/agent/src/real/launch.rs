@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use containers::spec::{ImageConfig, Limits, Root, Spec, WindowSize};
 use images::{Keep, Prepared, PullError, PullRequest, Recipient};
-use model::container::{Image, Run, Volume, VolumeMode};
+use model::container::{ContainerInfo, Image, Run, Volume, VolumeMode, Window};
 use model::id::{ContainerId, FrameworkId, TaskId};
 use model::limits::{self, Limit};
 use model::resources::{Resources, Scalar};
@@ -349,6 +349,7 @@ impl Hands {
             pool: pool.cloned(),
             shares,
             project: self.project(container, &sandbox),
+            network: None,
             sandbox,
             user: task.command.user.clone(),
             root: image.map_or(Root::Host, root),
@@ -356,7 +357,7 @@ impl Hands {
                 None => asked.limits(limits(&task.resources, &task.limits)),
                 Some(_) => in_pool(limits(&task.resources, &task.limits)),
             },
-            terminal: surroundings.filter(|info| info.tty).map(|_| TERMINAL),
+            terminal: surroundings.filter(|info| info.tty).map(terminal),
             privileged: asked.privileged,
             logs: asked.logs(logs),
             hostname: asked.hostname,
@@ -364,6 +365,11 @@ impl Hands {
             confinement,
         })
     }
+}
+
+fn terminal(info: &ContainerInfo) -> WindowSize {
+    let asked = info.bounds.as_ref().and_then(|bounds| bounds.window);
+    asked.map_or(TERMINAL, |Window { rows, columns }| WindowSize { rows, columns })
 }
 
 pub(crate) fn root(image: Prepared) -> Root {

@@ -331,7 +331,8 @@ impl Hands {
     }
 
     fn started(&self, container: ContainerId, pid: u32) {
-        let addresses = vec![Address(self.tools.place.ip)];
+        let is_apart = self.tools.containers.is_apart(&container);
+        let addresses = if is_apart { Vec::new() } else { vec![Address(self.tools.place.ip)] };
         let status =
             ContainerStatus { id: container.clone(), addresses, pid: Some(pid), parent: None };
         self.say(container, Happened::Started { status });

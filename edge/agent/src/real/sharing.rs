@@ -18,6 +18,6 @@ pub(super) fn of_group(group: Option<&Group>, asked: Confinement) -> (Confinemen
     let parent = Some(Sharing::Parent);
     let (pid, ipc) = (asked.pid == parent && pid != parent, asked.ipc == parent && ipc != parent);
     let group = group.container.clone();
-    let shares = (pid || ipc).then_some(Shares { group, pid, ipc, shm_bytes });
+    let shares = (pid || ipc).then_some(Shares { group, pid, ipc, shm_bytes, net: false });
     (asked, shares)
 }

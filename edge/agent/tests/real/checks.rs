@@ -1,14 +1,22 @@
 //! Probes of real tasks.
 
+use std::fs::File;
 use std::time::Duration;
 
 use model::check::{CheckInfo, CheckStatus, ReadinessCheck};
-use model::container::{Family, HealthCheck, Probe, Run, Scheme};
+use model::confinement::{Confinement, Sharing};
+use model::container::{
+    Bounds, ContainerInfo, ContainerKind, Family, HealthCheck, Probe, Run, Scheme,
+};
 use model::task::{Reason, TaskInfo, TaskState};
+use nix::sched::{CloneFlags, setns};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::world::{World, shell};
+
+/// In a network of a task's own.
+const PORT: u16 = 8080;
 
 fn checked(id: &str, probe: Probe) -> TaskInfo {
     let check = HealthCheck {
@@ -26,16 +34,18 @@ fn checked(id: &str, probe: Probe) -> TaskInfo {
 async fn server(status: u16) -> u16 {
     let listener = TcpListener::bind("127.30.0.7:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        loop {
-            let (mut socket, _) = listener.accept().await.expect("a client");
-            drop(socket.read(&mut [0; 1024]).await);
-            let answer = format!("HTTP/1.1 {status} Any\r\nContent-Length: 0\r\n\r\n");
-            // A TCP probe has gone by now.
-            drop(socket.write_all(answer.as_bytes()).await);
-        }
-    });
+    tokio::spawn(answer(listener, status));
     port
+}
+
+async fn answer(listener: TcpListener, status: u16) {
+    loop {
+        let (mut socket, _) = listener.accept().await.expect("a client");
+        drop(socket.read(&mut [0; 1024]).await);
+        let answer = format!("HTTP/1.1 {status} Any\r\nContent-Length: 0\r\n\r\n");
+        // A TCP probe has gone by now.
+        drop(socket.write_all(answer.as_bytes()).await);
+    }
 }
 
 fn page(port: u16) -> Probe {
@@ -80,6 +90,47 @@ pub(crate) async fn what_a_check_finds_is_told_and_readiness_once() {
     assert_eq!(world.expect(TaskState::Running).await.ready, Some(true));
     world.kill("e").await;
     world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+/// Listens in the network of a process, on a port that nobody else can have there.
+fn listen_in(process: u32) -> TcpListener {
+    let listen = move || {
+        let network = File::open(format!("/proc/{process}/ns/net")).expect("it runs");
+        setns(network, CloneFlags::CLONE_NEWNET).expect("entered");
+        std::net::TcpListener::bind(("127.0.0.1", PORT)).expect("the loopback is up")
+    };
+    let listener = std::thread::spawn(listen).join().expect("listening");
+    listener.set_nonblocking(true).expect("set");
+    TcpListener::from_std(listener).expect("ours to watch")
+}
+
+pub(crate) async fn checks_look_into_a_network_of_the_tasks_own() {
+    let mut world = World::open().await;
+    let confinement = Confinement { net: Some(Sharing::Private), ..Confinement::default() };
+    let container = ContainerInfo {
+        kind: ContainerKind::Mesos,
+        image: None,
+        volumes: Vec::new(),
+        privileged: false,
+        tty: false,
+        parameters: Vec::new(),
+        shared: Vec::new(),
+        bounds: Some(Box::new(Bounds { confinement, ..Bounds::default() })),
+    };
+    for (id, probe) in [("a", page(PORT)), ("b", Probe::Tcp { port: PORT, family: Family::Ipv4 })] {
+        let mut task = TaskInfo { container: Some(container.clone()), ..checked(id, probe) };
+        task.health_checks[0].grace = Duration::from_secs(3600);
+        world.run(task).await;
+        let place = world.expect(TaskState::Running).await.container.expect("a place");
+        assert_eq!(place.addresses, [], "nobody reaches it");
+        let listener = listen_in(place.pid.expect("a process"));
+        tokio::spawn(answer(listener, 200));
+        let status = world.expect(TaskState::Running).await;
+        assert_eq!(status.healthy, Some(true), "{status:?}");
+        world.kill(id).await;
+        world.expect(TaskState::Killed).await;
+    }
     world.close().await;
 }
 

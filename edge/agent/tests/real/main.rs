@@ -70,6 +70,7 @@ fn of_tasks() -> Vec<Scenario> {
         tasks::a_task_that_cannot_start_says_why,
         tasks::a_killed_task_was_killed,
         tasks::the_api_shows_what_runs,
+        checks::checks_look_into_a_network_of_the_tasks_own,
         checks::health_is_told_by_port_page_and_command,
         checks::what_a_check_finds_is_told_and_readiness_once,
         docker::a_task_for_docker_runs_there_and_ends_as_it_ends_there,

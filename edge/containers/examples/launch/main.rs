@@ -187,6 +187,7 @@ impl Ours<'_> {
             pool: None,
             shares: None,
             project: None,
+            network: None,
             confinement: Confinement::default(),
         })
     }

@@ -13,6 +13,7 @@ use super::Machine;
 use super::bounds;
 use super::init::Stdio;
 use super::mounts::Detached;
+use super::network;
 use super::own_users::OwnUsers;
 use super::process::Process;
 use super::rights::{self, Rights};
@@ -36,17 +37,26 @@ const PASSED_ON: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// Returns the main process, ready to be started, and the signals that init heeds. Says what went wrong, for the user.
+/// What is to be run, and by whom.
+pub(super) struct Confined {
+    pub(super) main: Process,
+    pub(super) rights: Rights,
+    /// Those that init heeds.
+    pub(super) signals: SignalFd,
+}
+
+/// Returns the main process, ready to be started. Says what went wrong, for the user.
 pub(super) fn confine(
     (launch, users, memory): (&Launch, Option<OwnUsers>, Option<Detached>),
     machine: &Machine,
     shim: &OwnedFd,
     stdio: Stdio,
-) -> Result<(Process, SignalFd), String> {
+) -> Result<Confined, String> {
     let told = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
     let spec = &launch.spec;
     take(stdio).map_err(told("standard streams"))?;
     be_alone(spec).map_err(told("namespaces"))?;
+    network::enter(launch).map_err(|e| format!("{e:#}"))?;
     let reach = policy::reach(spec);
     let mut root = Growing::begin(launch, (users.as_ref(), memory), reach)?;
     let (process, identity) = Process::main(spec, root.path())?;
@@ -78,7 +88,7 @@ pub(super) fn confine(
         }
     };
     let signals = finish(filter, &rights, shim).map_err(told("confining the container"))?;
-    Ok((process, signals))
+    Ok(Confined { main: process, rights, signals })
 }
 
 fn name_machine(spec: &Spec) -> Result<(), String> {
@@ -130,7 +140,7 @@ pub(super) fn become_init() -> std::io::Result<()> {
 }
 
 /// What this process has in common with its shim is not for the container to see.
-fn hide_memory() -> std::io::Result<()> {
+pub(super) fn hide_memory() -> std::io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 

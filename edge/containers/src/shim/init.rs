@@ -19,8 +19,10 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::mounts::Detached;
 use super::own_users::OwnUsers;
+use super::confine::Confined;
 use super::process::Process;
-use super::spawn::{Child, spawn};
+use super::rights::Rights;
+use super::spawn::{Child, is_already, spawn};
 use super::{Machine, confine, users};
 use crate::packet;
 use crate::protocol::{FromInit, Launch, MAIN, ProcessNumber, ToInit};
@@ -49,9 +51,10 @@ pub(super) fn main(machine: &Machine, shim: OwnedFd, memory: Option<Detached>) -
         Err(cause) => Err(cause),
     };
     match confined {
-        Ok(((main, signals), stop, keeps)) => {
+        Ok((confined, stop, keeps)) => {
+            let Confined { main, rights, signals } = confined;
             let processes = BTreeMap::new();
-            let mut running = Running { main, shim, signals, stop, keeps, processes };
+            let mut running = Running { main, rights, shim, signals, stop, keeps, processes };
             running.start();
             running.serve()
         }
@@ -93,6 +96,7 @@ fn await_order(shim: &OwnedFd) -> Result<Option<(Launch, Stdio, Option<OwnUsers>
 
 struct Running {
     main: Process,
+    rights: Rights,
     shim: OwnedFd,
     signals: SignalFd,
     /// What asks processes to end.
@@ -107,7 +111,7 @@ impl Running {
         if self.keeps {
             return self.report(&FromInit::Executed { process: MAIN }, None);
         }
-        let started = spawn(&self.main, Vec::new());
+        let started = spawn(&self.main, &self.rights, Vec::new());
         self.report_start(MAIN, started);
     }
 
@@ -164,7 +168,10 @@ impl Running {
         let Ok(Some(packet)) = packet::receive::<ToInit>(&self.shim) else { return false };
         match packet.message {
             ToInit::Exec { process, exec } => {
-                let started = self.process_of(exec).and_then(|exec| spawn(&exec, packet.fds));
+                let started = self.process_of(exec);
+                let started = started.and_then(|exec| spawn(&exec, &self.rights, packet.fds));
+                // One that became another user may have undone it.
+                let _ = confine::hide_memory();
                 self.report_start(process, started);
             }
             ToInit::Signal { process, signal } => self.signal(process, signal),
@@ -196,9 +203,12 @@ impl Running {
 
     fn process_of(&self, exec: Exec) -> Result<Process, String> {
         let identity = match &exec.user {
-            Some(user) => Some(users::in_own_root(user)?),
+            Some(user) => Some(users::in_own_root(user)?).filter(|one| !is_already(one)),
             None => None,
         };
+        if identity.is_some() && !self.rights.can_become() {
+            return Err("a session of another user needs SETUID and SETGID, which the container may not have".into());
+        }
         let mut environment = self.main.environment.clone();
         if let Some(identity) = &identity {
             users::set_variable(&mut environment, "HOME", &identity.home);

@@ -18,7 +18,7 @@ pub(crate) struct Process {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) working_dir: String,
     pub(crate) terminal: Option<WindowSize>,
-    /// `None`: as init itself.
+    /// Another than init itself.
     pub(crate) identity: Option<Identity>,
 }
 

@@ -1,7 +1,11 @@
 //! What a container's processes may do: capabilities, user and groups. Given up for good before its program runs.
 #![allow(unsafe_code)]
 
+use std::os::fd::AsFd;
+
 use model::confinement::Capabilities;
+use nix::unistd::{Gid, Uid};
+use rustix::fs::FileType;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::users::Identity;
@@ -16,6 +20,9 @@ const SECBIT_NOROOT: libc::c_ulong = 1;
 /// With these the seccomp filter is installed, and they are given up.
 const TO_CONFINE: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SETPCAP);
 
+/// With these a process becomes another user.
+const TO_BECOME: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
+
 /// What a process keeps when it becomes the container's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rights {
@@ -28,6 +35,12 @@ pub(crate) struct Rights {
     no_new_privileges: bool,
     /// Had until the filter is installed.
     lent: CapabilitySet,
+    /// What root has here, and others if they have it whoever they are.
+    granted: CapabilitySet,
+    whoever: bool,
+    /// What init may bring to bear for sessions of other users, and its programs may not. It is within bounds: nobody in the
+    /// container could do with it what the container may not do.
+    reserve: CapabilitySet,
 }
 
 /// Of those that the machine has given us.
@@ -44,7 +57,18 @@ pub(crate) fn rights(
     let lent = if no_new_privileges { CapabilitySet::empty() } else { TO_CONFINE & of_machine };
     // The kernel gives root all that is within bounds, whatever it had before.
     let handed_on = if is_root { effective != bounding } else { !own.is_empty() };
-    Rights { bounding, own, handed_on, no_new_privileges, lent }
+    let reserve = (effective | TO_BECOME) & bounding;
+    let whoever = granted.whoever;
+    Rights {
+        bounding,
+        own,
+        handed_on,
+        no_new_privileges,
+        lent,
+        granted: effective,
+        whoever,
+        reserve,
+    }
 }
 
 /// A user other than root gains nothing by executing programs, unless that was asked for. Root installs its filter
@@ -67,19 +91,11 @@ impl Rights {
             hand_on_only()?;
         }
         rustix::thread::set_keep_capabilities(true)?;
-        let groups: Vec<nix::unistd::Gid> =
-            identity.groups.iter().map(|group| nix::unistd::Gid::from_raw(*group)).collect();
-        nix::unistd::setgroups(&groups)?;
-        let gid = nix::unistd::Gid::from_raw(identity.gid);
-        nix::unistd::setresgid(gid, gid, gid)?;
-        let uid = nix::unistd::Uid::from_raw(identity.uid);
-        nix::unistd::setresuid(uid, uid, uid)?;
+        be(identity)?;
         rustix::thread::set_keep_capabilities(false)?;
-        self.have(self.own | self.lent)?;
+        self.have(self.own | self.lent, self.reserve)?;
         if self.handed_on {
-            for one in self.own.iter() {
-                rustix::thread::configure_capability_in_ambient_set(one, true)?;
-            }
+            hand_on(self.own)?;
         }
         if self.no_new_privileges {
             rustix::thread::set_no_new_privs(true)?;
@@ -93,13 +109,82 @@ impl Rights {
             return Ok(());
         }
         bound(self.lent.bits() & !self.bounding.bits())?;
-        self.have(self.own)
+        self.have(self.own, self.reserve)
     }
 
-    fn have(&self, all: CapabilitySet) -> std::io::Result<()> {
+    /// For a program that runs as whom init is.
+    pub(crate) fn leave_reserve(&self) -> std::io::Result<()> {
+        match self.own.contains(self.reserve) {
+            true => Ok(()),
+            false => self.have(self.own, CapabilitySet::empty()),
+        }
+    }
+
+    /// Whether its sessions may be other users.
+    pub(crate) fn can_become(&self) -> bool {
+        (self.own | self.reserve).contains(TO_BECOME)
+    }
+
+    /// For a program that runs as somebody else, who has what the container grants such a user and not more.
+    pub(crate) fn become_other(&self, identity: &Identity) -> std::io::Result<()> {
+        let is_root = identity.uid == 0;
+        let own = match is_root || self.whoever {
+            true => self.granted,
+            false => CapabilitySet::empty(),
+        };
+        let handed_on = if is_root { own != self.bounding } else { !own.is_empty() };
+        self.have(self.own | self.reserve, CapabilitySet::empty())?;
+        give_streams(identity);
+        rustix::thread::clear_ambient_capability_set()?;
+        rustix::thread::set_keep_capabilities(true)?;
+        be(identity)?;
+        rustix::thread::set_keep_capabilities(false)?;
+        Rights { own, handed_on, ..*self }.have(own, CapabilitySet::empty())?;
+        if handed_on {
+            hand_on(own)?;
+        }
+        // Or the kernel would give root all that is within bounds.
+        if is_root && handed_on {
+            rustix::thread::set_no_new_privs(true)?;
+        }
+        Ok(())
+    }
+
+    fn have(&self, all: CapabilitySet, reserve: CapabilitySet) -> std::io::Result<()> {
         let inheritable = if self.handed_on { self.own } else { CapabilitySet::empty() };
-        let sets = CapabilitySets { effective: all, permitted: all, inheritable };
+        let sets = CapabilitySets { effective: all, permitted: all | reserve, inheritable };
         Ok(rustix::thread::set_capabilities(None, sets)?)
+    }
+}
+
+fn hand_on(all: CapabilitySet) -> std::io::Result<()> {
+    for one in all.iter() {
+        rustix::thread::configure_capability_in_ambient_set(one, true)?;
+    }
+    Ok(())
+}
+
+/// Becomes it, whatever that leaves of the process's rights.
+fn be(identity: &Identity) -> std::io::Result<()> {
+    let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    nix::unistd::setgroups(&groups)?;
+    let gid = Gid::from_raw(identity.gid);
+    nix::unistd::setresgid(gid, gid, gid)?;
+    let uid = Uid::from_raw(identity.uid);
+    Ok(nix::unistd::setresuid(uid, uid, uid)?)
+}
+
+/// Programs open their output, or their terminal, again by its name.
+fn give_streams(identity: &Identity) {
+    let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for stream in [input.as_fd(), output.as_fd(), errors.as_fd()] {
+        let is_pipe = rustix::fs::fstat(stream)
+            .is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::Fifo);
+        if is_pipe || rustix::termios::isatty(stream) {
+            // Who may not give files away keeps it: then only opening it again fails.
+            let owner = Some(rustix::fs::Uid::from_raw(identity.uid));
+            let _ = rustix::fs::fchown(stream, owner, None);
+        }
     }
 }
 
@@ -174,6 +259,18 @@ mod tests {
         check(1000, &granted(3, 3, false), 0, false);
         check(1000, &granted(3, 3, true), 3, true);
         check(1000, &granted(0, 3, true), 0, false);
+    }
+
+    #[test]
+    fn what_init_keeps_for_other_users_is_within_bounds() {
+        let all = CapabilitySet::from_bits_retain(0x1ff_ffff_ffff);
+        let identity = Identity { uid: 1000, gid: 0, groups: Vec::new(), home: "/".into() };
+        let check = |bounding: u64, reserve: u64, can_become: bool| {
+            let rights = rights(&identity, &granted(1, bounding, false), true, all);
+            assert_eq!((rights.reserve.bits(), rights.can_become()), (reserve, can_become));
+        };
+        check(0xff, 1 | TO_BECOME.bits(), true);
+        check(1, 1, false);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustix::pty::OpenptFlags;
 
 use super::init::EXIT_NOT_STARTED;
 use super::process::{PATH_DEFAULT, Process};
+use super::rights::Rights;
 use super::users::Identity;
 use crate::spec::WindowSize;
 
@@ -26,12 +27,16 @@ const STACK_BYTES: usize = 128 * 1024;
 /// Returns when the program has been executed.
 ///
 /// Until then the new process works in our memory, while we wait: a copy of it would cost more than all else here.
-pub(super) fn spawn(process: &Process, stdio: Vec<OwnedFd>) -> Result<Child, String> {
+pub(super) fn spawn(
+    process: &Process,
+    rights: &Rights,
+    stdio: Vec<OwnedFd>,
+) -> Result<Child, String> {
     let terminal = process.terminal.map(open_terminal).transpose()?;
     let (terminal, inner) = terminal.unzip();
     let mut failure = None;
     let become_it = Box::new(|| {
-        let Err(cause) = become_process(process, &stdio, inner.as_ref());
+        let Err(cause) = become_process(process, rights, &stdio, inner.as_ref());
         failure = Some(cause);
         EXIT_NOT_STARTED as isize
     });
@@ -67,10 +72,11 @@ fn open_terminal(size: WindowSize) -> Result<(OwnedFd, OwnedFd), String> {
 /// Runs in the child. Comes back only if it fails.
 fn become_process(
     process: &Process,
+    rights: &Rights,
     stdio: &[OwnedFd],
     terminal: Option<&OwnedFd>,
 ) -> Result<std::convert::Infallible, String> {
-    set_up(process, stdio, terminal).map_err(|e| format!("preparing the process: {e}"))?;
+    set_up(process, rights, stdio, terminal).map_err(|e| format!("preparing the process: {e}"))?;
     let dir = &process.working_dir;
     std::env::set_current_dir(dir).map_err(|e| format!("working directory {dir}: {e}"))?;
     let text = |text: &str| CString::new(text).map_err(|_| format!("a NUL byte in {text:?}"));
@@ -91,7 +97,12 @@ fn become_process(
     Err(format!("executing {program}: {}", refused.desc()))
 }
 
-fn set_up(process: &Process, stdio: &[OwnedFd], terminal: Option<&OwnedFd>) -> std::io::Result<()> {
+fn set_up(
+    process: &Process,
+    rights: &Rights,
+    stdio: &[OwnedFd],
+    terminal: Option<&OwnedFd>,
+) -> std::io::Result<()> {
     nix::unistd::setsid()?;
     if let Some(inner) = terminal {
         rustix::process::ioctl_tiocsctty(inner)?;
@@ -103,17 +114,15 @@ fn set_up(process: &Process, stdio: &[OwnedFd], terminal: Option<&OwnedFd>) -> s
         nix::unistd::dup2_stdout(output)?;
         nix::unistd::dup2_stderr(errors)?;
     }
-    if let Some(identity) = process.identity.as_ref().filter(|identity| !is_already(identity)) {
-        let groups: Vec<Gid> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
-        nix::unistd::setgroups(&groups)?;
-        nix::unistd::setgid(Gid::from_raw(identity.gid))?;
-        nix::unistd::setuid(Uid::from_raw(identity.uid))?;
+    match &process.identity {
+        Some(identity) => rights.become_other(identity)?,
+        None => rights.leave_reserve()?,
     }
     reset_signals()
 }
 
-/// Then nothing has to be allowed: init may have become the task's user, and may no longer become another.
-fn is_already(identity: &Identity) -> bool {
+/// Then nothing has to be allowed: init has become the task's user, and may not be allowed to become another.
+pub(super) fn is_already(identity: &Identity) -> bool {
     let is = |uid: Uid, gid: Gid| (uid.as_raw(), gid.as_raw()) == (identity.uid, identity.gid);
     let groups = nix::unistd::getgroups().unwrap_or_default();
     let groups: BTreeSet<u32> = groups.into_iter().map(Gid::as_raw).collect();

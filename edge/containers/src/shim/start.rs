@@ -31,7 +31,7 @@ use crate::packet;
 use crate::policy::{self, Reach};
 use crate::projects;
 use crate::protocol::{Answer, Launch, ToInit};
-use crate::run_dir::{COMPLAINTS, KEEPER, POOL, SOCKET};
+use crate::run_dir::{APART, COMPLAINTS, KEEPER, POOL, SOCKET};
 use crate::spec::{Limits, Root, Spec};
 
 const EXIT_FAILED: i32 = 1;
@@ -69,14 +69,15 @@ impl Ready {
         let wanted = namespaces(&launch.spec);
         let waits =
             || matches!(rustix::process::waitpid(Some(self.init), WaitOptions::NOHANG), Ok(None));
-        if wanted == USUAL && launch.keeper.is_none() && waits() {
+        let keeper = launch.keeper.as_ref().filter(|keeper| keeper.is_for_birth());
+        if wanted == USUAL && keeper.is_none() && waits() {
             return Ok(self);
         }
         let Ready { signals, socket, init } = self;
         drop(socket);
         // Init has seen it, if it is there at all.
         let _ = rustix::process::waitpid(Some(init), WaitOptions::empty());
-        let shared_memory = launch.keeper.as_ref().map(join::join).transpose()?.flatten();
+        let shared_memory = keeper.map(join::join).transpose()?.flatten();
         let (socket, init) = make_init(machine, wanted, shared_memory)?;
         Ok(Ready { signals, socket, init })
     }
@@ -214,6 +215,9 @@ fn claim(launch: &Launch) -> anyhow::Result<()> {
     for (link, name) in named {
         let Some(name) = name else { continue };
         symlink(name.as_str(), launch.run_dir.join(link)).context("writing down what it shares")?;
+    }
+    if launch.is_apart() {
+        File::create(launch.run_dir.join(APART)).context("writing down that it has a network")?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use containers::session::{Session, Streams};
 use containers::spec::{Exec, Spec, WindowSize};
+use model::confinement::{Capabilities, Confinement, Rights};
 use model::container::Run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -25,7 +26,7 @@ async fn sleeper(world: &mut World) -> Spec {
 }
 
 /// What it writes when nothing is typed, and how it ends.
-async fn outcome(mut session: Session) -> (String, String, i32) {
+pub(crate) async fn outcome(mut session: Session) -> (String, String, i32) {
     let Streams::Pipes { stdin, mut stdout, mut stderr } = session.streams else {
         panic!("no terminal was asked for")
     };
@@ -58,7 +59,71 @@ async fn a_session_shares_the_container_and_tells_its_own_end() {
     world.check_nothing_is_left().await;
 }
 
-/// Init has become that user, and may become nobody else.
+/// Who it is, what it may do, and what any program of it could gain.
+const RIGHTS: &str = "id -u; grep -E 'Cap(Prm|Eff|Amb)|NoNewPrivs' /proc/self/status | cut -f2";
+
+async fn rights(world: &World, spec: &Spec, user: &str) -> Vec<String> {
+    let asked = Exec { user: Some(user.into()), ..exec(shell(RIGHTS)) };
+    let session = world.containers().exec(&spec.container, asked).await.expect("started");
+    let (said, errors, ended) = outcome(session).await;
+    assert_eq!((errors.as_str(), ended), ("", 0));
+    said.split_whitespace().map(String::from).collect()
+}
+
+#[tokio::test]
+async fn a_session_may_be_another_user_with_the_rights_that_it_would_have_had() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let (none, all) = ("0000000000000000", "00000000a80425fb");
+    for task in ["web", "root"] {
+        let run = shell(&format!("{RIGHTS}; exec sleep 600"));
+        let mut spec = image(&mut world, &layers, run);
+        spec.user = Some(task.into());
+        world.launch(&spec).await;
+        let said = || world.log(&spec, "stdout");
+        wait_until("it has spoken", || said().lines().count() == 5, said).await;
+        let main: Vec<String> = said().split_whitespace().map(String::from).collect();
+        let of_main = if task == "root" { [all, all, none, "0"] } else { [none, none, none, "1"] };
+        assert_eq!(main[1..], of_main, "what init keeps for sessions is not its programs'");
+        assert_eq!(rights(&world, &spec, task).await, main, "as {task} itself");
+        let asked = rights(&world, &spec, "0").await;
+        assert_eq!(asked, ["0", all, all, none, of_main[3]], "root in the container of {task}");
+        let asked = rights(&world, &spec, "4711").await;
+        assert_eq!(asked, ["4711", none, none, none, of_main[3]]);
+        world.kill(&spec).await;
+    }
+    world.check_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_session_gains_nothing_that_the_container_may_not_have() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let within = |effective: u64, bounding: u64| Confinement {
+        rights: Rights::Exactly {
+            effective: Some(Capabilities(effective)),
+            bounding: Some(Capabilities(bounding)),
+        },
+        ..Confinement::default()
+    };
+    let (kill, become_other) = (1 << 5, 1 << 6 | 1 << 7);
+    let spec = image(&mut world, &layers, shell("sleep 600"));
+    let confinement = within(kill, kill | become_other);
+    let spec = Spec { user: Some("web".into()), confinement, ..spec };
+    world.launch(&spec).await;
+    let own = "0000000000000020";
+    assert_eq!(rights(&world, &spec, "root").await, ["0", own, own, own, "1"]);
+    world.kill(&spec).await;
+    let another = image(&mut world, &layers, shell("sleep 600"));
+    let spec = Spec { user: Some("web".into()), confinement: within(kill, kill), ..another };
+    world.launch(&spec).await;
+    let asked = Exec { user: Some("root".into()), ..exec(shell("true")) };
+    let refused = world.containers().exec(&spec.container, asked).await.expect_err("out of bounds");
+    assert!(format!("{refused:#}").contains("SETUID"), "{refused:#}");
+    world.kill(&spec).await;
+    world.check_nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn a_session_may_be_whom_the_task_is() {
     let mut world = World::open().await;

@@ -8,6 +8,7 @@ mod escape;
 mod exec;
 mod image;
 mod mounts;
+mod network;
 mod outside;
 mod pools;
 mod projects;

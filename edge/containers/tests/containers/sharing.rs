@@ -15,7 +15,7 @@ fn member(world: &mut World, group: &str, text: &str) -> Spec {
     let parent = Some(Sharing::Parent);
     let confinement = Confinement { pid: parent, ipc: parent, ..Confinement::default() };
     let group = ContainerId::new(group);
-    let shares = Some(Shares { group, pid: true, ipc: true, shm_bytes: Some(1 << 20) });
+    let shares = Some(Shares { group, pid: true, ipc: true, shm_bytes: Some(1 << 20), net: false });
     Spec { confinement, shares, ..world.spec(shell(text)) }
 }
 

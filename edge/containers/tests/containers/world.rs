@@ -80,6 +80,7 @@ impl World {
             pool: None,
             shares: None,
             project: None,
+            network: None,
             confinement: Confinement::default(),
         }
     }

@@ -9,6 +9,7 @@ use mesos_v1::{
     ContainerInfo as Spelled, MountPropagation, Parameter, Port, Ports, Volume as SpelledVolume,
     image,
 };
+use model::confinement::Sharing;
 use model::container::{
     ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, Image, OtherVolume, Propagation,
     SharedVolume, Volume, VolumeSource,
@@ -28,6 +29,7 @@ pub(super) fn container(info: &ContainerInfo) -> Spelled {
         hostname: bounds.and_then(|bounds| bounds.hostname.clone()),
         linux_info: bounds.and_then(|bounds| linux::spell(&bounds.confinement)),
         rlimit_info: bounds.and_then(|bounds| bounds::spell(&bounds.rlimits)),
+        tty_info: bounds::terminal(info),
         ..Spelled::default()
     };
     match info.kind {
@@ -57,13 +59,21 @@ fn image(image: &Image) -> mesos_v1::Image {
     }
 }
 
+/// As it was read.
+pub(crate) fn network(info: &ContainerInfo) -> docker_info::Network {
+    match info.bounds.as_ref().and_then(|bounds| bounds.confinement.net) {
+        Some(Sharing::Private) => docker_info::Network::None,
+        Some(Sharing::Parent) | None => docker_info::Network::Host,
+    }
+}
+
 fn docker(info: &ContainerInfo) -> DockerInfo {
     let image = info.image.as_ref();
     let parameter =
         |(key, value): &(String, String)| Parameter { key: key.clone(), value: value.clone() };
     DockerInfo {
         image: image.map(|image| image.name.clone()).unwrap_or_default(),
-        network: Some(docker_info::Network::Host.into()),
+        network: Some(network(info).into()),
         privileged: Some(info.privileged),
         force_pull_image: Some(image.is_some_and(|image| image.force_pull)),
         parameters: info.parameters.iter().map(parameter).collect(),

@@ -1,12 +1,14 @@
 //! The name of a container's machine, what `setrlimit` is told for its processes, and how else it is confined.
 
 use mesos_v1::ContainerInfo as Spelled;
-use mesos_v1::RLimitInfo;
 use mesos_v1::r_limit_info::RLimit;
 use mesos_v1::r_limit_info::r_limit::Type;
-use model::container::{Bounds, Rlimit, Rlimited, SoftHard};
+use mesos_v1::tty_info::WindowSize;
+use mesos_v1::{RLimitInfo, TtyInfo};
+use model::confinement::Confinement;
+use model::container::{Bounds, ContainerInfo, Rlimit, Rlimited, SoftHard, Window};
 
-use super::{Fault, linux};
+use super::{Fault, container, linux};
 
 /// As the kernel has it.
 const HOSTNAME_BYTES_MAX: usize = 64;
@@ -17,7 +19,11 @@ pub(super) fn read(spelled: &Spelled) -> Result<Option<Box<Bounds>>, Fault> {
         hostname: spelled.hostname.clone(),
         rlimits: limits.map(rlimit).collect::<Result<_, Fault>>()?,
         volumes: Vec::new(),
-        confinement: linux::read(spelled.linux_info.as_ref())?,
+        window: spelled.tty_info.as_ref().and_then(|tty| tty.window_size.as_ref()).map(window),
+        confinement: Confinement {
+            net: container::net(spelled)?,
+            ..linux::read(spelled.linux_info.as_ref())?
+        },
     };
     let length = bounds.hostname.as_ref().map_or(1, String::len);
     if !(1..=HOSTNAME_BYTES_MAX).contains(&length) {
@@ -26,6 +32,19 @@ pub(super) fn read(spelled: &Spelled) -> Result<Option<Box<Bounds>>, Fault> {
         )));
     }
     Ok((bounds != Bounds::default()).then(|| Box::new(bounds)))
+}
+
+/// None shows more than the kernel counts.
+fn window(spelled: &WindowSize) -> Window {
+    let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+    Window { rows: side(spelled.rows), columns: side(spelled.columns) }
+}
+
+/// As it was read.
+pub(crate) fn terminal(info: &ContainerInfo) -> Option<TtyInfo> {
+    let window = info.bounds.as_ref().and_then(|bounds| bounds.window);
+    let size = |Window { rows, columns }| WindowSize { rows: rows.into(), columns: columns.into() };
+    info.tty.then(|| TtyInfo { window_size: window.map(size) })
 }
 
 fn rlimit(spelled: &RLimit) -> Result<Rlimit, Fault> {

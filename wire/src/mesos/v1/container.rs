@@ -9,6 +9,7 @@ use mesos_v1::volume::source::{HostPath, Type as SourceType};
 use mesos_v1::{
     ContainerInfo as Spelled, LinuxInfo, NetworkInfo, Volume as SpelledVolume, image, volume,
 };
+use model::confinement::Sharing;
 use model::container::{
     ContainerInfo, ContainerKind, Image, OtherVolume, Propagation, SharedVolume, Volume,
     VolumeMode, VolumeSource,
@@ -30,7 +31,6 @@ pub fn around(container: Option<&Spelled>) -> Around {
 }
 
 pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
-    unset("container.tty_info.window_size", window(spelled))?;
     networks("container", &spelled.network_infos)?;
     let mut container = match spelled.r#type() {
         Type::Mesos => mesos(spelled)?,
@@ -42,10 +42,6 @@ pub fn read(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
         volume(one, &mut container)?;
     }
     Ok(container)
-}
-
-fn window(spelled: &Spelled) -> Option<&mesos_v1::tty_info::WindowSize> {
-    spelled.tty_info.as_ref().and_then(|tty| tty.window_size.as_ref())
 }
 
 fn blank(kind: ContainerKind, image: Option<Image>) -> ContainerInfo {
@@ -69,6 +65,21 @@ pub(super) fn networks(of: &str, all: &[NetworkInfo]) -> Result<(), Fault> {
         empty(&format!("{of}.network_infos.ip_addresses"), &one.ip_addresses)?;
     }
     Ok(())
+}
+
+/// The one that Docker's words ask for.
+pub(super) fn net(spelled: &Spelled) -> Result<Option<Sharing>, Fault> {
+    let Some(docker) = spelled.docker.as_ref().filter(|_| spelled.r#type() == Type::Docker) else {
+        return Ok(None);
+    };
+    match docker.network() {
+        Network::Host => Ok(None),
+        Network::None => Ok(Some(Sharing::Private)),
+        other @ (Network::Bridge | Network::User) => {
+            let name = other.as_str_name();
+            Err(Fault::new(format!("'container.docker.network' {name} is not supported yet")))
+        }
+    }
 }
 
 /// Of a container that there is none of: that of an executor which is the agent itself.
@@ -108,10 +119,6 @@ fn read_image(of: &str, spelled: &mesos_v1::Image) -> Result<Image, Fault> {
 fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     let absent = || Fault::new("DockerInfo 'docker' is not set for DOCKER typed ContainerInfo");
     let docker: &DockerInfo = spelled.docker.as_ref().ok_or_else(absent)?;
-    if docker.network() != Network::Host {
-        let name = docker.network().as_str_name();
-        return Err(Fault::new(format!("'container.docker.network' {name} is not supported yet")));
-    }
     empty("container.docker.port_mappings", &docker.port_mappings)?;
     if docker.parameters.iter().any(|parameter| parameter.key == "name") {
         return Err(Fault::new("Parameter in DockerInfo must not be 'name'"));

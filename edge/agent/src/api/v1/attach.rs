@@ -73,6 +73,10 @@ fn surroundings(spelled: &ContainerInfo) -> Result<Option<WindowSize>, Refusal> 
         ("container.volumes", !read.volumes.is_empty() || !read.shared.is_empty()),
         ("container.docker.privileged", read.privileged),
         ("container.docker.parameters", !read.parameters.is_empty()),
+        (
+            "container.linux_info', 'rlimit_info', 'hostname' or 'docker.network",
+            read.bounds.is_some(),
+        ),
     ];
     match shared.into_iter().find(|(_, is_set)| *is_set) {
         Some((field, _)) => Err(Refusal::Bad(format!(

@@ -99,11 +99,13 @@ fn of_guest(api: &Api, guest: &Guest) -> Container {
 }
 
 fn bare(api: &Api, lineage: &Lineage, container: &ContainerId, around: Around<'_>) -> Container {
+    // In a network of its own it has no address that others know.
+    let is_apart = api.0.containers.is_apart(container);
     let address = IpAddress { ip_address: Some(api.0.info.ip.clone()), ..IpAddress::default() };
     let network = NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() };
     let status = ContainerStatus {
         container_id: Some(lineage.spelled()),
-        network_infos: vec![network],
+        network_infos: if is_apart { Vec::new() } else { vec![network] },
         executor_pid: around.pid,
         ..ContainerStatus::default()
     };
