@@ -94,11 +94,11 @@ impl Prober {
         }
         let probe = probe.clone();
         let ask = |asker: Asker| async move { asker.answer(&probe, within).await };
-        self.from_within(containers, container, ask).await
+        self.asked_from(containers, container, ask).await
     }
 
     /// From where the container itself would reach it.
-    async fn from_within<T: Send + 'static, F>(
+    async fn asked_from<T: Send + 'static, F>(
         &self,
         containers: &Containers,
         container: &ContainerId,
@@ -132,7 +132,7 @@ impl Prober {
         }
         let (probe, look, within) = (probe.clone(), *look, *within);
         let ask = |asker: Asker| async move { asker.find(&probe, look, within).await };
-        self.from_within(containers, container, ask).await
+        self.asked_from(containers, container, ask).await
     }
 
     /// How it ended, as `wait` tells it.

@@ -60,8 +60,7 @@ impl Daemon {
     }
 
     pub(crate) async fn first_process(&self, container: &ContainerId) -> anyhow::Result<u32> {
-        let channel =
-            self.connect(container).await?.context("the container has ended")?;
+        let channel = self.connect(container).await?.context("the container has ended")?;
         channel.ask(Ask::Subscribe, &[])?;
         match self.soon(self.state_told(&channel)).await? {
             Some(pid) => Ok(pid),

@@ -17,9 +17,9 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
+use super::confine::Confined;
 use super::mounts::Detached;
 use super::own_users::OwnUsers;
-use super::confine::Confined;
 use super::process::Process;
 use super::rights::Rights;
 use super::spawn::{Child, is_already, spawn};

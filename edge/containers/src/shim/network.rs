@@ -57,7 +57,7 @@ fn raise_loopback() -> std::io::Result<()> {
     for (to, from) in asked.ifr_name.iter_mut().zip(LOOPBACK) {
         *to = from.cast_signed();
     }
-    asked.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    asked.ifr_ifru.ifru_flags = libc::IFF_UP.try_into().expect("a small number");
     // SAFETY: the kernel reads a request of this shape, which is ours until it returns.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const asked) } {
         0 => Ok(()),

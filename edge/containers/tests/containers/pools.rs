@@ -106,7 +106,8 @@ async fn a_new_daemon_knows_who_is_in_which_pool() {
     assert!(swept(), "nobody is in it");
     assert_eq!(world.containers().usage(&outer.container).expect("it lives").processes, 2);
     let within = ContainerId::new(format!("{}.inner", outer.container));
-    let inner = Spec { container: within, ..world.spec(shell("exec sleep 1000")) };
+    let limits = Limits::default();
+    let inner = Spec { container: within, limits, ..world.spec(shell("exec sleep 1000")) };
     world.launch(&inner).await;
     let groups = cgroups(&format!("{}/pool/{}/inner", world.config.cgroup_parent, outer.container));
     assert!(!groups.is_empty(), "what lies in a container is limited with it");
