@@ -1,6 +1,8 @@
 //! Logs go to standard error: plain text, or a JSON object a line.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +37,13 @@ pub(crate) fn start(json: bool) -> Result<Arc<Logging>> {
     let apply = move |levels: &Levels| {
         chosen.reload(targets(levels)).expect("the log lives as long as the program");
     };
-    Ok(Logging::new(levels, Box::new(apply)))
+    Ok(Logging::kept_in(file(), levels, Box::new(apply)))
+}
+
+/// Into which standard error goes, if whoever started us sends it into one.
+fn file() -> Option<PathBuf> {
+    let path = fs::read_link("/proc/self/fd/2").ok()?;
+    fs::metadata(&path).is_ok_and(|about| about.is_file()).then_some(path)
 }
 
 /// The levels that `engine=debug,info` speaks of, and the parts that speak of none.
@@ -78,6 +86,10 @@ impl agent::Levels for OfAgents {
 
     fn time(&self, text: &str) -> Option<Duration> {
         duration(text)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.0.file()
     }
 }
 

@@ -17,7 +17,7 @@ use model::time::Time;
 use store::{Embedded, Store};
 use tokio::net::TcpListener;
 use uuid::Uuid;
-use wire::mesos::master::MasterInfo;
+use wire::mesos::master::{EXTERNAL_LOG_FILE, MasterInfo};
 
 use crate::serve::{Servers, Unread};
 use crate::settings::Settings;
@@ -91,7 +91,8 @@ impl Master {
         let bind = settings.bind;
         let info = marathon_info(settings);
         let marathon = api::marathon::router(handle.clone(), info, doors.logging.clone());
-        let mesos = api::mesos::router(handle.clone(), mesos_info(settings)?, doors.logging);
+        let info = mesos_info(settings, doors.logging.file())?;
+        let mesos = api::mesos::router(handle.clone(), info, doors.logging);
         let mesos = match settings.mesos_authentication.access()? {
             Some(access) => guard(mesos, access),
             None => mesos,
@@ -130,9 +131,10 @@ fn marathon_info(settings: &Settings) -> MarathonInfo {
     }
 }
 
-fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
+fn mesos_info(settings: &Settings, log: Option<&Path>) -> Result<MasterInfo> {
     let since =
         SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    let log = log.map(|file| (EXTERNAL_LOG_FILE, file.display().to_string()));
     Ok(MasterInfo {
         ip: settings.bind.to_string(),
         port: settings.ports.mesos_master,
@@ -140,7 +142,7 @@ fn mesos_info(settings: &Settings) -> Result<MasterInfo> {
         cluster: settings.cluster_name.clone(),
         started_at: Time(u64::try_from(since.as_millis()).context("the clock stands far ahead")?),
         domain: settings.master_domain.clone(),
-        flags: mesos_flags(settings)?,
+        flags: mesos_flags(settings)?.into_iter().chain(log).collect(),
     })
 }
 

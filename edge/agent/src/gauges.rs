@@ -49,7 +49,7 @@ impl Gauges {
     }
 }
 
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let told = rustix::system::sysinfo();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = [told.totalram, told.freeram, told.mem_unit.into()];

@@ -1,6 +1,7 @@
 //! What went wrong, and the one place where it becomes a status.
 
 use axum::body::Body;
+use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{Response, StatusCode};
 use engine::CallError;
 use services::{Fault, Refusal};
@@ -24,6 +25,8 @@ pub enum Failure {
     /// No such endpoint, or not with this method.
     NoEndpoint,
     MethodNotAllowed,
+    /// Mesos says which ones it expects.
+    Expecting(&'static [&'static str]),
     NotAcceptable(String),
     UnsupportedMedia(String),
     TooLarge,
@@ -60,7 +63,7 @@ impl Failure {
             Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
             Failure::Conflict(_) => StatusCode::CONFLICT,
             Failure::Unknown(_) | Failure::NoEndpoint => StatusCode::NOT_FOUND,
-            Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Failure::MethodNotAllowed | Failure::Expecting(_) => StatusCode::METHOD_NOT_ALLOWED,
             Failure::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Failure::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Failure::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -81,6 +84,9 @@ impl Failure {
             | Failure::NotAcceptable(message) => Error::new(message.as_str()),
             Failure::NoEndpoint => Error::new("URI not found"),
             Failure::MethodNotAllowed => Error::new("Method Not Allowed"),
+            Failure::Expecting(methods) => {
+                Error::new(format!("Expecting one of {{ '{}' }}", methods.join("', '")))
+            }
             Failure::TooLarge => {
                 Error::new(format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20))
             }
@@ -89,7 +95,12 @@ impl Failure {
     }
 
     pub fn response(&self) -> Response<Body> {
-        answer::json(self.status(), &self.body(), Layout::Compact)
+        let mut response = answer::json(self.status(), &self.body(), Layout::Compact);
+        if let Failure::Expecting(methods) = self {
+            let methods = HeaderValue::try_from(methods.join(", ")).expect("methods are ASCII");
+            response.headers_mut().insert(ALLOW, methods);
+        }
+        response
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub type Apply = Box<dyn Fn(&Levels) + Send + Sync>;
 /// The levels of the program. To be shared by all doors through which they are changed.
 pub struct Logging {
     apply: Apply,
+    file: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -47,10 +49,19 @@ impl fmt::Debug for Logging {
 
 impl Logging {
     /// As the program logs already.
-    pub fn new(mut levels: Levels, apply: Apply) -> Arc<Self> {
+    pub fn new(levels: Levels, apply: Apply) -> Arc<Self> {
+        Self::kept_in(None, levels, apply)
+    }
+
+    /// The same, if it is known into which file it goes.
+    pub fn kept_in(file: Option<PathBuf>, mut levels: Levels, apply: Apply) -> Arc<Self> {
         levels.entry(ROOT.to_owned()).or_insert(LevelFilter::INFO);
         let state = State { levels, passing: BTreeMap::new() };
-        Arc::new(Self { apply, state: Mutex::new(state) })
+        Arc::new(Self { apply, file, state: Mutex::new(state) })
+    }
+
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Each with its level, and whether that is inherited.

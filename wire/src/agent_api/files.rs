@@ -24,6 +24,67 @@ pub struct Content {
     pub offset: u64,
 }
 
+/// One read gives no more, as in Mesos: sixteen pages.
+pub const READ_BYTES_MAX: usize = 16 * 4096;
+
+/// A character is no longer than this.
+const CHARACTER_BYTES_MAX: usize = 4;
+
+/// What of a file was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Its size, told as an offset.
+    Size,
+    From {
+        offset: u64,
+        length: usize,
+    },
+}
+
+impl Part {
+    /// The error says what is wrong.
+    pub fn asked(offset: Option<&str>, length: Option<&str>) -> Result<Self, String> {
+        let number = |name: &str, text: Option<&str>| -> Result<i64, String> {
+            let Some(text) = text else { return Ok(-1) };
+            let number = text.parse().map_err(|_| {
+                format!("Failed to parse {name}: {text:?} is not a whole number.\n")
+            })?;
+            match number < -1 {
+                true => Err(format!("Negative {name} provided: {number}.\n")),
+                false => Ok(number),
+            }
+        };
+        let (offset, length) = (number("offset", offset)?, number("length", length)?);
+        let length =
+            usize::try_from(length).map_or(READ_BYTES_MAX, |length| length.min(READ_BYTES_MAX));
+        Ok(u64::try_from(offset).map_or(Part::Size, |offset| Part::From { offset, length }))
+    }
+
+    /// Of a file of this size, whose bytes from an offset on, so many or fewer at its end, are had by `read`.
+    pub fn of<E>(
+        self,
+        size: u64,
+        read: impl FnOnce(u64, usize) -> Result<Vec<u8>, E>,
+    ) -> Result<Content, E> {
+        let Part::From { offset, length } = self else {
+            return Ok(Content { data: String::new(), offset: size });
+        };
+        let mut bytes = read(offset, length)?;
+        if bytes.len() == length {
+            bytes.truncate(whole_characters(&bytes));
+        }
+        Ok(Content { data: String::from_utf8_lossy(&bytes).into_owned(), offset })
+    }
+}
+
+/// How many bytes to give so that no character is cut in two: clients count what they got and go on from there.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let Err(cause) = str::from_utf8(bytes) else { return bytes.len() };
+    let tail = bytes.len() - cause.valid_up_to();
+    let cut = cause.error_len().is_none() && tail < CHARACTER_BYTES_MAX && 0 < cause.valid_up_to();
+    if cut { cause.valid_up_to() } else { bytes.len() }
+}
+
 /// The ten characters by which `ls` shows a file's type and who may do what.
 pub fn mode(bits: u32) -> String {
     let kind = match bits & 0o170_000 {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::mesos::agent::CAPABILITIES;
 use crate::mesos::command::command;
-use crate::mesos::master::{VERSION, seconds};
+use crate::mesos::master::{EXTERNAL_LOG_FILE, VERSION, seconds};
 use crate::mesos::operator::executor::{self, described};
 use crate::mesos::resource;
 use crate::mesos::task::{self, SpelledTask, labels};
@@ -126,6 +126,9 @@ impl AgentState<'_> {
             "frameworks": told(&active),
             "completed_frameworks": told(&all.difference(&active).copied().collect()),
         });
+        if let Some(file) = self.flags.get(EXTERNAL_LOG_FILE) {
+            state[EXTERNAL_LOG_FILE] = json!(file);
+        }
         if let Some(domain) = &info.domain {
             let (region, zone) = (&domain.region, &domain.zone);
             state["domain"] =

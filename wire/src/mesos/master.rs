@@ -14,6 +14,9 @@ pub const VERSION: &str = "1.11.0";
 /// What a master of this release can do, as tools look it up.
 pub(super) const CAPABILITIES: [&str; 3] = ["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"];
 
+/// The flag by which Mesos is told where its log is kept.
+pub const EXTERNAL_LOG_FILE: &str = "external_log_file";
+
 /// What the operator's settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterInfo {
@@ -30,6 +33,12 @@ pub struct MasterInfo {
 }
 
 impl MasterInfo {
+    /// Where the log is kept, if it is in a file.
+    pub fn log(&self) -> Option<&str> {
+        let (_, file) = self.flags.iter().find(|(name, _)| *name == EXTERNAL_LOG_FILE)?;
+        Some(file)
+    }
+
     pub fn pid(&self) -> String {
         format!("master@{}:{}", self.ip, self.port)
     }

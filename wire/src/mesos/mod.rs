@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod command;
 pub mod framework;
+pub mod help;
 pub mod master;
 pub mod metrics;
 pub mod operator;

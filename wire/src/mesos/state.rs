@@ -38,6 +38,8 @@ struct State<'a> {
     leader: String,
     leader_info: Value,
     cluster: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_log_file: Option<&'a str>,
     flags: BTreeMap<&'static str, String>,
     slaves: Agents<'a>,
     recovered_slaves: Recovered<'a>,
@@ -78,6 +80,7 @@ fn state<'a>(view: &'a View, info: &'a MasterInfo) -> State<'a> {
         leader: info.pid(),
         leader_info: master::leader(info, &view.cluster),
         cluster: &info.cluster,
+        external_log_file: info.log(),
         flags: master::flags(info),
         slaves: Agents { view },
         recovered_slaves: Recovered { view, only: None },

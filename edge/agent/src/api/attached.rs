@@ -16,6 +16,9 @@ use rustix::io::Errno;
 /// Where classic Mesos agents have their sandboxes.
 const CLASSIC_DIR: &str = "/var/lib/mesos/slave";
 
+/// What the program logs, as Mesos' agents call it.
+pub(super) const LOG: &str = "/slave/log";
+
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Miss {
@@ -69,6 +72,15 @@ pub(super) fn place(dir: &Path, own_agent: Option<&str>, path: &str) -> Option<P
 }
 
 impl Place {
+    /// One that is no task's.
+    pub(super) fn file(path: &Path) -> Self {
+        let (dir, name) = (path.parent(), path.file_name());
+        Self {
+            sandbox: dir.unwrap_or(Path::new("/")).to_owned(),
+            within: name.map(PathBuf::from).unwrap_or_default(),
+        }
+    }
+
     /// Opens what is there, be it a file or a directory. Blocks.
     pub(super) fn open(&self) -> Result<File, Miss> {
         let missing = || Miss::NotFound(format!("There is no {}.\n", self.shown()));

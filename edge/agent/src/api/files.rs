@@ -12,21 +12,19 @@ use rustix::fs::{AtFlags, Dir, Stat, fstat, statat};
 use tokio::io::AsyncReadExt;
 use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
-use wire::agent_api::files::{Content, FileInfo, mode};
+use wire::agent_api::files::{Content, FileInfo, Part, READ_BYTES_MAX, mode};
 
 use super::Api;
 use super::answer::{Asked, refuse};
-use super::attached::{Miss, Place, place};
+use super::attached::{LOG, Miss, Place, place};
 use crate::guests::Refusal;
 
-/// One read gives no more, as in Mesos: sixteen pages.
-const READ_BYTES_MAX: usize = 16 * 4096;
 /// What READ_FILE gives at most, however much is asked for.
 const PART_BYTES_MAX: usize = 4 << 20;
+const NO_LOG: &str = "The log is in no file: it goes where `dcos up` was started, to a terminal or the journal. Start it \
+                      with `2>> FILE`, or StandardError=append:FILE in its unit, and it is shown here.\n";
 /// One listing shows no more.
 const ENTRIES_MAX: usize = 100_000;
-/// A character is no longer than this.
-const CHARACTER_BYTES_MAX: usize = 4;
 
 pub(super) async fn browse(api: &Api, asked: &Asked) -> Response {
     let listed = on_disk(api, asked, |file, path| {
@@ -42,7 +40,7 @@ pub(super) async fn browse(api: &Api, asked: &Asked) -> Response {
 }
 
 pub(super) async fn read(api: &Api, asked: &Asked) -> Response {
-    let part = match Part::asked(asked) {
+    let part = match part_of(asked) {
         Ok(part) => part,
         Err(fault) => return fault.into_response(),
     };
@@ -50,7 +48,7 @@ pub(super) async fn read(api: &Api, asked: &Asked) -> Response {
         if is_directory(&file)? {
             return Err(Fault::bad("Cannot read a directory.\n"));
         }
-        Ok(part.of(&file)?)
+        Ok(self::content(part, &file)?)
     });
     match content.await {
         Ok(content) => asked.json(&content),
@@ -193,6 +191,10 @@ fn find(api: &Api, path: &str) -> Result<Place, Fault> {
     let view = api.0.board.view();
     let own = view.own.as_ref().and_then(|own| own.agent.as_ref()).map(|agent| agent.as_str());
     let unknown = || Fault(StatusCode::NOT_FOUND, format!("No sandbox is at {path:?}.\n"));
+    if path.trim_end_matches('/') == LOG {
+        let none = || Fault(StatusCode::NOT_FOUND, NO_LOG.to_owned());
+        return api.0.levels.file().map(Place::file).ok_or_else(none);
+    }
     place(&api.0.dir, own, path).ok_or_else(unknown)
 }
 
@@ -248,46 +250,14 @@ fn describe(path: String, about: &Stat) -> FileInfo {
     }
 }
 
-/// What of a file was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Its size, told as an offset.
-    Size,
-    From {
-        offset: u64,
-        length: usize,
-    },
+/// `offset` and `length`.
+fn part_of(asked: &Asked) -> Result<Part, Fault> {
+    Part::asked(asked.get("offset"), asked.get("length")).map_err(Fault::bad)
 }
 
-impl Part {
-    fn asked(asked: &Asked) -> Result<Self, Fault> {
-        let number = |name: &str| -> Result<i64, Fault> {
-            let Some(text) = asked.get(name) else { return Ok(-1) };
-            let number = text.parse().map_err(|_| {
-                Fault::bad(format!("Failed to parse {name}: {text:?} is not a whole number.\n"))
-            })?;
-            if number < -1 {
-                return Err(Fault::bad(format!("Negative {name} provided: {number}.\n")));
-            }
-            Ok(number)
-        };
-        let (offset, length) = (number("offset")?, number("length")?);
-        let length =
-            usize::try_from(length).map_or(READ_BYTES_MAX, |length| length.min(READ_BYTES_MAX));
-        Ok(u64::try_from(offset).map_or(Part::Size, |offset| Part::From { offset, length }))
-    }
-
-    fn of(self, file: &File) -> io::Result<Content> {
-        let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
-        let Part::From { offset, length } = self else {
-            return Ok(Content { data: String::new(), offset: size });
-        };
-        let mut bytes = bytes_at(file, offset, length)?;
-        if bytes.len() == length {
-            bytes.truncate(whole_characters(&bytes));
-        }
-        Ok(Content { data: String::from_utf8_lossy(&bytes).into_owned(), offset })
-    }
+fn content(part: Part, file: &File) -> io::Result<Content> {
+    let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
+    part.of(size, |offset, length| bytes_at(file, offset, length))
 }
 
 /// As many as there are, up to so many.
@@ -304,14 +274,6 @@ fn bytes_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// How many bytes to give so that no character is cut in two: clients count what they got and go on from there.
-fn whole_characters(bytes: &[u8]) -> usize {
-    let Err(cause) = str::from_utf8(bytes) else { return bytes.len() };
-    let tail = bytes.len() - cause.valid_up_to();
-    let cut = cause.error_len().is_none() && tail < CHARACTER_BYTES_MAX && 0 < cause.valid_up_to();
-    if cut { cause.valid_up_to() } else { bytes.len() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -322,7 +284,7 @@ mod tests {
     fn part(query: &str) -> Result<Part, String> {
         let uri = format!("/files/read?{query}").parse().expect("a uri");
         let asked = Asked::read(&uri).expect("readable");
-        Part::asked(&asked).map_err(|fault| fault.1)
+        part_of(&asked).map_err(|fault| fault.1)
     }
 
     #[test]
@@ -348,7 +310,7 @@ mod tests {
             let mut read = String::new();
             loop {
                 let offset = read.len() as u64;
-                let page = Part::From { offset, length }.of(&file).expect("readable");
+                let page = content(Part::From { offset, length }, &file).expect("readable");
                 if page.data.is_empty() {
                     break;
                 }
@@ -356,9 +318,9 @@ mod tests {
             }
             assert_eq!(read, text, "{length}");
         }
-        let size = Part::Size.of(&file).expect("readable");
+        let size = content(Part::Size, &file).expect("readable");
         assert_eq!(size, Content { data: String::new(), offset: text.len() as u64 });
-        let beyond = Part::From { offset: 1 << 40, length: 10 }.of(&file).expect("readable");
+        let beyond = content(Part::From { offset: 1 << 40, length: 10 }, &file).expect("readable");
         assert_eq!(beyond.data, "");
     }
 
@@ -366,7 +328,7 @@ mod tests {
     fn what_is_no_text_is_shown_all_the_same() {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&[0xff; 10]).expect("written");
-        let page = Part::From { offset: 0, length: 4 }.of(&file).expect("readable");
+        let page = content(Part::From { offset: 0, length: 4 }, &file).expect("readable");
         assert_eq!(page.data.chars().count(), 4);
     }
 

@@ -1,6 +1,7 @@
 //! How much the program logs, as Mesos' agents are asked and told: by v1 calls and by `/logging/toggle`.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -20,6 +21,9 @@ pub trait Levels: Debug + Send + Sync {
 
     /// The time that a text like `5mins` speaks of.
     fn time(&self, text: &str) -> Option<Duration>;
+
+    /// Where what is logged is kept, if that is known.
+    fn file(&self) -> Option<&Path>;
 }
 
 pub(super) fn set(api: &Api, wanted: &SetLoggingLevel) -> Result<Response, Refusal> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use containers::Containers;
@@ -29,6 +29,7 @@ use model::agent::AgentInfo;
 use model::time::Time;
 use node::Input;
 use tokio::sync::mpsc;
+use wire::mesos::help;
 
 use crate::board::Board;
 use crate::clock::wall;
@@ -145,10 +146,17 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     if path == "/api/v1" {
         return Box::pin(v1::answer(&api, &caller, request)).await;
     }
-    let is_told = *request.method() == Method::POST && path == "/logging/toggle";
-    if !is_told && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");
+    let Some(allowed) = methods(&path) else {
+        return refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n"));
+    };
+    // A HEAD is a GET whose body the server leaves out.
+    let is_head = *request.method() == Method::HEAD && allowed.contains(&"GET");
+    if !is_head && !allowed.contains(&request.method().as_str()) {
+        let expected = format!("Expecting one of {{ '{}' }}.\n", allowed.join("', '"));
+        let refused = refuse(StatusCode::METHOD_NOT_ALLOWED, &expected);
+        return ([(header::ALLOW, allowed.join(", "))], refused).into_response();
     }
+    let headers = request.headers().clone();
     let asked = match Asked::read(request.uri()) {
         Ok(asked) => asked,
         Err(cause) => return refuse(StatusCode::BAD_REQUEST, &cause),
@@ -162,14 +170,21 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         "/state" => asked.json(&shown::state(&api)),
         "/flags" => asked.json(&serde_json::json!({"flags": shown::flags(&api)})),
         "/version" => asked.json(&wire::mesos::master::version()),
-        "/metrics/snapshot" => asked.json(&shown::figures(&api)),
+        "/metrics/snapshot" => shown::snapshot(&api, &asked),
+        "/system/stats" => asked.json(&crate::gauges::machine().stats()),
         "/monitor/statistics" => asked.json(&shown::statistics(&api)),
         "/containers" => shown::containers(&api, &asked),
         "/containerizer/debug" => asked.json(&shown::pending(&api)),
         "/logging/toggle" => logging::toggle(&api, &asked),
         "/health" => StatusCode::OK.into_response(),
-        _ => refuse(StatusCode::NOT_FOUND, &format!("There is nothing at {path}.\n")),
+        path => shown::help(path, &asked, &headers),
     }
+}
+
+/// With which an endpoint may be asked; nothing if there is none.
+fn methods(path: &str) -> Option<&'static [&'static str]> {
+    let path = if path.starts_with("/help/") { "/help" } else { path };
+    help::methods(&help::AGENT, "slave(1)", path)
 }
 
 /// Of `host:port`.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use model::id::ContainerId;
 use node::{Executor, Held};
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ use wire::agent_api::state::{
     AgentState, Executor as ShownExecutor, Life, executor_name, name, named_source, source,
 };
 use wire::agent_api::statistics::{Entry, status};
+use wire::mesos::help;
+use wire::mesos::master::EXTERNAL_LOG_FILE;
 use wire::mesos::metrics::agent::Own;
 use wire::mesos::metrics::{self, Figures};
 
@@ -35,8 +37,14 @@ pub(super) fn flags(api: &Api) -> BTreeMap<String, String> {
         ("sandbox_directory", "/mnt/mesos/sandbox".to_owned()),
         ("work_dir", info.work_dir.clone()),
     ]
+    .into_iter()
+    .chain(log(api).map(|file| (EXTERNAL_LOG_FILE, file)))
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
+}
+
+fn log(api: &Api) -> Option<String> {
+    Some(api.0.levels.file()?.display().to_string())
 }
 
 pub(super) fn state(api: &Api) -> Value {
@@ -93,7 +101,9 @@ pub(super) fn attached(api: &Api) -> Value {
     let sandboxes = Sandboxes::new(&api.0.dir);
     let path = |container, held| shown(sandboxes.path(Tenant::of(container, held)));
     let paths = view.held.iter().map(|(container, held)| path(container, held));
-    Value::Object(paths.map(|path| (path.clone(), path.into())).collect())
+    let paths = paths.map(|path| (path.clone(), path));
+    let log = log(api).map(|file| (super::attached::LOG.to_owned(), file));
+    Value::Object(paths.chain(log).map(|(path, at)| (path, at.into())).collect())
 }
 
 pub(super) fn statistics(api: &Api) -> Value {
@@ -193,6 +203,34 @@ pub(super) fn around<'a>(api: &Api, container: &ContainerId, held: &'a Held) -> 
         disk_bytes: sandbox.and_then(|sandbox| {
             api.0.projects.used(&sandbox).or_else(|| api.0.disks.used(sandbox))
         }),
+    }
+}
+
+/// `/metrics/snapshot`. Whatever time there is, it is enough.
+pub(super) fn snapshot(api: &Api, asked: &Asked) -> Response {
+    match asked.get("timeout").filter(|time| api.0.levels.time(time).is_none()) {
+        Some(time) => {
+            let cause = format!("Invalid timeout '{time}': one is like 10secs.\n");
+            refuse(StatusCode::BAD_REQUEST, &cause)
+        }
+        None => asked.json(&figures(api)),
+    }
+}
+
+/// `/help`, and what is below it.
+pub(super) fn help(path: &str, asked: &Asked, headers: &HeaderMap) -> Response {
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).skip(1).collect();
+    if names.is_empty() && asked.get("format") == Some("json") {
+        return asked.json(&help::json(&help::AGENT));
+    }
+    let Some(page) = help::page(&help::AGENT, &names) else {
+        let cause = format!("No help available for '/{}'.\n", names.join("/"));
+        return refuse(StatusCode::BAD_REQUEST, &cause);
+    };
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    match agent.is_some_and(|agent| agent.starts_with("Mozilla")) {
+        true => Html(help::html(&page)).into_response(),
+        false => ([(header::CONTENT_TYPE, "text/x-markdown; charset=utf-8")], page).into_response(),
     }
 }
 

@@ -136,6 +136,7 @@ fn of_callers() -> Vec<Scenario> {
         guests::containers_of_callers_outlive_the_agent,
         guests::a_container_on_its_own_has_its_resources,
         told::every_question_is_answered_in_both_encodings,
+        told::endpoints_tell_of_themselves_and_of_the_log,
         told::files_are_listed_and_read_as_bytes,
         told::what_is_not_done_is_refused_by_name,
         sessions::a_session_is_typed_into_and_tells_what_it_writes_and_how_it_ends,

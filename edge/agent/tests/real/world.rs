@@ -278,6 +278,9 @@ fn remove_group(group: &Path) -> bool {
     emptied && std::fs::remove_dir(group).is_ok()
 }
 
+/// What is shown as the log.
+pub(crate) const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
 /// Of no real log.
 #[derive(Debug, Default)]
 struct Level(AtomicU32);
@@ -297,6 +300,11 @@ impl agent::Levels for Level {
 
     fn time(&self, text: &str) -> Option<Duration> {
         text.strip_suffix("secs")?.parse().map(Duration::from_secs).ok()
+    }
+
+    /// Any file will do.
+    fn file(&self) -> Option<&Path> {
+        Some(Path::new(LOG))
     }
 }
 

@@ -26,7 +26,7 @@ impl Api {
     }
 }
 
-fn machine() -> Machine {
+pub(super) fn machine() -> Machine {
     let told = rustix::system::sysinfo();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = [told.totalram, told.freeram, told.mem_unit.into()];

@@ -1,8 +1,9 @@
-//! The Mesos master's API: the v0 endpoints (here, [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`]
+//! The Mesos master's API: the v0 endpoints (here, [`files`], [`quota`], [`upkeep`], [`logging`]), the v1 operator API ([`operator`]
 //! with [`orders`] and [`follow`]), and the scheduler API ([`scheduler`], with [`stream`] for its events). [`access`] is the
 //! guard in front of them.
 
 pub mod access;
+mod files;
 mod follow;
 pub mod logging;
 mod measured;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{HeaderValue, LOCATION};
-use axum::http::{Method, Response, StatusCode};
+use axum::http::header::{HeaderValue, LOCATION, USER_AGENT};
+use axum::http::{Response, StatusCode};
 use axum::routing::any;
 use engine::Handle;
 use kernel::operator::Order;
@@ -30,7 +31,7 @@ use serde_json::{json, to_writer};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use wire::mesos::master::MasterInfo;
-use wire::mesos::{master, roles, state, summary, upkeep as told};
+use wire::mesos::{help, master, roles, state, summary, upkeep as told};
 
 use self::scheduler::Schedulers;
 use crate::answer::{self, Layout};
@@ -140,29 +141,31 @@ impl Api {
     /// The table of endpoints.
     async fn dispatch(self: &Arc<Self>, request: Request) -> Result<Response<Body>, Failure> {
         let path = path(&request);
+        let allowed = methods(&path).ok_or(Failure::NoEndpoint)?;
+        if !allowed.contains(&request.method.as_str()) {
+            return Err(Failure::Expecting(allowed));
+        }
         let order = quota::order(&request, &path).or_else(|| upkeep::order(&request, &path));
         if let Some(order) = order {
             return self.carry_out(order, &request).await;
         }
-        match (&request.method, path.as_slice()) {
-            (&Method::POST, ["api", "v1"] | ["api", "v1", "operator"]) => {
-                self.operator(&request).await
-            }
-            (_, path) if upkeep::is_order(path) => Err(Failure::MethodNotAllowed),
-            (_, ["api", "v1", ..]) => Err(Failure::MethodNotAllowed),
-            (&Method::POST, ["teardown"]) => self.tear_down(&framework(&request)?, &request).await,
-            (_, ["teardown"]) => Err(Failure::MethodNotAllowed),
-            (&Method::GET | &Method::POST, ["logging", "toggle"]) => self.toggle(&request),
-            (&Method::GET, ["health"]) => Ok(answer::empty(StatusCode::OK)),
-            (&Method::GET, ["redirect", rest @ ..]) => Ok(self.redirect(rest)),
-            (&Method::GET, ["files", "debug"]) => {
-                Ok(answer::json(StatusCode::OK, &json!({}), Layout::Compact))
-            }
-            (&Method::GET, ["files", "browse" | "read" | "download"]) => Err(no_file(&request)),
-            (method, path) => {
+        match path.as_slice() {
+            ["api", "v1"] | ["api", "v1", "operator"] => self.operator(&request).await,
+            ["teardown"] => self.tear_down(&framework(&request)?, &request).await,
+            ["logging", "toggle"] => self.toggle(&request),
+            ["health"] => Ok(answer::empty(StatusCode::OK)),
+            ["redirect", rest @ ..] => Ok(self.redirect(rest)),
+            ["files", asked] => files::answer(&self.logging, asked, &request).await,
+            ["help", asked @ ..] => help(asked, &request),
+            path => {
                 let told = Told::of(path).ok_or(Failure::NoEndpoint)?;
-                if *method != Method::GET {
-                    return Err(Failure::MethodNotAllowed);
+                if let Some(time) = request.query.first("timeout").filter(|_| told == Told::Metrics)
+                {
+                    // Whatever it is, it is enough.
+                    let bad = || {
+                        Failure::BadRequest(format!("Invalid timeout '{time}': one is like 10secs"))
+                    };
+                    logging::duration(time).ok_or_else(bad)?;
                 }
                 Ok(self.clone().tell_all(told, request))
             }
@@ -212,6 +215,7 @@ impl Api {
             Told::Version => to_writer(out, &master::version()),
             Told::Flags => to_writer(out, &json!({ "flags": master::flags(info) })),
             Told::Metrics => to_writer(out, &self.figures(view)),
+            Told::Machine => to_writer(out, &measured::machine().stats()),
         }?)
     }
 
@@ -226,6 +230,8 @@ impl Api {
     }
 }
 
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const MARKDOWN: HeaderValue = HeaderValue::from_static("text/x-markdown; charset=utf-8");
 const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript");
 
 /// What the v0 endpoints tell of.
@@ -244,6 +250,7 @@ enum Told {
     Version,
     Flags,
     Metrics,
+    Machine,
 }
 
 impl Told {
@@ -262,6 +269,7 @@ impl Told {
             ["version"] => Told::Version,
             ["flags"] => Told::Flags,
             ["metrics", "snapshot"] => Told::Metrics,
+            ["system", "stats"] => Told::Machine,
             _ => return None,
         })
     }
@@ -274,8 +282,29 @@ fn framework(request: &Request) -> Result<String, Failure> {
     named.ok_or_else(|| Failure::BadRequest("Missing 'frameworkId' query parameter".to_owned()))
 }
 
-fn no_file(request: &Request) -> Failure {
-    operator::no_file(request.query.first("path").map(str::to_owned))
+/// With which an endpoint may be asked; nothing if there is none.
+fn methods(path: &[&str]) -> Option<&'static [&'static str]> {
+    let path = match path {
+        ["help", ..] => "/help".to_owned(),
+        ["redirect", ..] => "/redirect".to_owned(),
+        ["quota", _, ..] => return Some(&["DELETE"]),
+        ["api", "v1", "operator"] => "/api/v1".to_owned(),
+        path => format!("/{}", path.join("/")),
+    };
+    help::methods(&help::MASTER, "master", &path)
+}
+
+fn help(asked: &[&str], request: &Request) -> Result<Response<Body>, Failure> {
+    if asked.is_empty() && request.query.first("format") == Some("json") {
+        return Ok(answer::json(StatusCode::OK, &help::json(&help::MASTER), Layout::Compact));
+    }
+    let unknown = || Failure::BadRequest(format!("No help available for '/{}'.", asked.join("/")));
+    let page = help::page(&help::MASTER, asked).ok_or_else(unknown)?;
+    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    Ok(match agent.is_some_and(|agent| agent.starts_with("Mozilla")) {
+        true => answer::with_body(StatusCode::OK, HTML, help::html(&page).into()),
+        false => answer::with_body(StatusCode::OK, MARKDOWN, page.into()),
+    })
 }
 
 fn page(query: &Query) -> state::Page<'_> {

@@ -18,7 +18,7 @@ use model::scheduler;
 use wire::mesos::operator::listing::{self, Listing};
 use wire::mesos::operator::{master, role};
 
-use super::{Api, follow, orders, upkeep};
+use super::{Api, files, follow, orders, upkeep};
 use crate::answer;
 use crate::failure::Failure;
 use crate::pieces;
@@ -69,8 +69,14 @@ impl Api {
             Type::GetFlags => Ok(spell(&master::flags(&self.info), wanted)),
             Type::GetLoggingLevel => Ok(spell(&self.logging_level(), wanted)),
             Type::SetLoggingLevel => self.set_logging_level(&call),
-            Type::ListFiles => Err(no_file(call.list_files.map(|asked| asked.path))),
-            Type::ReadFile => Err(no_file(call.read_file.map(|asked| asked.path))),
+            Type::ListFiles => {
+                let asked = call.list_files.ok_or_else(|| orders::lacking("list_files"))?;
+                files::list(&self.logging, &asked.path)
+            }
+            Type::ReadFile => {
+                let asked = call.read_file.ok_or_else(|| orders::lacking("read_file"))?;
+                Ok(spell(&files::part(&self.logging, asked).await?, wanted))
+            }
             Type::GetMaster => {
                 Ok(self.tell(wanted, |view, api| master::this(view, &api.info)).await)
             }
@@ -161,14 +167,6 @@ impl Api {
             }
             Err(FrameworkError::Refused(refusal)) => Err(Failure::Conflict(refusal.to_string())),
         }
-    }
-}
-
-/// The master's log goes where who started it sends it, so there is no file to be shown.
-pub(super) fn no_file(path: Option<String>) -> Failure {
-    match path {
-        None => Failure::BadRequest("the call names no path".to_owned()),
-        Some(path) => Failure::Unknown(format!("the master shows no file {path:?}")),
     }
 }
 

@@ -157,15 +157,6 @@ pub(super) fn order(request: &Request, path: &[&str]) -> Option<Result<Order, Fa
     })
 }
 
-/// Whether this is one of those that only order.
-pub(super) fn is_order(path: &[&str]) -> bool {
-    matches!(
-        path,
-        ["machine", "down" | "up"]
-            | ["reserve" | "unreserve" | "create-volumes" | "destroy-volumes"]
-    )
-}
-
 fn posted_schedule(request: &Request) -> Result<Order, Failure> {
     let bad = |cause: &dyn std::fmt::Display| {
         Failure::BadRequest(format!("the body is no maintenance schedule: {cause}"))

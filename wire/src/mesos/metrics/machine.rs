@@ -1,5 +1,7 @@
 //! The machine that a master or an agent runs on.
 
+use serde_json::{Value, json};
+
 use super::{Figures, whole};
 
 /// As the kernel of its operating system tells it.
@@ -24,6 +26,19 @@ impl Machine {
             mem_bytes: total.saturating_mul(unit),
             mem_free_bytes: free.saturating_mul(unit),
         }
+    }
+
+    /// `/system/stats.json`.
+    pub fn stats(&self) -> Value {
+        let [minute, five, fifteen] = self.loads;
+        json!({
+            "avg_load_1min": minute,
+            "avg_load_5min": five,
+            "avg_load_15min": fifteen,
+            "cpus_total": self.cpus,
+            "mem_total_bytes": self.mem_bytes,
+            "mem_free_bytes": self.mem_free_bytes,
+        })
     }
 
     pub fn spell(&self, figures: &mut Figures) {

@@ -4,7 +4,7 @@ use kernel::view::View;
 use mesos_v1::master::Response;
 use mesos_v1::master::response::{
     GetFlags, GetHealth, GetLoggingLevel, GetMaintenanceSchedule, GetMaintenanceStatus, GetMaster,
-    GetMetrics, GetQuota, GetVersion, GetWeights, Type,
+    GetMetrics, GetQuota, GetVersion, GetWeights, ReadFile, Type,
 };
 use mesos_v1::{Flag, Metric, VersionInfo};
 
@@ -51,6 +51,11 @@ pub fn metrics(figures: Figures) -> Response {
 pub fn logging_level(level: u32) -> Response {
     let told = GetLoggingLevel { level };
     Response { get_logging_level: Some(told), ..of(Type::GetLoggingLevel) }
+}
+
+/// READ_FILE: a part of a file of this size.
+pub fn file(size: u64, data: Vec<u8>) -> Response {
+    Response { read_file: Some(ReadFile { size, data }), ..of(Type::ReadFile) }
 }
 
 pub fn quotas(view: &View) -> Response {

@@ -10,7 +10,7 @@ use model::task::TaskState;
 
 use super::sessions::with_task;
 use super::{Caller, ENCODINGS, call};
-use crate::world::shell;
+use crate::world::{LOG, World, shell};
 
 pub(crate) async fn every_question_is_answered_in_both_encodings() {
     let (mut world, task) = with_task(shell("t", "sleep 1000")).await;
@@ -48,6 +48,37 @@ pub(crate) async fn every_question_is_answered_in_both_encodings() {
     }
     world.kill("t").await;
     world.expect(TaskState::Killed).await;
+    world.close().await;
+}
+
+pub(crate) async fn endpoints_tell_of_themselves_and_of_the_log() {
+    let world = World::open().await;
+    let client = reqwest::Client::new();
+    for one in wire::mesos::help::AGENT {
+        if one.name.starts_with("/api/v1") {
+            continue;
+        }
+        let url = world.url(&one.path());
+        let refused = client.patch(url.as_str()).send().await.expect("an answer");
+        assert_eq!(refused.status(), 405, "{url}");
+        assert_eq!(refused.headers()["allow"], one.methods.join(", ").as_str(), "{url}");
+        let told = client.get(url.as_str()).send().await.expect("an answer");
+        assert!(told.status() != 404 && told.status() != 405, "{url}: {}", told.status());
+    }
+    let told = world.json("/help?format=json").await;
+    assert!(told["processes"].as_array().is_some_and(|all| all.len() > 5), "{told}");
+    assert!(world.json("/system/stats.json").await["cpus_total"].is_u64());
+    let late = client.get(world.url("/metrics/snapshot?timeout=late")).send().await;
+    assert_eq!(late.expect("an answer").status(), 400);
+    let state = world.json("/state").await;
+    assert_eq!(state["external_log_file"], LOG);
+    assert_eq!(world.json("/files/debug").await["/slave/log"], LOG);
+    let read = world.json("/files/read?path=/slave/log&offset=0&length=9").await;
+    assert_eq!(read["data"], "[package]");
+    let asked = ReadFile { path: "/slave/log".to_owned(), offset: 1, length: Some(7) };
+    let asked = Call { read_file: Some(asked), ..call(Type::ReadFile) };
+    let told = Caller::new(&world, ENCODINGS[0]).answer(&asked).await;
+    assert_eq!(told.read_file.expect("told").data, b"package");
     world.close().await;
 }
 
