@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::framework::FrameworkInfo;
 use model::id::ContainerId;
 use node::{Held, View};
 use tokio::sync::watch;
@@ -15,6 +16,8 @@ const COMPLETED_MAX: usize = 1_000;
 pub(crate) struct Completed {
     pub(crate) container: ContainerId,
     pub(crate) held: Arc<Held>,
+    /// Whose it was, if that was known: the brain forgets it with the last task.
+    pub(crate) framework: Option<Arc<FrameworkInfo>>,
 }
 
 type Shelf = Arc<Mutex<VecDeque<Completed>>>;
@@ -50,9 +53,9 @@ impl Publisher {
         self.view.send_replace(view)
     }
 
-    pub(crate) fn complete(&self, container: ContainerId, held: Arc<Held>) {
+    pub(crate) fn complete(&self, task: Completed) {
         let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
-        completed.push_back(Completed { container, held });
+        completed.push_back(task);
         if COMPLETED_MAX < completed.len() {
             completed.pop_front();
         }

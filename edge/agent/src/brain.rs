@@ -18,7 +18,7 @@ use store::StoreError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::board::Publisher;
+use crate::board::{Completed, Publisher};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::line::{Heard, Line};
@@ -187,7 +187,11 @@ impl<R: Runtime> Brain<R> {
                 Effect::ToMaster(message) => messages.push(message),
                 Effect::Collect { ref container, .. } => {
                     if let Some(held) = before.held.get(container) {
-                        self.publisher.complete(container.clone(), held.clone());
+                        self.publisher.complete(Completed {
+                            container: container.clone(),
+                            held: held.clone(),
+                            framework: before.frameworks.get(&held.framework).cloned(),
+                        });
                     }
                     self.runtime.carry_out(effect);
                 }

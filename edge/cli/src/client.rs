@@ -204,7 +204,7 @@ impl Client {
 }
 
 /// The innermost error says it shortest: `Connection refused (os error 111)`.
-fn root_cause(error: &reqwest::Error) -> String {
+pub fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

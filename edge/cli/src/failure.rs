@@ -30,6 +30,9 @@ pub enum Failure {
     Refused { status: u16, what: String, body: Box<Refusal> },
     #[error("{url} did not answer as a cluster does: {cause}")]
     Garbled { url: String, cause: String },
+    /// Of a stream that was open.
+    #[error("the connection to the agent was lost: {0}")]
+    Lost(String),
     #[error("{0}")]
     Other(String),
 }
@@ -107,7 +110,9 @@ pub fn exit_code(error: &anyhow::Error) -> Option<u8> {
     }
     Some(match error.downcast_ref::<Failure>() {
         Some(Failure::Usage(_)) => EXIT_USAGE,
-        Some(Failure::NotSetUp | Failure::Unreachable { .. }) => EXIT_UNREACHABLE,
+        Some(Failure::NotSetUp | Failure::Unreachable { .. } | Failure::Lost(_)) => {
+            EXIT_UNREACHABLE
+        }
         Some(Failure::Refused { .. } | Failure::Garbled { .. } | Failure::Other(_)) | None => {
             EXIT_FAILED
         }

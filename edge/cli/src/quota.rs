@@ -48,20 +48,31 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Limits {
     /// At most so many cpus.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = amount)]
     cpu: Option<f64>,
     /// At most so much memory, in MiB.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = amount)]
     mem: Option<f64>,
     /// At most so much disk, in MiB.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = amount)]
     disk: Option<f64>,
     /// At most so many GPUs.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = amount)]
     gpu: Option<f64>,
     /// Even if the group uses more already: what runs stays, and nothing new starts.
     #[arg(short, long)]
     force: bool,
+}
+
+/// Not less than nothing, and no number too large to be one.
+fn amount(text: &str) -> Result<f64, String> {
+    let number = text.parse().map_err(|_| "a number is needed, such as 2 or 0.5".to_owned())?;
+    match (0.0..f64::INFINITY).contains(&number) {
+        true => Ok(number),
+        false => {
+            Err("a limit is 0 or more; leave it out, or delete the quota, for no limit".to_owned())
+        }
+    }
 }
 
 /// What a quota can name here, in the order of the table.
@@ -102,12 +113,13 @@ pub(crate) async fn run(command: Command, world: &mut World<'_>) -> Result<()> {
         Command::Get { group, json } => {
             let role = role(&group)?;
             required(&client, &role).await?;
-            let roles: Vec<Value> = limited(&client).await?;
-            show(
-                roles.into_iter().filter(|one| one["role"] == role.as_str()).collect(),
-                json,
-                world,
-            )
+            let roles = limited(&client).await?.into_iter();
+            let own: Vec<Value> = roles.filter(|one| one["role"] == role.as_str()).collect();
+            match own.as_slice() {
+                // One is one, and no list.
+                [quota] if json => world.screen.json(quota),
+                _ => show(own, json, world),
+            }
         }
         Command::List { json } => show(limited(&client).await?, json, world),
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::agent::AgentInfo;
 use model::attributes::AttributeValue;
 use model::container::Run;
-use model::framework::Capability;
+use model::framework::{Capability, FrameworkInfo};
 use model::id::{AgentId, ContainerId, FrameworkId, Role};
 use model::resources::Resources;
 use model::task::{ExecutorInfo, TaskState};
@@ -36,7 +36,12 @@ pub struct AgentState<'a> {
     pub master: &'a str,
     pub flags: BTreeMap<String, String>,
     pub executors: Vec<Executor<'a>>,
+    pub frameworks: Known<'a>,
+    pub providers: Vec<Value>,
 }
+
+/// What masters have said of frameworks, those among them that have nothing here any more.
+pub type Known<'a> = BTreeMap<&'a FrameworkId, &'a FrameworkInfo>;
 
 /// One life of an executor.
 #[derive(Debug, Clone)]
@@ -120,7 +125,7 @@ impl AgentState<'_> {
             "unreserved_resources_full": resource::full(&total.unreserved()),
             "reserved_resources_allocated": resource::reserved(&allocated),
             "unreserved_resources_allocated": resource::sum(&allocated.unreserved()),
-            "resource_providers": [],
+            "resource_providers": self.providers,
             "attributes": attributes(info),
             "flags": self.flags,
             "frameworks": told(&active),
@@ -137,14 +142,16 @@ impl AgentState<'_> {
         state
     }
 
-    /// Of a framework without an executor of its own the agent knows no more than the id.
+    /// Of a framework of which only an earlier release was told the agent knows no more than the id.
     fn framework(&self, id: &FrameworkId) -> Value {
         let of: Vec<_> =
             self.executors.iter().filter(|executor| executor.framework() == id).collect();
         let told = |life: Life| -> Vec<_> {
             of.iter().filter(|one| one.life() == life).map(|one| executor(one)).collect()
         };
-        let info = of.iter().find_map(|one| one.program).map(|program| program.framework.as_ref());
+        let program = of.iter().find_map(|one| one.program);
+        let info = self.frameworks.get(id).copied();
+        let info = info.or_else(|| Some(program?.framework.as_ref()));
         let mut spelled = json!({
             "id": id.as_str(),
             "name": info.map_or("", |info| &info.name),
@@ -335,6 +342,8 @@ mod tests {
             master: "m.example",
             flags: BTreeMap::new(),
             executors,
+            frameworks: BTreeMap::new(),
+            providers: vec![],
         }
         .json()
     }

@@ -17,7 +17,7 @@ use model::task::TaskState;
 use node::{Held, View};
 
 use super::spelled;
-use super::state::executor_name;
+use super::state::{Known, executor_name};
 use crate::mesos::master::VERSION;
 use crate::mesos::operator;
 use crate::mesos::v1::framework_id;
@@ -29,6 +29,7 @@ pub struct Seen<'a> {
     pub view: &'a View,
     /// Those whose end is acknowledged.
     pub completed: &'a [(&'a ContainerId, &'a Held)],
+    pub known: &'a Known<'a>,
 }
 
 pub fn of(kind: Type) -> Response {
@@ -153,12 +154,13 @@ impl Seen<'_> {
         }
     }
 
-    /// Of those without an executor of their own an agent knows no more than the id.
+    /// Of those of which only an earlier release was told an agent knows no more than the id.
     fn frameworks(self) -> GetFrameworks {
-        let programs = self.view.executors.values();
-        let known: BTreeMap<_, _> = programs
+        let programs = || self.view.executors.values();
+        let mut known: BTreeMap<_, _> = programs()
             .map(|executor| (executor.framework(), spelled::framework(&executor.framework)))
             .collect();
+        known.extend(self.known.iter().map(|(id, info)| (*id, spelled::framework(info))));
         let info = |id: &FrameworkId| get_frameworks::Framework {
             framework_info: known.get(id).cloned().unwrap_or_else(|| FrameworkInfo {
                 id: Some(framework_id(id)),
@@ -166,7 +168,7 @@ impl Seen<'_> {
             }),
         };
         let held = self.view.held.values().map(|held| &held.framework);
-        let active: BTreeSet<_> = held.chain(known.keys().copied()).collect();
+        let active: BTreeSet<_> = held.chain(programs().map(|one| one.framework())).collect();
         let done: BTreeSet<_> = self.completed.iter().map(|(_, held)| &held.framework).collect();
         GetFrameworks {
             frameworks: active.iter().map(|id| info(id)).collect(),

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use model::id::ContainerId;
-use node::{Executor, Held};
+use node::{Executor, Held, View};
 use serde_json::{Value, json};
 use wire::agent_api::state::{
-    AgentState, Executor as ShownExecutor, Life, executor_name, name, named_source, source,
+    AgentState, Executor as ShownExecutor, Known, Life, executor_name, name, named_source, source,
 };
 use wire::agent_api::statistics::{Entry, status};
+use wire::agent_api::told;
 use wire::mesos::help;
 use wire::mesos::master::EXTERNAL_LOG_FILE;
 use wire::mesos::metrics::agent::Own;
@@ -19,6 +20,7 @@ use wire::mesos::metrics::{self, Figures};
 
 use super::Api;
 use super::answer::{Asked, refuse};
+use crate::board::Completed;
 use crate::clock::wall;
 use crate::collect;
 use crate::sandbox::{Run, Sandboxes, Tenant};
@@ -81,6 +83,8 @@ pub(super) fn state(api: &Api) -> Value {
         master: &api.0.master,
         flags: flags(api),
         executors: executors.collect(),
+        frameworks: known(&view, &completed),
+        providers: providers(&view),
     };
     state.json()
 }
@@ -88,6 +92,20 @@ pub(super) fn state(api: &Api) -> Value {
 /// Where a container is reached. In a network of its own it has no address that others know.
 fn address<'a>(api: &'a Api, container: &ContainerId) -> Option<&'a str> {
     (!api.0.containers.is_apart(container)).then_some(&api.0.info.ip)
+}
+
+/// As GET_RESOURCE_PROVIDERS tells of them.
+fn providers(view: &View) -> Vec<Value> {
+    let told = told::resource_providers(view).get_resource_providers.unwrap_or_default();
+    let spell = |one| serde_json::from_slice(&mesos_v1::json::to_vec(one));
+    let all = told.resource_providers.iter().map(spell);
+    all.map(|one| one.expect("what is spelled is JSON")).collect()
+}
+
+pub(super) fn known<'a>(view: &'a View, completed: &'a [Completed]) -> Known<'a> {
+    let gone =
+        completed.iter().filter_map(|one| Some((&one.held.framework, one.framework.as_deref()?)));
+    gone.chain(view.frameworks.iter().map(|(id, info)| (id, info.as_ref()))).collect()
 }
 
 /// The sandbox, as `/files/browse` takes it.

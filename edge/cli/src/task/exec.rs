@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::task::find::Task;
 use crate::task::keys::Keys;
-use crate::task::stream::{Agent, HEARTBEAT, Input, Output, Written, is_over};
+use crate::task::stream::{Agent, HEARTBEAT, Input, Output, Written, is_lost, is_over};
 use crate::task::terminal::{RawMode, size};
 
 /// As much as is read of standard input at once.
@@ -75,8 +75,19 @@ pub(super) async fn run(
     }
     let terminal = if run.tty { Terminal::Passed } else { Terminal::Kept };
     let keyboard = Keyboard::new(run.interactive, terminal)?;
-    let left = talk(screen, &mut output, keyboard, (input, sent), Refused::Fails).await?;
-    ended(&agent, &own, left).await
+    let done = async {
+        let left = talk(screen, &mut output, keyboard, (input, sent), Refused::Fails).await?;
+        ended(&agent, &own, left).await
+    };
+    let gone = "the command in the container has ended with it, and nobody knows its exit status. `dcos node list` tells \
+                whether the agent is back";
+    match done.await.map_err(|cause| lost(cause, gone))? {
+        Some(status) => Ok(status),
+        None => {
+            let cause = format!("its agent knows of no such command any more; {gone}");
+            Err(Failure::Lost(cause).into())
+        }
+    }
 }
 
 /// Returns how the task ended, if it does meanwhile.
@@ -90,16 +101,34 @@ pub(super) async fn attach(
     let agent = Agent::new(&client, &task.slave_id);
     let container = container(task)?;
     let mut output = agent.look_on(&container).await?;
-    if !types {
-        while let Some(written) = output.next().await? {
-            show(screen, written)?;
+    let done = async {
+        if !types {
+            while let Some(written) = output.next().await? {
+                show(screen, written)?;
+            }
+            return ended(&agent, &container, Left::AtItsEnd).await;
         }
-        return ended(&agent, &container, Left::AtItsEnd).await;
+        let line = agent.type_into(&container);
+        let keyboard = Keyboard::new(true, Terminal::Redrawn)?;
+        let left = talk(screen, &mut output, keyboard, line, Refused::LooksOn).await?;
+        ended(&agent, &container, left).await
+    };
+    let goes_on = format!(
+        "the task does not end by that. Attach again once `dcos node list` shows its agent: dcos task attach {}",
+        task.id
+    );
+    // How some tasks ended nobody knows any more.
+    Ok(done.await.map_err(|cause| lost(cause, &goes_on))?.unwrap_or(0))
+}
+
+/// Says what has become of what was on the other end.
+fn lost(cause: anyhow::Error, then: &str) -> anyhow::Error {
+    match cause.downcast_ref::<Failure>() {
+        Some(Failure::Lost(cause) | Failure::Unreachable { cause, .. }) => {
+            Failure::Lost(format!("{cause}; {then}")).into()
+        }
+        Some(_) | None => cause,
     }
-    let line = agent.type_into(&container);
-    let keyboard = Keyboard::new(true, Terminal::Redrawn)?;
-    let left = talk(screen, &mut output, keyboard, line, Refused::LooksOn).await?;
-    ended(&agent, &container, left).await
 }
 
 fn container(task: &Task) -> Result<ContainerId> {
@@ -243,6 +272,8 @@ async fn talk(
                 match answered {
                     // What was written last is still on its way.
                     Err(cause) if is_over(&cause) => (),
+                    // The output is at its end as well, and says it.
+                    Err(cause) if is_lost(&cause) => (),
                     Err(cause) if refused == Refused::LooksOn => screen.remark(cause)?,
                     answered => answered?,
                 }
@@ -320,13 +351,13 @@ impl Signals {
     }
 }
 
-/// As a shell would report it. How some tasks ended nobody knows any more.
-async fn ended(agent: &Agent<'_>, container: &ContainerId, left: Left) -> Result<u8> {
-    match left {
-        Left::AtItsEnd => Ok(agent.wait(container).await?.map_or(0, status)),
-        Left::ByKeys => Ok(0),
-        Left::BySignal(number) => Ok(u8::try_from(SIGNALLED + number).unwrap_or(u8::MAX)),
-    }
+/// As a shell would report it; nothing if nobody knows it any more.
+async fn ended(agent: &Agent<'_>, container: &ContainerId, left: Left) -> Result<Option<u8>> {
+    Ok(match left {
+        Left::AtItsEnd => agent.wait(container).await?.map(status),
+        Left::ByKeys => Some(0),
+        Left::BySignal(number) => Some(u8::try_from(SIGNALLED + number).unwrap_or(u8::MAX)),
+    })
 }
 
 fn status(wait_status: i32) -> u8 {

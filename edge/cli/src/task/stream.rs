@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::client::{Client, segment};
+use crate::client::{Client, root_cause, segment};
 use crate::failure::Failure;
 
 /// So that nobody in between takes a quiet stream for a dead one.
@@ -137,6 +137,11 @@ pub(super) fn is_over(cause: &anyhow::Error) -> bool {
     is_unknown(cause) || matches!(cause.downcast_ref(), Some(Failure::Refused { status: 409, .. }))
 }
 
+/// Whether there is nobody to take input.
+pub(super) fn is_lost(cause: &anyhow::Error) -> bool {
+    matches!(cause.downcast_ref(), Some(Failure::Lost(_) | Failure::Unreachable { .. }))
+}
+
 impl Output {
     /// `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Written>> {
@@ -154,7 +159,7 @@ impl Output {
             match self.response.chunk().await {
                 Ok(Some(piece)) => self.reader.push(&piece),
                 Ok(None) => return Ok(None),
-                Err(cause) => anyhow::bail!("the connection to the task ended: {cause}"),
+                Err(cause) => return Err(Failure::Lost(root_cause(&cause)).into()),
             }
         }
     }

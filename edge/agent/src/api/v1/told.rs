@@ -15,7 +15,7 @@ use wire::agent_api::state::executor_name;
 use wire::agent_api::told::{Seen, of};
 
 use super::Asker;
-use crate::api::shown::around;
+use crate::api::shown::{around, known};
 use crate::api::{Api, files};
 use crate::guests::{Found, Guest, Lineage, Refusal};
 use crate::usage::{Around, statistics};
@@ -23,9 +23,10 @@ use crate::usage::{Around, statistics};
 /// Made of what there is by now.
 pub(super) fn seen(api: &Api, tell: impl FnOnce(Seen<'_>) -> Answer) -> Answer {
     let (view, completed) = (api.0.board.view(), api.0.board.completed());
+    let known = known(&view, &completed);
     let completed: Vec<_> =
         completed.iter().map(|one| (&one.container, one.held.as_ref())).collect();
-    tell(Seen { view: &view, completed: &completed })
+    tell(Seen { view: &view, completed: &completed, known: &known })
 }
 
 pub(super) fn containers(api: &Api, asked: &GetContainers) -> Answer {

@@ -40,7 +40,11 @@ pub(crate) async fn every_question_is_answered_in_both_encodings() {
         let executors = state.get_executors.expect("told").executors;
         assert_eq!(executors[0].executor_info.executor_id.value, "t");
         let frameworks = state.get_frameworks.expect("told").frameworks;
-        assert_eq!(frameworks[0].framework_info.id.as_ref().map(|id| id.value.as_str()), Some("f"));
+        let framework = &frameworks[0].framework_info;
+        assert_eq!(framework.id.as_ref().map(|id| id.value.as_str()), Some("f"));
+        let older = world.json("/state").await["frameworks"][0].clone();
+        assert_eq!(older["name"], framework.name.as_str());
+        assert_eq!(older["user"], framework.user.as_str());
         let containers = ask(Type::GetContainers).await.get_containers.expect("told").containers;
         assert_eq!(containers[0].container_id, task);
         let used = containers[0].resource_statistics.as_ref().expect("it runs");
