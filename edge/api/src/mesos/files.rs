@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use axum::http::{Response, StatusCode};
-use mesos_v1::master::Response as Answer;
-use mesos_v1::master::call::ReadFile;
+use mesos_v1::master::call::{ReadFile, Type};
+use mesos_v1::master::{Call, Response as Answer};
 use serde_json::json;
 use wire::agent_api::files::{Part, READ_BYTES_MAX};
 use wire::mesos::operator::master;
 
+use super::orders::lacking;
 use crate::answer::{self, Layout};
 use crate::failure::Failure;
 use crate::logging::Logging;
@@ -65,17 +66,21 @@ async fn download(file: PathBuf) -> Result<Response<Body>, Failure> {
     Ok(response)
 }
 
-/// There are no directories.
-pub(super) fn list(logging: &Logging, path: &str) -> Result<Response<Body>, Failure> {
-    find(logging, path)?;
-    Err(no_directory())
+/// LIST_FILES, of which there are no directories, or READ_FILE.
+pub(super) async fn called(logging: &Logging, call: Call) -> Result<Answer, Failure> {
+    if call.r#type() == Type::ListFiles {
+        let asked = call.list_files.ok_or_else(|| lacking("list_files"))?;
+        find(logging, &asked.path)?;
+        return Err(no_directory());
+    }
+    part(logging, call.read_file.ok_or_else(|| lacking("read_file"))?).await
 }
 
 fn no_directory() -> Failure {
     Failure::BadRequest("Cannot browse a file; read or download it.".to_owned())
 }
 
-pub(super) async fn part(logging: &Logging, asked: ReadFile) -> Result<Answer, Failure> {
+async fn part(logging: &Logging, asked: ReadFile) -> Result<Answer, Failure> {
     let most = asked.length.map_or(READ_BYTES_MAX, |length| {
         usize::try_from(length).map_or(PART_BYTES_MAX, |length| length.min(PART_BYTES_MAX))
     });

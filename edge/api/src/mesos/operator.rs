@@ -69,13 +69,8 @@ impl Api {
             Type::GetFlags => Ok(spell(&master::flags(&self.info), wanted)),
             Type::GetLoggingLevel => Ok(spell(&self.logging_level(), wanted)),
             Type::SetLoggingLevel => self.set_logging_level(&call),
-            Type::ListFiles => {
-                let asked = call.list_files.ok_or_else(|| orders::lacking("list_files"))?;
-                files::list(&self.logging, &asked.path)
-            }
-            Type::ReadFile => {
-                let asked = call.read_file.ok_or_else(|| orders::lacking("read_file"))?;
-                Ok(spell(&files::part(&self.logging, asked).await?, wanted))
+            Type::ListFiles | Type::ReadFile => {
+                Ok(spell(&files::called(&self.logging, call).await?, wanted))
             }
             Type::GetMaster => {
                 Ok(self.tell(wanted, |view, api| master::this(view, &api.info)).await)
@@ -92,10 +87,9 @@ impl Api {
             Type::GetExecutors => Ok(self.list(Listing::Executors, wanted)),
             Type::GetOperations => Ok(self.list(Listing::Operations, wanted)),
             Type::GetTasks => Ok(self.list(Listing::Tasks, wanted)),
-            Type::UpdateWeights => self.carry_out(orders::update_weights(call), request).await,
-            Type::UpdateQuota => self.carry_out(orders::update_quota(call), request).await,
-            Type::SetQuota => self.carry_out(orders::set_quota(call), request).await,
-            Type::RemoveQuota => self.carry_out(orders::remove_quota(call), request).await,
+            Type::UpdateWeights | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => {
+                self.carry_out(orders::called(call), request).await
+            }
             Type::Teardown => {
                 let asked = call.teardown.ok_or_else(|| orders::lacking("teardown"))?;
                 self.tear_down(&asked.framework_id.value, request).await

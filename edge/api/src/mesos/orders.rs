@@ -2,6 +2,7 @@
 
 use kernel::operator::Order;
 use mesos_v1::master::Call;
+use mesos_v1::master::call::Type;
 use model::id::Role;
 use model::operation::Conversion;
 use wire::mesos::quota::{self, Faults};
@@ -63,24 +64,37 @@ pub(super) fn sound(order: Result<Order, Faults>) -> Result<Order, Failure> {
     order.map_err(|faults| Failure::BadRequest(faults.join("; ")))
 }
 
-pub(super) fn update_quota(call: Call) -> Result<Order, Failure> {
+/// What a call about shares of the cluster orders.
+#[expect(deprecated, reason = "older clients set and remove quotas so")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are answered where they come in")]
+pub(super) fn called(call: Call) -> Result<Order, Failure> {
+    match call.r#type() {
+        Type::UpdateWeights => update_weights(call),
+        Type::UpdateQuota => update_quota(call),
+        Type::SetQuota => set_quota(call),
+        Type::RemoveQuota => remove_quota(call),
+        other => unreachable!("{} is about something else", other.as_str_name()),
+    }
+}
+
+fn update_quota(call: Call) -> Result<Order, Failure> {
     let asked = call.update_quota.ok_or_else(|| lacking("update_quota"))?;
     sound(quota::update(asked.quota_configs, asked.force.unwrap_or_default()))
 }
 
 #[expect(deprecated, reason = "older clients ask so")]
-pub(super) fn set_quota(call: Call) -> Result<Order, Failure> {
+fn set_quota(call: Call) -> Result<Order, Failure> {
     let asked = call.set_quota.ok_or_else(|| lacking("set_quota"))?;
     sound(quota::set(asked.quota_request))
 }
 
 #[expect(deprecated, reason = "older clients ask so")]
-pub(super) fn remove_quota(call: Call) -> Result<Order, Failure> {
+fn remove_quota(call: Call) -> Result<Order, Failure> {
     let asked = call.remove_quota.ok_or_else(|| lacking("remove_quota"))?;
     Ok(Order::RemoveQuota { role: Role::new(asked.role) })
 }
 
-pub(super) fn update_weights(call: Call) -> Result<Order, Failure> {
+fn update_weights(call: Call) -> Result<Order, Failure> {
     let asked = call.update_weights.ok_or_else(|| lacking("update_weights"))?;
     sound(quota::weights(asked.weight_infos))
 }
