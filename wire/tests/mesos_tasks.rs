@@ -190,6 +190,12 @@ fn a_faulty_command_check_or_container_is_refused_by_its_fault() {
         of["source"] = json!({ "type": kind });
         check("container", volume(of), text);
     }
+    for kind in ["SELF", "PARENT"] {
+        let mut of = plain.clone();
+        let path = json!({ "type": kind, "path": "/etc" });
+        of["source"] = json!({ "type": "SANDBOX_PATH", "sandbox_path": path });
+        check("container", volume(of), "must not be absolute");
+    }
 }
 
 #[test]

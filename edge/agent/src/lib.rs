@@ -26,6 +26,7 @@ mod guests;
 mod host_paths;
 mod idle;
 mod line;
+mod links;
 mod logger;
 mod probe;
 mod projects;

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -17,6 +17,7 @@ use procfs::process::Process;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use crate::links;
 use crate::projects::Projects;
 use crate::sandbox::{Owner, name};
 use crate::seeds::Seeds;
@@ -157,8 +158,7 @@ impl Volumes {
         }
     }
 
-    /// Where a task sees the volumes that it uses. Who owns the task's sandbox owns its volumes too, unless others use
-    /// them at the same time. Blocks.
+    /// Where a task sees the volumes that it uses. Who owns the task's sandbox owns its volumes too. Blocks.
     pub(crate) fn mounts(
         &self,
         used: &Resources,
@@ -184,15 +184,7 @@ impl Volumes {
             }
         }
         for Volume { container_path, host_path, .. } in wanted {
-            let at = sandbox.join(container_path);
-            if fs::read_link(&at).is_ok_and(|to| to == Path::new(&host_path)) {
-                continue;
-            }
-            fs::create_dir_all(at.parent().expect("it is in the sandbox")).with_context(say)?;
-            if fs::read_link(&at).is_ok() {
-                fs::remove_file(&at).with_context(say)?;
-            }
-            symlink(&host_path, &at).with_context(|| format!("linking {}", at.display()))?;
+            links::lead(sandbox, &container_path, Path::new(&host_path))?;
         }
         Ok(())
     }
@@ -234,7 +226,9 @@ impl Volumes {
         }
         let of_sandbox = || fs::metadata(sandbox).map(|at| Owner { uid: at.uid(), gid: at.gid() });
         let owner = owner.map_or_else(of_sandbox, Ok).context("looking for the sandbox")?;
-        if !volume.shared && (found.uid(), found.gid()) != (owner.uid, owner.gid) {
+        // One that others may use at the same time is its first user's who is not root.
+        let is_free = !volume.shared || found.uid() == 0;
+        if is_free && (found.uid(), found.gid()) != (owner.uid, owner.gid) {
             chown(&dir, Some(owner.uid), Some(owner.gid))
                 .context("giving the volume to its task")?;
         }
@@ -305,6 +299,8 @@ fn unless_missing(cause: io::Error) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use model::container::VolumeMode;
     use model::id::Role;
     use model::resources::{

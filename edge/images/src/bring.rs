@@ -198,6 +198,8 @@ impl Inner {
         (archive, arrived): (&Path, Arrived),
         turn: OwnedSemaphorePermit,
     ) -> Result<Result<(), LayerError>, PullError> {
+        // At once: whoever was given up in the middle of the same layer removes the file when it is done with it.
+        let opened = File::open(archive);
         let unpacking = Arc::clone(&self.unpacking).acquire_owned().await;
         let unpacking = unpacking.expect("this semaphore is never closed");
         let (inner, blob, archive) = (Arc::clone(self), blob.clone(), archive.to_owned());
@@ -207,7 +209,7 @@ impl Inner {
                 let what = archive.display().to_string();
                 LayerError::Unpack(UnpackError::Disk { what, error })
             };
-            let opened = File::open(&archive).map_err(disk)?;
+            let opened = opened.map_err(disk)?;
             let proof = match arrived {
                 Arrived::AtOnce => Proof::Given,
                 Arrived::InParts => Proof::Wanted,

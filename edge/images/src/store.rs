@@ -234,6 +234,11 @@ impl Inner {
         let asked = request.name;
         let registry = Registry::connect(source, request, &self.config, &self.clients).await?;
         let (digest, config, blobs) = self.manifest(&registry, asked).await?;
+        let bytes_max = self.config.layer_bytes_max;
+        if let Some(blob) = blobs.iter().find(|blob| blob.size > bytes_max) {
+            let cause = format!("it has {} bytes, and at most {bytes_max} are taken", blob.size);
+            return Err(registry.broken(&format!("layer {}", blob.digest), cause));
+        }
         let layers: Vec<String> = blobs.iter().map(|blob| blob.digest.clone()).collect();
         let keep = self.pin(&digest, &layers);
         let known = self.index.contents().images.get(&digest).cloned();

@@ -210,7 +210,10 @@ async fn a_layer_cannot_be_made_to_burst() {
         .await;
     fixture.refused(&[File(&"n".repeat(300), 0o644, b"")], "nnn", "too long").await;
     let large = vec![1; (1 << 20) + 1];
-    fixture.broken(tar(&[File("f", 0o644, &large)]), "larger than 1048576 bytes").await;
+    let large = tar(&[File("f", 0o644, &large)]);
+    let packed = zstd::encode_all(&large[..], 1).expect("memory can be read");
+    fixture.broken(large, "at most 1048576 are taken").await;
+    fixture.broken(packed, "larger than 1048576 bytes").await;
     fixture.broken(claim(b'0', 1 << 40), "larger than 1048576 bytes").await;
     fixture.broken(claim(b'L', 1 << 30), "a header of 1073741824 bytes").await;
     fixture.broken(claim(b'x', 1 << 30), "a header of 1073741824 bytes").await;

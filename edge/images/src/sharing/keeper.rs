@@ -49,12 +49,18 @@ impl Keeper {
         })
     }
 
-    /// Takes an archive in and lets the oldest go that have no room beside it. Blocks.
+    /// Takes an archive in and lets the oldest go that have no room beside it. One that is gone has been taken in, or
+    /// removed, by somebody else. Blocks.
     pub(crate) fn keep(&self, digest: &str, archive: &Path) -> io::Result<()> {
-        if fs::metadata(archive)?.len() > self.bytes_max {
-            return fs::remove_file(archive);
+        let taken = match fs::metadata(archive) {
+            Ok(about) if about.len() > self.bytes_max => return fs::remove_file(archive),
+            Ok(_) => fs::rename(archive, self.path(digest)),
+            Err(error) => Err(error),
+        };
+        match taken {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            taken => taken?,
         }
-        fs::rename(archive, self.path(digest))?;
         let mut all = self.all()?;
         all.sort_by_key(|(_, about)| about.modified().unwrap_or(SystemTime::UNIX_EPOCH));
         let mut bytes: u64 = all.iter().map(|(_, about)| about.len()).sum();

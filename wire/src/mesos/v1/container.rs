@@ -190,6 +190,9 @@ fn sourced(
             let path = source.sandbox_path.as_ref();
             let path = path
                 .ok_or_else(|| bad("'source.sandbox_path' is not set for SANDBOX_PATH volume"))?;
+            if path.path.starts_with('/') {
+                return Err(bad("'source.sandbox_path.path' must not be absolute"));
+            }
             match path.r#type() {
                 SandboxType::Self_ => container.volumes.push(host(path.path.clone())),
                 SandboxType::Parent => container.shared.push(SharedVolume {
