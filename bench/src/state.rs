@@ -278,5 +278,7 @@ fn held(agent: &AgentId, nth: u32, task: u32) -> Result<Task> {
         user: Some("nobody".to_owned()),
         executor: None,
         limits: model::limits::Limits::default(),
+        earlier: Vec::new(),
+        more: None,
     })
 }

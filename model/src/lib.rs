@@ -1,7 +1,7 @@
 //! The words of the domain. No behaviour beyond arithmetic and spelling.
 //!
 //! Reading order: [`id`], [`time`], [`resources`], [`attributes`], [`secret`], [`container`], [`confinement`], [`docker`],
-//! [`check`], [`limits`], [`task`], [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`],
+//! [`check`], [`limits`], [`task`], [`told`], [`executor`], [`framework`], [`wishes`], [`operation`], [`scheduler`], [`agent`],
 //! [`machine`], [`turn`].
 //!
 //! Every type that crosses a process or reaches a disk carries numbered CBOR fields (`#[n(0)]`): a number is never
@@ -26,5 +26,6 @@ pub mod secret;
 pub mod shared;
 pub mod task;
 pub mod time;
+pub mod told;
 pub mod turn;
 pub mod wishes;

@@ -31,6 +31,8 @@ pub struct Offer {
     pub resources: Resources,
     /// When the agent is to go down for maintenance, if that is known.
     pub unavailability: Option<Unavailability>,
+    /// The framework's own on the agent, which may be given more tasks.
+    pub executors: Vec<ExecutorId>,
 }
 
 /// A time in which an agent cannot be counted on.

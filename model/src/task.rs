@@ -14,6 +14,7 @@ use crate::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId, Uui
 use crate::limits::Limits;
 use crate::resources::Resources;
 use crate::time::Time;
+use crate::told::{Earlier, StatusMore, TaskMore};
 
 /// Every state of Mesos v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -244,6 +245,11 @@ pub struct Task {
     pub executor: Option<Box<ExecutorInfo>>,
     #[cbor(n(13), default)]
     pub limits: Limits,
+    /// What was told before the latest status, oldest first.
+    #[cbor(n(14), default)]
+    pub earlier: Vec<Earlier>,
+    #[cbor(n(15), with = "crate::shared::option", has_nil)]
+    pub more: Option<Arc<TaskMore>>,
 }
 
 impl Task {
@@ -253,6 +259,8 @@ impl Task {
         info: &TaskInfo,
         executor: Option<&ExecutorInfo>,
     ) -> Self {
+        let health_check = info.health_checks.first().cloned();
+        let more = TaskMore { health_check, kill_grace: info.kill_grace };
         Self {
             id: info.id.clone(),
             name: info.name.clone(),
@@ -268,6 +276,8 @@ impl Task {
             user: info.command.user.clone(),
             executor: executor.cloned().map(Box::new),
             limits: info.limits,
+            earlier: Vec::new(),
+            more: (more != TaskMore::default()).then(|| Arc::new(more)),
         }
     }
 }
@@ -312,6 +322,8 @@ pub struct TaskStatus {
     /// The whole of it, where an executor that is a program said it.
     #[n(16)]
     pub given: Option<Given>,
+    #[n(17)]
+    pub more: Option<Box<StatusMore>>,
 }
 
 impl TaskStatus {
@@ -333,6 +345,7 @@ impl TaskStatus {
             check: None,
             ready: None,
             given: None,
+            more: None,
         }
     }
 }

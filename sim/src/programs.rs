@@ -243,7 +243,18 @@ fn exited(wait_status: i32) -> Happened {
 
 fn told(task: TaskId, state: TaskState, uuid: Uuid) -> Told {
     let given = Given(Arc::from(*b"told"));
-    Told { task, state, uuid, reason: None, message: None, healthy: None, given }
+    Told {
+        task,
+        state,
+        uuid,
+        reason: None,
+        message: None,
+        healthy: None,
+        check: None,
+        labels: Vec::new(),
+        addresses: Vec::new(),
+        given,
+    }
 }
 
 /// One of few, so that tasks find it running already.

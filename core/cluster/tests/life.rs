@@ -174,6 +174,7 @@ impl Stage {
             check: None,
             ready: None,
             given: None,
+            more: None,
         };
         let message =
             FromAgent::Update { framework: framework.clone(), status, latest: state, place: None };

@@ -107,14 +107,18 @@ impl Master {
         };
         for effect in self.step(Input::Framework { from: framework.clone(), call }) {
             let Effect::ToAgent(connection, ToAgent::Run { task, .. }) = effect else { continue };
-            let status = status(task.id.as_str(), offer.agent_id.as_str());
-            let uuid = status.uuid.expect("the status of an agent");
-            let (framework, latest) = (framework.clone(), TaskState::Running);
-            let message =
-                FromAgent::Update { framework: framework.clone(), status, latest, place: None };
-            self.step(Input::Agent { connection, message });
-            let call = Call::Acknowledge { agent: offer.agent_id.clone(), task: task.id, uuid };
-            self.step(Input::Framework { from: framework, call });
+            for latest in [TaskState::Starting, TaskState::Running] {
+                let status = status(task.id.as_str(), offer.agent_id.as_str());
+                let status = TaskStatus { state: latest, ..status };
+                let uuid = status.uuid.expect("the status of an agent");
+                let framework = framework.clone();
+                let message =
+                    FromAgent::Update { framework: framework.clone(), status, latest, place: None };
+                self.step(Input::Agent { connection, message });
+                let (agent, task) = (offer.agent_id.clone(), task.id.clone());
+                let call = Call::Acknowledge { agent, task, uuid };
+                self.step(Input::Framework { from: framework, call });
+            }
         }
     }
 }

@@ -270,6 +270,8 @@ fn held(framework: &FrameworkId, agent: &AgentId, n: usize) -> HeldTask {
         user: None,
         executor: None,
         limits: Limits::default(),
+        earlier: Vec::new(),
+        more: None,
     };
     HeldTask { task, place: None }
 }

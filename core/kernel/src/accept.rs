@@ -296,7 +296,8 @@ impl Kernel {
         // The task names the same agent and role, in copies of its own.
         let (agent, role) = (agent_id.clone(), role.clone());
         let staged = Task::staged(framework.clone(), info, executor);
-        let task = Arc::new(Task { agent, role, ..staged });
+        let more = self.alike.one(staged.more);
+        let task = Arc::new(Task { agent, role, more, ..staged });
         let live = self.agents.get_mut(&lot.offer.agent_id).expect("offers are of live agents");
         live.add(&task);
         self.inverse.look_at(&lot.offer.agent_id);

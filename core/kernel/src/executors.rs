@@ -11,6 +11,7 @@ use crate::Kernel;
 use crate::agents::LiveAgent;
 use crate::demand::Client;
 use crate::judge;
+use crate::stock::Slot;
 use crate::tasks::holds;
 
 /// An executor on one agent.
@@ -27,6 +28,10 @@ impl LiveAgent {
         if let Some(key) = key_of(task) {
             self.executors.entry(key).or_default().insert(task.id.clone());
         }
+    }
+
+    pub(crate) fn has_executors(&self) -> bool {
+        !self.executors.is_empty() || !self.programs.is_empty()
     }
 
     pub(crate) fn remove(&mut self, task: &Task) {
@@ -69,6 +74,21 @@ impl Kernel {
             freed.add(&executor.resources);
         }
         freed
+    }
+
+    /// Which of its executors on an agent a framework can give more tasks.
+    pub(crate) fn executors_to_reuse(&self, agent: Slot, of: &FrameworkId) -> Vec<ExecutorId> {
+        let stock = &self.offers.stocks[agent];
+        let live = self.agents.get(&stock.id).filter(|_| stock.has_executors);
+        let Some(live) = live else { return Vec::new() };
+        let first = || (of.clone(), ExecutorId::new(""));
+        let programs = live.programs.range(first()..).take_while(|((by, _), _)| by == of);
+        let programs = programs.filter(|(_, program)| !program.ended).map(|(key, _)| key);
+        let groups = live.executors.range(first()..).take_while(|((by, _), _)| by == of);
+        let groups = groups.map(|(key, _)| key).filter(|key| {
+            !live.programs.contains_key(*key) && self.holders(&stock.id, key).next().is_some()
+        });
+        programs.chain(groups).map(|(_, executor)| executor.clone()).collect()
     }
 
     /// By framework and role: what is held of an agent.

@@ -173,7 +173,7 @@ impl Kernel {
             let verdict = Verdict::new(TaskState::Killed, Reason::FrameworkRemoved, cause);
             let known = Arc::make_mut(task);
             known.state = TaskState::Killed;
-            known.status = Some(verdict.status(now, id.clone(), Some(known.agent.clone())));
+            known.tell(verdict.status(now, id.clone(), Some(known.agent.clone())));
             let told = Arc::clone(task);
             self.view.history.updated(&told, before);
         }

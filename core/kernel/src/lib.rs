@@ -10,6 +10,7 @@
 
 mod accept;
 mod agents;
+mod alike;
 mod amounts;
 mod audit;
 mod bits;
@@ -66,6 +67,7 @@ use model::scheduler::{Call, Event};
 use model::time::Time;
 
 use agents::LiveAgent;
+use alike::Alike;
 use amounts::{Amounts, Change};
 pub use eligible::{Gpus, OfferRules};
 use frameworks::Subscription;
@@ -243,6 +245,7 @@ pub struct Kernel {
     ended_on: BTreeSet<AgentId>,
     /// Holds the tasks and offers themselves, and copies of the rest.
     view: View,
+    alike: Alike,
     /// Whose copies in the view are out of date.
     touched_agents: BTreeSet<AgentId>,
     touched_frameworks: BTreeSet<FrameworkId>,
@@ -304,6 +307,7 @@ impl Kernel {
             timers: Timers::default(),
             ended_on: BTreeSet::new(),
             view: View::default(),
+            alike: Alike::default(),
             touched_agents: BTreeSet::new(),
             touched_frameworks: BTreeSet::new(),
         }

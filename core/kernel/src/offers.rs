@@ -11,6 +11,7 @@ use model::resources::Resources;
 use model::scheduler::{Event, Filters, Offer};
 use model::time::Time;
 
+use crate::agents::LiveAgent;
 use crate::amounts::{Amounts, Change, Counted, Headroom};
 use crate::bits::Bits;
 use crate::claims::usable;
@@ -194,6 +195,7 @@ impl Kernel {
         let id = OfferId::new(format!("{}-O{}", self.view.cluster, self.offers.next.0));
         self.offers.next = self.offers.next.next();
         let until = now + self.config.offer_timeout;
+        let executors = self.executors_to_reuse(agent, &framework);
         let stock = &mut self.offers.stocks[agent];
         let offer = Offer {
             id: id.clone(),
@@ -203,6 +205,7 @@ impl Kernel {
             role,
             resources,
             unavailability: stock.unavailability,
+            executors,
         };
         let shared = Arc::new(offer.clone());
         stock.offers.push((until, shared.clone()));
@@ -292,6 +295,8 @@ impl Kernel {
     pub(crate) fn count_free(&mut self, id: &AgentId) {
         let free = self.recount_free(id);
         let Some(slot) = self.slot(id) else { return };
+        self.offers.stocks[slot].has_executors =
+            self.agents.get(id).is_some_and(LiveAgent::has_executors);
         self.offers.stocks[slot].set_free(free, &self.config.offers);
         self.note_free(slot);
     }

@@ -130,7 +130,9 @@ impl Kernel {
             Fate::MarkedGone => (TaskState::GoneByOperator, "the task's agent was marked gone"),
         };
         let state = self.state_for(from, state);
-        let status = Verdict::new(state, Reason::Reconciliation, cause).status(now, task, agent);
+        let unreachable_at = agent.as_ref().and_then(|agent| self.unreachable_since(agent));
+        let verdict = Verdict::new(state, Reason::Reconciliation, cause);
+        let status = Verdict { unreachable_at, ..verdict }.status(now, task, agent);
         self.tell(from, Event::Update(status), out);
     }
 
@@ -153,6 +155,13 @@ impl Kernel {
             Standing::Admitted => Fate::Missing,
             Standing::Unreachable { .. } => Fate::Unreachable,
             Standing::Gone { .. } => Fate::MarkedGone,
+        }
+    }
+
+    fn unreachable_since(&self, agent: &AgentId) -> Option<Time> {
+        match self.state.agents.get(agent)?.standing {
+            Standing::Unreachable { since } => Some(since),
+            Standing::Admitted | Standing::Gone { .. } => None,
         }
     }
 

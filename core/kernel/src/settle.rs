@@ -8,7 +8,7 @@ use model::executor::HeldExecutor;
 use model::id::{AgentId, FrameworkId, Role};
 use model::resources::Resources;
 use model::scheduler::Event;
-use model::task::{Reason, Task, TaskState};
+use model::task::{Reason, Task, TaskState, TaskStatus};
 use model::time::Time;
 
 use crate::amounts::{Amounts, Change};
@@ -100,7 +100,10 @@ impl Kernel {
             return;
         }
         self.part(id, &key);
-        let task = Arc::new(Task { agent: id.clone(), ..task });
+        let more = self.alike.one(task.more);
+        // What an executor tells in full is for its framework.
+        let status = task.status.map(|status| TaskStatus { given: None, ..status });
+        let task = Arc::new(Task { agent: id.clone(), more, status, ..task });
         let live = self.agents.get_mut(id).expect("it was attached");
         let tasks = self.view.tasks.entry(key.0.clone()).or_default();
         let before = tasks.insert(key.1.clone(), Arc::clone(&task));
@@ -179,7 +182,10 @@ impl Kernel {
         let live: Vec<_> = self.tasks_of(id).filter(|task| holds(task)).cloned().collect();
         for task in live {
             let state = self.state_for(&task.framework, TaskState::Unreachable);
-            let verdict = Verdict::new(state, Reason::AgentRemoved, cause);
+            let verdict = Verdict {
+                unreachable_at: Some(now),
+                ..Verdict::new(state, Reason::AgentRemoved, cause)
+            };
             self.decree(now, &task.framework, &task.id, verdict, out);
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Stock {
     pub(crate) timer: Option<Time>,
     /// When it is to go down, if that is planned.
     pub(crate) unavailability: Option<Unavailability>,
+    /// Somebody has executors on it.
+    pub(crate) has_executors: bool,
     /// Who refused what: few different things, by many.
     refusals: Vec<Refusal>,
 }
@@ -69,6 +71,7 @@ impl Stock {
             offers: Vec::new(),
             timer: None,
             unavailability: None,
+            has_executors: false,
             refusals: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use model::id::{AgentId, ExecutorId, FrameworkId, TaskId, Uuid};
 use model::scheduler::Event;
 use model::task::{Reason, Source, Task, TaskState, TaskStatus};
 use model::time::Time;
+use model::told::StatusMore;
 
 use crate::amounts::{Amounts, Change};
 use crate::demand::Client;
@@ -56,11 +57,13 @@ pub(crate) struct Verdict {
     pub(crate) state: TaskState,
     pub(crate) reason: Reason,
     pub(crate) message: String,
+    /// Since when its agent is, if it is that.
+    pub(crate) unreachable_at: Option<Time>,
 }
 
 impl Verdict {
     pub(crate) fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
-        Self { state, reason, message: message.into() }
+        Self { state, reason, message: message.into(), unreachable_at: None }
     }
 
     pub(crate) fn status(self, now: Time, task: TaskId, agent: Option<AgentId>) -> TaskStatus {
@@ -68,13 +71,18 @@ impl Verdict {
             agent,
             reason: Some(self.reason),
             message: Some(self.message),
+            more: StatusMore { unreachable_at: self.unreachable_at, ..Default::default() }.kept(),
             ..TaskStatus::plain(task, self.state, Source::Master, now)
         }
     }
 
     /// The same of a known task, with what else is known of it.
-    pub(crate) fn about(self, now: Time, task: &Task) -> TaskStatus {
+    pub(crate) fn about(mut self, now: Time, task: &Task) -> TaskStatus {
         let told = task.status.as_ref();
+        if self.state == TaskState::Unreachable {
+            let known = told.and_then(|told| told.more.as_ref()?.unreachable_at);
+            self.unreachable_at = self.unreachable_at.or(known);
+        }
         TaskStatus {
             healthy: told.and_then(|told| told.healthy),
             check: told.and_then(|told| told.check),
@@ -91,7 +99,7 @@ pub(crate) fn holds(task: &Task) -> bool {
 }
 
 /// What is kept of a status. Letters bring their own copies of names: those that the task has are enough, and what an
-/// executor tells its framework alone is not kept.
+/// executor tells in full is for its framework.
 fn kept(task: &Task, status: &TaskStatus) -> TaskStatus {
     TaskStatus {
         task: task.id.clone(),
@@ -176,7 +184,7 @@ impl Kernel {
         let is_shown = latest.age == Age::Behind
             && known.status.as_ref().is_some_and(|told| !told.state.is_terminal());
         if !is_shown {
-            known.status = Some(kept(known, status));
+            known.tell(kept(known, status));
         }
         if is_other && !is_shown || known.state != before {
             self.view.history.updated(task, before);
@@ -276,7 +284,7 @@ impl Kernel {
         let task = Arc::make_mut(tasks.get_mut(id).expect("a known task"));
         let status = verdict.about(now, task);
         let before = std::mem::replace(&mut task.state, status.state);
-        task.status = Some(status.clone());
+        task.tell(status.clone());
         let told = Arc::clone(&tasks[id]);
         self.view.history.updated(&told, before);
         if status.state.is_terminal() {

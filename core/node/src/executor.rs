@@ -304,11 +304,8 @@ impl Node {
         let executor = self.state.executor(container).expect("it is held");
         if executor.running.is_none() && self.is_being_made(&executor.info.resources) {
             let cause = "It was ended before its volumes were made".to_owned();
-            return self.program_over(
-                container,
-                Over { wait_status: None, why: None, cause },
-                turn,
-            );
+            let over = Over { wait_status: None, why: None, cause };
+            return self.program_over(container, over, turn);
         }
         let until = ending.at + ending.grace;
         let container = container.clone();
@@ -385,11 +382,8 @@ impl Node {
                 }
             }
             Happened::Failed { reason, cause } => {
-                self.program_over(
-                    container,
-                    Over { wait_status: None, why: Some(reason), cause },
-                    turn,
-                );
+                let over = Over { wait_status: None, why: Some(reason), cause };
+                self.program_over(container, over, turn);
             }
             Happened::Exited { wait_status, limitation } => {
                 let ended = wait::Ended::of(wait_status).message();

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::FromAgent;
+use model::check::CheckStatus;
 use model::executor::{Given, Together};
 use model::id::{ContainerId, TaskId, Uuid};
-use model::task::{Reason, Source, TaskInfo, TaskState};
+use model::task::{Address, ContainerStatus, Reason, Source, TaskInfo, TaskState};
 
 use crate::executor::{EndedBy, Executor};
 use crate::state::{Held, Killed};
@@ -45,6 +46,10 @@ pub struct Told {
     pub reason: Option<Reason>,
     pub message: Option<String>,
     pub healthy: Option<bool>,
+    pub check: Option<CheckStatus>,
+    pub labels: Vec<(String, String)>,
+    /// Where its task is reached, if it says so.
+    pub addresses: Vec<Address>,
     /// The whole of it, for the framework.
     pub given: Given,
 }
@@ -236,13 +241,18 @@ impl Node {
 }
 
 fn news(told: Told, executor: &Executor) -> News {
-    let Told { state, uuid, reason, message, healthy, given, .. } = told;
-    let container = executor.running.clone();
+    let Told { state, uuid, reason, message, healthy, check, labels, addresses, given, .. } = told;
+    let placed = |running: &ContainerStatus| match addresses.is_empty() {
+        true => running.clone(),
+        false => ContainerStatus { addresses, ..running.clone() },
+    };
     News {
         reason,
         message,
         healthy,
-        container,
+        check,
+        labels,
+        container: executor.running.as_ref().map(placed),
         uuid: Some(uuid),
         given: Some(given),
         ..News::of(state)

@@ -15,6 +15,7 @@ use model::operation::Operated;
 use model::resources::Resources;
 use model::task::{Cgroups, ExecutorInfo, TaskInfo, TaskStatus};
 use model::time::Time;
+use model::told::Earlier;
 
 use crate::executor::Executor;
 use crate::providers::Admitted;
@@ -89,6 +90,9 @@ pub struct Held {
     /// How many updates were acknowledged. By it a master knows what repeats from what is new, whatever the clock says.
     #[cbor(n(11), default)]
     pub acknowledged: u64,
+    /// What was told before the latest, oldest first.
+    #[cbor(n(12), default)]
+    pub earlier: Vec<Earlier>,
 }
 
 /// What a task shares with others.

@@ -104,6 +104,7 @@ impl Node {
             seen: Vec::new(),
             complete_by: None,
             acknowledged: 0,
+            earlier: Vec::new(),
         };
         self.keep(&container, held.clone(), turn);
         (container, held)

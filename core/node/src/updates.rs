@@ -7,8 +7,10 @@ use model::agent::{FromAgent, Used};
 use model::check::CheckStatus;
 use model::executor::Given;
 use model::id::{AgentId, ContainerId, FrameworkId, TaskId, Term, Uuid};
+use model::resources::Resources;
 use model::task::{ContainerStatus, Reason, Source, TaskState, TaskStatus};
 use model::time::Time;
+use model::told::{self, Earlier, StatusMore};
 
 use crate::queue::Queue;
 use crate::state::{Held, Own, Record};
@@ -65,6 +67,7 @@ pub(crate) struct News {
     /// As its executor named it; a new name if unset.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) given: Option<Given>,
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 impl News {
@@ -82,6 +85,7 @@ impl News {
             ready: None,
             uuid: None,
             given: None,
+            labels: Vec::new(),
         }
     }
 }
@@ -172,7 +176,9 @@ impl Node {
             self.forget(container, before, turn);
             return self.shrink_pool(before, turn);
         }
-        let mut held = Held { latest: Some(status.clone()), ..before.clone() };
+        let mut held = before.clone();
+        Earlier::keep(&mut held.earlier, before.latest.as_ref(), status.state);
+        held.latest = Some(status.clone());
         if !held.abandoned {
             if held.pending.len() >= PENDING_MAX {
                 held.pending.pop();
@@ -201,6 +207,11 @@ impl Node {
             |container: ContainerStatus| ContainerStatus { parent: nest.cloned(), ..container };
         let last = held.latest.as_ref();
         let unknown = || held.info.check.as_ref().map(|check| CheckStatus::unknown(&check.probe));
+        let limitation = match news.source {
+            Source::Agent => told::exceeded(news.reason, &held.info.resources),
+            Source::Executor | Source::Master => Resources::default(),
+        };
+        let more = StatusMore { limitation, labels: news.labels, ..StatusMore::default() };
         let not_yet = || held.info.readiness.as_ref().map(|_| false);
         TaskStatus {
             agent: Some(held.info.agent.clone()),
@@ -214,6 +225,7 @@ impl Node {
             check: news.check.or(last.and_then(|last| last.check)).or_else(unknown),
             ready: news.ready.or(last.and_then(|last| last.ready)).or_else(not_yet),
             given: news.given,
+            more: more.kept(),
             ..TaskStatus::plain(held.info.id.clone(), news.state, news.source, turn.now)
         }
     }

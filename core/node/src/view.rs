@@ -104,7 +104,8 @@ impl Held {
         let named = |group: &Group| ExecutorInfo { program: None, ..(*group.executor).clone() };
         let executor = self.group.as_ref().map(named);
         let staged = Task::staged(self.framework.clone(), &self.info, executor.as_ref());
-        let task = Task { state: self.state(), status: self.latest.clone(), ..staged };
+        let (status, earlier) = (self.latest.clone(), self.earlier.clone());
+        let task = Task { state: self.state(), status, earlier, ..staged };
         HeldTask { task, place: Some(self.newest_place()) }
     }
 

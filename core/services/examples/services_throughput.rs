@@ -192,6 +192,7 @@ fn offer(n: usize, instances: usize) -> Offer {
         role: Role::new("bench"),
         resources,
         unavailability: None,
+        executors: Vec::new(),
     }
 }
 

@@ -124,6 +124,7 @@ impl Services {
             check: None,
             ready: None,
             given: None,
+            more: None,
         };
         let is_unhealthy = note_unhealthy(&instance, &instance, &status, turn);
         self.note_failure(&instance, &status, is_unhealthy, turn);

@@ -369,6 +369,7 @@ impl Services {
             check: None,
             ready: None,
             given: None,
+            more: None,
         };
         self.ended(&instance, &status, turn);
     }

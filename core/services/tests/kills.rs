@@ -171,6 +171,7 @@ fn a_task_that_no_instance_knows_is_killed_if_it_lives() {
             executor: None,
             wait_status: None,
             given: None,
+            more: None,
             check: None,
             ready: None,
         };

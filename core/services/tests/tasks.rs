@@ -239,6 +239,7 @@ fn a_drained_agent_is_not_held_against_the_app() {
         check: None,
         ready: None,
         given: None,
+        more: None,
     };
     stage.hear(Event::Update(status));
     assert_eq!(stage.delay(), None);

@@ -14,6 +14,8 @@ use model::task::TaskState;
 use node::{Executor, FromExecutor, Own, ToExecutor, Told};
 
 use super::spelled;
+use crate::mesos::v1::pairs;
+use crate::mesos::v1::status::{read_addresses, read_check, read_reason};
 
 /// What an executor says, and who it is.
 #[derive(Debug)]
@@ -103,9 +105,12 @@ fn told(call: &Call, update: &Update) -> Result<Told, Fault> {
         task: TaskId::new(status.task_id.value.as_str()),
         state: state(status)?,
         uuid: Uuid(uuid),
-        reason: None,
+        reason: status.reason.is_some().then(|| status.reason()).and_then(read_reason),
         message: status.message.clone(),
         healthy: status.healthy,
+        check: status.check_status.as_ref().and_then(read_check),
+        labels: pairs(status.labels.as_ref()),
+        addresses: status.container_status.as_ref().map(read_addresses).unwrap_or_default(),
         given: Given(Encoding::Protobuf.encode(status).into()),
     })
 }

@@ -300,6 +300,7 @@ mod tests {
             seen: vec![],
             complete_by: None,
             acknowledged: 0,
+            earlier: Vec::new(),
             framework: FrameworkId::new("f"),
             info: Arc::new(info),
             accepted_at: Time(1_000),

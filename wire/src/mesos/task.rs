@@ -1,20 +1,22 @@
 //! Tasks. Borrowed, because there may be many.
 
+use mesos_v1::codec::Encoding;
 use model::check::CheckStatus;
 use model::container::{
-    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, OtherVolume, SharedVolume,
-    Visibility, VolumeMode,
+    ContainerInfo, ContainerKind, DiscoveryInfo, DiscoveryPort, HealthCheck, OtherVolume,
+    SharedVolume, Visibility, VolumeMode,
 };
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
 use model::task::{ContainerStatus, Task, TaskStatus};
+use model::told::StatusMore;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::master::seconds;
 use super::operator::container as operator;
 use super::resource::{self, Sum};
-use super::v1::{bounds, linux};
+use super::v1::{bounds, check, linux};
 use crate::marathon::task as marathon;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +40,8 @@ pub struct SpelledTask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Value>,
 }
 
@@ -51,6 +55,8 @@ pub struct Label<'a> {
 pub struct Status<'a> {
     pub state: &'static str,
     pub timestamp: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_status: Option<SpelledContainer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,11 +78,12 @@ pub fn task(task: &Task) -> SpelledTask<'_> {
         state: marathon::state(task.state),
         resources: resource::sum(&task.resources),
         role: task.role.as_str(),
-        statuses: task.status.iter().map(status).collect(),
+        statuses: statuses(task),
         user: task.user.as_deref(),
         labels: labels(&task.labels),
         discovery: task.discovery.as_ref().map(discovery),
         container: task.container.as_deref().map(container),
+        health_check: task.more.as_ref().and_then(|more| more.health_check.as_ref()).map(health),
         limits: limits_of(&task.limits),
     }
 }
@@ -121,10 +128,40 @@ pub(crate) fn labels(labels: &[(String, String)]) -> Vec<Label<'_>> {
     labels.iter().map(|(key, value)| Label { key, value }).collect()
 }
 
+/// The message `HealthCheck`.
+pub(super) fn health(check: &HealthCheck) -> Value {
+    let json = Encoding::Json.encode(&check::spell(check));
+    serde_json::from_slice(&json).expect("the codec writes JSON")
+}
+
+/// The last of each state, oldest first.
+fn statuses(task: &Task) -> Vec<Status<'_>> {
+    let Some(latest) = &task.status else { return Vec::new() };
+    let earlier = task.earlier.iter().map(|told| Status {
+        state: marathon::state(told.state),
+        timestamp: seconds(told.at),
+        labels: labels_of(told.more.as_deref()),
+        container_status: latest
+            .container
+            .as_ref()
+            .filter(|_| told.contained)
+            .map(container_status),
+        healthy: told.healthy,
+        message: told.message.as_deref(),
+        check_status: told.check.map(check_status),
+    });
+    earlier.chain([status(latest)]).collect()
+}
+
+fn labels_of(more: Option<&StatusMore>) -> Vec<Label<'_>> {
+    more.map(|more| labels(&more.labels)).unwrap_or_default()
+}
+
 fn status(status: &TaskStatus) -> Status<'_> {
     Status {
         state: marathon::state(status.state),
         timestamp: seconds(status.at),
+        labels: labels_of(status.more.as_deref()),
         container_status: status.container.as_ref().map(container_status),
         healthy: status.healthy,
         message: status.message.as_deref(),

@@ -61,24 +61,25 @@ fn task(task: &Task, out: &mut Out) {
     resources(&task.resources, out);
     named(",\"role\":", task.role.as_str(), out);
     out.extend_from_slice(b",\"statuses\":[");
-    task.status.iter().for_each(|told| status(told, out));
+    for (nth, told) in task.statuses().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        status(&told, out);
+    }
     out.push(b']');
     if let Some(user) = &task.user {
         named(",\"user\":", user, out);
     }
-    if !task.labels.is_empty() {
-        out.extend_from_slice(b",\"labels\":");
-        all(&task.labels, out, |(key, value), out| {
-            named("{\"key\":", key, out);
-            named(",\"value\":", value, out);
-            out.push(b'}');
-        });
-    }
+    labels(&task.labels, out);
     if let Some(discovery) = &task.discovery {
         left(",\"discovery\":", &spelled::discovery(discovery), out);
     }
     if let Some(container) = &task.container {
         left(",\"container\":", &spelled::container(container), out);
+    }
+    if let Some(check) = task.more.as_ref().and_then(|more| more.health_check.as_ref()) {
+        left(",\"health_check\":", &spelled::health(check), out);
     }
     if let Some(limits) = spelled::limits_of(&task.limits) {
         left(",\"limits\":", &limits, out);
@@ -86,10 +87,22 @@ fn task(task: &Task, out: &mut Out) {
     out.push(b'}');
 }
 
+fn labels(some: &[(String, String)], out: &mut Out) {
+    if !some.is_empty() {
+        out.extend_from_slice(b",\"labels\":");
+        all(some, out, |(key, value), out| {
+            named("{\"key\":", key, out);
+            named(",\"value\":", value, out);
+            out.push(b'}');
+        });
+    }
+}
+
 fn status(told: &TaskStatus, out: &mut Out) {
     named("{\"state\":", marathon::state(told.state), out);
     out.extend_from_slice(b",\"timestamp\":");
     time(told.at, out);
+    told.more.iter().for_each(|more| labels(&more.labels, out));
     if let Some(status) = &told.container {
         out.extend_from_slice(b",\"container_status\":");
         container(status, out);
@@ -262,12 +275,16 @@ fn digits(mut number: u64, out: &mut Out) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use model::check::CheckStatus;
-    use model::container::DiscoveryInfo;
+    use model::container::{DiscoveryInfo, Family, HealthCheck, Probe, Scheme};
     use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, Role, TaskId};
     use model::limits::{Limit, Limits};
     use model::resources::{Reservation, Resource};
     use model::task::{Address, ExecutorInfo, Source, TaskState};
+    use model::told::{Earlier, StatusMore, TaskMore};
 
     use super::*;
 
@@ -298,7 +315,35 @@ mod tests {
             user: None,
             executor: None,
             limits: Limits::default(),
+            earlier: Vec::new(),
+            more: None,
         }
+    }
+
+    fn earlier() -> Vec<Earlier> {
+        let mut all = Vec::new();
+        let more = StatusMore {
+            unreachable_at: Some(Time(7)),
+            limitation: "mem:32".parse().expect("resources"),
+            labels: vec![("zone".to_owned(), "a".to_owned())],
+        };
+        let place = ContainerStatus {
+            id: ContainerId::new("inner"),
+            addresses: vec![],
+            pid: Some(7),
+            parent: None,
+        };
+        let before = TaskStatus {
+            message: Some("pulling".to_owned()),
+            healthy: Some(false),
+            more: more.kept(),
+            container: Some(place),
+            ..told(5)
+        };
+        let starting = TaskStatus { state: TaskState::Starting, ..told(5) };
+        Earlier::keep(&mut all, Some(&starting), TaskState::Killing);
+        Earlier::keep(&mut all, Some(&before), TaskState::Killing);
+        all
     }
 
     fn told(at: u64) -> TaskStatus {
@@ -316,6 +361,26 @@ mod tests {
                 task.labels = vec![label("one"), label("\t")];
             });
         }
+        check("what was told before, and what few have", |task| {
+            task.earlier = earlier();
+            task.status = Some(TaskStatus { state: TaskState::Killing, ..told(5) });
+            let health_check = HealthCheck {
+                probe: Probe::Http {
+                    scheme: Scheme::Https,
+                    port: 443,
+                    path: "/health".to_owned(),
+                    family: Family::Ipv4,
+                    ignore_1xx: false,
+                },
+                delay: Duration::from_secs(15),
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_secs(20),
+                grace: Duration::from_millis(1_500),
+                failures_max: 3,
+            };
+            let kill_grace = Some(Duration::from_secs(5));
+            task.more = Some(Arc::new(TaskMore { health_check: Some(health_check), kill_grace }));
+        });
         check("limits", |task| {
             let (cpus, mem) = (Some(Limit::Amount(Scalar(500))), Some(Limit::Unlimited));
             task.limits = Limits { cpus, mem };

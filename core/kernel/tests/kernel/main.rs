@@ -29,4 +29,5 @@ mod scale;
 mod spelled;
 mod stage;
 mod tasks;
+mod told;
 mod wishes;

@@ -403,6 +403,8 @@ pub(crate) fn held(
         user: None,
         executor: None,
         limits: Limits::default(),
+        earlier: Vec::new(),
+        more: None,
     };
     HeldTask { task, place: None }
 }

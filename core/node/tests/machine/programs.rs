@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::agent::{RunIn, TellKilling, ToAgent};
+use model::check::CheckStatus;
 use model::container::CommandInfo;
 use model::executor::{Given, Program, Together};
 use model::framework::{Capability, FrameworkInfo};
 use model::id::{ContainerId, ExecutorId, Role, TaskId, Uuid};
 use model::limits::{Limit, Limits};
 use model::resources::Scalar;
-use model::task::{ExecutorInfo, Reason, TaskInfo, TaskState};
+use model::task::{Address, ExecutorInfo, Reason, TaskInfo, TaskState};
 use node::{FromExecutor, Happened, Input, ToExecutor, Told};
 
 use crate::world::{World, framework, task};
@@ -93,6 +94,9 @@ fn told(id: &str, state: TaskState, nth: u64) -> Told {
         reason: None,
         message: None,
         healthy: None,
+        check: None,
+        labels: vec![],
+        addresses: vec![],
         given: Given(Arc::from(*b"status")),
     }
 }
@@ -148,6 +152,27 @@ fn what_it_tells_of_a_task_is_kept_acknowledged_and_told_once() {
     assert_eq!(world.acknowledge(), ["collect a in 48h"], "its executor lives on");
     assert_eq!(world.exited(0), ["executor e ended Some(0)", "collect executor e in 48h"]);
     assert!(world.node.view().executors.is_empty());
+}
+
+#[test]
+fn what_a_program_says_of_a_task_in_passing_is_told_to_everybody() {
+    let mut world = running();
+    let told = Told {
+        reason: Some(Reason::TaskCheckStatusUpdated),
+        healthy: Some(true),
+        check: Some(CheckStatus::Http(Some(200))),
+        labels: vec![("zone".to_owned(), "a".to_owned())],
+        addresses: vec![Address("10.1.2.3".parse().expect("an address"))],
+        ..told("a", TaskState::Running, 2)
+    };
+    speak(&mut world, FromExecutor::Update(told.clone()));
+    let status = world.told.clone().expect("told");
+    assert_eq!((status.reason, status.healthy), (told.reason, told.healthy));
+    assert_eq!((status.check, status.more.expect("labels").labels), (told.check, told.labels));
+    assert_eq!(status.container.expect("its executor's").addresses, told.addresses);
+    let view = world.node.view();
+    let (_, held) = view.held.iter().next().expect("one task");
+    assert!(held.earlier.is_empty(), "it runs as it did: {:?}", held.earlier);
 }
 
 #[test]

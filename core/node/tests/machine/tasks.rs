@@ -3,7 +3,7 @@
 use crate::world::{World, foreign_uuid, framework, task};
 use model::agent::{TellKilling, ToAgent};
 use model::id::{AgentId, TaskId};
-use model::task::{Reason, TaskInfo};
+use model::task::{Reason, TaskInfo, TaskState};
 use node::{Happened, Input, Refusal};
 
 const NOTHING: [&str; 0] = [];
@@ -57,6 +57,45 @@ fn the_end_of_a_task_says_why() {
     check(
         Happened::Exited { wait_status: 9, limitation },
         "t Failed ContainerLimitationMemory too much",
+    );
+}
+
+#[test]
+fn whoever_used_more_than_it_may_is_told_of_what() {
+    let check = |reason: Reason, expected: &str| {
+        let resources = "cpus:1;mem:32;disk:8".parse().expect("well formed");
+        let mut world = World::running(TaskInfo { resources, ..task("t") });
+        let limitation = Some((reason, "too much".to_owned()));
+        world.happened(Happened::Exited { wait_status: 9, limitation });
+        let more = world.told.clone().expect("told").more.unwrap_or_default();
+        assert_eq!(more.limitation, expected.parse().expect("well formed"), "{reason:?}");
+    };
+    check(Reason::ContainerLimitationMemory, "mem:32");
+    check(Reason::ContainerLimitationDisk, "disk:8");
+    check(Reason::ExecutorTerminated, "");
+}
+
+#[test]
+fn of_each_state_that_a_task_has_left_the_last_status_is_kept() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    for told in ["1 of 2", "2 of 2"] {
+        world.happened(Happened::Preparing { told: Some(told.to_owned()) });
+        world.acknowledge();
+    }
+    world.started();
+    world.exited(0);
+    let view = world.node.view();
+    let told = view.held[&world.container].told().task;
+    let said: Vec<_> = told.statuses().map(|one| (one.state, one.message.clone())).collect();
+    let exited = "Command exited with status 0";
+    assert_eq!(
+        said,
+        [
+            (TaskState::Starting, Some("2 of 2".to_owned())),
+            (TaskState::Running, None),
+            (TaskState::Finished, Some(exited.to_owned())),
+        ]
     );
 }
 

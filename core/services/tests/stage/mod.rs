@@ -319,6 +319,7 @@ impl Stage {
                     role: role.clone(),
                     resources: agent.free.clone(),
                     unavailability: agent.unavailability,
+                    executors: Vec::new(),
                 });
             }
             if !offers.is_empty() {
@@ -374,6 +375,7 @@ impl Stage {
             check: None,
             ready: None,
             given: None,
+            more: None,
         };
         say(&mut status);
         let acknowledged = |calls: &[Call]| {

@@ -93,6 +93,12 @@ impl Rows {
         self.all.push((json!({ "type": "LAUNCH_GROUP", "launch_group": group }), words));
     }
 
+    /// The last is to be told of, as only operations are that launch nothing.
+    pub(crate) fn with_feedback(&mut self) {
+        let (operation, _) = self.all.last_mut().expect("a row");
+        operation["id"] = json!({ "value": "launch" });
+    }
+
     pub(crate) fn operate(&mut self, kind: &str, body: Value, words: &'static str) {
         let operation = json!({
             "type": kind, "id": { "value": self.name() }, kind.to_lowercase(): body,

@@ -99,6 +99,8 @@ async fn tasks_are_judged() -> anyhow::Result<()> {
         rows.launch(json!({ "container": apart }), "Only tasks in a task group may have");
         rows.launch(json!({ "resources": [scalar("cpus", 99.0)] }), "the task needs cpus:99");
         rows.launch(json!({ "command": null }), "at least one (but not both)");
+        rows.launch(json!({}), "The `id` field cannot be set on LAUNCH operations");
+        rows.with_feedback();
     })
     .await
 }
@@ -172,6 +174,8 @@ async fn groups_are_judged() -> anyhow::Result<()> {
         rows.group(good(), json!({ "resources": [scalar("cpus", 99.0)] }), "cpus:99");
         let same = rows.executor(&json!({}));
         rows.group(good(), json!({ "executor": same }), "");
+        rows.group(good(), good(), "The `id` field cannot be set on LAUNCH_GROUP operations");
+        rows.with_feedback();
         let apart = json!({ "type": "MESOS", "linux_info": { "share_cgroups": false } });
         let apart = rows.task(&json!({ "container": apart }));
         let tasks = json!({ "tasks": [apart, rows.task(&json!({ "task_id": { "value": "other" } }))] });

@@ -10,10 +10,10 @@ use model::resources::{Amount, Resource, Resources};
 use model::task::{Address, ContainerStatus, Task, TaskStatus};
 
 use super::container::{container, discovery};
-use super::task::limits;
+use super::task::{kill_policy, limits};
 use crate::mesos::master;
 use crate::mesos::v1::resource::{is_plain, shown_one};
-use crate::mesos::v1::status;
+use crate::mesos::v1::{check, status};
 
 type Out = Vec<u8>;
 
@@ -29,8 +29,8 @@ pub(super) fn task(task: &Task, out: &mut Out) {
     named(5, task.agent.as_str(), out);
     value(6, status::state(task.state) as i32, out);
     resources(7, &task.resources, Some(&task.role), out);
+    task.statuses().for_each(|told| one_status(8, &told, out));
     if let Some(told) = told {
-        one_status(8, told, out);
         value(9, status::state(told.state) as i32, out);
         if let Some(uuid) = told.uuid {
             bytes(10, &uuid.0, out);
@@ -47,6 +47,10 @@ pub(super) fn task(task: &Task, out: &mut Out) {
     }
     if let Some(user) = &task.user {
         text(14, user, out);
+    }
+    if let Some(more) = &task.more {
+        more.health_check.iter().for_each(|one| message(15, &check::spell(one), out));
+        more.kill_grace.iter().for_each(|grace| message(16, &kill_policy(*grace), out));
     }
     limits_of(17, &task.limits, out);
 }
@@ -122,11 +126,11 @@ fn resource(one: &Resource, role: Option<&Role>, out: &mut Out) {
     }
 }
 
-/// What an executor said in full is left to the message.
+/// What few statuses tell is left to the message.
 fn one_status(field: u32, told: &TaskStatus, out: &mut Out) {
-    match told.given {
-        Some(_) => message(field, &status::status(told), out),
-        None => within(field, out, |out| plain_status(told, out)),
+    match (&told.given, &told.more) {
+        (None, None) => within(field, out, |out| plain_status(told, out)),
+        _ => message(field, &status::status(told), out),
     }
 }
 
@@ -188,15 +192,19 @@ fn address(Address(ip): Address, out: &mut Out) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use mesos_v1::codec::Encoding;
     use model::check::CheckStatus;
-    use model::container::DiscoveryInfo;
+    use model::container::{DiscoveryInfo, Family, HealthCheck, Probe, Scheme};
     use model::executor::Given;
     use model::id::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId, Uuid};
     use model::limits::Limit;
     use model::resources::{Reservation, Resource, ResourceName, Scalar};
     use model::task::{ExecutorInfo, Reason, Source, TaskState};
     use model::time::Time;
+    use model::told::{Earlier, StatusMore, TaskMore};
 
     use super::*;
 
@@ -225,7 +233,35 @@ mod tests {
             user: None,
             executor: None,
             limits: Limits::default(),
+            earlier: Vec::new(),
+            more: None,
         }
+    }
+
+    fn earlier() -> Vec<Earlier> {
+        let mut all = Vec::new();
+        let more = StatusMore {
+            unreachable_at: Some(Time(7)),
+            limitation: "mem:32".parse().expect("resources"),
+            labels: vec![("zone".to_owned(), "a".to_owned())],
+        };
+        let place = ContainerStatus {
+            id: ContainerId::new("inner"),
+            addresses: vec![],
+            pid: Some(7),
+            parent: None,
+        };
+        let before = TaskStatus {
+            message: Some("pulling".to_owned()),
+            healthy: Some(false),
+            more: more.kept(),
+            container: Some(place),
+            ..status()
+        };
+        let starting = TaskStatus { state: TaskState::Starting, ..status() };
+        Earlier::keep(&mut all, Some(&starting), TaskState::Killing);
+        Earlier::keep(&mut all, Some(&before), TaskState::Killing);
+        all
     }
 
     fn status() -> TaskStatus {
@@ -258,6 +294,26 @@ mod tests {
                 ..cpus.clone()
             };
             task.resources = Resources::new([cpus, lent, reserved]);
+        });
+        check("what was told before, and what few have", |task| {
+            task.earlier = earlier();
+            task.status = Some(TaskStatus { state: TaskState::Killing, ..status() });
+            let health_check = HealthCheck {
+                probe: Probe::Http {
+                    scheme: Scheme::Https,
+                    port: 443,
+                    path: "/health".to_owned(),
+                    family: Family::Ipv4,
+                    ignore_1xx: false,
+                },
+                delay: Duration::from_secs(15),
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_secs(20),
+                grace: Duration::from_millis(1_500),
+                failures_max: 3,
+            };
+            let kill_grace = Some(Duration::from_secs(5));
+            task.more = Some(Arc::new(TaskMore { health_check: Some(health_check), kill_grace }));
         });
         check("limits", |task| {
             let (cpus, mem) = (Some(Limit::Amount(Scalar(0))), Some(Limit::Unlimited));

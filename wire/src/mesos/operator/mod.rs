@@ -19,7 +19,7 @@ pub mod task;
 use mesos_v1::{Label, Labels};
 
 /// `None` where there are none.
-fn labels(pairs: &[(String, String)]) -> Option<Labels> {
+pub(in crate::mesos) fn labels(pairs: &[(String, String)]) -> Option<Labels> {
     let label =
         |(key, value): &(String, String)| Label { key: key.clone(), value: Some(value.clone()) };
     (!pairs.is_empty()).then(|| Labels { labels: pairs.iter().map(label).collect() })

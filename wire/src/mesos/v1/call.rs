@@ -254,6 +254,9 @@ fn accept(call: &Spelled, speaker: &Speaker<'_>) -> Option<Call> {
 
 /// Tasks that cannot be read are refused in their place, so that all is answered in the order in which it was asked.
 fn operations(spelled: &SpelledOperation, launch: Launch<'_>) -> Vec<Operation> {
+    if let Some(refused) = with_feedback(spelled) {
+        return vec![refused];
+    }
     match spelled.r#type() {
         OperationType::Launch => {
             let tasks = spelled.launch.iter().flat_map(|launch| &launch.task_infos);
@@ -278,6 +281,26 @@ fn operations(spelled: &SpelledOperation, launch: Launch<'_>) -> Vec<Operation> 
             }]
         }
     }
+}
+
+/// What becomes of a launch is told of its tasks: an id is for operations of which nothing else would be told.
+fn with_feedback(spelled: &SpelledOperation) -> Option<Operation> {
+    spelled.id.as_ref()?;
+    let (tasks, reason, of): (Vec<_>, _, _) = match spelled.r#type() {
+        OperationType::Launch => {
+            let tasks = spelled.launch.iter().flat_map(|launch| &launch.task_infos);
+            (tasks.collect(), Reason::TaskInvalid, "LAUNCH")
+        }
+        OperationType::LaunchGroup => {
+            let groups = spelled.launch_group.iter();
+            let tasks = groups.flat_map(|group| &group.task_group.tasks);
+            (tasks.collect(), Reason::TaskGroupInvalid, "LAUNCH_GROUP")
+        }
+        _ => return None,
+    };
+    let cause = format!("The `id` field cannot be set on {of} operations");
+    let refuse = |one| refused(one, reason, cause.clone());
+    Some(Operation::Refuse(tasks.into_iter().map(refuse).collect()))
 }
 
 fn launch_one(spelled: &mesos_v1::TaskInfo, launch: Launch<'_>) -> Operation {

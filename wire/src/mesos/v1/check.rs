@@ -1,7 +1,7 @@
 //! Checks: those that kill, and those that are only shown.
 
 use mesos_v1::check_info::Type as CheckType;
-use mesos_v1::health_check::{HttpCheckInfo, Type};
+use mesos_v1::health_check::{HttpCheckInfo, TcpCheckInfo, Type};
 use mesos_v1::network_info::Protocol;
 use mesos_v1::{CheckInfo as SpelledCheck, CommandInfo, HealthCheck as Spelled};
 use model::check::CheckInfo;
@@ -19,6 +19,50 @@ pub fn read(spelled: &Spelled, around: Around) -> Result<HealthCheck, Fault> {
         grace: seconds("grace_period_seconds", spelled.grace_period_seconds())?,
         failures_max: spelled.consecutive_failures(),
     })
+}
+
+/// As it was read.
+pub(crate) fn spell(check: &HealthCheck) -> Spelled {
+    let seconds = |span: std::time::Duration| Some(span.as_secs_f64());
+    let spelled = Spelled {
+        delay_seconds: seconds(check.delay),
+        interval_seconds: seconds(check.interval),
+        timeout_seconds: seconds(check.timeout),
+        consecutive_failures: Some(check.failures_max),
+        grace_period_seconds: seconds(check.grace),
+        ..Spelled::default()
+    };
+    match &check.probe {
+        Probe::Http { scheme, port, path, family, .. } => {
+            let scheme = match scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            };
+            let http = HttpCheckInfo {
+                port: u32::from(*port),
+                path: Some(path.clone()),
+                scheme: Some(scheme.to_owned()),
+                protocol: Some(protocol(*family)),
+                ..HttpCheckInfo::default()
+            };
+            Spelled { r#type: Some(Type::Http.into()), http: Some(http), ..spelled }
+        }
+        Probe::Tcp { port, family } => {
+            let tcp = TcpCheckInfo { port: u32::from(*port), protocol: Some(protocol(*family)) };
+            Spelled { r#type: Some(Type::Tcp.into()), tcp: Some(tcp), ..spelled }
+        }
+        Probe::Command(run) => {
+            let command = Some(command::spell_run(run));
+            Spelled { r#type: Some(Type::Command.into()), command, ..spelled }
+        }
+    }
+}
+
+fn protocol(family: Family) -> i32 {
+    match family {
+        Family::Ipv4 => Protocol::IPv4.into(),
+        Family::Ipv6 => Protocol::IPv6.into(),
+    }
 }
 
 pub fn read_shown(spelled: &SpelledCheck, around: Around) -> Result<CheckInfo, Fault> {
@@ -84,7 +128,13 @@ fn probe(spelled: &Spelled, around: Around) -> Result<Probe, Fault> {
     let absent = |field: &str, kind: &str| {
         Fault::new(format!("Expecting '{field}' to be set for {kind} health check"))
     };
-    match spelled.r#type() {
+    // Before there were types, there was one of these.
+    let kind = match (spelled.r#type, &spelled.command, &spelled.http) {
+        (None, Some(_), None) => Type::Command,
+        (None, None, Some(_)) => Type::Http,
+        _ => spelled.r#type(),
+    };
+    match kind {
         Type::Unknown => Err(Fault::new("HealthCheck must specify 'type'")),
         Type::Command => {
             let command = spelled.command.as_ref().ok_or_else(|| absent("command", "COMMAND"))?;

@@ -109,3 +109,18 @@ fn uri(one: &SpelledUri) -> Uri {
         output_file: one.output_file.clone(),
     }
 }
+
+/// As it was read, as far as that can be told.
+pub(super) fn spell_run(run: &Run) -> mesos_v1::CommandInfo {
+    let (shell, value, arguments) = match run {
+        Run::Shell(text) => (true, Some(text), &[][..]),
+        Run::Exec(argv) => (false, argv.first(), &argv[..]),
+        Run::Image(argv) => (false, None, &argv[..]),
+    };
+    mesos_v1::CommandInfo {
+        shell: Some(shell),
+        value: value.cloned(),
+        arguments: arguments.to_vec(),
+        ..mesos_v1::CommandInfo::default()
+    }
+}

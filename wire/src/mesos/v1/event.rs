@@ -113,7 +113,7 @@ pub fn heartbeat() -> Spelled {
     Spelled { r#type: Some(event::Type::Heartbeat as i32), ..Spelled::default() }
 }
 
-fn executor_id(id: &model::id::ExecutorId) -> mesos_v1::ExecutorId {
+pub(super) fn executor_id(id: &model::id::ExecutorId) -> mesos_v1::ExecutorId {
     mesos_v1::ExecutorId { value: id.as_str().to_owned() }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn time(time: Time) -> mesos_v1::TimeInfo {
     mesos_v1::TimeInfo { nanoseconds: time.0.saturating_mul(1_000_000).min(i64::MAX as u64) as i64 }
 }
 
-fn pairs(labels: Option<&Labels>) -> Vec<(String, String)> {
+pub(crate) fn pairs(labels: Option<&Labels>) -> Vec<(String, String)> {
     let all = labels.into_iter().flat_map(|labels| &labels.labels);
     all.map(|label| (label.key.clone(), label.value.clone().unwrap_or_default())).collect()
 }

@@ -10,6 +10,7 @@ use model::attributes::{Attribute, AttributeValue, FaultDomain};
 use model::id;
 use model::scheduler::{InverseOffer, Offer, Unavailability};
 
+use super::event::executor_id;
 use super::resource::{Dialect, spell, spell_ranges};
 use super::{agent_id, framework_id, time};
 
@@ -38,7 +39,7 @@ pub fn offer(offer: &Offer, dialect: Dialect) -> Spelled {
         domain: agent.domain.as_ref().map(domain),
         resources: spell(&offer.resources, dialect, Some(&offer.role)),
         attributes: agent.attributes.iter().map(attribute).collect(),
-        executor_ids: Vec::new(),
+        executor_ids: offer.executors.iter().map(executor_id).collect(),
         unavailability: offer.unavailability.as_ref().map(unavailability),
         allocation_info: dialect.is_allocated.then(|| resource::AllocationInfo { role: role() }),
     }

@@ -6,24 +6,29 @@ use mesos_v1::network_info::{IpAddress, Protocol};
 use mesos_v1::task_status::{Reason as SpelledReason, Source as SpelledSource};
 use mesos_v1::{
     CheckStatusInfo, ContainerId, ContainerStatus as SpelledContainer, ExecutorId, NetworkInfo,
-    TaskId, TaskState as SpelledState, TaskStatus as Spelled, check_status_info,
+    TaskId, TaskResourceLimitation, TaskState as SpelledState, TaskStatus as Spelled,
+    check_status_info,
 };
 use model::check::CheckStatus;
 use model::task::{Address, ContainerStatus, Reason, Source, TaskState, TaskStatus};
 
-use super::agent_id;
-use crate::mesos::master;
+use super::resource::shown;
+use super::{agent_id, time};
+use crate::mesos::{master, operator};
 
 pub fn status(status: &TaskStatus) -> Spelled {
     // A task that has no executor of its own is run by one that is called as it is.
     let executor = status.executor.as_ref().map(model::id::ExecutorId::as_str);
     let own = (status.source != Source::Master).then(|| status.task.as_str());
     let given = status.given.as_ref().and_then(|given| Encoding::Protobuf.decode(&given.0).ok());
-    let Spelled { data, labels, reason: given_reason, check_status, .. } =
-        given.unwrap_or_default();
+    let given = given.unwrap_or_default();
+    let Spelled { data, labels, reason: given_reason, check_status, limitation, .. } = given;
+    let more = status.more.as_deref();
+    let exceeded = more.map(|more| &more.limitation).filter(|all| !all.is_empty());
+    let exceeded = exceeded.map(|all| TaskResourceLimitation { resources: shown(all, None) });
     Spelled {
         data,
-        labels,
+        labels: labels.or_else(|| operator::labels(&more?.labels)),
         task_id: TaskId { value: status.task.as_str().to_owned() },
         state: state(status.state) as i32,
         message: status.message.clone(),
@@ -34,10 +39,23 @@ pub fn status(status: &TaskStatus) -> Spelled {
         timestamp: Some(master::seconds(status.at)),
         uuid: status.uuid.map(|uuid| uuid.0.to_vec()),
         healthy: status.healthy,
-        container_status: status.container.as_ref().map(container),
+        container_status: container_status(status.container.as_ref(), given.container_status),
         check_status: status.check.map(check).or(check_status),
-        ..Spelled::default()
+        unreachable_time: more.and_then(|more| more.unreachable_at).map(time),
+        limitation: exceeded.or(limitation),
     }
+}
+
+/// Of its networks its executor knows more than its agent, if it says anything.
+fn container_status(
+    known: Option<&ContainerStatus>,
+    given: Option<SpelledContainer>,
+) -> Option<SpelledContainer> {
+    let Some(known) = known.map(container) else { return given };
+    let given = given.unwrap_or_default();
+    let has_own = !given.network_infos.is_empty();
+    let network_infos = if has_own { given.network_infos } else { known.network_infos };
+    Some(SpelledContainer { network_infos, cgroup_info: given.cgroup_info, ..known })
 }
 
 pub(crate) fn source(source: Source) -> SpelledSource {
@@ -143,5 +161,95 @@ pub fn reason(reason: Reason) -> SpelledReason {
         Reason::TaskKilledDuringLaunch => S::TaskKilledDuringLaunch,
         Reason::TaskUnauthorized => S::TaskUnauthorized,
         Reason::TaskUnknown => S::TaskUnknown,
+    }
+}
+
+/// All that there are.
+const REASONS: [Reason; 35] = [
+    Reason::CommandExecutorFailed,
+    Reason::ContainerLaunchFailed,
+    Reason::ContainerLimitation,
+    Reason::ContainerLimitationDisk,
+    Reason::ContainerLimitationMemory,
+    Reason::ContainerPreempted,
+    Reason::ContainerUpdateFailed,
+    Reason::MaxCompletionTimeReached,
+    Reason::ExecutorRegistrationTimeout,
+    Reason::ExecutorReregistrationTimeout,
+    Reason::ExecutorTerminated,
+    Reason::ExecutorUnregistered,
+    Reason::FrameworkRemoved,
+    Reason::GcError,
+    Reason::InvalidFrameworkid,
+    Reason::InvalidOffers,
+    Reason::IoSwitchboardExited,
+    Reason::MasterDisconnected,
+    Reason::Reconciliation,
+    Reason::ResourcesUnknown,
+    Reason::AgentDisconnected,
+    Reason::AgentDraining,
+    Reason::AgentRemoved,
+    Reason::AgentRemovedByOperator,
+    Reason::AgentReregistered,
+    Reason::AgentRestarted,
+    Reason::AgentUnknown,
+    Reason::TaskCheckStatusUpdated,
+    Reason::TaskGroupInvalid,
+    Reason::TaskGroupUnauthorized,
+    Reason::TaskHealthCheckStatusUpdated,
+    Reason::TaskInvalid,
+    Reason::TaskKilledDuringLaunch,
+    Reason::TaskUnauthorized,
+    Reason::TaskUnknown,
+];
+
+/// `None` for those that are not of this release.
+pub fn read_reason(spelled: SpelledReason) -> Option<Reason> {
+    REASONS.into_iter().find(|one| reason(*one) == spelled)
+}
+
+/// What an executor says that a check has found.
+pub fn read_check(spelled: &CheckStatusInfo) -> Option<CheckStatus> {
+    match spelled.r#type() {
+        CheckType::Unknown => None,
+        CheckType::Http => {
+            let code = spelled.http.as_ref().and_then(|http| http.status_code);
+            Some(CheckStatus::Http(code.and_then(|code| u16::try_from(code).ok())))
+        }
+        CheckType::Tcp => {
+            Some(CheckStatus::Tcp(spelled.tcp.as_ref().and_then(|tcp| tcp.succeeded)))
+        }
+        CheckType::Command => {
+            Some(CheckStatus::Command(spelled.command.as_ref().and_then(|one| one.exit_code)))
+        }
+    }
+}
+
+/// Where its executor says that a task is reached.
+pub fn read_addresses(spelled: &SpelledContainer) -> Vec<Address> {
+    let all = spelled.network_infos.iter().flat_map(|network| &network.ip_addresses);
+    let texts = all.filter_map(|address| address.ip_address.as_deref());
+    texts.filter_map(|text| text.parse().ok().map(Address)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spelled_is_read_as_it_was() {
+        for one in REASONS {
+            assert_eq!(read_reason(reason(one)), Some(one));
+        }
+        for found in [
+            CheckStatus::Http(None),
+            CheckStatus::Http(Some(503)),
+            CheckStatus::Tcp(None),
+            CheckStatus::Tcp(Some(true)),
+            CheckStatus::Command(None),
+            CheckStatus::Command(Some(-1)),
+        ] {
+            assert_eq!(read_check(&check(found)), Some(found));
+        }
     }
 }
