@@ -38,6 +38,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use self::connections::Connections;
 use self::logs::Log;
 pub(crate) use self::machine::Machine;
+pub(crate) use self::mounts::sealed;
 pub(crate) use self::start::Ready;
 use crate::cgroup::Hierarchies;
 use crate::packet;

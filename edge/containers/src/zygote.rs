@@ -4,10 +4,10 @@
 //! Its standard input is the socket to its daemon. It ends when that closes, and its shims stay.
 #![allow(unsafe_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -22,6 +22,9 @@ use crate::Config;
 use crate::packet;
 use crate::protocol::{Launch, ToZygote};
 use crate::shim::{self, Machine};
+
+/// What the process is called.
+const NAME: &CStr = c"dcos-zygote";
 
 /// The hidden subcommand.
 pub(crate) const COMMAND: &str = "zygote";
@@ -48,7 +51,11 @@ impl Zygote {
     pub(crate) fn start(config: &Config, home: &str) -> anyhow::Result<Zygote> {
         let program = &config.zygote_program;
         let (ours, theirs) = packet::pair().context("a socket for the zygote")?;
-        let process = Command::new(program)
+        // A container's root reaches it as `/proc/self/exe`, if it has its own first program be that (CVE-2019-5736), and
+        // must not change the machine's.
+        let sealed = shim::sealed(program)
+            .with_context(|| format!("protecting the zygote {}", program.display()))?;
+        let process = Command::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))
             .arg0("dcos")
             .args([COMMAND, home])
             .args(config.open_files.map(|most| most.to_string()))
@@ -110,6 +117,7 @@ fn limit_open_files(most: &OsStr) -> anyhow::Result<()> {
 fn serve(home: &OsStr) -> anyhow::Result<()> {
     let home = home.to_str().context("the name of a control group is text")?;
     let machine = Machine::look()?;
+    rustix::thread::set_name(NAME).context("naming the process")?;
     // Ctrl-C and the stop of the daemon's unit must reach neither us nor the shims.
     nix::unistd::setsid().context("a session of its own")?;
     close_inherited();

@@ -12,8 +12,9 @@ pub struct Entry {
     pub executor_name: String,
     pub framework_id: String,
     pub source: String,
-    /// Mesos' `ResourceStatistics`.
-    pub statistics: Value,
+    /// Mesos' `ResourceStatistics`; missing if it cannot be told, which is not the same as nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Value>,
 }

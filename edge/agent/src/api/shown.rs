@@ -181,11 +181,11 @@ fn program(api: &Api, container: &ContainerId, executor: &Executor, pid: Option<
     }
 }
 
-/// As JSON. A container may end at any moment: then it uses nothing.
-fn measured(api: &Api, container: &ContainerId, around: Around<'_>) -> Value {
-    let usage = api.0.containers.usage(container).unwrap_or_default();
+/// As JSON. A container may end at any moment, or not be there yet.
+fn measured(api: &Api, container: &ContainerId, around: Around<'_>) -> Option<Value> {
+    let usage = api.0.containers.usage(container).ok()?;
     let statistics = mesos_v1::json::to_vec(&usage::statistics(&usage, around));
-    serde_json::from_slice(&statistics).expect("what is spelled is JSON")
+    Some(serde_json::from_slice(&statistics).expect("what is spelled is JSON"))
 }
 
 /// What the agent is about to start, as `/containerizer/debug` tells it.

@@ -68,6 +68,7 @@ pub(super) fn confine(
     bounds::set(&spec.rlimits)?;
     wait_for_groups(shim)?;
     root.complete(&machine.hierarchies)?;
+    root.make_working_dir(&process.working_dir);
     hide_groups(spec).map_err(told("a namespace of control groups"))?;
     root.enter(reach)?;
     let (granted, of_machine) = (&launch.granted, machine.capabilities);

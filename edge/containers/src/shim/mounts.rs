@@ -25,6 +25,13 @@ struct Attributes {
     user_namespace: u64,
 }
 
+/// A program whose file nobody changes by way of a process that runs it. It is executed by the number of the descriptor.
+pub(crate) fn sealed(program: &Path) -> rustix::io::Result<OwnedFd> {
+    let own = Detached::tree(program)?;
+    own.restrict(MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    Ok(own.0)
+}
+
 impl Detached {
     /// A new file system. An option without a value is a flag.
     pub(crate) fn new(

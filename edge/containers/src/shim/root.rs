@@ -176,6 +176,15 @@ impl Growing<'_> {
         hooks::run(self.launch, &self.path)
     }
 
+    /// Where the image's program begins: made if it is not there, as Docker does.
+    pub(crate) fn make_working_dir(&self, dir: &str) {
+        let is_of_image = matches!(self.launch.spec.root, Root::Image { .. });
+        if is_of_image && Path::new(dir).is_absolute() && stays_below(dir).is_ok() {
+            // What is wrong with it is told when the program is to begin there.
+            let _ = self.place(dir, Kind::Dir);
+        }
+    }
+
     /// The container's own groups only, to be read.
     fn cgroups(&self, hierarchies: &Hierarchies) -> Result<()> {
         const PLACE: &str = "/sys/fs/cgroup";

@@ -66,10 +66,12 @@ async fn takes_no_orders(policy: Policy, rights: Rights) {
         "/sys/fs/cgroup/memory/cgroup.procs",
         "/sys/fs/cgroup/cgroup.procs",
         "/sys/devices/system/cpu/cpu0/online",
+        "/proc/1/exe",
         "/proc/1/oom_score_adj",
         "/proc/1/mem",
     ];
-    let mut read = vec!["/proc/kcore", "/proc/keys", "/proc/timer_list"];
+    let mut read =
+        vec!["/proc/1/exe", "/proc/1/environ", "/proc/kcore", "/proc/keys", "/proc/timer_list"];
     let mut more = vec![];
     if rights == Rights::Usual {
         // With the capabilities for it they are harmless: what is seen and made is the container's own.
@@ -147,6 +149,33 @@ async fn leads_nowhere(policy: Policy) {
         assert!(refused.is_err(), "{way}");
     }
     world.kill(&spec).await;
+    world.check_nothing_is_left().await;
+}
+
+/// CVE-2019-5736 and its kin: whoever reaches the runtime's own program by way of a process that runs it.
+#[tokio::test]
+async fn the_runtimes_program_cannot_be_changed_from_within() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let spec = image(&mut world, &layers, shell("exec sleep 1000"));
+    let first = world.launch(&spec).await;
+    let program = format!("/proc/{first}/exe");
+    let mode = std::fs::metadata(&program).expect("it runs").permissions();
+    // As the machine's root, who may more than any root in there.
+    let check = |what: &str, done: std::io::Result<()>| {
+        let kind = done.map_err(|e| e.kind());
+        assert_eq!(kind, Err(std::io::ErrorKind::ReadOnlyFilesystem), "{what}");
+    };
+    check("its mode", std::fs::set_permissions(&program, mode));
+    check("its owner", std::os::unix::fs::chown(&program, Some(0), Some(0)));
+    std::fs::OpenOptions::new().write(true).open(&program).expect_err("its text");
+    world.kill(&spec).await;
+    // What is made of the image's libraries by that name is a program of the container's like others.
+    let itself = image(&mut world, &layers, exec(&["/proc/self/exe", "zygote", "/"]));
+    if world.containers().launch(itself.clone()).await.is_ok() {
+        assert_ne!(world.end_of(&itself).await.wait_status, 0);
+        world.containers().remove(&itself.container).await.expect("removed");
+    }
     world.check_nothing_is_left().await;
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use containers::spec::{Exec, ImageConfig, Root, Spec, WindowSize};
+use model::confinement::Confinement;
 use model::container::{Run, Volume, VolumeMode};
 
 use crate::world::{World, exec, shell};
@@ -84,6 +85,25 @@ pub(crate) fn image(world: &mut World, layers: &[PathBuf], run: Run) -> Spec {
         stop_signal: Some(12),
     };
     Spec { root: Root::Image { layers: layers.to_vec(), config }, ..world.spec(run) }
+}
+
+#[tokio::test]
+async fn a_working_directory_that_the_image_lacks_is_made() {
+    let mut world = World::open().await;
+    let layers = layers(&world);
+    let check = async |world: &mut World, dir: &str, read_only_root: bool| {
+        let mut spec = image(world, &layers, shell("pwd"));
+        spec.confinement = Confinement {
+            working_dir: Some(dir.to_owned()),
+            read_only_root,
+            ..Confinement::default()
+        };
+        assert_eq!(world.run(&spec).await.wait_status, 0, "{}", world.log(&spec, "stderr"));
+        assert_eq!(world.log(&spec, "stdout"), format!("{dir}\n"));
+    };
+    check(&mut world, "/new/and/deep", false).await;
+    check(&mut world, "/new/read-only", true).await;
+    world.check_nothing_is_left().await;
 }
 
 #[tokio::test]

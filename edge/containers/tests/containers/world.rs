@@ -17,8 +17,7 @@ static WORLDS: AtomicU32 = AtomicU32::new(0);
 /// Nothing here takes longer on a busy or an emulated machine, unless it never ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// As the kernel cuts the name of the program.
-const ZYGOTE: &str = "containers-zygo";
+const ZYGOTE: &str = "dcos-zygote";
 
 pub(crate) struct World {
     pub(crate) containers: Option<Containers>,

@@ -13,9 +13,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use containers::Containers;
-use containers::spec::{ImageConfig, Root, Spec};
+use containers::policy::IdMap;
+use containers::spec::{ImageConfig, Mount, Root, Shares, Source, Spec};
 use futures::future::join_all;
+use model::confinement::Sharing;
 use model::container::{Volume, VolumeMode};
+use model::id::ContainerId;
 use model::task::Reason;
 
 use crate::world::{World, cgroups, exec, shell, shims, spares, wait_until, zygotes};
@@ -40,9 +43,14 @@ enum Kind {
     RunsOutOfMemory,
     LosesItsShim,
     LosesItsInit,
+    HasItsOwnNetwork,
+    IsInAPool,
+    SharesNamespaces,
+    HasItsOwnUsers,
+    HasAnImageAsVolume,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 14] = [
     Kind::Ends,
     Kind::EndsOnTheHost,
     Kind::IsKilled,
@@ -52,17 +60,30 @@ const KINDS: [Kind; 9] = [
     Kind::RunsOutOfMemory,
     Kind::LosesItsShim,
     Kind::LosesItsInit,
+    Kind::HasItsOwnNetwork,
+    Kind::IsInAPool,
+    Kind::SharesNamespaces,
+    Kind::HasItsOwnUsers,
+    Kind::HasAnImageAsVolume,
 ];
 
 impl Kind {
     fn has_image(self) -> bool {
         match self {
-            Kind::Ends | Kind::IsKilled | Kind::HasNoProgram | Kind::LosesItsShim => true,
+            Kind::Ends
+            | Kind::IsKilled
+            | Kind::HasNoProgram
+            | Kind::LosesItsShim
+            | Kind::HasItsOwnUsers => true,
             Kind::EndsOnTheHost
             | Kind::IsTerminatedOnTheHost
             | Kind::HasNoVolume
             | Kind::RunsOutOfMemory
-            | Kind::LosesItsInit => false,
+            | Kind::LosesItsInit
+            | Kind::HasItsOwnNetwork
+            | Kind::IsInAPool
+            | Kind::SharesNamespaces
+            | Kind::HasAnImageAsVolume => false,
         }
     }
 
@@ -81,13 +102,24 @@ impl Kind {
             | Kind::IsTerminatedOnTheHost
             | Kind::HasNoProgram
             | Kind::HasNoVolume
-            | Kind::LosesItsInit => None,
+            | Kind::LosesItsInit
+            | Kind::HasItsOwnNetwork
+            | Kind::IsInAPool
+            | Kind::SharesNamespaces
+            | Kind::HasItsOwnUsers
+            | Kind::HasAnImageAsVolume => None,
         }
     }
 
     fn spec(self, world: &mut World, image: &Path) -> Spec {
         let run = match self {
-            Kind::Ends | Kind::EndsOnTheHost => shell("echo done; echo gone >&2; exit 3"),
+            Kind::Ends
+            | Kind::EndsOnTheHost
+            | Kind::HasItsOwnNetwork
+            | Kind::IsInAPool
+            | Kind::SharesNamespaces
+            | Kind::HasItsOwnUsers
+            | Kind::HasAnImageAsVolume => shell("echo done; echo gone >&2; exit 3"),
             Kind::IsKilled
             | Kind::IsTerminatedOnTheHost
             | Kind::LosesItsShim
@@ -101,14 +133,41 @@ impl Kind {
             let config = ImageConfig::default();
             spec.root = Root::Image { layers: vec![image.to_owned()], config };
         }
-        if self == Kind::RunsOutOfMemory {
-            spec.limits.memory_bytes_max = Some(OOM_BYTES);
-        }
-        if self == Kind::HasNoVolume {
-            let (host_path, container_path) = ("/no/such/volume".into(), "here".into());
-            spec.volumes = vec![Volume { container_path, host_path, mode: VolumeMode::ReadOnly }];
-        }
+        self.change(&mut spec, image);
         spec
+    }
+
+    fn change(self, spec: &mut Spec, image: &Path) {
+        let confinement = &mut spec.confinement;
+        match self {
+            Kind::RunsOutOfMemory => spec.limits.memory_bytes_max = Some(OOM_BYTES),
+            Kind::HasNoVolume => {
+                let (host_path, container_path) = ("/no/such/volume".into(), "here".into());
+                let mode = VolumeMode::ReadOnly;
+                spec.volumes = vec![Volume { container_path, host_path, mode }];
+            }
+            Kind::HasItsOwnNetwork => confinement.net = Some(Sharing::Private),
+            Kind::IsInAPool => spec.pool = Some(ContainerId::new("pool")),
+            Kind::SharesNamespaces => {
+                let (group, parent) = (ContainerId::new("group"), Some(Sharing::Parent));
+                (confinement.pid, confinement.ipc) = (parent, parent);
+                let shares = Shares { group, pid: true, ipc: true, shm_bytes: None, net: true };
+                spec.shares = Some(shares);
+            }
+            Kind::HasItsOwnUsers => confinement.users = Some(Sharing::Private),
+            Kind::HasAnImageAsVolume => {
+                let (container_path, mode) = ("files".into(), VolumeMode::ReadWrite);
+                let source = Source::Layers(vec![image.to_owned()]);
+                spec.mounts = vec![Mount { container_path, mode, source }];
+            }
+            Kind::Ends
+            | Kind::EndsOnTheHost
+            | Kind::IsKilled
+            | Kind::IsTerminatedOnTheHost
+            | Kind::HasNoProgram
+            | Kind::LosesItsShim
+            | Kind::LosesItsInit => {}
+        }
     }
 }
 
@@ -169,6 +228,8 @@ fn below(dir: &Path, dirs_only: bool) -> BTreeSet<PathBuf> {
 async fn nothing_leaks_however_containers_come_and_go() {
     let cycles = std::env::var("SOAK_CYCLES").map_or(CYCLES_DEFAULT, |n| n.parse().expect("n"));
     let mut world = World::open().await;
+    world.config.policy.user_ids = Some(IdMap { first: 200_000, count: 65_536 });
+    world.reopen().await;
     let image = world.path().join("image");
     for program in ["/bin/sh", "/bin/sleep"] {
         copy_with_libraries(program, &image);
@@ -222,7 +283,14 @@ async fn round(world: &mut World, image: &Path) {
             Kind::IsTerminatedOnTheHost => stop(runtime, spec, Duration::from_secs(60)).await,
             Kind::LosesItsInit => kill(started.pid),
             Kind::LosesItsShim => kill(parent_of(started.pid)),
-            Kind::Ends | Kind::EndsOnTheHost | Kind::RunsOutOfMemory => {}
+            Kind::Ends
+            | Kind::EndsOnTheHost
+            | Kind::RunsOutOfMemory
+            | Kind::HasItsOwnNetwork
+            | Kind::IsInAPool
+            | Kind::SharesNamespaces
+            | Kind::HasItsOwnUsers
+            | Kind::HasAnImageAsVolume => {}
             Kind::HasNoProgram | Kind::HasNoVolume => unreachable!("it did not start"),
         }
     }));
