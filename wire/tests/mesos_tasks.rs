@@ -493,18 +493,3 @@ fn confinement_is_read_and_what_contradicts_itself_is_refused() {
     refused(json!({ "seccomp": {} }), "must name a profile or be unconfined");
     refused(json!({ "ipc_mode": "SHARE_PARENT", "shm_size": 1 }), "SHARE_PARENT");
 }
-
-#[test]
-fn a_terminal_and_dockers_network_are_read_and_told_again() {
-    let tty = json!({ "window_size": { "rows": 33, "columns": 101 } });
-    let read = launched(&with(&json!({ "container": { "type": "MESOS", "tty_info": tty } })));
-    let read = read.expect("sound").container.expect("it is there");
-    assert!(read.tty);
-    assert_eq!(wire::mesos::task::container(&read)["tty_info"], tty);
-    let docker = json!({ "type": "DOCKER", "docker": { "image": "i", "network": "NONE" } });
-    let read = launched(&with(&json!({ "container": docker }))).expect("sound").container;
-    let read = read.expect("it is there");
-    let net = read.bounds.as_ref().expect("it is bounded").confinement.net;
-    assert_eq!(net, Some(Sharing::Private));
-    assert_eq!(wire::mesos::task::container(&read)["docker"]["network"], "NONE");
-}

@@ -261,7 +261,7 @@ fn discovery_port(port: &DiscoveryPort) -> Value {
     spelled
 }
 
-pub fn container(info: &ContainerInfo) -> Value {
+pub(super) fn container(info: &ContainerInfo) -> Value {
     let host = |volume: &model::container::Volume| {
         let mode = mode(volume.mode);
         json!({ "container_path": volume.container_path, "host_path": volume.host_path, "mode": mode })

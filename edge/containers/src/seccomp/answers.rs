@@ -43,7 +43,8 @@ const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") { 0xC000_003E } else {
 /// Runs the program on what the kernel shows it of a call: number, machine, place, arguments.
 fn answer(filter: &Filter, call: i32, argument: u64) -> u32 {
     let mut shown = [0_u32; 16];
-    let halves = [argument as u32, (argument >> 32) as u32];
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("it is cut to size");
+    let halves = [half(argument), half(argument >> 32)];
     [shown[0], shown[1], shown[4], shown[5]] =
         [call.cast_unsigned(), ARCHITECTURE, halves[0], halves[1]];
     let (mut at, mut held) = (0, 0_u32);

@@ -99,3 +99,32 @@ fn kind(limited: Rlimited) -> Type {
     let known = ALL.iter().find(|(_, one)| *one == limited);
     known.expect("all are listed").0
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::mesos::task;
+    use crate::mesos::v1::container;
+
+    /// What is told of it.
+    fn told(spelled: &Value) -> Value {
+        let bytes = serde_json::to_vec(spelled).expect("JSON");
+        let spelled = mesos_v1::json::from_slice(&bytes).expect("well formed");
+        task::container(&container::read(&spelled).expect("sound"))
+    }
+
+    #[test]
+    fn a_terminal_and_dockers_network_are_told_as_they_were_read() {
+        let size = json!({ "window_size": { "rows": 33, "columns": 101 } });
+        let terminal = told(&json!({ "type": "MESOS", "tty_info": size }));
+        assert_eq!(terminal["tty_info"], size);
+        assert_eq!(told(&json!({ "type": "MESOS", "tty_info": {} }))["tty_info"], json!({}));
+        assert_eq!(told(&json!({ "type": "MESOS" })).get("tty_info"), None);
+        let network = |name: &str| {
+            let docker = json!({ "image": "i", "network": name });
+            told(&json!({ "type": "DOCKER", "docker": docker }))["docker"]["network"].clone()
+        };
+        assert_eq!([network("NONE"), network("HOST")], [json!("NONE"), json!("HOST")]);
+    }
+}
