@@ -230,8 +230,12 @@ impl Kernel {
         if let Some(timer) = stock.timer.take_if(|_| stock.offers.is_empty()) {
             self.timers.cancel(timer, Timer::Offers(slot));
         }
-        let number = self.shares.find(&client_of(&offer)).expect("who is offered something holds");
-        self.shares.change_offered(number, &Change::minus(Amounts::of(&offer.resources)));
+        let amounts = Amounts::of(&offer.resources);
+        match self.shares.find(&client_of(&offer)) {
+            Some(number) => self.shares.change_offered(number, &Change::minus(amounts)),
+            // A shared volume is nobody's share: who is gone and was offered nothing else holds nothing.
+            None => assert!(amounts.is_zero(), "who is offered something holds"),
+        }
         Some(offer)
     }
 

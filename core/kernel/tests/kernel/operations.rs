@@ -245,6 +245,23 @@ fn a_shared_volume_is_used_by_several_and_destroyed_by_nobody_meanwhile() {
 }
 
 #[test]
+fn who_was_offered_nothing_but_a_shared_volume_may_go() {
+    let mut scene = Scene::new();
+    let shared = Resource { shared: true, ..volume(&space(10), "v") };
+    let create = Conversion::Create { volumes: vec![shared.clone()] };
+    scene.accept(vec![nameless(reserve(vec![space(10)])), nameless(create)]);
+    let offer = scene.offer();
+    let everything = TaskInfo { resources: offer.resources.clone(), ..task("all", &offer, "") };
+    scene.accept_of(&offer, vec![Operation::Launch(vec![everything])]);
+    let other = scene.stage.subscribe(framework("db", &[Capability::SharedResources]));
+    let offered = offers(&scene.stage.settle());
+    assert_eq!(offered[0].framework, other);
+    assert_eq!(offered[0].resources, Resources::new([shared]));
+    scene.stage.call(&other, Call::Teardown);
+    assert!(scene.stage.kernel.view().offers.values().all(|offer| offer.framework != other));
+}
+
+#[test]
 fn what_the_agent_could_not_do_is_undone() {
     let mut scene = Scene::new();
     let effects = scene.accept(vec![nameless(reserve(vec![space(10)]))]);
