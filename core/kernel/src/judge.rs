@@ -1,8 +1,6 @@
 //! What is wrong with resources and with what is to become of them, as strictly as Mesos' master judges. Each fault
 //! names the field.
 
-use std::collections::BTreeMap;
-
 use model::framework::{Capability, FrameworkInfo};
 use model::id::Role;
 use model::operation::Conversion;
@@ -297,17 +295,11 @@ fn is_persistent(one: &Resource) -> Judgement {
     judge(matches!(one.amount, Amount::Scalar(_)), || "type: a disk is a SCALAR".to_owned())
 }
 
-/// No two volumes of a role share a name. What is shared may be held several times.
+/// No two volumes of a role share a name.
 fn judge_unique(resources: &Resources) -> Judgement {
-    let mut seen: BTreeMap<_, &Resource> = BTreeMap::new();
-    for one in resources.iter() {
-        let Some(persistence) = one.persistence() else { continue };
-        let before = seen.insert((one.role(), &persistence.id), one);
-        if before.is_some_and(|before| !(one.shared && before.is_same_as(one))) {
-            return Err(format!("the role has two volumes of the id {:?}", persistence.id));
-        }
-    }
-    Ok(())
+    let id = |one: &Resource| one.persistence().map(|named| named.id.clone()).unwrap_or_default();
+    let twice = resources.volume_named_twice().map(id);
+    twice.map_or(Ok(()), |id| Err(format!("the role has two volumes of the id {id:?}")))
 }
 
 /// What can be wrong with the resources of tasks, whoever offers them; each volume may be named once.

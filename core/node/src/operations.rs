@@ -107,10 +107,18 @@ impl Node {
             // The master does not know all that runs here: two tasks of one id are one to it.
             return Err((OperationState::Dropped, format!("A task uses some of {consumed}")));
         }
-        total.converted(&consumed, &conversion.converted()).ok_or_else(|| {
-            // The master goes by what this agent was before a restart, or by another operation that failed.
+        // The master may go by what this agent was before a restart, or by another operation that failed.
+        let after = total.converted(&consumed, &conversion.converted()).ok_or_else(|| {
             (OperationState::Dropped, format!("It needs {consumed}, and the agent has {total}"))
-        })
+        })?;
+        match after.volume_named_twice() {
+            None => Ok(after),
+            Some(volume) => {
+                let volume = Resources::new([volume.clone()]);
+                let cause = format!("The agent has the volume {volume}, and another of its id");
+                Err((OperationState::Dropped, cause))
+            }
+        }
     }
 
     /// What tasks hold that have not ended.
@@ -169,7 +177,8 @@ impl Node {
         };
         // Whatever another operation has made of it since stays.
         let (before, after) = (operated.conversion.consumed(), operated.conversion.converted());
-        if let Some(total) = self.total().converted(&after, &before) {
+        let total = self.total().converted(&after, &before);
+        if let Some(total) = total.filter(|total| total.volume_named_twice().is_none()) {
             self.commit(Record::Claims(total.claims()), turn);
         }
         self.end_operation(operated, OperationState::Failed, &cause, turn);

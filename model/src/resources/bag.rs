@@ -1,7 +1,7 @@
 //! A bag of resources and how it is reckoned with.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
@@ -182,6 +182,16 @@ impl Resources {
             let mut all = self.minus(consumed);
             all.add(converted);
             all
+        })
+    }
+
+    /// A volume whose id another volume of its role has. What is shared may be held several times.
+    pub fn volume_named_twice(&self) -> Option<&Resource> {
+        let mut seen: BTreeMap<_, &Resource> = BTreeMap::new();
+        self.iter().find(|one| {
+            let Some(persistence) = one.persistence() else { return false };
+            let before = seen.insert((one.role(), &persistence.id), one);
+            before.is_some_and(|before| !(one.shared && before.is_same_as(one)))
         })
     }
 

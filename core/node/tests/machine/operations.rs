@@ -105,6 +105,26 @@ fn what_cannot_be_done_is_undone() {
 }
 
 #[test]
+fn no_volume_gets_the_id_of_another_that_could_not_be_destroyed() {
+    let mut world = World::registered();
+    reserve(&mut world);
+    create(&mut world);
+    done(&mut world, 2, Ok(()));
+    // The master counts with the destruction, and does not know yet how it went.
+    destroy(&mut world);
+    done(&mut world, 3, Err("the disk is broken".to_owned()));
+    convert(&mut world, 4, Conversion::Reserve { source: vec![], resources: vec![space()] });
+    let again = convert(&mut world, 5, Conversion::Create { volumes: vec![volume()] });
+    assert!(again[0].starts_with("o5 Dropped"), "{again:?}");
+    // Made again before the destruction is known to have failed, it is there once.
+    convert(&mut world, 6, Conversion::Destroy { volumes: vec![volume()] });
+    convert(&mut world, 7, Conversion::Create { volumes: vec![volume()] });
+    done(&mut world, 6, Err("the disk is broken".to_owned()));
+    let held = Resources::new([volume(), space()]);
+    assert_eq!(done(&mut world, 7, Ok(())), [format!("o7 Finished {held}")]);
+}
+
+#[test]
 fn a_volume_that_a_task_uses_is_not_destroyed() {
     let mut world = World::registered();
     reserve(&mut world);
