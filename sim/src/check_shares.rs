@@ -15,7 +15,7 @@ use crate::world::World;
 /// What was used of each limit when it was looked at last.
 #[derive(Debug, Default)]
 pub struct Used {
-    limits: BTreeMap<Role, (Scalar, Scalar)>,
+    limits: BTreeMap<(Role, ResourceName), (Scalar, Scalar)>,
     /// An agent that comes back brings back what it runs, and one that could not give up a reservation keeps it, whatever
     /// was launched elsewhere meanwhile.
     agents: BTreeMap<AgentId, Known>,
@@ -46,7 +46,7 @@ fn reserved_is_kept(view: &View) {
 fn nothing_is_lost(view: &View) {
     for (id, agent) in &view.agents {
         let (total, own) = (agent.total().unlabelled(), agent.agent.info.resources.unlabelled());
-        assert_eq!(total, own, "agent {id} has come to have something else");
+        assert_eq!(total, own, "agent {id} has come to have something else: {}", agent.total());
     }
 }
 
@@ -76,25 +76,31 @@ fn limits_hold(used: &mut Used, view: &View) {
     used.agents = agents;
     let before = std::mem::take(&mut used.limits);
     for (role, quota) in &view.quotas {
-        let Some(limit) = quota.limits.get(&ResourceName::Cpus) else { continue };
-        let now = cpus(view, role);
-        let same = before.get(role).filter(|(then, _)| *then == limit && is_comparable);
-        if let Some((_, then)) = same {
-            assert!(now <= limit.max(*then), "{role} may use {limit} cpus and now uses {now}");
+        for (name, limit) in quota.limits.iter() {
+            let now = held(view, role, name);
+            let same = before.get(&(role.clone(), name.clone()));
+            let same = same.filter(|(then, _)| *then == limit && is_comparable);
+            if let Some((_, then)) = same {
+                assert!(
+                    now <= limit.max(*then),
+                    "{role} may use {limit} {name} and now uses {now}"
+                );
+            }
+            used.limits.insert((role.clone(), name.clone()), (limit, now));
         }
-        used.limits.insert(role.clone(), (limit, now));
     }
 }
 
 /// What is reserved for the role and those below it, and what else they use and are offered: of agents that are there.
-fn cpus(view: &View, role: &Role) -> Scalar {
-    let unreserved = |resources: &Resources| resources.unreserved().cpus().0;
+fn held(view: &View, role: &Role, name: &ResourceName) -> Scalar {
+    let sum = |resources: &Resources| resources.scalar(name).0;
+    let unreserved = |resources: &Resources| sum(&resources.unreserved());
     let own = |one: &model::resources::Resource| one.role().is_some_and(|of| of.is_within(role));
     let is_there = |agent: &&Arc<AgentView>| agent.agent.standing == Standing::Admitted;
     let of_agents = view.agents.values().filter(is_there).map(|agent| {
         let in_use = agent.in_use.iter().filter(|(of, _)| of.is_within(role));
         let in_use: u64 = in_use.map(|(_, resources)| unreserved(resources)).sum();
-        agent.total().only(own).cpus().0 + in_use
+        sum(&agent.total().only(own)) + in_use
     });
     let offers = view.offers.values().filter(|offer| offer.role.is_within(role));
     let offered: u64 = offers.map(|offer| unreserved(&offer.resources)).sum();

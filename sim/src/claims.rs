@@ -14,33 +14,40 @@ use model::resources::{
 use model::scheduler::{Call, Offer, Operation};
 use model::task::TaskInfo;
 
+use crate::foreign::Foreigner;
 use crate::world::World;
 
 /// Whose quotas change.
-const ROLES: [&str; 3] = ["foreign", "group", "tree"];
+const ROLES: [&str; 4] = ["foreign", "foreign/child", "group", "tree"];
 
 impl World {
     /// One conversion of what is offered, or of what is not.
-    pub fn conversion(&mut self, offer: &Offer) -> Option<Operation> {
-        let claimed: Vec<Resource> =
-            offer.resources.iter().filter(|one| one.is_dynamically_reserved()).cloned().collect();
-        let is_volume = |one: &&Resource| one.is_persistent_volume();
-        let volumes: Vec<Resource> = claimed.iter().filter(is_volume).cloned().collect();
-        let conversion = match self.dice.between(0, 5) {
-            0..=2 => Conversion::Reserve { source: vec![], resources: vec![self.reserved(offer)] },
-            3 => Conversion::Unreserve { resources: vec![self.dice.pick(&claimed)?.clone()] },
-            4 => {
-                let is_disk = |one: &&Resource| one.name == ResourceName::Disk;
-                let disks: Vec<Resource> = claimed.iter().filter(is_disk).cloned().collect();
-                let disk = self.dice.pick(&disks)?.clone();
-                let volume = Resource { disk: Some(Box::new(self.volume())), ..disk };
+    pub fn conversion(&mut self, offer: &Offer) -> Operation {
+        let claimed = offer.resources.iter().filter(|one| one.is_dynamically_reserved());
+        let claimed: Vec<Resource> = claimed.cloned().collect();
+        let claim = self.dice.pick(&claimed).filter(|_| self.dice.chance(700)).cloned();
+        let conversion = match claim {
+            None => Conversion::Reserve { source: vec![], resources: vec![self.reserved(offer)] },
+            Some(volume) if volume.is_persistent_volume() => match self.dice.chance(600) {
+                true => self.resized(volume),
+                false => Conversion::Destroy { volumes: vec![volume] },
+            },
+            Some(disk) if disk.name == ResourceName::Disk && self.dice.chance(700) => {
+                let (made, shared) = (self.volume(), self.dice.chance(200));
+                let volume = Resource { disk: Some(Box::new(made)), shared, ..disk };
                 Conversion::Create { volumes: vec![volume] }
             }
-            _ => Conversion::Destroy { volumes: vec![self.dice.pick(&volumes)?.clone()] },
+            Some(claim) => match self.dice.chance(500) {
+                true => Conversion::Unreserve { resources: vec![claim] },
+                false => {
+                    let resources = vec![refined(claim, offer)];
+                    Conversion::Reserve { source: vec![], resources }
+                }
+            },
         };
         let named = self.dice.chance(700);
         let id = named.then(|| OperationId::new(format!("foreign-{}", self.dice.between(0, 999))));
-        Some(Operation::Convert { id, conversion })
+        Operation::Convert { id, conversion }
     }
 
     /// A little of something, mostly for the role that it is offered to.
@@ -55,6 +62,21 @@ impl World {
         let milli = if self.dice.chance(950) { milli } else { 1_000_000_000 };
         let plain = Resource::plain(name, Amount::Scalar(Scalar(milli)));
         Resource { reservations: vec![reservation], ..plain }
+    }
+
+    /// By what there may or may not be, or by all of it.
+    fn resized(&mut self, volume: Resource) -> Conversion {
+        let by = match self.dice.chance(900) {
+            true => Scalar(self.dice.between(1, 20) * 1_000),
+            false => volume.scalar(),
+        };
+        match self.dice.chance(500) {
+            true => Conversion::ShrinkVolume { volume, subtract: by },
+            false => {
+                let addition = Resource { disk: None, shared: false, ..volume.sized(by) };
+                Conversion::GrowVolume { volume, addition }
+            }
+        }
     }
 
     fn volume(&mut self) -> DiskInfo {
@@ -97,12 +119,12 @@ impl World {
         Resources::new([one.map_or(plain, |one| one.sized(Scalar(milli)))])
     }
 
-    pub fn hear_operation(&mut self, status: OperationStatus) {
+    pub fn hear_operation(&mut self, who: Foreigner, status: OperationStatus) {
         let (Some(operation), Some(uuid)) = (status.operation, status.uuid) else { return };
         // Told again until it is.
         if self.dice.chance(800) || self.weather.loss_permille == 0 {
             let agent = status.agent;
-            self.foreign_calls(Call::AcknowledgeOperation { agent, operation, uuid });
+            self.foreign_calls(who, Call::AcknowledgeOperation { agent, operation, uuid });
         }
     }
 
@@ -110,13 +132,15 @@ impl World {
     pub fn change_quota(&mut self) {
         let role = Role::new(*self.dice.pick(&ROLES).expect("there are some"));
         let cpus = Scalar(self.dice.between(1, 20) * 100);
-        let limits: Quantities = match self.dice.chance(700) {
-            true => [(ResourceName::Cpus, cpus)].into_iter().collect(),
-            false => Quantities::default(),
+        let mem = Scalar::whole(self.dice.between(1, 20) * 100);
+        let limits: Quantities = match self.dice.between(0, 9) {
+            0..=4 => [(ResourceName::Cpus, cpus)].into_iter().collect(),
+            5..=7 => [(ResourceName::Cpus, cpus), (ResourceName::Mem, mem)].into_iter().collect(),
+            _ => Quantities::default(),
         };
         let quota = Quota { limits, guarantees: Quantities::default() };
         let force = self.dice.chance(500);
-        self.trace(|| format!("operator limits {role} to {cpus}, force {force}: {quota:?}"));
+        self.trace(|| format!("operator limits {role}, force {force}: {quota:?}"));
         self.tell_operator(Order::UpdateQuota { quotas: vec![(role, quota)], force });
     }
 
@@ -130,4 +154,13 @@ impl World {
         let seed = self.dice.roll();
         self.tell_master(None, Input::Operator { order, seed });
     }
+}
+
+/// Reserved once more, for the role that it is offered to: rightly if that is below the role that has it.
+fn refined(source: Resource, offer: &Offer) -> Resource {
+    let (kind, role) = (ReservationKind::Dynamic, offer.role.clone());
+    let mut resource = source;
+    let last = Reservation { kind, role, principal: None, labels: Labels::new() };
+    resource.reservations.push(last);
+    resource
 }

@@ -8,6 +8,7 @@ use model::scheduler::Event;
 use model::time::{Duration, Time};
 use node::{Happened, Look};
 
+use crate::foreign::Foreigner;
 use crate::process::Life;
 use crate::programs::Deed;
 
@@ -98,7 +99,9 @@ pub enum Parcel {
         framework: FrameworkId,
         event: Event,
     },
-    ForeignActs,
+    ForeignActs {
+        who: Foreigner,
+    },
     OperatorActs,
     GaugesAreRead,
     FaultStrikes,

@@ -30,7 +30,7 @@ pub fn reason(world: &World, app: &AppId) -> Result<String, String> {
             return Err(format!("it says that {id} fits"));
         }
         let mut free = agent.total().into_owned();
-        agent.in_use.values().for_each(|held| free.subtract(held));
+        agent.in_use.values().for_each(|held| free.take_unshared(held));
         let free = free.unreserved();
         if fits(waiting, &view.services, app, &free, &agent.agent.info) {
             return Err(format!("it says that {id} lacks {:?}, and {free} is left", judged.lacks));

@@ -12,7 +12,7 @@ use services::spec::AppId;
 
 use crate::check_shares::Used;
 use crate::dice::Dice;
-use crate::foreign::Foreign;
+use crate::foreign::{self, Foreign};
 use crate::history::History;
 use crate::host::{HOME, Machine as HostMachine};
 use crate::operator::Asked;
@@ -34,8 +34,8 @@ pub struct World {
     pub master: Process<Witness, Option<Asked>>,
     pub term: Term,
     pub hosts: Vec<HostMachine>,
-    pub foreign: Foreign,
-    /// Whether the framework of somebody else knows what to do with agents in other regions.
+    pub foreigners: Vec<Foreign>,
+    /// Whether the frameworks of somebody else know what to do with agents in other regions.
     pub foreign_travels: bool,
     pub history: History,
     pub used: Used,
@@ -66,7 +66,7 @@ impl World {
             master: Process::default(),
             term: Term(0),
             hosts,
-            foreign: Foreign::default(),
+            foreigners: foreign::all(),
             foreign_travels: seed.is_multiple_of(2),
             history: History::default(),
             used: Used::default(),
@@ -157,7 +157,7 @@ impl World {
             }
             // The stream broke with the master at its other end.
             Parcel::ToForeign { .. } => (),
-            Parcel::ForeignActs => self.act_foreign(),
+            Parcel::ForeignActs { who } => self.act_foreign(who),
             Parcel::OperatorActs => self.operate(),
             Parcel::GaugesAreRead => self.read_gauges(),
             Parcel::FaultStrikes => self.strike(),
@@ -178,8 +178,10 @@ impl World {
         self.trace(|| format!("master leads in term {}", self.term.0));
         let seed = self.dice.roll();
         self.tell_master(None, Input::Lead { term: self.term, cluster: CLUSTER.to_owned(), seed });
-        self.foreign.lost();
-        self.send_in(50, Parcel::ForeignActs);
+        for who in 0..self.foreigners.len() {
+            self.foreigners[who].lost();
+            self.send_in(50, Parcel::ForeignActs { who });
+        }
     }
 
     /// Every stream breaks; each end notices in its own time.

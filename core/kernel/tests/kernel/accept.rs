@@ -183,7 +183,7 @@ fn agents_learn_whose_tasks_they_run_and_tasks_run_as_their_framework_unless_the
         let effects = stage.launch(&offer, vec![task]);
         let run = effects.iter().find_map(|effect| match effect {
             Effect::ToAgent(_, ToAgent::Run { task, of, .. }) => Some((task, of.clone())),
-            _ => None,
+            Effect::ToAgent(..) | Effect::Event(..) | Effect::Disconnect(_) => None,
         });
         let (task, introduced) = run.expect("it is launched");
         assert_eq!(task.command.user.as_deref(), expected, "{of:?} {own:?} {image:?}");
