@@ -17,7 +17,7 @@ build:
 ## Every test. Needs root: containers are real.
 test:
 	@scripts/install-deps.sh test
-	FUZZ_SECONDS=20 $(CARGO) test --workspace --profile ci
+	FUZZ_SECONDS=60 $(CARGO) test --workspace --profile ci
 
 ## schemathesis (from the Python package index) fuzzes the API, a framework on pymesos (from there, too) runs 1,000 tasks,
 ## and marathon-lb follows a cluster: MARATHON_LB is the directory of a copy of it, which no package archive has.

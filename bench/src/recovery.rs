@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use reqwest::Method;
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(crate) struct HoldFlags {
 pub(crate) async fn hold(flags: HoldFlags, ip: Ipv4Addr) -> Result<()> {
     let ports = Ports { api: flags.api_port, stream: flags.stream_port };
     let master = Master::start_at(&flags.dir, ip, ports).await?;
-    println!("{} {}", master.api, master.stream);
+    println!("{} {} {}", master.api, master.mesos, master.stream);
     let (mut stdin, mut nothing) = (tokio::io::stdin(), Vec::new());
     stdin.read_to_end(&mut nothing).await?;
     master.stop().await;
@@ -59,6 +59,7 @@ pub(crate) async fn hold(flags: HoldFlags, ip: Ipv4Addr) -> Result<()> {
 struct Held {
     child: Child,
     api: SocketAddr,
+    mesos: SocketAddr,
     stream: SocketAddr,
 }
 
@@ -77,8 +78,9 @@ impl Held {
         let mut line = String::new();
         let stdout = child.stdout.take().context("the master's output")?;
         BufReader::new(stdout).read_line(&mut line).await?;
-        let (api, stream) = line.trim().split_once(' ').context("the master did not start")?;
-        Ok(Self { child, api: api.parse()?, stream: stream.parse()? })
+        let said: Vec<&str> = line.split_whitespace().collect();
+        let [api, mesos, stream] = said[..] else { bail!("the master did not start") };
+        Ok(Self { child, api: api.parse()?, mesos: mesos.parse()?, stream: stream.parse()? })
     }
 
     fn ports(&self) -> Ports {
@@ -112,6 +114,9 @@ pub(crate) async fn run(flags: Flags, place: &Place) -> Result<Report> {
         let accepted = begun.elapsed().as_secs_f64();
         let what = format!("kill {number}: until a change is accepted");
         report.promise(what, accepted, "s", Goal::AtMost(5.0));
+        until_back(&Client::new(held.mesos), population.agents).await?;
+        let back = begun.elapsed().as_secs_f64();
+        report.add(format!("kill {number}: until all agents are back"), back, "s");
         let running = running(&client).await?;
         ensure!(running == population.instances(), "{running} instances run after kill {number}");
     }
@@ -124,6 +129,19 @@ async fn until_read(client: &Client) -> Result<()> {
     let begun = Instant::now();
     while client.get("/v2/apps/posted/app-0").await.is_err() {
         ensure!(begun.elapsed() < PATIENCE, "the master does not come back");
+        sleep(Duration::from_millis(ASK_MS)).await;
+    }
+    Ok(())
+}
+
+async fn until_back(mesos: &Client, agents: u32) -> Result<()> {
+    let begun = Instant::now();
+    let connected = async || -> Result<f64> {
+        let metrics = mesos.get("/metrics/snapshot").await?;
+        metrics["master/slaves_connected"].as_f64().context("no such number in the metrics")
+    };
+    while connected().await? < f64::from(agents) {
+        ensure!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {agents} agents");
         sleep(Duration::from_millis(ASK_MS)).await;
     }
     Ok(())

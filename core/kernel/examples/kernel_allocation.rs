@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use kernel::operator::Order;
 use kernel::quota::{Quantities, Quota};
-use kernel::{Config, Effect, Input, Kernel, Out};
+use kernel::{Config, Effect, Fairness, Input, Kernel, Out, Sorter};
 use mimalloc::MiMalloc;
 use model::agent::{AgentInfo, Books, FromAgent, PROTOCOL};
 use model::container::CommandInfo;
@@ -49,7 +49,10 @@ fn main() {
         declines(2_000, 20_000, 10);
     }
     if wants("quotas") {
-        quotas(3_000);
+        quotas(Sorter::Drf, 3_000, 1);
+    }
+    if wants("grids") {
+        grids();
     }
     if wants("constraints") {
         constraints(1_000, 10_000);
@@ -76,7 +79,12 @@ struct Cycle {
 
 impl Rig {
     fn new(roles: impl Iterator<Item = String>) -> Self {
-        let kernel = Kernel::new(Config::default());
+        Self::sorted(Sorter::Drf, roles)
+    }
+
+    fn sorted(sorter: Sorter, roles: impl Iterator<Item = String>) -> Self {
+        let fairness = Fairness { roles: sorter, frameworks: sorter, ..Fairness::default() };
+        let kernel = Kernel::new(Config { fairness, ..Config::default() });
         let (now, out) = (Time(1_000_000), Out::default());
         let mut rig = Self { kernel, now, out, frameworks: Vec::new() };
         let cluster = "8a1f0c52-2f6e-4f3c-9d57-0d6d9a2c6b11".to_owned();
@@ -118,6 +126,18 @@ impl Rig {
             offers.extend(made(effects));
         }
         Cycle { took, longest, offers }
+    }
+
+    /// Each of so many roles is guaranteed that much, and gets no more.
+    fn limit<'a>(&mut self, roles: usize, to: impl Fn(usize) -> &'a Resources) {
+        let quota = |n| {
+            let limits = Quantities::of(to(n));
+            (Role::new(format!("role-{n}")), Quota { guarantees: limits.clone(), limits })
+        };
+        for from in (0..roles).step_by(1_000) {
+            let quotas = (from..roles.min(from + 1_000)).map(quota).collect();
+            self.step(Input::Operator { order: Order::UpdateQuota { quotas, force: false } });
+        }
     }
 
     fn decline(&mut self, offers: Vec<Offer>) -> Duration {
@@ -248,25 +268,45 @@ fn constraints(frameworks: usize, agents: usize) {
     }
 }
 
-/// The same allocations with and without quotas.
-fn quotas(roles: usize) {
+/// Those of Mesos' benchmarks of quotas.
+fn grids() {
+    for sorter in [Sorter::Drf, Sorter::Random] {
+        for (small, large) in [(25, 5), (250, 50), (2_500, 500)] {
+            small_and_large(sorter, small, large);
+        }
+        for roles in [10, 100, 1_000] {
+            quotas(sorter, roles, 2);
+        }
+    }
+}
+
+/// Roles that may have half an agent, and roles that may have two: agents are offered in parts, and parts of demands.
+fn small_and_large(sorter: Sorter, small: usize, large: usize) {
+    let (roles, agents) = (small + large, small / 5 + large * 5);
+    let mut rig = Rig::sorted(sorter, (0..roles).map(|n| format!("role-{n}")));
+    rig.agents(agents, "cpus:2;mem:2048;disk:2048");
+    let (half, two) = (bag("cpus:1;mem:1024;disk:1024"), bag("cpus:4;mem:4096;disk:4096"));
+    rig.limit(roles, |n| if n < small { &half } else { &two });
+    let (first, second) = (rig.cycle(), rig.cycle());
+    assert!(second.offers.is_empty(), "everything was offered");
+    println!(
+        "{sorter:?}: {agents} agents, {small} roles with half of one as quota, {large} with two: {:.2?} for {} offers",
+        first.took,
+        first.offers.len()
+    );
+}
+
+/// The same allocations with and without quotas of two agents each.
+fn quotas(sorter: Sorter, roles: usize, frameworks_each: usize) {
     let mut best = [Duration::MAX; 2];
     for run in 0..10 {
         let limited = run % 2 == 1;
-        let mut rig = Rig::new((0..roles).map(|n| format!("role-{n}")));
+        let all = (0..roles * frameworks_each).map(|n| format!("role-{}", n % roles));
+        let mut rig = Rig::sorted(sorter, all);
         rig.agents(roles * 2, "cpus:2;mem:2048;disk:2048");
         if limited {
-            let limits = Quantities::of(&bag("cpus:4;mem:4096;disk:4096"));
-            let quota = |n| {
-                (
-                    Role::new(format!("role-{n}")),
-                    Quota { limits: limits.clone(), ..Quota::default() },
-                )
-            };
-            for from in (0..roles).step_by(1_000) {
-                let quotas = (from..roles.min(from + 1_000)).map(quota).collect();
-                rig.step(Input::Operator { order: Order::UpdateQuota { quotas, force: false } });
-            }
+            let two = bag("cpus:4;mem:4096;disk:4096");
+            rig.limit(roles, |_| &two);
         }
         let cycle = rig.cycle();
         assert_eq!(cycle.offers.len(), roles * 2);
@@ -274,21 +314,26 @@ fn quotas(roles: usize) {
     }
     let [without, with] = best;
     println!(
-        "{roles} roles, {} agents: {without:.2?} without quotas, {with:.2?} with one each: {:.2}x",
+        "{sorter:?}: {roles} roles, {} frameworks, {} agents: {without:.2?} without quotas, {with:.2?} with one each: {:.2}x",
+        roles * frameworks_each,
         roles * 2,
         with.as_secs_f64() / without.as_secs_f64()
     );
 }
 
-/// 4 Marathons of 4,000 tasks, 500 Jenkins of 5, 50 Sparks of 20 on 80 agents.
+/// 4 Marathons of 4,000 tasks, 500 Jenkins of 5 in one role, 50 Sparks of 20, on 80 agents.
 fn mixed() {
     let kinds = [
-        ("marathon", 4, 4_000, "cpus:0.1;mem:100", 100),
-        ("jenkins", 500, 5, "cpus:0.1;mem:500", 5),
-        ("spark", 50, 20, "cpus:1;mem:1000", 20),
+        ("marathon", 4, 4_000, "cpus:0.07;mem:400", 100),
+        ("jenkins", 500, 5, "cpus:0.1;mem:4000", 1),
+        ("spark", 50, 20, "cpus:1;mem:1000", 5),
     ];
     let all = kinds.iter().flat_map(|kind| std::iter::repeat_n(kind, kind.1));
-    let mut rig = Rig::new(all.clone().map(|kind| kind.0.to_owned()));
+    let role = |(n, kind): (usize, &(&str, usize, usize, &str, usize))| match kind.0 {
+        "jenkins" => kind.0.to_owned(),
+        name => format!("{name}-{n}"),
+    };
+    let mut rig = Rig::new(all.clone().enumerate().map(role));
     let mut left: Vec<usize> = all.clone().map(|kind| kind.2).collect();
     let total: usize = left.iter().sum();
     let kinds: Vec<_> = all.collect();
