@@ -173,6 +173,7 @@ fn configs(
             levels: levels.clone(),
             disk_quota: settings.isolation.disk_quota(),
             projects: projects.clone(),
+            recovery_timeout: settings.executors.recovery_timeout(),
             oversubscribe: settings.oversubscribe.then_some(LOAD_INTERVAL),
             docker: docker.clone(),
             gc_disk_headroom: DISK_HEADROOM,

@@ -13,6 +13,8 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 const NUMBER_BYTES_MAX: usize = 4;
 /// Of the key that an agent makes for itself, in its directory.
 const KEY: &str = "executor_key";
+/// As DC/OS has it.
+const RECOVERY_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 /// As Mesos calls it.
 const SOCKET: &str = "agent.sock";
 
@@ -25,6 +27,8 @@ pub(crate) struct Executors {
     reregistration_timeout_seconds: u64,
     /// From the word that one is to end to SIGKILL, where it does not say itself.
     shutdown_grace_period_seconds: u64,
+    /// How long one is to wait for an agent that is away.
+    recovery_timeout_seconds: u64,
     /// Agents listen at a Unix socket, too.
     http_executor_domain_sockets: bool,
     /// In a directory of its own.
@@ -42,6 +46,7 @@ impl Default for Executors {
             registration_timeout_seconds: node.registration_timeout.as_secs(),
             reregistration_timeout_seconds: node.reregistration_timeout.as_secs(),
             shutdown_grace_period_seconds: node.shutdown_grace.as_secs(),
+            recovery_timeout_seconds: RECOVERY_TIMEOUT_SECONDS,
             http_executor_domain_sockets: false,
             domain_socket_location: None,
             authenticate_http_executors: false,
@@ -102,6 +107,10 @@ impl Executors {
             None => Key::own(&agent_dir.join(KEY)),
         };
         key.map(Some)
+    }
+
+    pub(crate) fn recovery_timeout(&self) -> Duration {
+        Duration::from_secs(self.recovery_timeout_seconds)
     }
 
     pub(crate) fn config(&self) -> node::Config {

@@ -58,6 +58,8 @@ pub struct AgentConfig {
     pub access: Access,
     /// How much the program logs.
     pub levels: Arc<dyn Levels>,
+    /// How long executors that are programs are to wait for an agent that is away, as they are told.
+    pub recovery_timeout: Duration,
     /// How often it is measured what tasks leave idle, so that it can be lent to others; unset, nothing is lent.
     pub oversubscribe: Option<Duration>,
     /// How often it is looked at what containers keep on the disk, to end those that keep more than is set aside for them;

@@ -29,6 +29,8 @@ pub(crate) struct Place {
     pub(crate) hostname: String,
     /// From the word that an executor is to end to SIGKILL, where it does not say itself.
     pub(crate) shutdown_grace: Duration,
+    /// How long executors wait for an agent that is away.
+    pub(crate) recovery_timeout: Duration,
     pub(crate) door: Door,
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn environment(place: &Place, tenant: &Inhabitant<'_>) -> Vec<(String
         ("MESOS_EXECUTOR_ID", executor.to_string()),
         ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", seconds(place.shutdown_grace)),
         ("MESOS_FRAMEWORK_ID", framework.to_string()),
-        ("MESOS_RECOVERY_TIMEOUT", "24hrs".to_owned()),
+        ("MESOS_RECOVERY_TIMEOUT", seconds(place.recovery_timeout)),
         ("MESOS_SLAVE_ID", task.agent.to_string()),
         ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
         ("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs".to_owned()),
@@ -178,6 +180,7 @@ mod tests {
             port: 5051,
             hostname,
             shutdown_grace: Duration::from_secs(7),
+            recovery_timeout: Duration::from_secs(86_400),
             door: Door::default(),
         };
         let (framework, container) = (FrameworkId::new("f"), ContainerId::new("c"));

@@ -246,6 +246,7 @@ fn place(config: &AgentConfig) -> Place {
         port: config.port,
         hostname: config.hostname.clone(),
         shutdown_grace: config.node.shutdown_grace,
+        recovery_timeout: config.recovery_timeout,
         door: config.door.clone(),
     }
 }

@@ -323,6 +323,7 @@ async fn config(dir: &Path, master: String) -> AgentConfig {
     );
     AgentConfig {
         reconfiguration: agent::Reconfiguration::Additive,
+        recovery_timeout: Duration::from_secs(900),
         oversubscribe: None,
         disk_quota: None,
         projects: agent::Projects::none(),

@@ -1,19 +1,18 @@
 //! One row for each check of Mesos' master on what frameworks send (`src/master/validation.cpp` of Mesos 1.11, from top to
-//! bottom), told through the door and refused for the same reason.
+//! bottom, and of `src/common/validation.cpp` what that needs), told through the door and refused for the same reason.
 //!
 //! Without a meaning here, and so without a row:
 //! - of registering agents: their own protocol carries what can be true only;
 //! - `offer_filters`, whose values are refused where they are read, and offer constraints: `tests/scheduler.rs`;
-//! - principals of who has logged in: this release knows no log-in;
+//! - principals of who has logged in: `tests/access.rs`;
 //! - `ExecutorInfo.framework_id` that is not set: Mesos' master fills it in before it looks, and so does ours;
 //! - agents without HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, RESIZE_VOLUME, TASK_RESOURCE_LIMITS: all of ours have them;
-//! - resources of several providers: there are none, and `provider_id` is refused by its name;
+//! - resources of several providers: the agent of these tests has none; core/kernel judges those;
 //! - resources that are allocated to nobody: as in Mesos, the offer's role is filled in;
-//! - `share_cgroups` of a group that differs from that of an earlier group of its executor: each task has a control group
-//!   of its own here, whatever others have;
 //! - inverse offers that are not valid any more: they are answered, and nothing follows from that;
 //! - calls of operators: `tests/mesos.rs`.
 
+mod containers;
 mod operations;
 mod rows;
 mod scheduler;
@@ -66,6 +65,43 @@ async fn subscriptions_are_judged() -> anyhow::Result<()> {
     let mut refused = Scheduler::subscribe(&stage, &stolen).await;
     let error = refused.until("ERROR").await["error"]["message"].to_string();
     assert!(error.contains("Changing framework's principal is not allowed."), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_of_frameworks_are_judged() -> anyhow::Result<()> {
+    let stage = Stage::new()?;
+    let mut scheduler = Scheduler::subscribe(&stage, &subscribe(&info())).await;
+    let subscribed = scheduler.until("SUBSCRIBED").await;
+    scheduler.id = subscribed["subscribed"]["framework_id"].clone();
+    let rows = [
+        (json!({ "user": "other" }), "Updating 'FrameworkInfo.user' is unsupported"),
+        (json!({ "checkpoint": true }), "Updating 'FrameworkInfo.checkpoint' is unsupported"),
+        (json!({ "principal": "other" }), "Changing framework's principal is not allowed."),
+        (json!({ "roles": ["db", "db"] }), "contains duplicate items"),
+        (json!({ "roles": ["-db"] }), "is not a role"),
+        (json!({ "failover_timeout": -1.0 }), "failover_timeout"),
+        (json!({ "role": "db" }), "must not be set when the framework is"),
+    ];
+    let update = |changes: &Value| {
+        let mut info = rows::with(info(), changes);
+        info["id"] = scheduler.id.clone();
+        json!({ "framework_info": info })
+    };
+    let mut calls: Vec<_> = rows.iter().map(|(changes, words)| (update(changes), *words)).collect();
+    let other = json!({ "suppressed_roles": ["other"] });
+    let suppressed = rows::with(update(&json!({})), &other);
+    calls.push((suppressed, "are not contained in the set of roles"));
+    let constraints = json!({ "offer_constraints": { "role_constraints": { "other": {} } } });
+    calls.push((rows::with(update(&json!({})), &constraints), "role"));
+    for (update, words) in calls {
+        let call = json!({ "type": "UPDATE_FRAMEWORK", "update_framework": update });
+        let (status, text) = scheduler.says(&call).await;
+        assert!(
+            status == StatusCode::BAD_REQUEST && text.contains(words),
+            "{call}: {status} {text}"
+        );
+    }
     Ok(())
 }
 

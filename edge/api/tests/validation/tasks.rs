@@ -88,6 +88,18 @@ async fn tasks_are_judged() -> anyhow::Result<()> {
         rows.launch(mixed, "Cannot use both revocable and non-revocable");
         rows.launch(json!({ "command": {} }), "Task's `CommandInfo` is invalid");
         rows.launch(json!({ "container": { "type": "DOCKER" } }), "`ContainerInfo` is invalid");
+        // Fields that Mesos passes on to what is not here.
+        let docker = |more: Value| json!({ "type": "DOCKER", "docker": with(json!({ "image": "a" }), &more) });
+        let of = |container: Value| json!({ "container": container });
+        let driver = docker(json!({ "volume_driver": "rexray" }));
+        rows.launch(of(driver), "container.docker.volume_driver");
+        let network = |one: Value| of(json!({ "type": "MESOS", "network_infos": [one] }));
+        rows.launch(network(json!({ "groups": ["a"] })), "network_infos.groups");
+        let labels = json!({ "labels": { "labels": [{ "key": "a", "value": "b" }] } });
+        rows.launch(network(labels), "network_infos.labels");
+        let login = json!({ "name": "a", "credential": { "principal": "a" } });
+        let image = json!({ "image": { "type": "DOCKER", "docker": login } });
+        rows.launch(of(json!({ "type": "MESOS", "mesos": image })), "docker.credential");
         let limits = |name: &str, value: f64| json!({ "limits": { name: { "value": value } } });
         rows.launch(limits("disk", 1.0), "Only cpus and mem may be included");
         let only = |name: &str| json!({ "resources": [scalar(name, 64.0)] });
@@ -169,11 +181,25 @@ async fn groups_are_judged() -> anyhow::Result<()> {
         rows.group(good(), json!({ "executor": stranger }), "is different from executor");
         let docker = json!({ "type": "DOCKER", "docker": { "image": "a" } });
         rows.group(good(), json!({ "container": docker }), "Docker ContainerInfo");
+        for kind in ["HTTP", "TCP"] {
+            let check = json!({ "type": kind, kind.to_lowercase(): { "port": 80 } });
+            let networks = json!({ "type": "MESOS", "network_infos": [{}] });
+            let row = json!({ "health_check": check, "container": networks });
+            rows.group(good(), row, "for nested containers not joining parent's network");
+        }
         let limited = json!({ "limits": { "cpus": { "value": 1.0 } } });
         rows.group(good(), limited, "Resource limits may only be set for tasks within");
         rows.group(good(), json!({ "resources": [scalar("cpus", 99.0)] }), "cpus:99");
         let same = rows.executor(&json!({}));
         rows.group(good(), json!({ "executor": same }), "");
+        let reserved_twice = json!({ "resources": [volume("v"), scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 8.0)] });
+        rows.group(reserved_twice, json!({ "resources": [volume("v")] }), "two volumes of the id");
+        let pod = || json!({ "executor_id": { "value": "pod" } });
+        rows.group(pod(), good(), "");
+        let own = json!({ "container": { "type": "MESOS", "linux_info": { "share_cgroups": false } } });
+        rows.group(pod(), own, "must be the same for all tasks under a single executor");
+        let other = json!({ "resources": [scalar("cpus", 0.2), scalar("mem", 32.0), scalar("disk", 8.0)] });
+        rows.group(with(pod(), &other), good(), "executor pod runs already");
         rows.group(good(), good(), "The `id` field cannot be set on LAUNCH_GROUP operations");
         rows.with_feedback();
         let apart = json!({ "type": "MESOS", "linux_info": { "share_cgroups": false } });

@@ -63,6 +63,8 @@ pub(super) fn networks(of: &str, all: &[NetworkInfo]) -> Result<(), Fault> {
         unset(&format!("{of}.network_infos.name"), one.name.as_ref())?;
         empty(&format!("{of}.network_infos.port_mappings"), &one.port_mappings)?;
         empty(&format!("{of}.network_infos.ip_addresses"), &one.ip_addresses)?;
+        empty(&format!("{of}.network_infos.groups"), &one.groups)?;
+        unset(&format!("{of}.network_infos.labels"), one.labels.as_ref())?;
     }
     Ok(())
 }
@@ -110,6 +112,8 @@ fn read_image(of: &str, spelled: &mesos_v1::Image) -> Result<Image, Fault> {
     }
     let absent = || Fault::new(format!("'{of}.docker' is not set for an image of type DOCKER"));
     let docker = spelled.docker.as_ref().ok_or_else(absent)?;
+    #[expect(deprecated, reason = "it is refused: its successor works")]
+    unset(&format!("{of}.docker.credential"), docker.credential.as_ref())?;
     let login = docker.config.as_ref();
     let login =
         login.map(|config| secret::read(&format!("{of}.docker.config"), config)).transpose()?;
@@ -120,6 +124,8 @@ fn docker(spelled: &Spelled) -> Result<ContainerInfo, Fault> {
     let absent = || Fault::new("DockerInfo 'docker' is not set for DOCKER typed ContainerInfo");
     let docker: &DockerInfo = spelled.docker.as_ref().ok_or_else(absent)?;
     empty("container.docker.port_mappings", &docker.port_mappings)?;
+    #[expect(deprecated, reason = "it is refused like its successors")]
+    unset("container.docker.volume_driver", docker.volume_driver.as_ref())?;
     if docker.parameters.iter().any(|parameter| parameter.key == "name") {
         return Err(Fault::new("Parameter in DockerInfo must not be 'name'"));
     }

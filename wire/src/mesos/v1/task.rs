@@ -5,6 +5,7 @@ use mesos_v1::value::Scalar as SpelledScalar;
 use mesos_v1::{
     ContainerInfo as SpelledContainer, DiscoveryInfo as SpelledDiscovery,
     ExecutorInfo as SpelledExecutor, TaskInfo as Spelled, container_info, discovery_info,
+    health_check,
 };
 use model::container::{DiscoveryInfo, DiscoveryMore, DiscoveryPort, Visibility};
 use model::executor::Given;
@@ -56,10 +57,23 @@ pub fn read_member(spelled: &Spelled, launch: Launch<'_>) -> Result<TaskInfo, Fa
     if spelled.command.is_none() {
         return Err(of("'TaskInfo.command' must be set"));
     }
+    if asks_from_outside(spelled) {
+        return Err(of(
+            "HTTP and TCP health checks are not supported for nested containers not joining parent's network",
+        ));
+    }
     if is_docker(spelled.container.as_ref()) {
         return Err(of("Docker ContainerInfo is not supported on the task"));
     }
     Ok(task)
+}
+
+/// Whether a health check is made over a network that is perhaps not that of its executor.
+fn asks_from_outside(spelled: &Spelled) -> bool {
+    let has_networks =
+        spelled.container.as_ref().is_some_and(|container| !container.network_infos.is_empty());
+    let kind = spelled.health_check.as_ref().map(|check| check.r#type());
+    has_networks && matches!(kind, Some(health_check::Type::Http | health_check::Type::Tcp))
 }
 
 fn is_docker(container: Option<&SpelledContainer>) -> bool {

@@ -5,8 +5,9 @@ use containers::Exited;
 use mesos_v1::agent::Response as Answer;
 use mesos_v1::agent::call::LaunchContainer;
 use mesos_v1::agent::response::{Type, WaitContainer, WaitNestedContainer};
-use mesos_v1::{ContainerId, TaskState};
+use mesos_v1::{ContainerId, TaskResourceLimitation, TaskState};
 use model::resources::Resources;
+use model::told::exceeded;
 use rustix::process::Signal;
 use wire::mesos::v1::{command, container, resource, status, task};
 
@@ -43,14 +44,16 @@ async fn ended(api: &Api, id: &ContainerId) -> Result<WaitContainer, Refusal> {
     let lineage = Lineage::read(id).map_err(Refusal::Bad)?;
     let mut changes = api.0.board.changes();
     loop {
+        let found = guests.find(&lineage);
+        let used = found.as_ref().map(used).unwrap_or_default();
         // Who has just ended may be gone from where it was found, but how it ended is known.
         if let Some(exited) = guests.ended(&lineage) {
-            return Ok(spelled(exited));
+            return Ok(spelled(exited, &used));
         }
-        let found = guests.find(&lineage).ok_or_else(|| Refusal::Unknown(lineage.clone()))?;
+        let found = found.ok_or_else(|| Refusal::Unknown(lineage.clone()))?;
         let container = found.container().ok_or_else(|| no_process(&lineage))?;
         tokio::select! {
-            exited = guests.exits().of(container) => return Ok(spelled(exited)),
+            exited = guests.exits().of(container) => return Ok(spelled(exited, &used)),
             changed = changes.changed() => changed.map_err(|_| {
                 Refusal::Mishap("The agent is ending".to_owned())
             })?,
@@ -58,13 +61,30 @@ async fn ended(api: &Api, id: &ContainerId) -> Result<WaitContainer, Refusal> {
     }
 }
 
-fn spelled(exited: Exited) -> WaitContainer {
+/// What it was started with, as far as that is known.
+fn used(found: &Found) -> Resources {
+    let text = match found {
+        Found::Task(_, held) => return held.info.resources.clone(),
+        Found::Program(_, executor) => return executor.info.resources.clone(),
+        Found::Shared => None,
+        Found::Guest(guest) => match &guest.kind {
+            Kind::Session { .. } => None,
+            Kind::Container { entry, .. } => entry.resources.as_ref(),
+        },
+    };
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn spelled(exited: Exited, used: &Resources) -> WaitContainer {
     let told = WaitContainer { exit_status: Some(exited.wait_status), ..WaitContainer::default() };
     match exited.limitation {
         None => told,
         Some((reason, cause)) => WaitContainer {
             state: Some(TaskState::TaskFailed as i32),
             reason: Some(status::reason(reason) as i32),
+            limitation: Some(exceeded(Some(reason), used))
+                .filter(|all| !all.is_empty())
+                .map(|all| TaskResourceLimitation { resources: resource::shown(&all, None) }),
             message: Some(cause),
             ..told
         },
