@@ -15,7 +15,8 @@ use model::id::ContainerId;
 use model::resources::{Resource, ResourceName, Resources};
 use model::task::Reason;
 use node::{Group, Held};
-use tokio::task::spawn_blocking;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use crate::projects::Projects;
 use crate::sandbox::{Run, Tenant};
 
 const BYTES_PER_MIB: u64 = 1 << 20;
+/// Their disk is the same, and has other work to do.
+const COUNTED_AT_ONCE_MAX: usize = 4;
 /// As `stat` counts them, whatever the file system.
 const BYTES_PER_BLOCK: u64 = 512;
 
@@ -40,24 +43,47 @@ enum Kept {
     Volume(PathBuf),
 }
 
+/// Counts what containers keep, each by itself: one with many files does not hold up the others.
+struct Counting {
+    turns: Arc<Semaphore>,
+    under_way: BTreeSet<ContainerId>,
+    all: JoinSet<(ContainerId, Option<(u64, u64)>)>,
+}
+
 /// Watches until it is told to end.
 pub(super) async fn watch(hands: Hands, every: Duration, ending: CancellationToken) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let turns = Arc::new(Semaphore::new(COUNTED_AT_ONCE_MAX));
+    let mut counting = Counting { turns, under_way: BTreeSet::new(), all: JoinSet::new() };
     loop {
         tokio::select! {
             () = ending.cancelled() => return,
-            _ = ticks.tick() => (),
+            _ = ticks.tick() => counting.begin(&hands),
+            Some(counted) = counting.all.join_next() => {
+                let (container, found) = counted.expect("counting does not panic");
+                counting.under_way.remove(&container);
+                if let Some((used, most)) = found {
+                    end(&hands, &container, used, most).await;
+                }
+            }
         }
-        for (container, rooms) in watched(&hands) {
-            let projects = hands.tools.projects.clone();
-            let counting = spawn_blocking(move || too_much(&projects, &rooms));
-            if let Some((used, most)) = counting.await.expect("counting does not panic") {
-                end(&hands, &container, used, most).await;
+    }
+}
+
+impl Counting {
+    /// Of those that are not being counted still.
+    fn begin(&mut self, hands: &Hands) {
+        for (container, rooms) in watched(hands) {
+            if !self.under_way.insert(container.clone()) {
+                continue;
             }
-            if ending.is_cancelled() {
-                return;
-            }
+            let (turns, projects) = (self.turns.clone(), hands.tools.projects.clone());
+            self.all.spawn(async move {
+                let _turn = turns.acquire().await.expect("nobody closes it");
+                let found = spawn_blocking(move || too_much(&projects, &rooms)).await;
+                (container, found.expect("counting does not panic"))
+            });
         }
     }
 }
