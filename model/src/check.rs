@@ -41,7 +41,7 @@ impl CheckStatus {
         match probe {
             Probe::Http { .. } => CheckStatus::Http(None),
             Probe::Tcp { .. } => CheckStatus::Tcp(None),
-            Probe::Command(_) => CheckStatus::Command(None),
+            Probe::Command(..) => CheckStatus::Command(None),
         }
     }
 }

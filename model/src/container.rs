@@ -354,7 +354,24 @@ pub enum Probe {
     },
     /// Runs inside the container; healthy means exit status 0.
     #[n(2)]
-    Command(#[n(0)] Run),
+    Command(#[n(0)] Run, #[cbor(n(1), default)] Apart),
+}
+
+/// In what a check's command differs from its task.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Apart {
+    /// Besides what the task has.
+    #[n(0)]
+    pub environment: Vec<(String, String)>,
+    #[n(1)]
+    pub user: Option<String>,
+}
+
+impl Probe {
+    /// With all that the task has.
+    pub fn command(run: Run) -> Self {
+        Probe::Command(run, Apart::default())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -429,4 +446,21 @@ pub struct DiscoveryPort {
     /// Where it differs from the task's.
     #[n(4)]
     pub visibility: Option<Visibility>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_checks_are_read_as_they_were_written_before_they_had_more() {
+        #[derive(Encode)]
+        enum Before {
+            #[n(2)]
+            Command(#[n(0)] Run),
+        }
+        let run = Run::Shell("true".to_owned());
+        let written = minicbor::to_vec(Before::Command(run.clone())).expect("memory takes all");
+        assert_eq!(minicbor::decode::<Probe>(&written).expect("readable"), Probe::command(run));
+    }
 }

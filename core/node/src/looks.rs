@@ -182,8 +182,8 @@ fn status(probe: &Probe, finding: &Finding) -> CheckStatus {
         (Probe::Http { .. }, Finding::Page(answer)) => CheckStatus::Http(Some(answer.status)),
         (Probe::Tcp { .. }, Finding::Connected) => CheckStatus::Tcp(Some(true)),
         (Probe::Tcp { .. }, Finding::Nothing(_)) => CheckStatus::Tcp(Some(false)),
-        (Probe::Command(_), Finding::Exited(status)) => CheckStatus::Command(Some(*status)),
-        (Probe::Http { .. } | Probe::Tcp { .. } | Probe::Command(_), _) => {
+        (Probe::Command(..), Finding::Exited(status)) => CheckStatus::Command(Some(*status)),
+        (Probe::Http { .. } | Probe::Tcp { .. } | Probe::Command(..), _) => {
             CheckStatus::unknown(probe)
         }
     }

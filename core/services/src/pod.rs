@@ -251,7 +251,7 @@ impl TaskGroup {
             PodProbe::Tcp { endpoint } => {
                 Probe::Tcp { port: port(endpoint)?, family: Family::Ipv4 }
             }
-            PodProbe::Exec(command) => Probe::Command(probe::run(command)),
+            PodProbe::Exec(command) => Probe::command(probe::run(command)),
         })
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn health_check(check: &AppHealthCheck, ports: &[u16]) -> Option<Heal
         CheckKind::Tcp { port, family, mesos: _ } => {
             Probe::Tcp { port: number(*port, ports)?, family: *family }
         }
-        CheckKind::Command(command) => Probe::Command(Run::Shell(command.clone())),
+        CheckKind::Command(command) => Probe::command(Run::Shell(command.clone())),
     };
     // `delaySeconds` is Mesos' own word: what Marathon would probe by itself is probed from the start, and it is
     // services who kill for it.
@@ -63,7 +63,7 @@ pub(crate) fn check(check: Option<&Check>, ports: &[u16]) -> Option<CheckInfo> {
             ignore_1xx: false,
         },
         Kind::Tcp { port: at } => Probe::Tcp { port: port(at)?, family },
-        Kind::Command(command) => Probe::Command(run(command)),
+        Kind::Command(command) => Probe::command(run(command)),
     };
     Some(CheckInfo { probe, delay: *delay, interval: *interval, timeout: *timeout })
 }

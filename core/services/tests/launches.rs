@@ -218,7 +218,7 @@ fn health_checks_probe_the_ports_that_were_given() {
     check(tcp(CheckPort::Index(1)), &|port| Probe::Tcp { port, family: Family::Ipv4 });
     check(tcp(CheckPort::Number(80)), &|_| Probe::Tcp { port: 80, family: Family::Ipv4 });
     check(CheckKind::Command("true".to_owned()), &|_| {
-        Probe::Command(Run::Shell("true".to_owned()))
+        Probe::command(Run::Shell("true".to_owned()))
     });
 }
 

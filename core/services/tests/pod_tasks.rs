@@ -297,6 +297,6 @@ fn health_checks_probe_the_port_that_the_container_listens_at() {
     );
     check(
         PodProbe::Exec(Command::Argv(vec!["true".to_owned()])),
-        Some(Probe::Command(Run::Exec(vec!["true".to_owned()]))),
+        Some(Probe::command(Run::Exec(vec!["true".to_owned()]))),
     );
 }

@@ -179,7 +179,7 @@ fn a_check_is_made_by_the_agent_and_its_result_is_kept() {
     check(tcp(Some(CheckPort::Number(80))), |_| Probe::Tcp { port: 80, family: Family::Ipv4 });
     let argv = vec!["/bin/true".to_owned()];
     check(Kind::Command(Command::Argv(argv)), |_| {
-        Probe::Command(Run::Exec(vec!["/bin/true".to_owned()]))
+        Probe::command(Run::Exec(vec!["/bin/true".to_owned()]))
     });
 }
 

@@ -105,6 +105,6 @@ fn fine(probe: &Probe) -> Finding {
             Finding::Page(PageAnswer { status: 200, content_type, body })
         }
         Probe::Tcp { .. } => Finding::Connected,
-        Probe::Command(_) => Finding::Exited(0),
+        Probe::Command(..) => Finding::Exited(0),
     }
 }

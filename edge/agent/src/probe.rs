@@ -7,7 +7,7 @@ use containers::Containers;
 use containers::session::Streams;
 use containers::spec::Exec;
 use model::check::PageAnswer;
-use model::container::{Family, Probe, Run, Scheme};
+use model::container::{Apart, Family, Probe, Run, Scheme};
 use model::id::ContainerId;
 use node::{Answer, Finding, Look};
 use reqwest::header::CONTENT_TYPE;
@@ -86,8 +86,8 @@ impl Prober {
         within: Duration,
     ) -> Result<Answer, String> {
         let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
-        if let Probe::Command(run) = probe {
-            return match self.command(containers, container, run, within).await? {
+        if let Probe::Command(run, apart) = probe {
+            return match self.command(containers, container, exec(run, apart), within).await? {
                 0 => Ok(Answer::Passed),
                 status => Err(format!("the command ended with {}", how(status))),
             };
@@ -124,8 +124,8 @@ impl Prober {
     async fn find(&self, containers: &Containers, glance: &Glance) -> Result<Finding, String> {
         let Glance { container, look, probe, within } = glance;
         let _turn = self.turns.acquire().await.map_err(|cause| cause.to_string())?;
-        if let Probe::Command(run) = probe {
-            return match self.command(containers, container, run, *within).await? {
+        if let Probe::Command(run, apart) = probe {
+            return match self.command(containers, container, exec(run, apart), *within).await? {
                 status if status & 0x7f == 0 => Ok(Finding::Exited(status >> 8 & 0xff)),
                 status => Err(format!("the command ended with {}", how(status))),
             };
@@ -140,13 +140,13 @@ impl Prober {
         &self,
         containers: &Containers,
         container: &ContainerId,
-        run: &Run,
+        exec: Exec,
         within: Duration,
     ) -> Result<i32, String> {
         let Some(engine) = self.engine.as_ref().filter(|engine| engine.has(container)) else {
-            return command(containers, container, run, within).await;
+            return command(containers, container, exec, within).await;
         };
-        let ran = timeout(within, engine.run(container, run)).await;
+        let ran = timeout(within, engine.run(container, exec)).await;
         ran.unwrap_or_else(|_| Err(format!("the command ran for {} s", within.as_secs_f64())))
     }
 }
@@ -163,7 +163,7 @@ impl Asker {
                 let page = Page { scheme: *scheme, port: *port, path, ignore_1xx: *ignore_1xx };
                 timeout(within, self.http(page, *family)).await.unwrap_or_else(|_| late())
             }
-            Probe::Command(_) => unreachable!("commands run in the container"),
+            Probe::Command(..) => unreachable!("commands run in the container"),
         }
     }
 
@@ -181,7 +181,7 @@ impl Asker {
                 let url = || page.url(addresses(self.ip, *family)[0]);
                 read.unwrap_or_else(|_| Err(late(&url()))).map(Finding::Page)
             }
-            Probe::Command(_) => unreachable!("commands run in the container"),
+            Probe::Command(..) => unreachable!("commands run in the container"),
         }
     }
 
@@ -296,28 +296,32 @@ async fn read(mut answer: reqwest::Response) -> Result<PageAnswer, String> {
 async fn command(
     containers: &Containers,
     container: &ContainerId,
-    run: &Run,
+    exec: Exec,
     within: Duration,
 ) -> Result<i32, String> {
     // Without its control the process is killed.
-    let ended = timeout(within, run_in(containers, container, run)).await;
+    let ended = timeout(within, run_in(containers, container, exec)).await;
     ended.unwrap_or_else(|_| {
         Err(format!("the command did not end within {} s", within.as_secs_f64()))
     })
 }
 
+/// With what the task has, but for what is said apart.
+fn exec(run: &Run, apart: &Apart) -> Exec {
+    Exec {
+        run: run.clone(),
+        environment: apart.environment.clone(),
+        user: apart.user.clone(),
+        working_dir: None,
+        terminal: None,
+    }
+}
+
 async fn run_in(
     containers: &Containers,
     container: &ContainerId,
-    run: &Run,
+    exec: Exec,
 ) -> Result<i32, String> {
-    let exec = Exec {
-        run: run.clone(),
-        environment: Vec::new(),
-        user: None,
-        working_dir: None,
-        terminal: None,
-    };
     let session = containers.exec(container, exec).await;
     let session = session.map_err(|cause| format!("running the command: {cause:#}"))?;
     let Streams::Pipes { stdin, stdout, stderr } = session.streams else {

@@ -125,7 +125,7 @@ fn changes_of_what_a_check_finds_are_told_and_nothing_follows() {
         assert_eq!(world.looked(Look::Check, finding), NOTHING, "the same");
         assert_eq!(world.pass(10), ["look Check"], "for ever");
     };
-    let command = || Probe::Command(Run::Shell("true".to_owned()));
+    let command = || Probe::command(Run::Shell("true".to_owned()));
     let tcp = || Probe::Tcp { port: 80, family: Family::Ipv4 };
     check(page(), answer(500), "Http(Some(500))");
     check(tcp(), Finding::Connected, "Tcp(Some(true))");

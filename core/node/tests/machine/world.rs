@@ -71,7 +71,7 @@ pub(crate) fn task(id: &str) -> TaskInfo {
 /// Every 10 s from the fifth on, with 30 s of grace.
 pub(crate) fn check(failures_max: u32) -> HealthCheck {
     HealthCheck {
-        probe: Probe::Command(Run::Shell("true".to_owned())),
+        probe: Probe::command(Run::Shell("true".to_owned())),
         delay: Duration::from_secs(5),
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(20),

@@ -23,7 +23,7 @@ use bollard::models::{ContainerState, ContainerStateStatusEnum, ExecConfig};
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions,
 };
-use containers::spec::{Limits, Root, Spec};
+use containers::spec::{Exec, Limits, Root, Spec};
 use futures::StreamExt;
 use images::Login;
 use model::confinement::{Capabilities, Confinement};
@@ -280,13 +280,16 @@ impl Engine {
     }
 
     /// Runs a command in a container; gives how it ended, as `wait` tells it.
-    pub(crate) async fn run(&self, container: &ContainerId, run: &Run) -> Result<i32, String> {
-        let argv = match run {
-            Run::Shell(text) => vec!["/bin/sh".to_owned(), "-c".to_owned(), text.clone()],
-            Run::Exec(argv) | Run::Image(argv) => argv.clone(),
+    pub(crate) async fn run(&self, container: &ContainerId, exec: Exec) -> Result<i32, String> {
+        let argv = match exec.run {
+            Run::Shell(text) => vec!["/bin/sh".to_owned(), "-c".to_owned(), text],
+            Run::Exec(argv) | Run::Image(argv) => argv,
         };
+        let variable = |(name, value): &(String, String)| format!("{name}={value}");
         let config = ExecConfig {
             cmd: Some(argv),
+            env: Some(exec.environment.iter().map(variable).collect()),
+            user: exec.user,
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             ..Default::default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::check::{CheckInfo, CheckStatus, ReadinessCheck};
 use model::confinement::{Confinement, Sharing};
 use model::container::{
-    Bounds, ContainerInfo, ContainerKind, Family, HealthCheck, Probe, Run, Scheme,
+    Apart, Bounds, ContainerInfo, ContainerKind, Family, HealthCheck, Probe, Run, Scheme,
 };
 use model::task::{Reason, TaskInfo, TaskState};
 use nix::sched::{CloneFlags, setns};
@@ -58,15 +58,27 @@ fn page(port: u16) -> Probe {
     }
 }
 
+/// Run by another user, who is told something.
+fn another(text: &str) -> Probe {
+    let environment = vec![("WORD".to_owned(), "yes".to_owned())];
+    let apart = Apart { environment, user: Some("nobody".to_owned()) };
+    Probe::Command(Run::Shell(text.to_owned()), apart)
+}
+
 pub(crate) async fn what_a_check_finds_is_told_and_readiness_once() {
     let mut world = World::open().await;
     let bad = server(500).await;
-    let command = |text: &str| Probe::Command(Run::Shell(text.to_owned()));
+    let command = |text: &str| Probe::command(Run::Shell(text.to_owned()));
     for (id, probe, found) in [
         ("a", page(bad), CheckStatus::Http(Some(500))),
         ("b", Probe::Tcp { port: bad, family: Family::Ipv4 }, CheckStatus::Tcp(Some(true))),
         ("c", Probe::Tcp { port: 1, family: Family::Ipv4 }, CheckStatus::Tcp(Some(false))),
         ("d", command("exit 7"), CheckStatus::Command(Some(7))),
+        (
+            "f",
+            another(r#"test "$(id -un) $WORD" = "nobody yes" && exit 9"#),
+            CheckStatus::Command(Some(9)),
+        ),
     ] {
         let (delay, second) = (Duration::ZERO, Duration::from_secs(1));
         let check = CheckInfo { probe, delay, interval: second, timeout: 5 * second };
@@ -138,7 +150,7 @@ pub(crate) async fn health_is_told_by_port_page_and_command() {
     let mut world = World::open().await;
     let (good, bad) = (server(200).await, server(500).await);
     let tcp = |port| Probe::Tcp { port, family: Family::Ipv4 };
-    let command = |text: &str| Probe::Command(Run::Shell(text.to_owned()));
+    let command = |text: &str| Probe::command(Run::Shell(text.to_owned()));
     for (id, probe, healthy) in [
         ("a", page(good), true),
         ("b", page(bad), false),

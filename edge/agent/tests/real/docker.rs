@@ -246,7 +246,7 @@ pub(crate) async fn a_task_under_docker_is_probed_inside_and_may_be_killed_there
     let mut world = world(&engine).await;
     let probe = "[ -e /bin/busybox ] && [ ! -e /home ]";
     let health = HealthCheck {
-        probe: Probe::Command(Run::Shell(probe.to_owned())),
+        probe: Probe::command(Run::Shell(probe.to_owned())),
         delay: Duration::ZERO,
         interval: Duration::from_millis(100),
         timeout: Duration::from_secs(20),

@@ -5,7 +5,7 @@ use mesos_v1::health_check::{HttpCheckInfo, TcpCheckInfo, Type};
 use mesos_v1::network_info::Protocol;
 use mesos_v1::{CheckInfo as SpelledCheck, CommandInfo, HealthCheck as Spelled};
 use model::check::CheckInfo;
-use model::container::{Family, HealthCheck, Probe, Scheme};
+use model::container::{Apart, Family, HealthCheck, Probe, Scheme};
 
 use super::command::{self, Around};
 use super::{Fault, seconds};
@@ -109,12 +109,13 @@ fn command_probe(
         let what = if command.shell() { "'shell command'" } else { "'executable path'" };
         return Err(Fault::new(format!("{of} must contain {what}")));
     }
-    super::unset(&format!("{field}.environment"), command.environment.as_ref())?;
-    super::unset(&format!("{field}.user"), command.user.as_ref())?;
     super::empty(&format!("{field}.uris"), &command.uris)?;
     // It is a program inside the container, whatever the image says of its own.
     let around = if around == Around::Docker { Around::Image } else { around };
-    command::run(command, around).map(Probe::Command)
+    let model::container::CommandInfo { run, environment, secrets, user, uris: _ } =
+        command::read(command, around)?;
+    super::empty(&format!("{field}.environment.variables.secret"), &secrets)?;
+    Ok(Probe::Command(run, Apart { environment, user }))
 }
 
 fn absolute(path: String, of: &str) -> Result<String, Fault> {
@@ -177,5 +178,51 @@ fn family(protocol: Protocol) -> Family {
     match protocol {
         Protocol::IPv4 => Family::Ipv4,
         Protocol::IPv6 => Family::Ipv6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesos_v1::codec::Encoding;
+    use model::container::Run;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Of a health check, and the same of one that is only shown.
+    fn check(command: &Value, expected: Result<Probe, &str>) {
+        let health = json!({ "type": "COMMAND", "command": command }).to_string();
+        let health: Spelled = Encoding::Json.decode(health.as_bytes()).expect("a health check");
+        let shown = json!({ "type": "COMMAND", "command": { "command": command } }).to_string();
+        let shown: SpelledCheck = Encoding::Json.decode(shown.as_bytes()).expect("a check");
+        let found = [
+            read(&health, Around::Host).map(|one| one.probe),
+            read_shown(&shown, Around::Host).map(|one| one.probe),
+        ];
+        for found in found {
+            match (found, &expected) {
+                (Ok(found), expected) => assert_eq!(Ok(&found), expected.as_ref(), "{command}"),
+                (Err(Fault(cause)), Err(part)) => assert!(cause.contains(part), "{cause}"),
+                (Err(Fault(cause)), Ok(_)) => panic!("{command}: {cause}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_may_have_an_environment_and_a_user_of_its_own() {
+        let run = || Run::Shell("true".to_owned());
+        check(&json!({ "value": "true" }), Ok(Probe::command(run())));
+        let variables = json!([{ "name": "PORT", "value": "80" }]);
+        let own =
+            json!({ "value": "true", "user": "nobody", "environment": { "variables": variables } });
+        let environment = vec![("PORT".to_owned(), "80".to_owned())];
+        let apart = Apart { environment, user: Some("nobody".to_owned()) };
+        check(&own, Ok(Probe::Command(run(), apart)));
+        let fetches = json!({ "value": "true", "uris": [{ "value": "http://h/x" }] });
+        check(&fetches, Err("command.uris"));
+        let bare = json!([{ "name": "PORT" }]);
+        let bare = json!({ "value": "true", "environment": { "variables": bare } });
+        check(&bare, Err("must have a value set"));
+        check(&json!({ "shell": true }), Err("must contain 'shell command'"));
     }
 }
