@@ -1,9 +1,10 @@
 //! Checks: those that kill, and those that are only shown.
 
 use mesos_v1::check_info::Type as CheckType;
+use mesos_v1::environment::Variable;
 use mesos_v1::health_check::{HttpCheckInfo, TcpCheckInfo, Type};
 use mesos_v1::network_info::Protocol;
-use mesos_v1::{CheckInfo as SpelledCheck, CommandInfo, HealthCheck as Spelled};
+use mesos_v1::{CheckInfo as SpelledCheck, CommandInfo, Environment, HealthCheck as Spelled};
 use model::check::CheckInfo;
 use model::container::{Apart, Family, HealthCheck, Probe, Scheme};
 
@@ -51,8 +52,16 @@ pub(crate) fn spell(check: &HealthCheck) -> Spelled {
             let tcp = TcpCheckInfo { port: u32::from(*port), protocol: Some(protocol(*family)) };
             Spelled { r#type: Some(Type::Tcp.into()), tcp: Some(tcp), ..spelled }
         }
-        Probe::Command(run) => {
-            let command = Some(command::spell_run(run));
+        Probe::Command(run, Apart { environment, user }) => {
+            let variable = |(name, value): &(String, String)| Variable {
+                name: name.clone(),
+                value: Some(value.clone()),
+                ..Variable::default()
+            };
+            let variables = environment.iter().map(variable).collect();
+            let environment = (!environment.is_empty()).then_some(Environment { variables });
+            let (user, spelled_run) = (user.clone(), command::spell_run(run));
+            let command = Some(CommandInfo { environment, user, ..spelled_run });
             Spelled { r#type: Some(Type::Command.into()), command, ..spelled }
         }
     }
@@ -199,6 +208,9 @@ mod tests {
             read(&health, Around::Host).map(|one| one.probe),
             read_shown(&shown, Around::Host).map(|one| one.probe),
         ];
+        if let Ok(one) = read(&health, Around::Host) {
+            assert_eq!(read(&spell(&one), Around::Host), Ok(one), "as it is shown");
+        }
         for found in found {
             match (found, &expected) {
                 (Ok(found), expected) => assert_eq!(Ok(&found), expected.as_ref(), "{command}"),
