@@ -40,7 +40,10 @@ impl Daemon {
         let asked = |sharing| sharing == Some(Sharing::Parent);
         let (pid, ipc) = (asked(spec.confinement.pid), asked(spec.confinement.ipc));
         let net = spec.confinement.net != Some(Sharing::Private) && spec.network.is_none();
-        let found = match (&spec.shares, spec.container.as_str().rsplit_once(WITHIN)) {
+        // Who lies in one that is in the machine's network is in that anyway.
+        let outer = spec.container.as_str().rsplit_once(WITHIN);
+        let net = net && outer.is_some_and(|(outer, _)| self.is_apart(&ContainerId::new(outer)));
+        let found = match (&spec.shares, outer) {
             (Some(shares), _) => {
                 let keeper = self.keeper(spec, shares).await?;
                 let cgroup = self.cgroup(&keeper_of(&shares.group));

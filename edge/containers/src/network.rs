@@ -12,6 +12,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use crate::Containers;
+use crate::daemon::Daemon;
 use crate::run_dir::APART;
 
 /// Of a container. It stays while this does.
@@ -37,7 +38,13 @@ impl Containers {
 
     /// Whether it may be in another network than the machine.
     pub fn is_apart(&self, container: &ContainerId) -> bool {
-        self.0.run_dir(container).join(APART).exists()
+        self.0.is_apart(container)
+    }
+}
+
+impl Daemon {
+    pub(crate) fn is_apart(&self, container: &ContainerId) -> bool {
+        self.run_dir(container).join(APART).exists()
     }
 }
 

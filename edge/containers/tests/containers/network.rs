@@ -155,10 +155,14 @@ async fn the_daemon_can_work_in_a_containers_network() {
     let (other, _) = lasting(&mut world, |spec| spec).await;
     let network = world.containers().network(&other.container).await.expect("it runs");
     assert!(network.is_none(), "it is in the machine's");
+    let within = ContainerId::new(format!("{}.inner", other.container));
+    let within = Spec { container: within, ..world.spec(shell("exec sleep 1000")) };
+    world.launch(&within).await;
+    assert!(!world.containers().is_apart(&within.container), "and so is what lies in it");
     for spec in [&spec, &other] {
         world.containers().stop(&spec.container, Duration::ZERO).await.expect("asked");
     }
-    for _ in 0..2 {
+    for _ in 0..3 {
         let ended = world.next_event().await.container;
         world.containers().remove(&ended).await.expect("removed");
     }
