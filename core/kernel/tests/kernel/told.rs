@@ -18,9 +18,9 @@ use crate::stage::{BIG, Stage, executor, framework, offers, register, status, ta
 const AWARE: &[Capability] = &[Capability::PartitionAware];
 
 fn updates(effects: &[Effect]) -> Vec<TaskStatus> {
-    let update = |effect: &Effect| match effect {
-        Effect::Event(_, Event::Update(status)) => Some(status.clone()),
-        _ => None,
+    let update = |effect: &Effect| {
+        let Effect::Event(_, Event::Update(status)) = effect else { return None };
+        Some(status.clone())
     };
     effects.iter().filter_map(update).collect()
 }

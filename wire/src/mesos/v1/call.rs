@@ -296,7 +296,15 @@ fn with_feedback(spelled: &SpelledOperation) -> Option<Operation> {
             let tasks = groups.flat_map(|group| &group.task_group.tasks);
             (tasks.collect(), Reason::TaskGroupInvalid, "LAUNCH_GROUP")
         }
-        _ => return None,
+        OperationType::Reserve
+        | OperationType::Unreserve
+        | OperationType::Create
+        | OperationType::Destroy
+        | OperationType::GrowVolume
+        | OperationType::ShrinkVolume
+        | OperationType::CreateDisk
+        | OperationType::DestroyDisk
+        | OperationType::Unknown => return None,
     };
     let cause = format!("The `id` field cannot be set on {of} operations");
     let refuse = |one| refused(one, reason, cause.clone());
