@@ -68,7 +68,7 @@ fn judge(one: &Resource) -> Result<()> {
         }
         DiskKind::Unknown | DiskKind::Block | DiskKind::Raw => {
             bail!(
-                "its disk is neither of type PATH nor MOUNT: others need a resource provider, and there are none"
+                "its disk is neither of type PATH nor MOUNT: others are brought by a resource provider"
             )
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::container::VolumeMode;
-use model::id::{AgentId, Serial};
+use model::id::{AgentId, ProviderId, Serial};
 use model::operation::Conversion;
 use model::resources::{
     Amount, DiskInfo, DiskVolume, Labels, Persistence, Reservation, ReservationKind, Resource,
@@ -194,9 +194,9 @@ impl Services {
         claim.subtract(&Resources::new(volumes.iter().map(Resource::without_volume)));
         claim.add(&Resources::new(volumes.clone()));
         instance.claim = Some(Arc::new(claim.clone()));
-        let source = Vec::new();
-        filling.first.push(convert(Conversion::Reserve { source, resources }));
-        filling.first.push(convert(Conversion::Create { volumes }));
+        let reserve = |resources| Conversion::Reserve { source: Vec::new(), resources };
+        filling.first.extend(for_each_provider(resources, reserve));
+        filling.first.extend(for_each_provider(volumes, |volumes| Conversion::Create { volumes }));
         claim
     }
 
@@ -272,6 +272,18 @@ fn convert(conversion: Conversion) -> Operation {
     Operation::Convert { id: None, conversion }
 }
 
+/// One for what is the agent's own, and one for what each provider brings: none can be about both.
+fn for_each_provider(
+    all: Vec<Resource>,
+    of: impl Fn(Vec<Resource>) -> Conversion,
+) -> Vec<Operation> {
+    let mut by_provider: BTreeMap<Option<ProviderId>, Vec<Resource>> = BTreeMap::new();
+    for one in all {
+        by_provider.entry(one.provider().cloned()).or_default().push(one);
+    }
+    by_provider.into_values().map(|all| convert(of(all))).collect()
+}
+
 /// Volumes first, then the reservations.
 fn clear(all: &[&Resource]) -> Vec<Operation> {
     let is_volume = |one: &&&Resource| one.is_persistent_volume();
@@ -280,7 +292,8 @@ fn clear(all: &[&Resource]) -> Vec<Operation> {
         true => one.without_volume(),
         false => (*one).clone(),
     }));
-    let destroy = (!volumes.is_empty()).then(|| convert(Conversion::Destroy { volumes }));
+    let mut clearing = for_each_provider(volumes, |volumes| Conversion::Destroy { volumes });
     let resources = resources.iter().cloned().collect();
-    destroy.into_iter().chain([convert(Conversion::Unreserve { resources })]).collect()
+    clearing.extend(for_each_provider(resources, |resources| Conversion::Unreserve { resources }));
+    clearing
 }

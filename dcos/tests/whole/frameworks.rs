@@ -94,7 +94,7 @@ impl Scheduler {
         self.id = Some(subscribed.expect("of that type").framework_id);
     }
 
-    async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         loop {
             if let Some(record) = self.reader.take().expect("records") {
                 return Encoding::Protobuf.decode(&record).expect("an event");
@@ -119,7 +119,7 @@ impl Scheduler {
         }
     }
 
-    async fn hear(&mut self, status: &TaskStatus) {
+    pub(crate) async fn hear(&mut self, status: &TaskStatus) {
         self.states.insert(status.task_id.value.clone(), status.state());
         let (Some(uuid), Some(agent)) = (&status.uuid, &status.agent_id) else { return };
         let acknowledge = call::Acknowledge {

@@ -15,6 +15,7 @@ mod images;
 mod life;
 mod pods;
 mod processes;
+mod providers;
 mod readiness;
 mod refusals;
 #[path = "../../../edge/images/tests/support/mod.rs"]

@@ -7,7 +7,7 @@
 //! - principals of who has logged in: `tests/access.rs`;
 //! - `ExecutorInfo.framework_id` that is not set: Mesos' master fills it in before it looks, and so does ours;
 //! - agents without HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, RESIZE_VOLUME, TASK_RESOURCE_LIMITS: all of ours have them;
-//! - resources of several providers: the agent of these tests has none; core/kernel judges those;
+//! - operations on resources of providers: `core/kernel/tests/kernel/providers.rs`, for no agent here has one;
 //! - resources that are allocated to nobody: as in Mesos, the offer's role is filled in;
 //! - inverse offers that are not valid any more: they are answered, and nothing follows from that;
 //! - calls of operators: `tests/mesos.rs`.
