@@ -85,9 +85,15 @@ pub const MASTER: [Endpoint; 32] = [
     of("redirect", "", GET, "Redirects to the leading master."),
 ];
 
-pub const AGENT: [Endpoint; 18] = [
+pub const AGENT: [Endpoint; 19] = [
     of(S, "/api/v1", POST, "The agent's API: a call of mesos.v1.agent, in JSON or protobuf."),
     of(S, "/api/v1/executor", POST, "The executor API: a call of mesos.v1.executor."),
+    of(
+        S,
+        "/api/v1/resource_provider",
+        POST,
+        "The resource provider API: a call of mesos.v1.resource_provider.",
+    ),
     of(S, "/containerizer/debug", GET, "Which containers are about to be launched."),
     of(
         S,
