@@ -63,6 +63,29 @@ impl Counted {
         }
     }
 
+    /// Of everything whatever one of the two has more of.
+    pub(crate) fn at_least(mut self, other: &Counted) -> Self {
+        self.known.iter_mut().zip(other.known).for_each(|(mine, theirs)| *mine = theirs.max(*mine));
+        for (name, amount) in &other.others {
+            let mine = self.others.entry(name.clone()).or_default();
+            *mine = amount.max(mine).to_owned();
+        }
+        self
+    }
+
+    /// What is left of it beside the other, if anything.
+    pub(crate) fn without(&self, other: &Counted) -> Self {
+        let mut left = self.clone();
+        for (mine, theirs) in left.known.iter_mut().zip(other.known) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        left.others.retain(|name, mine| {
+            *mine = mine.saturating_sub(other.others.get(name).copied().unwrap_or(0));
+            *mine > 0
+        });
+        left
+    }
+
     /// Whether it is more of anything.
     pub(crate) fn exceeds(&self, other: &Counted) -> bool {
         let mut known = self.known.iter().zip(other.known);
@@ -93,6 +116,16 @@ impl Counted {
         let others =
             others.map(|(name, amount)| (ResourceName::Other(name.clone()), Scalar(*amount)));
         known.chain(others).filter(|(_, amount)| !amount.is_zero()).collect()
+    }
+}
+
+impl From<&Quantities> for Counted {
+    fn from(quantities: &Quantities) -> Self {
+        let all = quantities.iter().filter(|(_, amount)| !amount.is_zero());
+        let all: Vec<Resource> = all
+            .map(|(name, amount)| Resource::plain(name.clone(), Amount::Scalar(amount)))
+            .collect();
+        Self::of(all.iter())
     }
 }
 
@@ -194,13 +227,16 @@ impl Headroom {
         }
     }
 
-    /// No more of it than that, whatever the limits.
-    pub(crate) fn at_most(&mut self, name: &ResourceName, left: u64) {
-        if let ResourceName::Other(name) = name {
-            self.others.entry(name.clone()).or_insert(u64::MAX);
+    /// No more than that of what is laid aside for anybody, whatever the limits.
+    pub(crate) fn narrow_where(&mut self, laid_aside: &Counted, left: &Counted) {
+        for (at, mine) in self.known.iter_mut().enumerate() {
+            if laid_aside.known[at] > 0 {
+                *mine = left.known[at].min(*mine);
+            }
         }
-        if let Some(mine) = self.room(name) {
-            *mine = left.min(*mine);
+        for name in laid_aside.others.keys() {
+            let mine = self.others.entry(name.clone()).or_insert(u64::MAX);
+            *mine = left.others.get(name).copied().unwrap_or(0).min(*mine);
         }
     }
 

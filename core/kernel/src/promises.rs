@@ -14,7 +14,7 @@ use crate::{Kernel, Out};
 impl Kernel {
     pub(crate) fn promise(&mut self, role: &Role, promised: Option<Quantities>) {
         let had_promises = self.shares.has_promises();
-        self.shares.set_promises(role, promised.filter(|promised| !promised.is_empty()));
+        self.shares.set_promises(role, promised.as_ref().filter(|promised| !promised.is_empty()));
         if self.shares.has_promises() && !had_promises {
             (0..self.offers.stocks.len()).for_each(|slot| self.count_spare(slot));
         }
@@ -57,8 +57,7 @@ impl Kernel {
 
     /// What is promised more of than is free.
     fn short_of(&self) -> Vec<ResourceName> {
-        let short = self.shares.laid_aside().iter();
-        let short = short.filter(|(name, needed)| *needed > self.offers.spare.get(name));
-        short.map(|(name, _)| name.clone()).collect()
+        let short = self.shares.laid_aside().without(&self.offers.spare).quantities();
+        short.iter().map(|(name, _)| name.clone()).collect()
     }
 }

@@ -54,16 +54,6 @@ impl Quantities {
             self.0.entry(name.clone()).or_default().0 += amount.0;
         }
     }
-
-    pub(crate) fn subtract(&mut self, other: &Quantities) {
-        for (name, amount) in other.iter() {
-            let mine = self.0.get_mut(name).expect("what is taken out was put in");
-            mine.0 = mine.0.checked_sub(amount.0).expect("likewise");
-            if mine.is_zero() {
-                self.0.remove(name);
-            }
-        }
-    }
 }
 
 impl FromIterator<(ResourceName, Scalar)> for Quantities {

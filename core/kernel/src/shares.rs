@@ -347,7 +347,7 @@ impl Shares {
                 room.narrow(limits, &node.held.counted);
             }
         }
-        if !self.laid_aside().is_empty() {
+        if !self.laid_aside().is_zero() {
             let room = headroom.get_or_insert_with(Headroom::unlimited);
             self.narrow_to_promises(turn.at, spare, room);
         }

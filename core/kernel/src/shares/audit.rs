@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::id::Role;
 
 use super::Shares;
-use crate::amounts::Amounts;
+use crate::amounts::{Amounts, Counted};
 use crate::demand::Client;
 use crate::quota::Quantities;
 
@@ -41,7 +41,8 @@ impl Shares {
             let offered = Recount::within(&found.offered, role).counted;
             assert_eq!(node.offered, offered, "offered within {role}");
             assert_eq!(node.limits.as_ref(), found.limits.get(role), "the limits of {role}");
-            assert_eq!(node.promised.as_ref(), found.promised.get(role), "the promises to {role}");
+            let promised = found.promised.get(role).map(Counted::from);
+            assert_eq!(node.promised, promised, "the promises to {role}");
         }
         self.audit_promises();
         for (client, number) in &self.numbers {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use model::id::Role;
-use model::resources::{ResourceName, Scalar};
+use model::resources::ResourceName;
 
 use super::Shares;
 use super::tree::{At, Node, ROOT};
@@ -15,31 +15,22 @@ use crate::demand::Number;
 use crate::quota::Quantities;
 
 impl Node {
-    fn promised(&self, name: &ResourceName) -> u64 {
-        self.promised.as_ref().and_then(|all| all.get(name)).unwrap_or_default().0
-    }
-
     /// What it is promised and does not hold.
-    fn lacks(&self, name: &ResourceName) -> u64 {
-        self.promised(name).saturating_sub(self.held.counted.get(name).0)
+    fn lacks(&self) -> Counted {
+        self.promised.as_ref().map(|all| all.without(&self.held.counted)).unwrap_or_default()
     }
 
-    fn count_need(&self) -> Quantities {
-        let promised = self.promised.iter().flat_map(|all| all.iter().map(|(name, _)| name));
-        let names = promised.chain(self.needed_below.iter().map(|(name, _)| name));
-        let need = |name: &ResourceName| {
-            let below = self.needed_below.get(name).unwrap_or_default().0;
-            (name.clone(), Scalar(below.max(self.lacks(name))))
-        };
-        names.map(need).filter(|(_, amount)| !amount.is_zero()).collect()
+    fn count_need(&self) -> Counted {
+        self.lacks().at_least(&self.needed_below)
     }
 }
 
 impl Shares {
-    pub(crate) fn set_promises(&mut self, role: &Role, promised: Option<Quantities>) {
+    pub(crate) fn set_promises(&mut self, role: &Role, promised: Option<&Quantities>) {
+        let promised = promised.map(Counted::from);
         let at = self.tree.enter(role);
-        let before = std::mem::replace(&mut self.tree[at].promised, promised.clone());
         self.promises += usize::from(promised.is_some());
+        let before = std::mem::replace(&mut self.tree[at].promised, promised);
         self.promises -= usize::from(before.is_some());
         let up: Vec<At> = self.tree.up(at).collect();
         up.into_iter().for_each(|at| self.renew_need(at));
@@ -52,15 +43,15 @@ impl Shares {
     }
 
     /// What is laid aside, all in all.
-    pub(crate) fn laid_aside(&self) -> &Quantities {
+    pub(crate) fn laid_aside(&self) -> &Counted {
         &self.tree[ROOT].needed_below
     }
 
     /// Whether the role, or one above it, holds no more of it than it is promised.
     pub(crate) fn is_owed(&self, role: &Role, name: &ResourceName) -> bool {
         let is_owed = |node: &Node| {
-            let promised = node.promised(name);
-            promised > 0 && node.held.counted.get(name).0 <= promised
+            let promised = node.promised.as_ref().map(|all| all.get(name)).unwrap_or_default();
+            !promised.is_zero() && node.held.counted.get(name) <= promised
         };
         role.up().any(|role| self.tree.find(&role).is_some_and(|at| is_owed(&self.tree[at])))
     }
@@ -72,12 +63,12 @@ impl Shares {
         if node.need == need {
             return;
         }
+        self.is_freer |= node.need.exceeds(&need);
         let before = std::mem::replace(&mut node.need, need.clone());
         let parent = node.parent;
         let below = &mut self.tree[parent].needed_below;
         below.subtract(&before);
         below.add(&need);
-        self.is_freer |= before.iter().any(|(name, was)| need.get(name).unwrap_or_default() < was);
     }
 
     /// More is free than before.
@@ -95,17 +86,16 @@ impl Shares {
         let mut down: Vec<At> = self.tree.up(at).collect();
         down.push(ROOT);
         down.reverse();
-        for (name, _) in self.laid_aside().iter() {
-            let mut left = spare.get(name).0;
-            for (depth, at) in down.iter().enumerate() {
-                let node = &self.tree[*at];
-                let own = down.get(depth + 1).map(|next| &self.tree[*next].need);
-                let own = own.and_then(|need| need.get(name)).unwrap_or_default().0;
-                let others = node.needed_below.get(name).unwrap_or_default().0.saturating_sub(own);
-                left = left.max(node.lacks(name)).saturating_sub(others);
-            }
-            room.at_most(name, left);
+        let mut left = spare.clone();
+        for (depth, at) in down.iter().enumerate() {
+            let node = &self.tree[*at];
+            let others = match down.get(depth + 1) {
+                Some(next) => node.needed_below.without(&self.tree[*next].need),
+                None => node.needed_below.clone(),
+            };
+            left = left.at_least(&node.lacks()).without(&others);
         }
+        room.narrow_where(self.laid_aside(), &left);
     }
 
     /// Panics unless what is laid aside follows from what is promised and held.
@@ -113,7 +103,7 @@ impl Shares {
         for node in self.tree.nodes() {
             assert_eq!(node.need, node.count_need(), "what {} needs", node.role);
         }
-        let mut below = BTreeMap::<At, Quantities>::new();
+        let mut below = BTreeMap::<At, Counted>::new();
         for node in self.tree.nodes() {
             below.entry(node.parent).or_default().add(&node.need);
         }

@@ -27,11 +27,11 @@ pub(super) struct Node {
     /// If an operator has set some.
     pub(super) limits: Option<Quantities>,
     /// If an operator has promised some.
-    pub(super) promised: Option<Quantities>,
+    pub(super) promised: Option<Counted>,
     /// What is laid aside for the role and those below it.
-    pub(super) need: Quantities,
+    pub(super) need: Counted,
     /// What is laid aside for the roles right below.
-    pub(super) needed_below: Quantities,
+    pub(super) needed_below: Counted,
     /// By the role and all below it.
     pub(super) held: Amounts,
     /// By the role itself.
@@ -57,8 +57,8 @@ impl Node {
             weight,
             limits: None,
             promised: None,
-            need: Quantities::default(),
-            needed_below: Quantities::default(),
+            need: Counted::default(),
+            needed_below: Counted::default(),
             held: Amounts::default(),
             own: Amounts::default(),
             offered: Counted::default(),
