@@ -217,10 +217,6 @@ pub enum Happened {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most effects are letters, and a box would be one more allocation for each"
-)]
 pub enum Effect {
     /// Lost if there is no stream; repeated from state.
     ToMaster(FromAgent),

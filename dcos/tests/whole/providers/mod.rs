@@ -9,10 +9,11 @@ use mesos_v1::resource::disk_info::source::Type as SourceType;
 use mesos_v1::scheduler::call::{self, Type};
 use mesos_v1::scheduler::{Call, event};
 use mesos_v1::{
-    Filters, Offer, OperationId, OperationState, OperationStatus, Resource, TaskId, TaskState,
-    offer,
+    Filters, Offer, OperationId, OperationState, OperationStatus, Resource, ResourceProviderId,
+    TaskId, TaskState, offer,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, Tasks};
 use crate::frameworks::{PATIENCE, POLL, Scheduler, sleeper};
@@ -155,46 +156,64 @@ async fn disks_of_a_provider_are_made_used_and_taken_away() {
     let mut scheduler = Scheduler::new(&cluster);
     scheduler.subscribe().await;
 
-    let (offer, raw) = offered(&mut scheduler, SourceType::Raw).await;
-    let source = raw.disk.as_ref().and_then(|disk| disk.source.as_ref()).expect("a disk");
-    assert_eq!(source.profile.as_deref(), Some(PROFILE));
-    accept(&scheduler, &offer, vec![make("make", raw.clone())]).await;
-    let status = operated(&mut scheduler, "make").await;
-    assert_eq!(status.state(), OperationState::OperationFinished);
-    assert_eq!(status.resource_provider_id, raw.provider_id);
-    assert_eq!(status.converted_resources.len(), 1);
-    until("acknowledged", &books, |books| books.operations.is_empty()).await;
-
-    let (offer, disk) = offered(&mut scheduler, SourceType::Mount).await;
-    books.lock().expect("whole").refuses_to_publish = true;
-    accept(&scheduler, &offer, vec![launch(&offer, "refused", disk)]).await;
-    scheduler.until_all_are(1, TaskState::TaskFailed).await;
-    books.lock().expect("whole").refuses_to_publish = false;
-    let (offer, disk) = offered(&mut scheduler, SourceType::Mount).await;
-    accept(&scheduler, &offer, vec![launch(&offer, "user", disk)]).await;
-    scheduler.until_all_are(1, TaskState::TaskRunning).await;
-    assert_eq!(books.lock().expect("whole").published.len(), 1);
-
-    // The provider dies and comes back; the task does not notice.
-    let id = raw.provider_id.clone();
+    let provider = a_disk_is_made(&mut scheduler, &books).await;
+    a_task_has_it_once_it_is_published(&mut scheduler, &books).await;
     supplier.abort();
     providers(&cluster, 0).await;
     let supplier = Supplier::start(&cluster.ip, Encoding::Protobuf, &books);
-    let told = providers(&cluster, 1).await;
-    assert_eq!(told[0]["resource_provider_info"]["type"], "org.example.disks");
-    assert_eq!(books.lock().expect("whole").id, id);
-    let (_, agents) =
-        ask(&format!("http://{}:5050/api/v1", cluster.ip), &json!({ "type": "GET_AGENTS" })).await;
-    let told = &agents["get_agents"]["agents"][0]["resource_providers"][0];
-    assert_eq!(told["resource_provider_info"]["name"], "test", "{agents}");
+    it_is_the_same_provider(&cluster, &provider, &books).await;
     kill(&mut scheduler, "user").await;
     scheduler.until_all_are(1, TaskState::TaskKilled).await;
+    it_is_unmade_while_agent_and_master_die(&mut cluster, &mut scheduler, &books).await;
+    scheduler.says(Call { r#type: Some(Type::Teardown as i32), ..Call::default() }).await;
+    the_provider_is_given_up(&cluster, &provider, supplier, &books).await;
+}
 
-    // Agent and master die while the provider is at work.
-    let (offer, disk) = offered(&mut scheduler, SourceType::Mount).await;
+async fn a_disk_is_made(scheduler: &mut Scheduler, books: &Shared) -> ResourceProviderId {
+    let (offer, raw) = offered(scheduler, SourceType::Raw).await;
+    let source = raw.disk.as_ref().and_then(|disk| disk.source.as_ref()).expect("a disk");
+    assert_eq!(source.profile.as_deref(), Some(PROFILE));
+    accept(scheduler, &offer, vec![make("make", raw.clone())]).await;
+    let status = operated(scheduler, "make").await;
+    assert_eq!(status.state(), OperationState::OperationFinished);
+    assert_eq!(status.resource_provider_id, raw.provider_id);
+    assert_eq!(status.converted_resources.len(), 1);
+    until("acknowledged", books, |books| books.operations.is_empty()).await;
+    raw.provider_id.expect("it has one")
+}
+
+async fn a_task_has_it_once_it_is_published(scheduler: &mut Scheduler, books: &Shared) {
+    let (offer, disk) = offered(scheduler, SourceType::Mount).await;
+    books.lock().expect("whole").refuses_to_publish = true;
+    accept(scheduler, &offer, vec![launch(&offer, "refused", disk)]).await;
+    scheduler.until_all_are(1, TaskState::TaskFailed).await;
+    books.lock().expect("whole").refuses_to_publish = false;
+    let (offer, disk) = offered(scheduler, SourceType::Mount).await;
+    accept(scheduler, &offer, vec![launch(&offer, "user", disk)]).await;
+    scheduler.until_all_are(1, TaskState::TaskRunning).await;
+    assert_eq!(books.lock().expect("whole").published.len(), 1);
+}
+
+/// It is back, as agent and master tell.
+async fn it_is_the_same_provider(cluster: &Cluster, id: &ResourceProviderId, books: &Shared) {
+    let told = providers(cluster, 1).await;
+    assert_eq!(told[0]["resource_provider_info"]["type"], "org.example.disks");
+    assert_eq!(books.lock().expect("whole").id.as_ref(), Some(id));
+    let master = format!("http://{}:5050/api/v1", cluster.ip);
+    let (_, agents) = ask(&master, &json!({ "type": "GET_AGENTS" })).await;
+    let told = &agents["get_agents"]["agents"][0]["resource_providers"][0];
+    assert_eq!(told["resource_provider_info"]["name"], "test", "{agents}");
+}
+
+async fn it_is_unmade_while_agent_and_master_die(
+    cluster: &mut Cluster,
+    scheduler: &mut Scheduler,
+    books: &Shared,
+) {
+    let (offer, disk) = offered(scheduler, SourceType::Mount).await;
     books.lock().expect("whole").is_busy = true;
-    accept(&scheduler, &offer, vec![unmake("unmake", disk)]).await;
-    until("begun", &books, |books| books.operations.len() == 1).await;
+    accept(scheduler, &offer, vec![unmake("unmake", disk)]).await;
+    until("begun", books, |books| books.operations.len() == 1).await;
     cluster.kill();
     {
         let mut books = books.lock().expect("whole");
@@ -203,13 +222,19 @@ async fn disks_of_a_provider_are_made_used_and_taken_away() {
     }
     cluster.run(Tasks::Stop).await;
     scheduler.subscribe().await;
-    let status = operated(&mut scheduler, "unmake").await;
+    let status = operated(scheduler, "unmake").await;
     assert_eq!(status.state(), OperationState::OperationFinished);
-    offered(&mut scheduler, SourceType::Raw).await;
-    until("acknowledged", &books, |books| books.operations.is_empty()).await;
-    scheduler.says(Call { r#type: Some(Type::Teardown as i32), ..Call::default() }).await;
+    offered(scheduler, SourceType::Raw).await;
+    until("acknowledged", books, |books| books.operations.is_empty()).await;
+}
 
-    let provider = json!({ "resource_provider_id": { "value": id.expect("it has one").value } });
+async fn the_provider_is_given_up(
+    cluster: &Cluster,
+    id: &ResourceProviderId,
+    supplier: JoinHandle<()>,
+    books: &Shared,
+) {
+    let provider = json!({ "resource_provider_id": { "value": id.value } });
     let gone =
         json!({ "type": "MARK_RESOURCE_PROVIDER_GONE", "mark_resource_provider_gone": provider });
     let url = format!("http://{}:5051/api/v1", cluster.ip);
@@ -218,13 +243,13 @@ async fn disks_of_a_provider_are_made_used_and_taken_away() {
     assert!(said.to_string().contains("has resources"), "{said}");
     supplier.abort();
     books.lock().expect("whole").total.clear();
-    let supplier = Supplier::start(&cluster.ip, Encoding::Json, &books);
-    providers(&cluster, 1).await;
+    let supplier = Supplier::start(&cluster.ip, Encoding::Json, books);
+    providers(cluster, 1).await;
     let deadline = Instant::now() + PATIENCE;
     while ask(&url, &gone).await.0 != 200 {
         assert!(Instant::now() < deadline, "never marked gone");
         tokio::time::sleep(POLL).await;
     }
-    until("torn down", &books, |books| books.torn_down).await;
+    until("torn down", books, |books| books.torn_down).await;
     supplier.await.expect("it ends by itself");
 }
