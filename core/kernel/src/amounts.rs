@@ -205,26 +205,48 @@ pub(crate) struct Headroom {
     others: BTreeMap<String, u64>,
 }
 
+impl From<&Quantities> for Headroom {
+    fn from(limits: &Quantities) -> Self {
+        let mut all = Self::unlimited();
+        for (name, limit) in limits.iter() {
+            if let ResourceName::Other(name) = name {
+                all.others.insert(name.clone(), limit.0);
+            } else if let Some(mine) = all.room(name) {
+                *mine = limit.0;
+            }
+        }
+        all
+    }
+}
+
 impl Headroom {
     pub(crate) const fn unlimited() -> Self {
         Self { known: [u64::MAX; 4], others: BTreeMap::new() }
     }
 
-    /// Another limit applies as well.
-    pub(crate) fn narrow(&mut self, limits: &Quantities, used: &Counted) {
-        for (name, limit) in limits.iter() {
-            let left = limit.0.saturating_sub(used.get(name).0);
-            let mine = match name {
-                ResourceName::Cpus => &mut self.known[0],
-                ResourceName::Mem => &mut self.known[1],
-                ResourceName::Disk => &mut self.known[2],
-                ResourceName::Gpus => &mut self.known[3],
-                // Limits are of scalars.
-                ResourceName::Ports => continue,
-                ResourceName::Other(name) => self.others.entry(name.clone()).or_insert(u64::MAX),
-            };
+    /// These limits apply as well, of which so much is used up.
+    pub(crate) fn narrow(&mut self, limits: &Headroom, used: &Counted) {
+        for (at, mine) in self.known.iter_mut().enumerate() {
+            if limits.known[at] < u64::MAX {
+                *mine = limits.known[at].saturating_sub(used.known[at]).min(*mine);
+            }
+        }
+        for (name, limit) in &limits.others {
+            let left = limit.saturating_sub(used.others.get(name).copied().unwrap_or(0));
+            let mine = self.others.entry(name.clone()).or_insert(u64::MAX);
             *mine = left.min(*mine);
         }
+    }
+
+    /// What is used more of than that.
+    pub(crate) fn exceeded_by(&self, used: &Counted) -> Vec<ResourceName> {
+        let known = KNOWN.into_iter().zip(self.known.iter().zip(used.known));
+        let known = known.filter(|(_, (limit, used))| used > limit).map(|(name, _)| name);
+        let is_over = |(name, limit): &(&String, &u64)| {
+            used.others.get(*name).is_some_and(|used| used > limit)
+        };
+        let others = self.others.iter().filter(is_over);
+        known.chain(others.map(|(name, _)| ResourceName::Other(name.clone()))).collect()
     }
 
     /// No more than that of what is laid aside for anybody, whatever the limits.
@@ -252,8 +274,8 @@ impl Headroom {
     }
 
     /// Whether there is room for all of this.
-    pub(crate) fn covers(&self, amounts: &Amounts) -> bool {
-        let Counted { known, others } = &amounts.counted;
+    pub(crate) fn covers(&self, counted: &Counted) -> bool {
+        let Counted { known, others } = counted;
         let is_within =
             |(name, left): (&String, &u64)| others.get(name).is_none_or(|one| one <= left);
         self.known.iter().zip(known).all(|(left, one)| one <= left)

@@ -429,7 +429,7 @@ impl Kernel {
             }
             Record::Quota(role, quota) => {
                 self.state.apply(record);
-                let limits = quota.as_ref().map(|quota| quota.limits.clone());
+                let limits = quota.as_ref().map(|quota| &quota.limits);
                 self.shares.set_limits(role, limits.filter(|limits| !limits.is_empty()));
                 self.promise(role, quota.as_ref().map(|quota| quota.guarantees.clone()));
                 match quota {

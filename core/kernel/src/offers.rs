@@ -161,7 +161,7 @@ impl Kernel {
         let is_refused = |demand: &Demand, stock: &Stock, resources: &Resources| {
             stock.has_refused(client, resources) && demand.is_filtered(agent, now)
         };
-        let has_room = room.as_ref().is_none_or(|room| room.covers(&stock.free.amounts));
+        let has_room = room.as_ref().is_none_or(|room| room.covers(&stock.free.amounts.counted));
         if has_room && !offers.reserving.has(agent) {
             // Nearly always the client may have all.
             let is_fit = rules.is_stock_worth_offering(demand, stock)

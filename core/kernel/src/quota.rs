@@ -12,7 +12,6 @@ use model::id::{OfferId, Role};
 use model::operation::Conversion;
 use model::resources::{Resource, ResourceName, Resources, Scalar};
 
-use crate::amounts::Counted;
 use crate::frameworks::is_role;
 use crate::{Kernel, Out, Record, Refusal};
 
@@ -319,10 +318,4 @@ fn below<'a>(all: &'a BTreeMap<Role, Quota>, role: &Role) -> impl Iterator<Item 
     // The character after the slash: what is between the two begins with the role and a slash.
     let (first, end) = (format!("{role}/"), format!("{role}0"));
     all.range(Role::new(first)..Role::new(end)).map(|(role, _)| role)
-}
-
-/// What more is used of than the limits allow.
-pub(crate) fn over(limits: &Quantities, used: &Counted) -> Vec<ResourceName> {
-    let over = limits.iter().filter(|(name, limit)| used.get(name) > *limit);
-    over.map(|(name, _)| name.clone()).collect()
 }

@@ -23,7 +23,7 @@ use model::time::Time;
 use crate::amounts::{Amounts, Change, Counted, Headroom};
 use crate::bits::Bits;
 use crate::demand::{Client, Number};
-use crate::quota::{Quantities, over};
+use crate::quota::Quantities;
 
 pub(crate) use audit::Recount;
 use line::{Branch, Line, Place};
@@ -103,9 +103,9 @@ impl Shares {
         self.tree.set_weight(role, weight.map(|weight| weight.0));
     }
 
-    pub(crate) fn set_limits(&mut self, role: &Role, limits: Option<Quantities>) {
+    pub(crate) fn set_limits(&mut self, role: &Role, limits: Option<&Quantities>) {
         let at = self.tree.enter(role);
-        self.tree[at].limits = limits;
+        self.tree[at].limits = limits.map(Headroom::from);
         self.eased.insert(at);
         self.tree.prune(at);
     }
@@ -148,7 +148,7 @@ impl Shares {
                 if !change.minus.is_zero() {
                     self.eased.insert(at);
                 }
-                if !over(limits, &node.held.counted).is_empty() {
+                if !limits.covers(&node.held.counted) {
                     self.exceeded.insert(at);
                 }
             }
@@ -358,7 +358,7 @@ impl Shares {
     pub(crate) fn over_limit(&self, role: &Role) -> Vec<ResourceName> {
         let Some(node) = self.tree.find(role).map(|at| &self.tree[at]) else { return vec![] };
         let limits = node.limits.as_ref();
-        limits.map(|limits| over(limits, &node.held.counted)).unwrap_or_default()
+        limits.map(|limits| limits.exceeded_by(&node.held.counted)).unwrap_or_default()
     }
 
     /// What the role and those below use, without what they are only offered.

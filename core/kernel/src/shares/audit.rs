@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::id::Role;
 
 use super::Shares;
-use crate::amounts::{Amounts, Counted};
+use crate::amounts::{Amounts, Counted, Headroom};
 use crate::demand::Client;
 use crate::quota::Quantities;
 
@@ -40,7 +40,8 @@ impl Shares {
             assert_eq!(node.held, Recount::within(&found.roles, role), "held within {role}");
             let offered = Recount::within(&found.offered, role).counted;
             assert_eq!(node.offered, offered, "offered within {role}");
-            assert_eq!(node.limits.as_ref(), found.limits.get(role), "the limits of {role}");
+            let limits = found.limits.get(role).map(Headroom::from);
+            assert_eq!(node.limits, limits, "the limits of {role}");
             let promised = found.promised.get(role).map(Counted::from);
             assert_eq!(node.promised, promised, "the promises to {role}");
         }

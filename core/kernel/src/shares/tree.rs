@@ -7,9 +7,8 @@ use model::id::Role;
 
 use super::WEIGHT_ONE;
 use super::past::Past;
-use crate::amounts::{Amounts, Counted};
+use crate::amounts::{Amounts, Counted, Headroom};
 use crate::demand::Number;
-use crate::quota::Quantities;
 
 /// A node's number.
 pub(super) type At = usize;
@@ -25,7 +24,7 @@ pub(super) struct Node {
     children: BTreeMap<Box<str>, At>,
     pub(super) weight: u64,
     /// If an operator has set some.
-    pub(super) limits: Option<Quantities>,
+    pub(super) limits: Option<Headroom>,
     /// If an operator has promised some.
     pub(super) promised: Option<Counted>,
     /// What is laid aside for the role and those below it.
