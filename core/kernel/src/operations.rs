@@ -8,7 +8,7 @@ use model::agent::{Books, PROTOCOL_CLAIMS, ToAgent};
 use model::id::{AgentId, FrameworkId, OfferId, OperationId, Serial, Uuid};
 use model::operation::{Conversion, Operated, OperationState, OperationStatus};
 use model::provider::Provided;
-use model::resources::Resources;
+use model::resources::{Resource, Resources};
 use model::scheduler::Event;
 
 use crate::accept::{Lot, id_fault};
@@ -98,9 +98,14 @@ impl Kernel {
         let mut in_use = launched.clone();
         let held = self.state.in_use.get(agent).into_iter().flat_map(BTreeMap::values);
         held.for_each(|held| in_use.add(held));
-        let none = Resources::default();
-        let claims = self.state.claims.get(agent).unwrap_or(&none);
-        judge::conversion(conversion, &Case { applicant, claims, in_use: &in_use })
+        let claims = match conversion.provider() {
+            None => self.state.claims.get(agent).cloned().unwrap_or_default(),
+            Some(provider) => {
+                let known = self.state.provider(agent, provider);
+                known.map(|known| known.total.only(Resource::is_made)).unwrap_or_default()
+            }
+        };
+        judge::conversion(conversion, &Case { applicant, claims: &claims, in_use: &in_use })
     }
 
     /// It was judged, and what it uses up is there: from now on the agent has what comes of it.
@@ -312,14 +317,21 @@ impl Kernel {
         }
     }
 
-    /// Its framework is gone. The agents hear of that and forget them too.
+    /// Its framework is gone. The agents hear of that and forget them too. What a provider is at goes on for nobody: until that
+    /// is over, what it uses up is not to be had.
     pub(crate) fn forget_operations(&mut self, framework: &FrameworkId) {
         let first = (framework.clone(), OperationId::new(""));
         let all = self.operations.by_id.range(first..);
-        let its: Vec<_> = all.take_while(|((of, _), _)| of == framework).collect();
-        let keys: Vec<_> = its.into_iter().map(|(_, key)| key.clone()).collect();
-        for key in keys {
-            self.forget_operation(&key);
+        let its = all.take_while(|((of, _), _)| of == framework);
+        let its: Vec<_> = its.map(|(name, key)| (name.clone(), key.clone())).collect();
+        for (name, key) in its {
+            let known = self.view.operations.get_mut(&key).expect("it is indexed");
+            if known.latest.state.is_terminal() || known.conversion.provider().is_none() {
+                self.forget_operation(&key);
+            } else {
+                Arc::make_mut(known).framework = None;
+                self.operations.by_id.remove(&name);
+            }
         }
     }
 

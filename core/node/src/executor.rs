@@ -108,6 +108,8 @@ pub(crate) struct Programs {
     pub(crate) due: Queue<ContainerId>,
     /// Tasks that were handed to those that listen.
     pub(crate) handed: BTreeSet<ContainerId>,
+    /// Those whose start was asked for: asked again, one that has just failed would start once more, for nobody.
+    launched: BTreeSet<ContainerId>,
 }
 
 impl Node {
@@ -185,6 +187,9 @@ impl Node {
         let executor = self.state.executor(container).expect("it is written down").clone();
         let own = &executor.info.resources;
         if self.is_being_made(own) || !self.is_ready(container, own, turn) {
+            return;
+        }
+        if !self.programs.launched.insert(container.clone()) {
             return;
         }
         let (resources, limits) = self.needed(container, &executor);
@@ -410,6 +415,7 @@ impl Node {
         }
         self.programs.due.remove(container);
         self.providers.ready.remove(container);
+        self.programs.launched.remove(container);
         self.commit(Record::Executor(container.clone(), None), turn);
         turn.out.effects.push(Effect::ToMaster(FromAgent::ExecutorEnded {
             framework: executor.framework().clone(),

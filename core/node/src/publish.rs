@@ -146,7 +146,7 @@ impl Node {
             return self.launch_program(&container, turn);
         }
         let held = self.state.held(&container).cloned();
-        if let Some(held) = held.filter(|held| held.latest.is_none() && held.killed.is_none()) {
+        if let Some(held) = held.filter(|held| has_yet_to_run(held) && held.killed.is_none()) {
             self.begin_ready(&container, &held, turn);
         }
     }
@@ -172,9 +172,18 @@ impl Node {
             return self.program_over(container, over, turn);
         }
         let held = self.state.held(container).cloned();
-        if let Some(held) = held.filter(|held| held.latest.is_none()) {
+        if let Some(held) = held.filter(|held| has_yet_to_run(held)) {
             self.report(container, &held, failed(&held, why, cause), turn);
         }
+    }
+
+    /// What providers have, but for what they are making something else of.
+    fn unconverted(&self) -> Resources {
+        let mut total = self.providers.total();
+        let begun = self.state.operations().values().filter(|one| !one.latest.state.is_terminal());
+        let unforeseen = begun.filter(|one| !one.conversion.is_foreseeable());
+        unforeseen.for_each(|one| total.take(&one.conversion.consumed()));
+        total
     }
 
     /// What a task is to use of providers that they do not have, or not any more.
@@ -183,9 +192,14 @@ impl Node {
         if used.is_empty() {
             return None;
         }
-        let total = self.providers.total();
+        let total = self.unconverted();
         let has = |one: &Resource| total.contains(&Resources::new([one.clone()]));
         let is_there = used.iter().all(has);
         (!is_there).then_some(used)
     }
+}
+
+/// It may have been about to start in an earlier life of the agent.
+fn has_yet_to_run(held: &Held) -> bool {
+    !held.is_running() && !held.is_ended()
 }

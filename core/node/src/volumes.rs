@@ -78,7 +78,7 @@ impl Node {
     /// Whether something of it is not ready, which it is launched after: a volume that is being made, or what a provider is
     /// to publish.
     pub(crate) fn awaits(&self, held: &Held) -> bool {
-        held.latest.is_none() && (self.is_being_made(&needed(held)) || self.is_publishing(held))
+        self.is_publishing(held) || held.latest.is_none() && self.is_being_made(&needed(held))
     }
 
     /// Whether one of these volumes is.

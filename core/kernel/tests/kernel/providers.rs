@@ -289,3 +289,34 @@ fn a_task_holds_its_disk_when_the_provider_is_away() {
     provides(&mut scene, vec![provided(2, &[&mount()])]);
     assert_eq!(offered(&mut scene), Resources::default(), "the task still has it");
 }
+
+#[test]
+fn a_disk_that_is_being_made_for_nobody_is_nobodys_until_that_is_over() {
+    let mut scene = scene();
+    let effects = scene.accept(vec![named("o", make())]);
+    let asked = asked(&effects);
+    scene.stage.call(&scene.framework.clone(), Call::Teardown);
+    scene.framework = scene.stage.subscribe(crate::stage::framework("db", &[]));
+    assert_eq!(offered(&mut scene), Resources::default());
+    answer(&mut scene, asked, OperationState::Finished, Some(provided(1, &[&mount()])));
+    assert_eq!(offered(&mut scene), bag(&[&mount()]));
+}
+
+#[test]
+fn no_two_volumes_of_a_provider_have_one_id() {
+    let held = |one: Resource| Resource { reservations: vec![dynamic("db")], ..one };
+    let volume = || {
+        let space = held(raw());
+        let mut one = crate::made::volume(&space, "v");
+        one.disk.as_mut().expect("a volume").source = space.source().cloned();
+        one
+    };
+    let mut scene = scene();
+    provides(&mut scene, vec![provided(2, &[&volume(), &held(raw())])]);
+    let effects = scene.accept(vec![named("o", Conversion::Create { volumes: vec![volume()] })]);
+    let said = effects.iter().find_map(|effect| match effect {
+        Effect::Event(_, Event::UpdateOperation(status)) => status.message.clone(),
+        Effect::Event(..) | Effect::ToAgent(..) | Effect::Disconnect(_) => None,
+    });
+    assert!(said.is_some_and(|said| said.contains("two volumes of the id")), "{effects:?}");
+}

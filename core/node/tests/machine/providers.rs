@@ -9,7 +9,7 @@ use model::resources::{
     Amount, DiskInfo, DiskKind, DiskSource, Labels, Resource, ResourceName, Resources, Scalar,
 };
 use model::task::TaskInfo;
-use node::{Brings, FromProvider, Input, ToProvider};
+use node::{Brings, FromProvider, Happened, Input, ToProvider};
 
 use crate::world::{World, framework, task};
 
@@ -261,4 +261,21 @@ fn the_newest_stream_of_a_provider_is_the_one_that_counts() {
     assert_eq!(subscribe(&mut world, 2, id), ["hang up", "admit"]);
     assert_eq!(say(&mut world, 1, FromProvider::Lost), [""; 0]);
     assert_eq!(make(&mut world, version()), ["apply one that has a name"]);
+}
+
+#[test]
+fn a_task_that_was_about_to_start_is_not_forgotten_when_its_provider_is_away() {
+    let mut world = made();
+    let one = user(&world);
+    world.run(one);
+    let publish = world.publish.expect("it was asked for");
+    say(&mut world, 1, FromProvider::Published { publish, done: Ok(()) });
+    let (container, happened) = (world.container.clone(), Happened::Preparing { told: None });
+    world.feed(Input::Container { container, happened, seed: 5 });
+    world.acknowledge();
+    world.crash();
+    world.start(&[]);
+    let lines = world.connect(1);
+    let failed = lines.iter().any(|line| line.starts_with("t Failed ContainerLaunchFailed"));
+    assert!(failed, "{lines:?}");
 }
