@@ -104,10 +104,9 @@ async fn a_pull_can_be_killed_at_any_moment() {
     let at = dir.path().join("resumed");
     fake.fault(&layers[0], Fault::HangAfter(100_000));
     let mut child = start(&at, &name, &[]);
-    let arrived = || -> u64 {
-        let partial = fs::read_dir(at.join("partial")).into_iter().flatten().flatten();
-        partial.filter_map(|one| one.metadata().ok()).map(|about| about.len()).max().unwrap_or(0)
-    };
+    let digest = layers[0].rsplit('/').next().expect("the digest ends the path").replace(':', "-");
+    let partial = at.join("partial").join(digest);
+    let arrived = || fs::metadata(&partial).map_or(0, |about| about.len());
     let (deadline, asked) = (Instant::now() + PATIENCE, fake.asked().len());
     let others = || {
         layers[1..].iter().all(|layer| {
